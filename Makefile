@@ -1,0 +1,111 @@
+# Two commands matter: `make demo` and `make test`. Both need only Python, a C++ compiler and a package index, and write
+# only to .venv and build. `make help` lists the rest.
+
+PYTHON      ?= python3
+CONSTRAINTS ?= constraints-dev.txt
+JOBS        ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() or 1)')
+
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN  := $(VENV)/bin
+PIP  := $(BIN)/python -m pip --disable-pip-version-check --no-input
+
+# What the installed package is made of. Folders are listed too, as their times tell of files that were deleted.
+SOURCES := CMakeLists.txt pyproject.toml $(shell find cpp/include cpp/src cpp/bindings python -not -path '*__pycache__*')
+DOCS    := $(wildcard *.md docs/*.md)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-cpp test-python test-docs test-types test-style sanitize bench wheel clean
+
+help:
+	@echo 'make demo         run the demo'
+	@echo 'make test         everything below that starts with "test-"'
+	@echo 'make test-cpp     C++ unit tests, the examples, and an outside project that uses the installed library'
+	@echo 'make test-python  Python tests'
+	@echo 'make test-docs    the examples in the docstrings and in the Markdown files'
+	@echo 'make test-types   mypy over the package, stubtest over the stubs of the compiled module'
+	@echo 'make test-style   ruff and import-linter'
+	@echo 'make sanitize     C++ tests under the address, undefined-behaviour and thread sanitizers'
+	@echo 'make bench        ours and the peers in one run, into benchmarks/RESULTS.md'
+	@echo 'make wheel        build a wheel into dist'
+	@echo 'make clean        remove .venv, build, dist and caches'
+	@echo
+	@echo 'PYTHON=python3.12 chooses the Python that .venv is made from.'
+
+# --- the two commands -------------------------------------------------------------------------------------------------
+
+# [dev] includes [demo], so where the tests have run there is nothing more to install.
+demo: $(VENV)/.with-$(if $(wildcard $(VENV)/.with-dev),dev,demo)
+	@$(BIN)/fairlead demo
+
+test: test-cpp test-python test-docs test-types test-style
+	@echo '== all tests passed'
+
+# --- the tests, one by one --------------------------------------------------------------------------------------------
+
+test-cpp: ctest-dev
+
+test-python: $(VENV)/.with-dev
+	@echo '== Python tests'
+	@$(BIN)/python -m pytest -q
+
+test-docs: $(VENV)/.with-dev
+	@echo '== examples in the docstrings and the documents'
+	@$(BIN)/python -m pytest -q --doctest-modules --doctest-glob='*.md' --pyargs fairlead $(DOCS)
+
+test-types: $(VENV)/.with-dev
+	@echo '== types'
+	@$(BIN)/python -m mypy
+	@$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml fairlead._core
+
+test-style: $(VENV)/.with-dev
+	@echo '== style and layers'
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/lint-imports --no-logo --no-cache >build/imports.log || { cat build/imports.log; exit 1; }
+
+sanitize: ctest-asan-ubsan ctest-tsan
+
+ctest-%: build-%
+	@echo '== C++ tests ($*)'
+	@$(BIN)/ctest --preset $*
+
+build-%: $(VENV)/.tools
+	@echo '== building the C++ tests and examples ($*)'
+	@mkdir -p build
+	@$(BIN)/cmake --preset $* >build/$*.log
+	@$(BIN)/cmake --build --preset $* --parallel $(JOBS) >build/$*.log 2>&1 || { cat build/$*.log; exit 1; }
+
+bench: build-release $(VENV)/.with-dev
+	@echo '== benchmarks, written to benchmarks/RESULTS.md'
+	@$(BIN)/python benchmarks/run.py --build build/release
+
+wheel: $(VENV)/.tools
+	@echo '== building a wheel into dist'
+	@$(PIP) --quiet wheel --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf $(VENV) build dist .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+# --- .venv ------------------------------------------------------------------------------------------------------------
+
+$(VENV)/.made:
+	@echo '== making $(VENV)'
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 10) or sys.exit(f"Python 3.10 or newer is needed, $(PYTHON) is {v[0]}.{v[1]}")'
+	@$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+# What pyproject.toml names as build requirements, and CMake. They stay in .venv, as a rebuild is fast only where the
+# tools do not move.
+$(VENV)/.tools: $(VENV)/.made $(wildcard $(CONSTRAINTS))
+	@echo '== installing the build tools'
+	@$(PIP) install --quiet -c $(CONSTRAINTS) cmake ninja pybind11 scikit-build-core
+	@touch $@
+
+# .with-<extra>: the package, as it is now, with its optional dependencies <extra>.
+$(VENV)/.with-%: $(VENV)/.tools $(SOURCES)
+	@echo '== installing fairlead[$*]'
+	@SKBUILD_CMAKE_DEFINE=FAIRLEAD_WERROR=ON $(PIP) install --quiet --no-build-isolation -c $(CONSTRAINTS) '.[$*]'
+	@touch $@

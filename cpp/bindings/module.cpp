@@ -1,0 +1,28 @@
+// The compiled extension: a table of contents.
+#include <pybind11/pybind11.h>
+
+namespace py = pybind11;
+
+namespace fairlead::bindings {
+void bind_types(py::module_& m);
+void bind_elo(py::module_& m);
+void bind_rolling(py::module_& m);
+void bind_calibration(py::module_& m);
+void bind_drift(py::module_& m);
+void bind_pooling(py::module_& m);
+void bind_scoreboard(py::module_& m);
+void bind_replay(py::module_& m);
+}  // namespace fairlead::bindings
+
+PYBIND11_MODULE(_core, m) {
+  m.attr("__version__") = FAIRLEAD_VERSION;
+  m.doc() = "The compiled core of fairlead. Private: use the names that `fairlead` exports.";
+  fairlead::bindings::bind_types(m);
+  fairlead::bindings::bind_elo(m);
+  fairlead::bindings::bind_rolling(m);
+  fairlead::bindings::bind_calibration(m);
+  fairlead::bindings::bind_drift(m);
+  fairlead::bindings::bind_pooling(m);
+  fairlead::bindings::bind_scoreboard(m);
+  fairlead::bindings::bind_replay(m);
+}

@@ -1,0 +1,147 @@
+#include "fairlead/replay.hpp"
+
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include <memory>
+
+#include "scoreboard.hpp"
+
+namespace fairlead::bindings {
+
+namespace {
+
+template <class T>
+using Column = py::array_t<T, py::array::c_style>;
+
+template <class T>
+std::span<const T> view(const py::dict& columns, const char* name, std::size_t size) {
+  if (!columns.contains(name)) throw py::key_error(std::string("columns lacks ") + name);
+  const py::object given = columns[name];
+  // Borrowed as it lies: the caller keeps the dictionary alive, and a wrong type is refused rather than copied.
+  if (!Column<T>::check_(given)) throw py::type_error(std::string(name) + " must be a C-contiguous array of " + py::str(py::dtype::of<T>()).template cast<std::string>());
+  const auto column = py::reinterpret_borrow<Column<T>>(given);
+  if (static_cast<std::size_t>(column.size()) != size) {
+    throw py::value_error(std::string(name) + " has " + std::to_string(column.size()) + " values, needs " + std::to_string(size));
+  }
+  return {column.data(), size};
+}
+
+std::size_t length(const py::dict& columns, const char* name) {
+  if (!columns.contains(name)) throw py::key_error(std::string("columns lacks ") + name);
+  return py::len(columns[name]);
+}
+
+template <class Index>
+void need_below(std::span<const Index> values, std::int64_t least, std::size_t most, const char* name) {
+  for (const Index value : values) {
+    if (value < least || value >= static_cast<std::int64_t>(most)) {
+      throw py::value_error(std::string(name) + " holds " + std::to_string(value) + ", outside [" + std::to_string(least) + ", " +
+                            std::to_string(most) + ")");
+    }
+  }
+}
+
+ReplayTable table_from(const Scoreboard& board, int kind, std::size_t labels, std::size_t dimensions, const py::dict& columns) {
+  if (kind < 0 || kind > 2) throw py::value_error("kind is " + std::to_string(kind) + ", must be 0, 1 or 2");
+  const std::size_t n = length(columns, "time");
+  const std::size_t tasks = length(columns, "outcome");
+  ReplayTable table;
+  table.kind = static_cast<Kind>(kind);
+  table.labels = labels;
+  table.dimensions = dimensions;
+  if (dimensions > Scoreboard::max_slices) throw py::value_error("dimensions is " + std::to_string(dimensions) + ", at most 8");
+  table.time = view<Time>(columns, "time", n);
+  table.task = view<std::int32_t>(columns, "task", n);
+  table.model = view<ModelId>(columns, "model", n);
+  table.answer = view<double>(columns, "answer", n * (table.kind == Kind::categorical ? labels : 1));
+  table.failed = view<std::uint8_t>(columns, "failed", n);
+  table.confidence = view<double>(columns, "confidence", n);
+  table.latency_ms = view<double>(columns, "latency_ms", n);
+  table.cost_usd = view<double>(columns, "cost_usd", n);
+  table.tokens_in = view<std::int64_t>(columns, "tokens_in", n);
+  table.tokens_out = view<std::int64_t>(columns, "tokens_out", n);
+  table.outcome = view<double>(columns, "outcome", tasks);
+  table.outcome_time = view<Time>(columns, "outcome_time", tasks);
+  table.slices = view<SliceId>(columns, "slices", tasks * dimensions);
+  need_below(table.task, 0, tasks, "task");
+  need_below(table.model, 0, static_cast<std::size_t>(board.models().size()), "model");
+  need_below(table.slices, -1, static_cast<std::size_t>(board.slices().size()), "slices");
+  for (std::size_t i = 1; i < n; ++i) {
+    if (table.time[i] < table.time[i - 1]) throw py::value_error("time falls at row " + std::to_string(i) + ", must be sorted");
+  }
+  return table;
+}
+
+void check(const ReplayError& error) {
+  if (error.status == Status::ok) return;
+  raise(error.status, "at forecast " + std::to_string(error.forecast) + ", task " + std::to_string(error.task));
+}
+
+template <class T>
+py::array_t<T> copy(const std::vector<T>& values, std::size_t rows, std::size_t columns) {
+  return py::array_t<T>({static_cast<py::ssize_t>(rows), static_cast<py::ssize_t>(columns)}, values.data());
+}
+
+py::dict scores(const Replay& replay) {
+  const ReplayScores& s = replay.scores();
+  py::dict strategies;
+  for (std::size_t i = 0; i < strategy_names.size(); ++i) strategies[py::str(std::string(strategy_names[i]))] = score_dict(s.strategies[i]);
+  py::list models;
+  for (const Score& score : s.models) models.append(score_dict(score));
+  const std::size_t rows = s.history_time.size();
+  py::dict out;
+  out["strategies"] = strategies;
+  out["models"] = models;
+  out["tasks"] = s.tasks;
+  out["unsettled"] = s.unsettled;
+  out["events"] = s.events;
+  out["history_time"] = py::array_t<Time>(static_cast<py::ssize_t>(rows), s.history_time.data());
+  out["history_rating"] = copy(s.history_rating, rows, s.models.size());
+  out["history_loss"] = copy(s.history_loss, rows, ReplayScores::n_strategies);
+  out["history_n"] = py::array_t<std::uint64_t>(static_cast<py::ssize_t>(rows), s.history_n.data());
+  return out;
+}
+
+}  // namespace
+
+void bind_replay(py::module_& m) {
+  py::class_<Replay>(m, "Replay")
+      .def(py::init([](Scoreboard& board, int kind, std::size_t labels, std::size_t dimensions, const py::dict& columns,
+                       bool all_strategies, std::optional<Time> score_after, std::size_t history_points) {
+             const ReplayTable table = table_from(board, kind, labels, dimensions, columns);
+             ReplayOptions options;
+             options.all_strategies = all_strategies;
+             if (score_after) options.score_after = *score_after;
+             options.history_points = history_points;
+             return std::make_unique<Replay>(board, table, options);
+           }),
+           py::keep_alive<1, 2>(), py::keep_alive<1, 6>(), py::arg("board"), py::arg("kind"), py::arg("labels"),
+           py::arg("dimensions"), py::arg("columns"), py::kw_only(), py::arg("all_strategies") = true,
+           py::arg("score_after") = py::none(), py::arg("history_points") = 400)
+      .def(
+          "advance",
+          [](Replay& replay, std::size_t forecasts) {
+            ReplayError error;
+            {
+              const py::gil_scoped_release unlocked;
+              error = replay.advance(forecasts);
+            }
+            check(error);
+          },
+          py::arg("forecasts"))
+      .def("finish",
+           [](Replay& replay) {
+             ReplayError error;
+             {
+               const py::gil_scoped_release unlocked;
+               error = replay.finish();
+             }
+             check(error);
+           })
+      .def_property_readonly("done", &Replay::done)
+      .def_property_readonly("position", &Replay::position)
+      .def("scores", &scores);
+}
+
+}  // namespace fairlead::bindings

@@ -1,0 +1,122 @@
+// Replay: a table of forecasts, streamed through a Scoreboard in time order as if it were live.
+//
+// At each distinct time t, in this order: outcomes known by t are settled (by the time they became known, then by task);
+// the forecasts made at t are recorded; every task whose last forecast this was is decided, by every strategy. So no
+// decision sees an outcome that was not known. Outcomes that come after the last forecast are settled at the end.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <vector>
+
+#include "fairlead/score.hpp"
+#include "fairlead/scoreboard.hpp"
+
+namespace fairlead {
+
+// Columns over N forecasts, sorted by time, and T tasks. Models and slices are ids of the Scoreboard that replays.
+struct ReplayTable {
+  Kind kind = Kind::binary;
+  std::size_t labels = 0;      // categorical: number of classes
+  std::size_t dimensions = 0;  // slices of a task
+
+  std::span<const Time> time = {};            // (N)
+  std::span<const std::int32_t> task = {};    // (N)
+  std::span<const ModelId> model = {};        // (N)
+  std::span<const double> answer = {};        // (N x labels), or (N) where the kind is not categorical
+  std::span<const std::uint8_t> failed = {};  // (N)
+  std::span<const double> confidence = {};    // (N), NaN: not given
+  std::span<const double> latency_ms = {};    // (N), NaN: not given
+  std::span<const double> cost_usd = {};      // (N)
+  std::span<const std::int64_t> tokens_in = {}, tokens_out = {};  // (N)
+
+  std::span<const double> outcome = {};     // (T), NaN: never known
+  std::span<const Time> outcome_time = {};  // (T)
+  std::span<const SliceId> slices = {};     // (T x dimensions), -1: none
+};
+
+struct ReplayOptions {
+  bool all_strategies = true;  // false: decide by the default strategy only
+  Time score_after = std::numeric_limits<Time>::min();  // tasks decided at or before it are learned from, not scored
+  std::size_t history_points = 400;                     // at most so many rows of history
+};
+
+struct ReplayScores {
+  static constexpr std::size_t n_strategies = strategy_names.size();
+
+  std::array<Score, n_strategies> strategies;
+  std::vector<Score> models;  // by ModelId, over scored tasks
+  std::uint64_t tasks = 0;      // settled and scored
+  std::uint64_t unsettled = 0;  // decided, but the outcome never came
+  std::uint64_t events = 0;     // forecasts recorded, tasks decided, outcomes settled
+
+  // History, a row for some of the distinct times: overall rating of every model (NaN before its first settled task),
+  // and for every strategy its summed loss so far over scored tasks.
+  std::vector<Time> history_time;
+  std::vector<double> history_rating;    // (H x models)
+  std::vector<double> history_loss;      // (H x n_strategies)
+  std::vector<std::uint64_t> history_n;  // (H), scored tasks so far
+};
+
+// Where a replay stopped: what was wrong with which forecast or task.
+struct ReplayError {
+  Status status = Status::ok;
+  std::size_t forecast = 0;
+  std::size_t task = 0;
+};
+
+// Streams a table. `advance(n)` consumes at least the next n forecasts (all of a distinct time together), so that a caller may
+// show progress; `finish` settles what is left. The board may hold history from before.
+class Replay {
+ public:
+  // Spans must stay alive. Throws std::bad_alloc.
+  Replay(Scoreboard& board, const ReplayTable& table, const ReplayOptions& options);
+
+  ReplayError advance(std::size_t forecasts);
+  ReplayError finish();
+
+  bool done() const noexcept { return next_ == table_.time.size(); }
+  std::size_t position() const noexcept { return next_; }
+  const ReplayScores& scores() const noexcept { return scores_; }
+
+ private:
+  enum class Stage : std::uint8_t { waiting, open, decided, ended };
+
+  struct TaskState {
+    TaskHandle handle = {};
+    std::uint32_t left = 0;  // forecasts still to come
+    Stage stage = Stage::waiting;
+    bool scored = false;
+  };
+
+  Status record(std::size_t forecast);
+  Status decide(std::uint32_t task, Time now);
+  Status settle(std::uint32_t task, Time time);
+  ReplayError settle_until(Time now);
+  void note_history(Time now);
+  double* decided(TaskHandle handle) noexcept {
+    return decided_.data() + static_cast<std::size_t>(handle.slot) * ReplayScores::n_strategies * classes_;
+  }
+
+  Scoreboard& board_;
+  ReplayTable table_;
+  ReplayOptions options_;
+  ReplayScores scores_;
+  std::size_t next_ = 0;
+  std::size_t width_ = 1;    // values of an answer in the table
+  std::size_t classes_ = 1;  // values of a pooled answer: two if binary
+  std::vector<TaskState> tasks_;
+  std::vector<std::uint32_t> by_outcome_;  // tasks whose outcome is known one day, by when
+  std::size_t next_outcome_ = 0;
+  std::vector<std::uint32_t> ready_;  // tasks to decide at this time
+  std::vector<double> decided_;       // pooled answers by slot of the open task (slots x strategies x classes)
+  Decision decision_;
+  std::size_t history_every_ = 1;
+  std::size_t times_seen_ = 0;
+  std::array<double, ReplayScores::n_strategies> loss_{};
+};
+
+}  // namespace fairlead

@@ -1,0 +1,163 @@
+// The Scoreboard: what is known of every model, overall and in every slice, and the tasks that are still open.
+//
+//   open -> record (once per model) -> decide (as often as you like) -> settle, or close where no outcome will come
+//
+// Hot path: after warm-up (every model added, every slice and the largest task seen once) open, record, decide and
+// settle allocate nothing, take no lock and make no system call. None throws; where memory is short they return
+// Status::out_of_memory. A call that returns an error has changed nothing. One thread at a time.
+//
+// Memory: an open task holds one row of doubles a model; a (model, slice) pair holds about 0.5 KiB and up to
+// `history` samples of 16 bytes.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "fairlead/drift.hpp"
+#include "fairlead/elo.hpp"
+#include "fairlead/hedge.hpp"
+#include "fairlead/names.hpp"
+#include "fairlead/rolling.hpp"
+#include "fairlead/score.hpp"
+#include "fairlead/status.hpp"
+#include "fairlead/types.hpp"
+
+namespace fairlead {
+
+struct ScoreboardOptions {
+  EloOptions elo = {};
+  HedgeOptions hedge = {};
+  std::size_t history = 4096;     // newest losses kept for each (model, slice), for time windows
+  std::size_t psi_reference = 500;  // confidence drift: the first so many forecasts of a model ...
+  std::size_t psi_window = 500;     // ... against its last so many
+};
+
+// What a model's calls amounted to, whether or not their tasks were settled.
+struct Calls {
+  std::uint64_t answered = 0;
+  std::uint64_t failed = 0;
+  std::int64_t tokens_in = 0;
+  std::int64_t tokens_out = 0;
+  double cost_usd = 0.0;
+  double latency_ms_sum = 0.0;
+  std::uint64_t latency_n = 0;
+
+  double mean_latency_ms() const noexcept { return latency_ms_sum / static_cast<double>(latency_n); }
+};
+
+class Scoreboard {
+ public:
+  static constexpr SliceId overall = 0;
+  static constexpr std::size_t max_slices = 8;  // of one task, besides overall
+  static constexpr std::size_t max_labels = 4096;
+
+  explicit Scoreboard(ScoreboardOptions options = {});
+
+  // --- warm-up: these may allocate and throw std::bad_alloc ---
+
+  // The id of a model, added if new and made active if it had been removed.
+  ModelId add(std::string_view model);
+  ModelId add(const Model& model) { return add(model.name); }
+  // A removed model keeps its record; its answers no longer count in decisions and new ones are refused.
+  Status remove(ModelId model) noexcept;
+  // The slice of a dimension's value, added if new: slice("category", "politics").
+  SliceId slice(std::string_view dimension, std::string_view value);
+
+  // --- hot path ---
+
+  // Opens a task of `labels` classes (ignored unless categorical) that is scored overall and in `slices`.
+  Status open(Kind kind, std::size_t labels, std::span<const SliceId> slices, TaskHandle& out) noexcept;
+  // The same from a record: its category, regime and slices are looked up, and added if new.
+  Status open(const Task& task, TaskHandle& out) noexcept;
+
+  // A model's answer. Given again for the same task it replaces the earlier answer; the costs add up. A forecast with
+  // an error counts as a failed call and leaves an earlier answer standing.
+  Status record(TaskHandle task, const Forecast& forecast) noexcept;
+  Status decide(TaskHandle task, Strategy strategy, Decision& out) noexcept;
+  Status settle(const Outcome& outcome) noexcept;
+  // What the last call of settle that returned ok found, in the order of `settled_models`; valid until the next open.
+  std::span<const ModelId> settled_models() const noexcept { return settled_models_; }
+  std::span<const Marks> settled_marks() const noexcept { return {marks_.data(), settled_models_.size()}; }
+  // Ends a task whose outcome will never come; nobody is scored.
+  Status close(TaskHandle task) noexcept;
+
+  // --- reading ---
+
+  const NameTable& models() const noexcept { return models_; }
+  const NameTable& slices() const noexcept { return slice_names_; }  // "dimension=value"; "overall" is the first
+  std::string_view dimension(SliceId slice) const noexcept { return dimensions_.name(slices_[index(slice)].dimension); }
+  std::string_view value(SliceId slice) const noexcept;
+  bool active(ModelId model) const noexcept { return model_state_[index(model)].active; }
+  bool has_model(ModelId model) const noexcept { return model >= 0 && model < models_.size(); }
+  bool has_slice(SliceId slice) const noexcept { return slice >= 0 && index(slice) < slices_.size(); }
+  std::size_t open_tasks() const noexcept { return tasks_.size() - free_.size(); }
+
+  double rating(ModelId model, SliceId slice = overall) const noexcept { return at(slice).elo[model]; }
+  const Score& score(ModelId model, SliceId slice = overall) const noexcept { return at(slice).score[index(model)]; }
+  const Calls& calls(ModelId model) const noexcept { return model_state_[index(model)].calls; }
+  // PSI of the model's confidence, its last forecasts against its first; NaN until there are enough.
+  double confidence_psi(ModelId model) const noexcept { return model_state_[index(model)].confidence.index(); }
+  // Moments of the model's loss over outcomes known in (now - span, now]: Brier score, or squared error of numbers.
+  Moments recent(ModelId model, SliceId slice, Time span, Time now) const noexcept {
+    return at(slice).history[index(model)].window(span, now);
+  }
+
+ private:
+  struct OpenTask {
+    std::uint32_t generation = 1;
+    bool open = false;
+    Kind kind = Kind::binary;
+    std::uint8_t n_slices = 0;
+    std::array<SliceId, max_slices + 1> slices = {};  // overall first
+    std::uint32_t classes = 0;                        // values of a row: 2 if binary, 1 if numeric
+    std::uint32_t failed = 0;
+    double cost_usd = 0.0;
+    std::vector<ModelId> models = {};  // who answered
+    std::vector<double> p = {};        // their answers, a row each
+  };
+
+  struct ModelState {
+    bool active = true;
+    Calls calls = {};
+    StreamingPsi confidence;
+  };
+
+  struct Slice {
+    std::int32_t dimension;
+    Elo elo;
+    Hedge hedge;
+    std::vector<Score> score = {};
+    std::vector<History> history = {};
+    double square_scale = 0.0;  // numeric tasks: decayed mean of the models' squared error
+  };
+
+  static constexpr std::size_t index(std::int32_t id) noexcept { return static_cast<std::size_t>(id); }
+  const Slice& at(SliceId slice) const noexcept { return slices_[index(slice)]; }
+  OpenTask* find(TaskHandle handle) noexcept;
+  void resize(Slice& slice, std::size_t models) const;
+  void release(OpenTask& task, std::uint32_t slot) noexcept;
+  Status store_answer(OpenTask& task, const Forecast& forecast, double& shown);
+  void weigh(const OpenTask& task, Strategy strategy, std::span<const ModelId> models, std::span<double> weights) const noexcept;
+  void describe(const OpenTask& task, std::size_t m, const double* answers, Decision& out) const noexcept;
+  void learn(const OpenTask& task, Slice& slice, Time time) noexcept;
+
+  ScoreboardOptions options_;
+  NameTable models_, slice_names_, dimensions_;
+  std::vector<ModelState> model_state_;
+  std::vector<Slice> slices_;
+  std::vector<OpenTask> tasks_;
+  std::vector<std::uint32_t> free_;
+
+  // Scratch, sized when models are added or a wider task is opened.
+  std::vector<ModelId> who_;
+  std::vector<double> weight_, loss_, points_, excess_, rows_, column_;
+  std::vector<Marks> marks_;
+  std::span<const ModelId> settled_models_ = {};
+  std::size_t widest_ = 2;
+};
+
+}  // namespace fairlead

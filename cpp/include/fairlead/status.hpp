@@ -1,0 +1,47 @@
+// Errors are values in the core; only the bindings turn them into exceptions.
+#pragma once
+
+#include <cstdint>
+
+namespace fairlead {
+
+enum class [[nodiscard]] Status : std::uint8_t {
+  ok,
+  unknown_model,
+  inactive_model,
+  unknown_slice,
+  stale_task,
+  wrong_kind,
+  wrong_length,
+  too_many_slices,
+  out_of_range,
+  not_finite,
+  sum_not_one,
+  bad_outcome,
+  no_forecast,
+  self_contest,
+  out_of_memory,
+};
+
+constexpr const char* message(Status status) noexcept {
+  switch (status) {
+    case Status::ok: return "ok";
+    case Status::unknown_model: return "no model has this id";
+    case Status::inactive_model: return "the model was removed from the fleet";
+    case Status::unknown_slice: return "no slice has this id";
+    case Status::stale_task: return "the task is not open: it was settled, closed or never opened";
+    case Status::wrong_kind: return "the answer does not fit the kind of the task";
+    case Status::wrong_length: return "the number of values does not fit";
+    case Status::too_many_slices: return "a task lies in at most max_slices slices besides overall";
+    case Status::out_of_range: return "a value is outside its range";
+    case Status::not_finite: return "a value is NaN or infinite";
+    case Status::sum_not_one: return "the probabilities do not sum to 1 within 1e-3";
+    case Status::bad_outcome: return "the outcome does not fit the task";
+    case Status::no_forecast: return "no active model has answered the task";
+    case Status::self_contest: return "a contest needs two different players";
+    case Status::out_of_memory: return "out of memory";
+  }
+  return "unknown status";
+}
+
+}  // namespace fairlead

@@ -1,0 +1,163 @@
+// The five records, as views: they own nothing, so filling one allocates nothing. Field names are the same in Python
+// and JSON; `fields<Record>` states them once and binds each name to its member.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <string_view>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+namespace fairlead {
+
+using Time = std::int64_t;  // nanoseconds since the epoch, UTC
+using ModelId = std::int32_t;
+using SliceId = std::int32_t;
+
+inline constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+
+enum class Kind : std::uint8_t { binary, categorical, numeric };
+enum class Tier : std::uint8_t { reasoning, standard, fast };
+
+// How a decision was pooled. The names are those of the Python and JSON interfaces.
+enum class Strategy : std::uint8_t { mean, median, log, weighted, hedge };
+inline constexpr std::array<std::string_view, 5> strategy_names{"mean", "median", "log", "weighted", "hedge"};
+inline constexpr Strategy default_strategy = Strategy::hedge;
+
+// Why a decision looks the way it does, as bits of Decision::reasons.
+enum Reason : std::uint32_t {
+  single_model = 1u << 0,    // one model answered; there was nothing to combine
+  no_history = 1u << 1,      // no outcome has told these models apart yet, so their weights are equal
+  equal_weights = 1u << 2,   // the strategy gives every model one vote
+  learned_weights = 1u << 3, // weights follow from past outcomes
+  models_disagree = 1u << 4, // disagreement is above 0.1
+  models_failed = 1u << 5,   // some calls failed and were left out
+  models_removed = 1u << 6,  // some answers came from models that have left the fleet
+};
+
+// Names one open task of one Scoreboard. A handle outlives its task safely: the generation no longer matches.
+struct TaskHandle {
+  std::uint32_t slot = 0;
+  std::uint32_t generation = 0;  // 0 is never issued
+  friend bool operator==(const TaskHandle&, const TaskHandle&) = default;
+};
+
+// A dimension to keep score by and this task's value in it, e.g. {"horizon", "2"}.
+struct Dimension {
+  std::string_view name;
+  std::string_view value;
+};
+
+struct Model {
+  std::string_view name;
+  std::string_view provider = {};
+  Tier tier = Tier::standard;
+  double price_in = 0.0;      // USD per million input tokens
+  double price_out = 0.0;     // USD per million output tokens
+  double price_cached = 0.0;  // USD per million cached input tokens
+  std::span<const std::string_view> tags = {};
+};
+
+struct Task {
+  std::string_view id;
+  Kind kind = Kind::binary;
+  std::string_view category = {};
+  std::string_view text = {};
+  std::span<const std::string_view> labels = {};  // categorical: what each probability is for
+  double stake_usd = 0.0;
+  std::string_view regime = {};   // e.g. a volatility regime: a dimension to keep score by
+  double expires_in_s = nan;      // seconds from `time` to expiry
+  std::span<const Dimension> slices = {};
+  Time time = 0;
+};
+
+struct Forecast {
+  ModelId model = -1;
+  std::span<const double> p = {};  // binary: one value, P(1); categorical: one per label
+  double value = nan;              // numeric
+  double confidence = nan;         // the model's own, in [0, 1]
+  double latency_ms = nan;
+  std::int64_t tokens_in = 0;
+  std::int64_t tokens_out = 0;
+  double cost_usd = 0.0;
+  std::string_view error = {};  // not empty: the call failed and there is no answer
+  Time time = 0;
+};
+
+struct ModelWeight {
+  ModelId model;
+  double weight;
+};
+
+// Filled by Scoreboard::decide; keep one and pass it again, so that its buffers are reused.
+struct Decision {
+  TaskHandle task = {};
+  std::vector<ModelWeight> weights = {};  // sums to 1
+  std::vector<double> p = {};             // binary: {P(1)}; categorical: one per label; numeric: empty
+  double value = nan;                     // numeric
+  double disagreement = 0.0;              // in [0, 1]: 0 = all say the same
+  double uncertainty = 0.0;               // in [0, 1] for probabilities, 1 = uniform; numeric: expected error, in the answer's unit
+  double position_scale = 0.0;            // in [0, 1]: 1 = full size
+  double cost_usd = 0.0;                  // spent on the answers so far
+  Strategy strategy = default_strategy;
+  std::uint32_t reasons = 0;  // bits of Reason
+  Time time = 0;
+};
+
+struct Outcome {
+  TaskHandle task = {};
+  double value = nan;  // binary: 0 or 1; categorical: the label's index; numeric: the number
+  Time time = 0;       // when it became known
+  double profit_usd = nan;
+};
+
+template <class Record, class Member>
+struct Field {
+  std::string_view name;
+  Member Record::*member;
+};
+
+template <class Record>
+inline constexpr auto fields = std::tuple{};
+
+#define FAIRLEAD_FIELD(record, member) Field{#member, &record::member}
+template <>
+inline constexpr auto fields<Model> = std::tuple{
+    FAIRLEAD_FIELD(Model, name),         FAIRLEAD_FIELD(Model, provider),  FAIRLEAD_FIELD(Model, tier),
+    FAIRLEAD_FIELD(Model, price_in),     FAIRLEAD_FIELD(Model, price_out), FAIRLEAD_FIELD(Model, price_cached),
+    FAIRLEAD_FIELD(Model, tags)};
+template <>
+inline constexpr auto fields<Task> = std::tuple{
+    FAIRLEAD_FIELD(Task, id),        FAIRLEAD_FIELD(Task, kind),   FAIRLEAD_FIELD(Task, category),
+    FAIRLEAD_FIELD(Task, text),      FAIRLEAD_FIELD(Task, labels), FAIRLEAD_FIELD(Task, stake_usd),
+    FAIRLEAD_FIELD(Task, regime),    FAIRLEAD_FIELD(Task, expires_in_s),
+    FAIRLEAD_FIELD(Task, slices),    FAIRLEAD_FIELD(Task, time)};
+template <>
+inline constexpr auto fields<Forecast> = std::tuple{
+    FAIRLEAD_FIELD(Forecast, model),      FAIRLEAD_FIELD(Forecast, p),          FAIRLEAD_FIELD(Forecast, value),
+    FAIRLEAD_FIELD(Forecast, confidence), FAIRLEAD_FIELD(Forecast, latency_ms), FAIRLEAD_FIELD(Forecast, tokens_in),
+    FAIRLEAD_FIELD(Forecast, tokens_out), FAIRLEAD_FIELD(Forecast, cost_usd),   FAIRLEAD_FIELD(Forecast, error),
+    FAIRLEAD_FIELD(Forecast, time)};
+template <>
+inline constexpr auto fields<Decision> = std::tuple{
+    FAIRLEAD_FIELD(Decision, task),           FAIRLEAD_FIELD(Decision, weights),      FAIRLEAD_FIELD(Decision, p),
+    FAIRLEAD_FIELD(Decision, value),          FAIRLEAD_FIELD(Decision, disagreement), FAIRLEAD_FIELD(Decision, uncertainty),
+    FAIRLEAD_FIELD(Decision, position_scale), FAIRLEAD_FIELD(Decision, cost_usd),     FAIRLEAD_FIELD(Decision, strategy),
+    FAIRLEAD_FIELD(Decision, reasons),        FAIRLEAD_FIELD(Decision, time)};
+template <>
+inline constexpr auto fields<Outcome> = std::tuple{
+    FAIRLEAD_FIELD(Outcome, task), FAIRLEAD_FIELD(Outcome, value), FAIRLEAD_FIELD(Outcome, time),
+    FAIRLEAD_FIELD(Outcome, profit_usd)};
+#undef FAIRLEAD_FIELD
+
+// The field names of a record, in order: field_names<Task>() -> {"id", "kind", ...}.
+template <class Record>
+constexpr auto field_names() noexcept {
+  return std::apply([](const auto&... field) { return std::array<std::string_view, sizeof...(field)>{field.name...}; },
+                    fields<Record>);
+}
+
+}  // namespace fairlead

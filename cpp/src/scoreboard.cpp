@@ -1,0 +1,454 @@
+#include "fairlead/scoreboard.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <new>
+#include <numeric>
+#include <string>
+
+#include "fairlead/pooling.hpp"
+
+namespace fairlead {
+
+namespace {
+
+constexpr double sum_tolerance = 1e-3;
+
+// Below this a spread is rounding, not disagreement.
+constexpr double calm_disagreement = 0.1;
+
+std::string slice_name(std::string_view dimension, std::string_view value) {
+  std::string name;
+  name.reserve(dimension.size() + 1 + value.size());
+  return name.append(dimension).append("=").append(value);
+}
+
+}  // namespace
+
+Scoreboard::Scoreboard(ScoreboardOptions options) : options_(options) {
+  slices_.push_back(Slice{dimensions_.intern("overall"), Elo(options_.elo), Hedge(options_.hedge)});
+  slice_names_.intern("overall");
+}
+
+ModelId Scoreboard::add(std::string_view model) {
+  if (const ModelId known = models_.find(model); known != NameTable::absent) {
+    model_state_[index(known)].active = true;
+    return known;
+  }
+  const std::size_t size = model_state_.size() + 1;
+  // Everything that can fail comes before the name is taken, and each step may be repeated.
+  for (Slice& slice : slices_) resize(slice, size);
+  who_.resize(size);
+  for (auto* scratch : {&weight_, &loss_, &points_, &excess_, &column_}) scratch->resize(size);
+  marks_.resize(size);
+  rows_.resize(size * widest_);
+  model_state_.push_back({true, Calls{}, StreamingPsi(options_.psi_reference, options_.psi_window)});
+  try {
+    return models_.intern(model);
+  } catch (...) {
+    model_state_.pop_back();
+    throw;
+  }
+}
+
+Status Scoreboard::remove(ModelId model) noexcept {
+  if (!has_model(model)) return Status::unknown_model;
+  model_state_[index(model)].active = false;
+  return Status::ok;
+}
+
+void Scoreboard::resize(Slice& slice, std::size_t models) const {
+  slice.elo.resize(models);
+  slice.hedge.resize(models);
+  slice.score.resize(models);
+  slice.history.resize(models, History(options_.history));
+}
+
+SliceId Scoreboard::slice(std::string_view dimension, std::string_view value) {
+  const std::string name = slice_name(dimension, value);
+  if (const SliceId known = slice_names_.find(name); known != NameTable::absent) return known;
+  Slice slice{dimensions_.intern(dimension), Elo(options_.elo), Hedge(options_.hedge)};
+  resize(slice, model_state_.size());
+  slices_.push_back(std::move(slice));
+  try {
+    return slice_names_.intern(name);
+  } catch (...) {
+    slices_.pop_back();
+    throw;
+  }
+}
+
+std::string_view Scoreboard::value(SliceId slice) const noexcept {
+  if (slice == overall) return "";
+  return std::string_view(slice_names_.name(slice)).substr(dimension(slice).size() + 1);
+}
+
+Status Scoreboard::open(Kind kind, std::size_t labels, std::span<const SliceId> slices, TaskHandle& out) noexcept {
+  if (slices.size() > max_slices) return Status::too_many_slices;
+  for (const SliceId slice : slices) {
+    if (!has_slice(slice)) return Status::unknown_slice;
+  }
+  if (kind == Kind::categorical && (labels < 2 || labels > max_labels)) return Status::wrong_length;
+  const std::size_t classes = kind == Kind::categorical ? labels : kind == Kind::binary ? 2 : 1;
+  try {
+    if (classes > widest_) {
+      rows_.resize(model_state_.size() * classes);
+      widest_ = classes;
+    }
+    if (free_.empty()) {
+      // Room for every slot, so that giving one back never allocates.
+      if (free_.capacity() == tasks_.size()) free_.reserve(std::max<std::size_t>(16, 2 * tasks_.size()));
+      tasks_.emplace_back();
+      free_.push_back(static_cast<std::uint32_t>(tasks_.size() - 1));
+    }
+  } catch (const std::bad_alloc&) {
+    return Status::out_of_memory;
+  }
+  const std::uint32_t slot = free_.back();
+  free_.pop_back();
+  OpenTask& task = tasks_[slot];
+  task.open = true;
+  task.kind = kind;
+  task.classes = static_cast<std::uint32_t>(classes);
+  task.failed = 0;
+  task.cost_usd = 0.0;
+  task.models.clear();
+  task.p.clear();
+  task.slices[0] = overall;
+  task.n_slices = 1;
+  for (const SliceId slice : slices) {
+    const auto end = task.slices.begin() + task.n_slices;
+    if (std::find(task.slices.begin(), end, slice) == end) task.slices[task.n_slices++] = slice;
+  }
+  out = {slot, task.generation};
+  return Status::ok;
+}
+
+Status Scoreboard::open(const Task& task, TaskHandle& out) noexcept {
+  std::array<SliceId, max_slices> ids;
+  std::size_t n = 0;
+  const std::size_t wanted = task.slices.size() + (task.category.empty() ? 0 : 1) + (task.regime.empty() ? 0 : 1);
+  if (wanted > max_slices) return Status::too_many_slices;
+  try {
+    if (!task.category.empty()) ids[n++] = slice("category", task.category);
+    if (!task.regime.empty()) ids[n++] = slice("regime", task.regime);
+    for (const Dimension& dimension : task.slices) ids[n++] = slice(dimension.name, dimension.value);
+  } catch (const std::bad_alloc&) {
+    return Status::out_of_memory;
+  }
+  return open(task.kind, task.labels.size(), std::span(ids.data(), n), out);
+}
+
+Scoreboard::OpenTask* Scoreboard::find(TaskHandle handle) noexcept {
+  if (handle.slot >= tasks_.size()) return nullptr;
+  OpenTask& task = tasks_[handle.slot];
+  return task.open && task.generation == handle.generation ? &task : nullptr;
+}
+
+void Scoreboard::release(OpenTask& task, std::uint32_t slot) noexcept {
+  task.open = false;
+  if (++task.generation == 0) task.generation = 1;
+  free_.push_back(slot);  // within the capacity reserved when the slot was made
+}
+
+// Validates the answer and stores its row. `shown` becomes the probability whose drift is watched, NaN for numbers.
+Status Scoreboard::store_answer(OpenTask& task, const Forecast& forecast, double& shown) {
+  const std::size_t classes = task.classes;
+  const std::span<const double> p = forecast.p;
+  double scale = 1.0;
+  if (task.kind == Kind::numeric) {
+    if (!p.empty()) return Status::wrong_kind;
+    if (!std::isfinite(forecast.value)) return Status::not_finite;
+  } else {
+    if (p.empty() || !std::isnan(forecast.value)) return Status::wrong_kind;
+    if (p.size() != (task.kind == Kind::binary ? 1 : classes)) return Status::wrong_length;
+    double sum = 0.0;
+    for (const double x : p) {
+      if (std::isnan(x)) return Status::not_finite;
+      if (!(x >= 0.0 && x <= 1.0)) return Status::out_of_range;
+      sum += x;
+    }
+    if (task.kind == Kind::categorical) {
+      if (!(std::abs(sum - 1.0) <= sum_tolerance)) return Status::sum_not_one;
+      scale = 1.0 / sum;
+    }
+  }
+
+  const auto found = std::find(task.models.begin(), task.models.end(), forecast.model);
+  const auto row = static_cast<std::size_t>(found - task.models.begin());
+  if (found == task.models.end()) {
+    task.p.resize((row + 1) * classes);
+    task.models.push_back(forecast.model);
+  }
+  double* const out = task.p.data() + row * classes;
+  if (task.kind == Kind::numeric) {
+    out[0] = forecast.value;
+    shown = nan;
+  } else if (task.kind == Kind::binary) {
+    out[0] = 1.0 - p[0];
+    out[1] = p[0];
+    shown = std::max(out[0], out[1]);
+  } else {
+    for (std::size_t k = 0; k < classes; ++k) out[k] = p[k] * scale;
+    shown = *std::max_element(out, out + classes);
+  }
+  return Status::ok;
+}
+
+Status Scoreboard::record(TaskHandle handle, const Forecast& forecast) noexcept {
+  OpenTask* const task = find(handle);
+  if (task == nullptr) return Status::stale_task;
+  if (!has_model(forecast.model)) return Status::unknown_model;
+  ModelState& model = model_state_[index(forecast.model)];
+  if (!model.active) return Status::inactive_model;
+  if (!(std::isnan(forecast.confidence) || (forecast.confidence >= 0.0 && forecast.confidence <= 1.0)) ||
+      forecast.latency_ms < 0.0 || std::isinf(forecast.latency_ms) || !(forecast.cost_usd >= 0.0) ||
+      std::isinf(forecast.cost_usd) || forecast.tokens_in < 0 || forecast.tokens_out < 0) {
+    return Status::out_of_range;
+  }
+  if (forecast.error.empty()) {
+    try {
+      double shown = nan;
+      if (const Status status = store_answer(*task, forecast, shown); status != Status::ok) return status;
+      const double confidence = std::isnan(forecast.confidence) ? shown : forecast.confidence;
+      if (!std::isnan(confidence)) model.confidence.add(confidence);
+    } catch (const std::bad_alloc&) {
+      return Status::out_of_memory;
+    }
+    ++model.calls.answered;
+  } else {
+    ++task->failed;
+    ++model.calls.failed;
+  }
+  task->cost_usd += forecast.cost_usd;
+  model.calls.cost_usd += forecast.cost_usd;
+  model.calls.tokens_in += forecast.tokens_in;
+  model.calls.tokens_out += forecast.tokens_out;
+  if (!std::isnan(forecast.latency_ms)) {
+    model.calls.latency_ms_sum += forecast.latency_ms;
+    ++model.calls.latency_n;
+  }
+  return Status::ok;
+}
+
+// The rule that turns past outcomes into weights. Equal for the strategies that give every model one vote.
+void Scoreboard::weigh(const OpenTask& task, Strategy strategy, std::span<const ModelId> models,
+                       std::span<double> weights) const noexcept {
+  const std::size_t m = models.size();
+  if (strategy == Strategy::hedge) {
+    // Each narrow slice is believed by its evidence, the rest is what the model does overall; then their mean.
+    const Hedge& broad = slices_[overall].hedge;
+    const std::size_t narrow = task.n_slices - 1u;
+    const double share = narrow ? 1.0 / static_cast<double>(narrow) : 0.0;
+    for (std::size_t i = 0; i < m; ++i) weights[i] = narrow ? 0.0 : broad.advantage(models[i]);
+    for (std::size_t s = 1; s <= narrow; ++s) {
+      const Hedge& hedge = at(task.slices[s]).hedge;
+      for (std::size_t i = 0; i < m; ++i) {
+        const double believe = hedge.evidence(models[i]);
+        weights[i] += share * (believe * hedge.advantage(models[i]) + (1.0 - believe) * broad.advantage(models[i]));
+      }
+    }
+    softmax(weights);
+    return;
+  }
+  if (strategy == Strategy::weighted) {
+    // Inverse mean loss (J. M. Bates, C. W. J. Granger, "The Combination of Forecasts", 1969) in the narrowest slice that
+    // was named last, shrunk by ten pseudo-tasks toward the mean of those who answered.
+    const Slice& slice = at(task.slices[task.n_slices - 1u]);
+    const auto loss_sum = [&](std::size_t i) {
+      const Score& score = slice.score[index(models[i])];
+      return task.kind == Kind::numeric ? score.square_sum : score.brier_sum;
+    };
+    const auto count = [&](std::size_t i) {
+      const Score& score = slice.score[index(models[i])];
+      return static_cast<double>(task.kind == Kind::numeric ? score.numbers : score.n - score.numbers);
+    };
+    constexpr double pseudo = 10.0;
+    double sum = 0.0;
+    double n = 0.0;
+    for (std::size_t i = 0; i < m; ++i) {
+      sum += loss_sum(i);
+      n += count(i);
+    }
+    if (sum > 0.0) {
+      const double prior = sum / n;
+      double total = 0.0;
+      for (std::size_t i = 0; i < m; ++i) {
+        weights[i] = (count(i) + pseudo) / (loss_sum(i) + pseudo * prior);
+        total += weights[i];
+      }
+      for (std::size_t i = 0; i < m; ++i) weights[i] /= total;
+      return;
+    }
+  }
+  std::fill(weights.begin(), weights.end(), 1.0 / static_cast<double>(m));
+}
+
+Status Scoreboard::decide(TaskHandle handle, Strategy strategy, Decision& out) noexcept {
+  OpenTask* const task = find(handle);
+  if (task == nullptr) return Status::stale_task;
+  const std::size_t classes = task->classes;
+
+  // Answers of models that have left are skipped; usually there are none and the rows are used where they lie.
+  std::size_t m = 0;
+  for (const ModelId model : task->models) {
+    if (active(model)) who_[m++] = model;
+  }
+  if (m == 0) return Status::no_forecast;
+  const double* answers = task->p.data();
+  if (m < task->models.size()) {
+    double* row = rows_.data();
+    for (std::size_t i = 0; i < task->models.size(); ++i) {
+      if (active(task->models[i])) row = std::copy_n(task->p.data() + i * classes, classes, row);
+    }
+    answers = rows_.data();
+  }
+
+  const std::span<const ModelId> who(who_.data(), m);
+  const std::span<double> weights(weight_.data(), m);
+  weigh(*task, strategy, who, weights);
+  try {
+    out.weights.resize(m);
+    out.p.resize(classes);
+  } catch (const std::bad_alloc&) {
+    return Status::out_of_memory;
+  }
+  if (strategy == Strategy::median) {
+    pooling::median(answers, m, classes, out.p.data(), column_.data());
+  } else if (strategy == Strategy::log && task->kind != Kind::numeric) {
+    pooling::log(answers, weights.data(), m, classes, out.p.data());
+  } else {
+    pooling::linear(answers, weights.data(), m, classes, out.p.data());
+  }
+  for (std::size_t i = 0; i < m; ++i) out.weights[i] = {who[i], weights[i]};
+  out.task = handle;
+  out.strategy = strategy;
+  out.cost_usd = task->cost_usd;
+  describe(*task, m, answers, out);
+
+  out.reasons = 0;
+  const bool learns = strategy == Strategy::hedge || strategy == Strategy::weighted;
+  const bool told_apart = std::any_of(weights.begin(), weights.end(), [&](double w) { return w != weights[0]; });
+  if (m == 1) out.reasons |= Reason::single_model;
+  if (m > 1) out.reasons |= !learns ? Reason::equal_weights : told_apart ? Reason::learned_weights : Reason::no_history;
+  if (out.disagreement > calm_disagreement) out.reasons |= Reason::models_disagree;
+  if (task->failed > 0) out.reasons |= Reason::models_failed;
+  if (m < task->models.size()) out.reasons |= Reason::models_removed;
+
+  if (task->kind == Kind::numeric) {
+    out.value = out.p[0];
+    out.p.clear();
+  } else {
+    out.value = nan;
+    if (task->kind == Kind::binary) {
+      out.p[0] = out.p[1];
+      out.p.resize(1);
+    }
+  }
+  return Status::ok;
+}
+
+// Disagreement, uncertainty and position scale of a pooled answer that stands in out.p, one value per class.
+//
+// Probabilities: the Gini impurity of the pool, 1 - sum p^2, is the models' own mean impurity plus the variance between
+// them (an identity for linear pools). Both are divided by the impurity of the uniform answer, so `uncertainty` is 1 for
+// "anything may happen", and `disagreement` is the part of it that comes from the models contradicting one another. The
+// position scale is sqrt(1 - uncertainty), which for a binary answer is |2p - 1|, the Kelly fraction at even odds,
+// times (1 - disagreement).
+// Numbers: uncertainty is the root of the models' weighted mean squared error so far (or, with no history, the spread);
+// disagreement is spread^2 / (spread^2 + uncertainty^2), or / (spread^2 + answer^2) with no history.
+void Scoreboard::describe(const OpenTask& task, std::size_t m, const double* answers, Decision& out) const noexcept {
+  const std::size_t classes = task.classes;
+  double between = 0.0;
+  for (std::size_t i = 0; i < m; ++i) {
+    double distance = 0.0;
+    for (std::size_t k = 0; k < classes; ++k) {
+      const double d = answers[i * classes + k] - out.p[k];
+      distance += d * d;
+    }
+    between += out.weights[i].weight * distance;
+  }
+  if (task.kind == Kind::numeric) {
+    double expected = 0.0;
+    double known = 0.0;
+    for (const auto& [model, weight] : out.weights) {
+      const Score& score = at(overall).score[index(model)];
+      if (score.numbers == 0) continue;
+      expected += weight * score.square_sum / static_cast<double>(score.numbers);
+      known += weight;
+    }
+    const double reference = known > 0.0 ? expected / known : out.p[0] * out.p[0];
+    out.uncertainty = std::sqrt(known > 0.0 ? expected / known : between);
+    out.disagreement = between > 0.0 ? between / (between + reference) : 0.0;
+    out.position_scale = 1.0 - out.disagreement;
+    return;
+  }
+  double impurity = 1.0;
+  for (std::size_t k = 0; k < classes; ++k) impurity -= out.p[k] * out.p[k];
+  const double uniform = 1.0 - 1.0 / static_cast<double>(classes);
+  out.uncertainty = std::clamp(impurity / uniform, 0.0, 1.0);
+  out.disagreement = std::clamp(between / uniform, 0.0, 1.0);
+  out.position_scale = std::sqrt(1.0 - out.uncertainty) * (1.0 - out.disagreement);
+}
+
+Status Scoreboard::settle(const Outcome& outcome) noexcept {
+  OpenTask* const task = find(outcome.task);
+  if (task == nullptr) return Status::stale_task;
+  const double y = outcome.value;
+  const std::size_t classes = task->classes;
+  const bool numeric = task->kind == Kind::numeric;
+  if (numeric ? !std::isfinite(y) : !(y >= 0.0 && y < static_cast<double>(classes) && y == std::floor(y))) {
+    return Status::bad_outcome;
+  }
+  const std::size_t m = task->models.size();
+  for (std::size_t i = 0; i < m; ++i) {
+    const double* const row = task->p.data() + i * classes;
+    marks_[i] = numeric ? mark_number(row[0], y)
+                        : mark_classes({row, classes}, static_cast<std::size_t>(y), task->kind == Kind::binary);
+    loss_[i] = marks_[i].loss;
+  }
+  if (m > 0) {
+    Elo::pair_points({loss_.data(), m}, {points_.data(), m});
+    for (std::size_t s = 0; s < task->n_slices; ++s) learn(*task, slices_[index(task->slices[s])], outcome.time);
+  }
+  settled_models_ = task->models;  // the slot keeps them until it is opened again
+  release(*task, outcome.task.slot);
+  return Status::ok;
+}
+
+// Folds a settled task, whose marks, losses and points are in the scratch, into one slice.
+void Scoreboard::learn(const OpenTask& task, Slice& slice, Time time) noexcept {
+  const std::size_t m = task.models.size();
+  const std::span<const ModelId> models(task.models);
+  const std::span<const double> losses(loss_.data(), m);
+  double mean = std::accumulate(losses.begin(), losses.end(), 0.0) / static_cast<double>(m);
+  if (task.kind == Kind::numeric) {
+    // Squared errors have no scale of their own: measure them against what is usual here, so that they lie in [0, 2].
+    constexpr double fade = 0.05;
+    const double scale = slice.square_scale > 0.0 ? slice.square_scale : mean;
+    slice.square_scale = scale + fade * (std::min(mean, 10.0 * scale) - scale);
+    const auto bounded = [scale](double square) { return square > 0.0 ? 2.0 * square / (square + scale) : 0.0; };
+    double sum = 0.0;
+    for (std::size_t i = 0; i < m; ++i) sum += excess_[i] = bounded(losses[i]);
+    mean = sum / static_cast<double>(m);
+    for (std::size_t i = 0; i < m; ++i) excess_[i] -= mean;
+  } else {
+    for (std::size_t i = 0; i < m; ++i) excess_[i] = losses[i] - mean;
+  }
+  slice.elo.contest_points(models, {points_.data(), m});
+  slice.hedge.update(models, std::span<const double>(excess_.data(), m), time);
+  const double unit = task.kind == Kind::binary ? 0.5 : 1.0;
+  for (std::size_t i = 0; i < m; ++i) {
+    slice.score[index(models[i])].add(marks_[i], task.kind);
+    slice.history[index(models[i])].push(unit * losses[i], time);
+  }
+}
+
+Status Scoreboard::close(TaskHandle handle) noexcept {
+  OpenTask* const task = find(handle);
+  if (task == nullptr) return Status::stale_task;
+  release(*task, handle.slot);
+  return Status::ok;
+}
+
+}  // namespace fairlead

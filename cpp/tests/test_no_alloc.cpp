@@ -1,0 +1,322 @@
+// The hot path allocates nothing after warm-up, throws nothing, and survives running out of memory unchanged.
+// This file replaces the global operator new of the whole test binary; it counts, or fails, only inside a scope.
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <cmath>
+#include <cstdlib>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "fairlead/scoreboard.hpp"
+
+namespace fl = fairlead;
+using fl::Kind;
+using fl::Scoreboard;
+using fl::Status;
+
+namespace {
+
+constexpr long never = -1;
+thread_local long allocations = 0;
+thread_local bool counting = false;
+thread_local long fail_in = never;  // the allocation after so many more throws, and all that follow
+
+void* allocate(std::size_t bytes, std::size_t alignment) {
+  if (counting) {
+    ++allocations;
+    if (fail_in == 0) throw std::bad_alloc();
+    if (fail_in > 0) --fail_in;
+  }
+  void* const memory = alignment <= alignof(std::max_align_t)
+                           ? std::malloc(bytes == 0 ? 1 : bytes)
+                           : std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+}  // namespace
+
+void* operator new(std::size_t bytes) { return allocate(bytes, 1); }
+void* operator new[](std::size_t bytes) { return allocate(bytes, 1); }
+void* operator new(std::size_t bytes, std::align_val_t alignment) { return allocate(bytes, static_cast<std::size_t>(alignment)); }
+void* operator new[](std::size_t bytes, std::align_val_t alignment) { return allocate(bytes, static_cast<std::size_t>(alignment)); }
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete[](void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+
+namespace {
+
+// Counts allocations while it lives.
+class Count {
+ public:
+  explicit Count(long fail_after = never) {
+    allocations = 0;
+    fail_in = fail_after;
+    counting = true;
+  }
+  ~Count() { counting = false; }
+  Count(const Count&) = delete;
+  Count& operator=(const Count&) = delete;
+};
+
+template <class Call>
+long allocations_of(const Call& call) {
+  {
+    const Count count;
+    call();
+  }
+  return allocations;
+}
+
+// Runs `call` with ever more allocations allowed until it no longer says out_of_memory; between failures `unchanged`
+// must hold. Returns how often it failed.
+template <class Call, class Unchanged>
+int starve(const Call& call, const Unchanged& unchanged) {
+  for (int allowed = 0; allowed < 100; ++allowed) {
+    Status status;
+    {
+      const Count count(allowed);
+      status = call();
+    }
+    if (status != Status::out_of_memory) {
+      CHECK(status == Status::ok);
+      return allowed;
+    }
+    INFO("allocations allowed: ", allowed);
+    CHECK(unchanged());
+  }
+  FAIL("still out of memory");
+  return -1;
+}
+
+constexpr std::size_t models = 20;
+
+// One whole round: as many open tasks at a time as `in_flight`, of every kind.
+class Loop {
+ public:
+  explicit Loop(Scoreboard& board) : board_(board) {
+    for (std::size_t i = 0; i < models; ++i) fleet_.push_back(board.add("model-" + std::to_string(i)));
+    slices_ = {board.slice("category", "crypto"), board.slice("horizon", "1d")};
+  }
+
+  // Returns whether every call was ok. Does not allocate itself.
+  bool round(int t) noexcept {
+    bool ok = true;
+    const Kind kind = static_cast<Kind>(t % 3);
+    fl::TaskHandle task;
+    ok &= board_.open(kind, 5, slices_, task) == Status::ok;
+    for (std::size_t i = 0; i < models; ++i) {
+      const double p = 0.5 + 0.4 * std::sin(static_cast<double>(t * 31) + static_cast<double>(i));
+      const double classes[5] = {p, 1.0 - p, 0.0, 0.0, 0.0};
+      fl::Forecast forecast{.model = fleet_[i], .confidence = p, .latency_ms = 3.0, .cost_usd = 0.01, .time = t};
+      if (kind == Kind::numeric) {
+        forecast.value = p;
+      } else {
+        forecast.p = std::span(classes, kind == Kind::binary ? 1u : 5u);
+      }
+      if (i % 7 == 6) forecast.error = "timeout";
+      ok &= board_.record(task, forecast) == Status::ok;
+    }
+    for (std::size_t s = 0; s < fl::strategy_names.size(); ++s) {
+      ok &= board_.decide(task, static_cast<fl::Strategy>(s), decision_) == Status::ok;
+    }
+    ok &= (t % 10 == 9 ? board_.close(task) : board_.settle({.task = task, .value = 1.0, .time = t})) == Status::ok;
+    return ok;
+  }
+
+ private:
+  Scoreboard& board_;
+  std::vector<fl::ModelId> fleet_;
+  std::vector<fl::SliceId> slices_;
+  fl::Decision decision_;
+};
+
+}  // namespace
+
+using Board = Scoreboard&;
+static_assert(noexcept(std::declval<Board>().open(Kind::binary, 0, std::span<const fl::SliceId>{}, std::declval<fl::TaskHandle&>())));
+static_assert(noexcept(std::declval<Board>().open(fl::Task{}, std::declval<fl::TaskHandle&>())));
+static_assert(noexcept(std::declval<Board>().record(fl::TaskHandle{}, std::declval<const fl::Forecast&>())));
+static_assert(noexcept(std::declval<Board>().decide(fl::TaskHandle{}, fl::Strategy::hedge, std::declval<fl::Decision&>())));
+static_assert(noexcept(std::declval<Board>().settle(std::declval<const fl::Outcome&>())));
+static_assert(noexcept(std::declval<Board>().close(fl::TaskHandle{})));
+static_assert(noexcept(std::declval<Board>().remove(0)));
+static_assert(noexcept(std::declval<Board>().recent(0, 0, 1, 1)));
+static_assert(noexcept(std::declval<fl::Elo&>().update(0, 1, 1.0)));
+static_assert(noexcept(std::declval<fl::Elo&>().contest({}, {})));
+static_assert(noexcept(std::declval<fl::Hedge&>().update({}, {}, 0)));
+static_assert(noexcept(std::declval<fl::RollingWindow&>().advance(0)));
+static_assert(noexcept(std::declval<fl::RollingWindow&>().moments()));
+static_assert(noexcept(std::declval<fl::History&>().push(0.0, 0)));
+static_assert(noexcept(std::declval<fl::Calibration&>().add(0.5, true)));
+static_assert(noexcept(std::declval<fl::Psi&>().index({})));
+static_assert(noexcept(std::declval<fl::StreamingPsi&>().index()));
+
+TEST_CASE("no_alloc: the counter counts") {
+  CHECK(allocations_of([] { std::vector<double> v(100); v[0] = 1.0; v.resize(1'000); }) == 2);
+  CHECK(allocations_of([] {}) == 0);
+}
+
+TEST_CASE("no_alloc: elo and windows in the steady state") {
+  fl::Elo elo;
+  elo.resize(50);
+  const std::vector<fl::Elo::Player> players{3, 1, 4, 15, 9, 2, 6};
+  const std::vector<double> losses{0.1, 0.2, 0.3, 0.3, 0.5, 0.6, 0.0};
+  bool ok = true;
+  CHECK(allocations_of([&] {
+          for (int t = 0; t < 1'000; ++t) {
+            ok &= elo.update(0, 1, 0.5) == Status::ok;
+            ok &= elo.contest(players, losses) == Status::ok;
+          }
+        }) == 0);
+
+  auto by_count = fl::RollingWindow::by_count(100);
+  auto by_time = fl::RollingWindow::by_time(1'000);
+  fl::Time now = 0;
+  const auto push = [&] {
+    for (int t = 0; t < 5'000; ++t) ok &= by_count.push(t) == Status::ok && by_time.push(t, now += 7) == Status::ok;
+  };
+  push();
+  CHECK(allocations_of(push) == 0);
+
+  fl::StreamingPsi psi(50, 50);
+  fl::History history(64);
+  const auto add = [&] {
+    for (int t = 0; t < 500; ++t) {
+      psi.add(std::sin(t));
+      history.push(t, t);
+    }
+  };
+  add();
+  CHECK(allocations_of(add) == 0);
+  CHECK(ok);
+}
+
+TEST_CASE("no_alloc: open, record, decide, settle and close once the rings are full") {
+  Scoreboard board({.history = 64, .psi_reference = 30, .psi_window = 30});
+  Loop loop(board);
+  bool ok = true;
+  for (int t = 0; t < 150; ++t) ok &= loop.round(t);
+  CHECK(allocations_of([&] {
+          for (int t = 150; t < 650; ++t) ok &= loop.round(t);
+        }) == 0);
+  CHECK(ok);
+}
+
+TEST_CASE("no_alloc: the same with default options, after the warm-up that scoreboard.hpp names") {
+  // "every model added, every slice and the largest task seen once"
+  Scoreboard board;
+  Loop loop(board);
+  bool ok = true;
+  for (int t = 0; t < 3; ++t) ok &= loop.round(t);
+  CHECK(allocations_of([&] {
+          for (int t = 3; t < 1'500; ++t) ok &= loop.round(t);
+        }) == 0);
+  CHECK(ok);
+}
+
+TEST_CASE("no_alloc: a known name is found without allocating, in a record too") {
+  Scoreboard board;
+  const fl::Dimension horizon{"horizon", "1d"};
+  const fl::Task task{.id = "q", .category = "politics", .regime = "calm", .slices = std::span(&horizon, 1)};
+  fl::TaskHandle handle;
+  bool ok = true;
+  const auto once = [&] { ok &= board.open(task, handle) == Status::ok && board.close(handle) == Status::ok; };
+  once();
+  CHECK(board.models().find("nobody") == fl::NameTable::absent);
+  CHECK(allocations_of(once) == 0);
+  CHECK(ok);
+}
+
+TEST_CASE("out of memory: opening changes nothing") {
+  Scoreboard board;
+  for (int i = 0; i < 3; ++i) board.add("model-" + std::to_string(i));
+  const std::string_view labels[] = {"a", "b", "c", "d"};
+  const fl::Task task{.id = "q", .kind = Kind::categorical, .category = "a category whose name is long", .labels = labels};
+  fl::TaskHandle handle;
+  CHECK(starve([&] { return board.open(task, handle); }, [&] { return board.open_tasks() == 0 && handle == fl::TaskHandle{}; }) > 0);
+  CHECK(board.open_tasks() == 1);
+  CHECK(board.slices().size() == 2);
+  const double p[] = {0.1, 0.2, 0.3, 0.4};
+  CHECK(board.record(handle, {.model = 2, .p = p}) == Status::ok);
+}
+
+TEST_CASE("out of memory: recording changes nothing") {
+  Scoreboard board({.history = 8, .psi_reference = 2, .psi_window = 2});
+  const fl::ModelId model = board.add("model");
+  const double p[] = {0.25};
+  const double q[] = {0.75};
+  for (int t = 0; t < 3; ++t) {  // an empty drift reference, one about to be complete, and a complete one
+    INFO("task ", t);
+    fl::TaskHandle handle;
+    REQUIRE(board.open(Kind::binary, 0, {}, handle) == Status::ok);
+    fl::Decision decision;
+    const auto unanswered = [&] {
+      return board.calls(model).answered == 0u + static_cast<unsigned>(2 * t) && board.calls(model).cost_usd == 0.02 * t &&
+             board.decide(handle, fl::Strategy::mean, decision) == Status::no_forecast;
+    };
+    starve([&] { return board.record(handle, {.model = model, .p = p, .cost_usd = 0.01}); }, unanswered);
+    const auto first_stands = [&] {
+      return board.decide(handle, fl::Strategy::mean, decision) == Status::ok && decision.p[0] == 0.25;
+    };
+    CHECK(first_stands());
+    starve([&] { return board.record(handle, {.model = model, .p = q, .cost_usd = 0.01}); }, first_stands);
+    CHECK(board.close(handle) == Status::ok);
+  }
+}
+
+TEST_CASE("out of memory: deciding and settling still work") {
+  Scoreboard board;
+  const fl::ModelId a = board.add("a"), b = board.add("b");
+  const double p[] = {0.25};
+  fl::TaskHandle handle;
+  REQUIRE(board.open(Kind::binary, 0, {}, handle) == Status::ok);
+  REQUIRE(board.record(handle, {.model = a, .p = p}) == Status::ok);
+  REQUIRE(board.record(handle, {.model = b, .p = p}) == Status::ok);
+  fl::Decision decision;
+  CHECK(starve([&] { return board.decide(handle, fl::Strategy::hedge, decision); }, [] { return true; }) > 0);
+  CHECK(decision.weights.size() == 2);
+  Status settled;
+  {
+    const Count count(0);  // the ring of recent losses cannot be had: the outcome counts all the same
+    settled = board.settle({.task = handle, .value = 1.0, .time = 1});
+  }
+  CHECK(settled == Status::ok);
+  CHECK(board.score(a).n == 1);
+  CHECK(board.open_tasks() == 0);
+}
+
+TEST_CASE("out of memory: adding models and slices changes nothing that can be seen") {
+  Scoreboard board;
+  board.add("first");
+  board.slice("category", "first");
+  for (int allowed = 0;; ++allowed) {
+    bool failed = false;
+    {
+      const Count count(allowed);
+      try {
+        board.add("a second model with a long name");
+        board.slice("category", "a second value with a long name");
+      } catch (const std::bad_alloc&) {
+        failed = true;
+      }
+    }
+    CHECK(board.rating(0) == 1500.0);
+    REQUIRE(allowed < 200);
+    if (!failed) break;
+    CHECK(board.models().size() <= 2);
+    CHECK(board.slices().size() == 2);
+    CHECK(board.rating(0, 1) == 1500.0);
+  }
+  CHECK(board.models().size() == 2);
+  CHECK(board.slices().size() == 3);
+  CHECK(board.value(2) == "a second value with a long name");
+  CHECK(board.rating(1, 2) == 1500.0);
+}

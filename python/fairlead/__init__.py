@@ -1,0 +1,70 @@
+"""fairlead: whom to trust now. Rate a fleet of models from outcomes, combine their answers into one decision.
+
+Importing this is light: numpy, pandas and the rest are imported by what needs them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fairlead._core import __version__
+from fairlead.errors import (
+    FairleadError,
+    InvalidRecordError,
+    NoForecastError,
+    TableError,
+    TaskEndedError,
+    UnknownModelError,
+    UnknownTaskError,
+)
+from fairlead.fleet import Fleet
+from fairlead.measure import Calibration, Elo, Leaderboard, ModelRow, Psi, RollingWindow, StreamingPsi, pool
+from fairlead.policy import DEFAULT_STRATEGY, STRATEGIES
+from fairlead.settings import Settings
+from fairlead.types import Decision, Forecast, Model, Outcome, Task
+
+if TYPE_CHECKING:
+    from fairlead.replays import ReplayResult, replay
+
+__all__ = [
+    "DEFAULT_STRATEGY",
+    "STRATEGIES",
+    "Calibration",
+    "Decision",
+    "Elo",
+    "FairleadError",
+    "Fleet",
+    "Forecast",
+    "InvalidRecordError",
+    "Leaderboard",
+    "Model",
+    "ModelRow",
+    "NoForecastError",
+    "Outcome",
+    "Psi",
+    "ReplayResult",
+    "RollingWindow",
+    "Settings",
+    "StreamingPsi",
+    "TableError",
+    "Task",
+    "TaskEndedError",
+    "UnknownModelError",
+    "UnknownTaskError",
+    "__version__",
+    "pool",
+    "replay",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Replaying tables needs numpy, which would double the time to import fairlead.
+    if name in ("replay", "ReplayResult"):
+        from fairlead import replays
+
+        return getattr(replays, name)
+    raise AttributeError(f"module 'fairlead' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

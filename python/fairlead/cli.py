@@ -1,0 +1,241 @@
+"""The command line: `fairlead demo` and `fairlead replay TABLE`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fairlead import __version__
+from fairlead.errors import FairleadError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from fairlead.replays import ReplayResult, Score
+
+_BAD_ROWS_SHOWN = 10
+
+_TABLE_HELP = """\
+TABLE has one row for each forecast (CSV, or Parquet with pip install "fairlead[parquet]"):
+  time           when it was made: ISO date or time, or integer nanoseconds
+  task           what was asked, model: who answered
+  p | p_<label> | value
+                 the answer: P(1), one probability per label, or a number
+  outcome        what happened: 0 or 1, a label or its index, a number; empty: unknown
+  outcome_time   when that became known (default: the next distinct time)
+  category, confidence, latency_ms, cost_usd, tokens_in, tokens_out, error, stake_usd
+                 optional
+
+  fairlead replay forecasts.csv --slice horizon --warmup 2024-08-01 --report report.html
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command; returns the exit status: 0, or 2 where the input or the call was wrong."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    try:
+        status: int = arguments.run(arguments)
+    except (FairleadError, ImportError, OSError) as error:
+        print(f"fairlead: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="fairlead", description="Whom to trust now, out of a fleet of models.")
+    parser.add_argument("--version", action="version", version=f"fairlead {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    demo = commands.add_parser("demo", help="six classifiers, one broken sensor: see fairlead work, no file needed")
+    demo.set_defaults(run=_demo)
+
+    replay = commands.add_parser(
+        "replay",
+        help="stream a table of forecasts as if it were live, and score every way to combine them",
+        epilog=_TABLE_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    replay.add_argument("table", metavar="TABLE", help="a .csv, .csv.gz or .parquet file")
+    replay.add_argument(
+        "--slice",
+        metavar="COLUMN",
+        action="append",
+        default=[],
+        dest="slices",
+        help="also keep score by this column; may be repeated",
+    )
+    replay.add_argument(
+        "--warmup", metavar="UNTIL", help="learn from tasks decided at or before UNTIL, but do not score them"
+    )
+    replay.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    replay.add_argument("--report", metavar="FILE.html", help="write a page with the pictures")
+    replay.add_argument("--strict", action="store_true", help="stop at the first bad row")
+    replay.set_defaults(run=_replay)
+    return parser
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from fairlead import demo
+
+    demo.show(Console())
+    return 0
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from fairlead.replays import replay
+
+    with _progress(Console(stderr=True), quiet=arguments.json) as advance:
+        result = replay(
+            arguments.table,
+            slices=arguments.slices,
+            warmup=_warmup(arguments.warmup),
+            strict=arguments.strict,
+            progress=advance,
+        )
+    if arguments.report:
+        from fairlead.replays.report import write_report
+
+        write_report(result, arguments.report, title=Path(arguments.table).name)
+    if arguments.json:
+        print(json.dumps(result.to_dict(), allow_nan=False))
+        return 0
+    # What is not a terminal has no width to fit into.
+    _show(result, Console() if sys.stdout.isatty() else Console(width=200))
+    if arguments.report:
+        print(f"\nreport: {arguments.report}")
+    return 0
+
+
+def _warmup(text: str | None) -> int | str | None:
+    """An integer time or an ISO time, as it was typed."""
+    return int(text) if text is not None and text.lstrip("-").isdigit() else text
+
+
+class _progress:
+    """A progress bar over forecasts on a terminal, nothing elsewhere."""
+
+    def __init__(self, console: Console, *, quiet: bool) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self._bar = Progress(
+            TextColumn("replaying"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            disable=quiet or not console.is_terminal,
+        )
+        self._task = self._bar.add_task("replaying", total=None)
+
+    def __enter__(self) -> Callable[[int, int], None]:
+        self._bar.start()
+        return lambda done, total: self._bar.update(self._task, completed=done, total=total)
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+
+def _show(result: ReplayResult, console: Console) -> None:
+    numeric = result.kind == "numeric"
+    console.print(_models_table(result, numeric=numeric))
+    console.print()
+    console.print(_strategies_table(result, numeric=numeric))
+    unsettled = f", {result.unsettled:,} never settled" if result.unsettled else ""
+    speed = f"{result.events_per_second:,.0f} events a second"
+    counts = f"{result.forecasts:,} forecasts, {result.tasks:,} tasks scored{unsettled}"
+    console.print(f"\n{counts}, {speed}", highlight=False)
+    if result.bad_rows:
+        rows = "row" if len(result.bad_rows) == 1 else "rows"
+        console.print(f"{len(result.bad_rows):,} bad {rows} skipped:", highlight=False)
+        for row in result.bad_rows[:_BAD_ROWS_SHOWN]:
+            console.print(f"  line {row.line}: {row.reason}", highlight=False, markup=False)
+        if len(result.bad_rows) > _BAD_ROWS_SHOWN:
+            console.print(f"  and {len(result.bad_rows) - _BAD_ROWS_SHOWN:,} more", highlight=False)
+
+
+def _table(title: str, columns: list[str], rows: list[list[str]], *, bold: str = "") -> Table:
+    """Names on the left, which a narrow terminal may cut, and numbers on the right, which it may not."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = [i for i in range(len(columns)) if i == 0 or any(row[i] != "-" for row in rows)]
+    for i in shown:
+        width = max(len(cell) for cell in [columns[i], *(row[i] for row in rows)])
+        if i == 0:
+            table.add_column(columns[i], no_wrap=True, overflow="ellipsis")
+        else:
+            table.add_column(columns[i], justify="right", no_wrap=True, min_width=width)
+    for row in rows:
+        table.add_row(*(row[i] for i in shown), style="bold" if row[0] == bold else None)
+    return table
+
+
+def _number(value: float, digits: int) -> str:
+    return "-" if math.isnan(value) else f"{value:,.{digits}f}"
+
+
+def _score_cells(score: Score, *, numeric: bool) -> list[str]:
+    if numeric:
+        return ["-" if math.isnan(x) else f"{x:.4g}" for x in (score.mae, score.rmse)] + [f"{score.n:,}"]
+    accuracy = "-" if math.isnan(score.accuracy) else f"{score.accuracy:.1%}"
+    return [
+        _number(score.brier, 4),
+        _number(score.log_loss, 4),
+        accuracy,
+        _number(score.calibration_error, 3),
+        f"{score.n:,}",
+    ]
+
+
+def _score_columns(*, numeric: bool) -> list[str]:
+    return ["mae", "rmse", "n"] if numeric else ["brier", "log loss", "accuracy", "cal. error", "n"]
+
+
+def _models_table(result: ReplayResult, *, numeric: bool) -> Table:
+    rows = [
+        [
+            m.model,
+            _number(m.elo, 0),
+            *_score_cells(m.score, numeric=numeric),
+            str(m.failed or "-"),
+            _number(m.cost_usd or math.nan, 4),
+            _number(m.drift, 2),
+        ]
+        for m in result.models
+    ]
+    return _table(
+        "Models, by rating",
+        ["model", "elo", *_score_columns(numeric=numeric), "failed", "cost $", "drift"],
+        rows,
+    )
+
+
+def _strategies_table(result: ReplayResult, *, numeric: bool) -> Table:
+    labels = {
+        result.default: f"{result.default} (default)",
+        "mean": "mean (equal weights)",
+        "best_single": f"best in hindsight: {result.best_single}",
+    }
+    rows = [
+        [labels.get(name, name), *_score_cells(score, numeric=numeric)] for name, score in result.strategies.items()
+    ]
+    return _table(
+        "Ways to combine them",
+        ["strategy", *_score_columns(numeric=numeric)],
+        rows,
+        bold=labels[result.default],
+    )

@@ -1,0 +1,46 @@
+"""What can go wrong, as exceptions. Each names the field and the value; nothing has changed when one is raised."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class FairleadError(Exception):
+    """Base of every error that fairlead raises on purpose."""
+
+
+class InvalidRecordError(FairleadError, ValueError):
+    """A field of a record holds a value that it cannot hold."""
+
+
+class UnknownModelError(FairleadError, LookupError):
+    """A model that the fleet does not have, or that has left it."""
+
+
+class UnknownTaskError(FairleadError, LookupError):
+    """A task that the fleet has not seen."""
+
+
+class TaskEndedError(FairleadError, ValueError):
+    """A task that was settled or voided already."""
+
+
+class NoForecastError(FairleadError, ValueError):
+    """A decision is asked for, but no active model has answered."""
+
+
+class TableError(FairleadError, ValueError):
+    """A table of forecasts that cannot be read as one, or a bad row in strict mode."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` where a known name is close, else nothing.
+
+    >>> did_you_mean("gpt4o", ["gpt-4o", "local"])
+    "; did you mean 'gpt-4o'?"
+    >>> did_you_mean("zebra", ["gpt-4o", "local"])
+    ''
+    """
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,303 @@
+"""The façade: a fleet of models, their answers, one decision, and what came of it."""
+
+from __future__ import annotations
+
+import time as _time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from datetime import datetime
+
+from fairlead.errors import (
+    InvalidRecordError,
+    NoForecastError,
+    TaskEndedError,
+    UnknownModelError,
+    UnknownTaskError,
+    did_you_mean,
+)
+from fairlead.measure.scoreboard import Leaderboard, leaderboard, new_scoreboard
+from fairlead.policy import DEFAULT_STRATEGY, decide, strategy_index
+from fairlead.settings import Settings
+from fairlead.types import KINDS, Decision, Forecast, Model, Outcome, Task
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenTask:
+    task: Task
+    handle: int
+
+
+@dataclass(frozen=True, slots=True)
+class _EndedTask:
+    task: Task
+    outcome: Outcome
+
+
+class Fleet:
+    """Models that answer the same tasks, and what is known of them. In memory.
+
+    settings: the numbers it is built with. clock: what stamps events that come without a time; it returns integer
+    nanoseconds since the epoch. Every other state follows from the events alone. Use one thread at a time.
+
+    >>> fleet = Fleet()
+    >>> fleet.add(Model("gpt-4o", provider="openai", tier="reasoning"))
+    >>> fleet.add(Model("local-logit"))
+    >>> task = Task("q-17", kind="binary", category="politics", stake_usd=40.0)
+    >>> fleet.record(task, Forecast("gpt-4o", p=0.72, confidence=0.8, latency_ms=900, cost_usd=0.004))
+    >>> fleet.record(task, Forecast("local-logit", p=0.55))
+    >>> round(fleet.decide(task).answer, 3)
+    0.635
+    >>> fleet.settle("q-17", outcome=1)
+    True
+    >>> [(row.model, round(row.elo)) for row in fleet.leaderboard()]
+    [('gpt-4o', 1516), ('local-logit', 1484)]
+    """
+
+    def __init__(self, settings: Settings | None = None, *, clock: Callable[[], int] = _time.time_ns) -> None:
+        self.settings = settings or Settings()
+        self._clock = clock
+        self._board = new_scoreboard(self.settings)
+        self._models: dict[str, Model] = {}
+        self._open: dict[str, _OpenTask] = {}
+        self._ended: OrderedDict[str, _EndedTask] = OrderedDict()
+
+    # --- the models ---
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """The models that are in the fleet now, in the order in which they came."""
+        return tuple(self._models.values())
+
+    def add(self, model: Model | str) -> None:
+        """Adds a model, at any time. One that comes back after `remove` keeps its record.
+
+        Raises InvalidRecordError where another model has this name already.
+        """
+        model = Model(model) if isinstance(model, str) else model
+        present = self._models.get(model.name)
+        if present is not None and present != model:
+            raise InvalidRecordError(f"name is {model.name!r}, which the fleet has already as {present}")
+        self._board.add(model.name)
+        self._models[model.name] = model
+
+    def remove(self, model: str) -> None:
+        """Lets a model leave.
+
+        Its record stays on the leaderboard and its open answers are still scored, but they no longer count in decisions,
+        and new ones are refused. Raises UnknownModelError where the fleet does not have it.
+        """
+        self._board.remove(self._model_id(model))
+        del self._models[model]
+
+    # --- the life of a task ---
+
+    def record(self, task: Task | str, forecast: Forecast) -> None:
+        """A model's answer to a task, which is opened by its first forecast. Afterwards its id will do.
+
+        A second answer of the same model replaces the first; what they cost adds up. A forecast with an error counts
+        as a failed call.
+
+        Raises UnknownModelError, UnknownTaskError (an id that no task came with), TaskEndedError (settled or voided)
+        and InvalidRecordError (the answer does not fit the kind or the labels of the task, or the task differs from
+        the one of that id); nothing has changed then.
+        """
+        task_id = task if isinstance(task, str) else task.id
+        self._refuse_ended(task_id)
+        known = self._open.get(task_id)
+        if known is not None and isinstance(task, Task) and task is not known.task:
+            _same(known.task, task)
+        whole = known.task if known is not None else task
+        if isinstance(whole, str):
+            hint = did_you_mean(task_id, self._open)
+            raise UnknownTaskError(f"task is {task_id!r}, which is not open{hint}; record it with a Task first")
+        model = self._model_id(forecast.model)
+        p = _answer(whole, forecast)
+        handle = known.handle if known is not None else self._open_task(whole)
+        self._board.record(
+            handle,
+            model,
+            p,
+            forecast.value,
+            forecast.confidence,
+            forecast.latency_ms,
+            forecast.tokens_in,
+            forecast.tokens_out,
+            forecast.cost_usd,
+            bool(forecast.error),
+        )
+
+    def decide(self, task: Task | str, *, strategy: str = DEFAULT_STRATEGY) -> Decision:
+        """One decision from the answers so far; it changes nothing, so ask as often as you like.
+
+        Raises UnknownTaskError, TaskEndedError, NoForecastError where no active model has answered, and
+        InvalidRecordError for an unknown strategy.
+        """
+        strategy_index(strategy)  # so that a misspelt strategy is told first
+        entry = self._find(task)
+        try:
+            return decide(self._board, entry.handle, entry.task, strategy, self._clock())
+        except ValueError as error:
+            raise NoForecastError(f"task {entry.task.id!r}: no active model has answered") from error
+
+    def settle(
+        self,
+        task: Task | str | Outcome,
+        outcome: float | str | None = None,
+        *,
+        time: int | str | datetime = 0,
+        profit_usd: float | None = None,
+    ) -> bool:
+        """What happened: every model that answered is scored. Pass the task or its id and the outcome, or an `Outcome`.
+
+        outcome: 0 or 1, a label or its index, or a number. time: when it became known; outcomes known at the same
+        time are treated as one piece of news. Returns whether this was news: the same outcome again returns False.
+
+        Raises UnknownTaskError, TaskEndedError where the task ended with another outcome, and InvalidRecordError
+        where the outcome does not fit the task; nothing has changed then.
+        """
+        if isinstance(task, Outcome):
+            known = task
+        else:
+            if outcome is None:
+                raise InvalidRecordError("outcome is None; use void(task) where it will never be known")
+            known = Outcome(task if isinstance(task, str) else task.id, outcome, time=time, profit_usd=profit_usd)
+        ended = self._ended.get(known.task)
+        if ended is not None:
+            if _number(ended.task, ended.outcome.value) != _number(ended.task, known.value):
+                raise TaskEndedError(
+                    f"outcome is {known.value!r}, but task {known.task!r} ended with {ended.outcome.value!r}"
+                )
+            return False
+        entry = self._find(known.task)
+        number = _number(entry.task, known.value)
+        if number is None:
+            self._board.close(entry.handle)
+        else:
+            self._board.settle(entry.handle, number, known.time or self._clock())
+        del self._open[entry.task.id]
+        self._ended[entry.task.id] = _EndedTask(entry.task, known)
+        while len(self._ended) > self.settings.remember:
+            self._ended.popitem(last=False)
+        return True
+
+    def void(self, task: Task | str) -> bool:
+        """Ends a task whose outcome will never be known; nobody is scored. Returns False where it was void already.
+
+        Raises UnknownTaskError, and TaskEndedError where it was settled.
+        """
+        return self.settle(Outcome(task if isinstance(task, str) else task.id, None))
+
+    # --- reading ---
+
+    @property
+    def open_tasks(self) -> tuple[Task, ...]:
+        """Tasks that have a forecast and no outcome yet, oldest first."""
+        return tuple(entry.task for entry in self._open.values())
+
+    def leaderboard(self, **slice: str) -> Leaderboard:
+        """Models by rating, overall or in one slice: `fleet.leaderboard(category="politics")`.
+
+        Raises InvalidRecordError for more than one dimension, or a slice that no task was in.
+        """
+        if not slice:
+            return leaderboard(self._board)
+        if len(slice) > 1:
+            raise InvalidRecordError(f"slice is {slice!r}, must be one dimension and its value")
+        ((dimension, value),) = slice.items()
+        found = self._board.find_slice(dimension, value)
+        if found < 0:
+            known = ", ".join(f"{d}={v}" for d, v in self._board.slices()) or "none"
+            raise InvalidRecordError(f"slice is {dimension}={value}, which no task was in; there are: {known}")
+        return leaderboard(self._board, found, f"{dimension}={value}")
+
+    def __repr__(self) -> str:
+        return f"<Fleet of {len(self._models)} models, {len(self._open)} open tasks>"
+
+    # --- inside ---
+
+    def _model_id(self, name: str) -> int:
+        if name not in self._models:
+            left = self._board.find_model(name) >= 0
+            reason = (
+                "which has left the fleet; add it again"
+                if left
+                else f"which is not in the fleet{did_you_mean(name, self._models)}"
+            )
+            raise UnknownModelError(f"model is {name!r}, {reason}")
+        return self._board.find_model(name)
+
+    def _open_task(self, task: Task) -> int:
+        dimensions = [("category", task.category), ("regime", task.regime), *task.slices.items()]
+        slices = [self._board.slice(dimension, value) for dimension, value in dimensions if value]
+        handle = self._board.open(KINDS.index(task.kind), len(task.labels), slices)
+        self._open[task.id] = _OpenTask(task, handle)
+        return handle
+
+    def _find(self, task: Task | str) -> _OpenTask:
+        task_id = task if isinstance(task, str) else task.id
+        entry = self._open.get(task_id)
+        if entry is not None:
+            return entry
+        self._refuse_ended(task_id)
+        raise UnknownTaskError(f"task is {task_id!r}, which no model has answered{did_you_mean(task_id, self._open)}")
+
+    def _refuse_ended(self, task_id: str) -> None:
+        if task_id in self._ended:
+            raise TaskEndedError(f"task {task_id!r} has ended with {self._ended[task_id].outcome.value!r}")
+
+
+def _same(known: Task, task: Task) -> None:
+    """Refuses a task that differs from the open one of its id. The time may differ: it is when the task was shown."""
+    for f in fields(Task):
+        if f.name != "time" and getattr(known, f.name) != getattr(task, f.name):
+            raise InvalidRecordError(
+                f"{f.name} is {getattr(task, f.name)!r}, but task {task.id!r} is open with {getattr(known, f.name)!r}"
+            )
+
+
+def _answer(task: Task, forecast: Forecast) -> float | tuple[float, ...] | None:
+    """The probabilities in the order of the task's labels, once they are known to fit the task."""
+    if forecast.error:
+        return None
+    p = forecast.p
+    if task.kind == "numeric":
+        if p is not None:
+            raise InvalidRecordError(f"p is {p!r}, but task {task.id!r} is numeric: give value")
+        return None
+    if p is None:
+        raise InvalidRecordError(f"value is {forecast.value!r}, but task {task.id!r} is {task.kind}: give p")
+    if task.kind == "binary":
+        if not isinstance(p, float):
+            raise InvalidRecordError(f"p is {p!r}, but task {task.id!r} is binary: give one probability")
+        return p
+    if isinstance(p, float):
+        raise InvalidRecordError(f"p is {p!r}, but task {task.id!r} needs one for each of {task.labels!r}")
+    if isinstance(p, dict):
+        for label in p:
+            if label not in task.labels:
+                raise InvalidRecordError(
+                    f"p has the label {label!r}; task {task.id!r} has {task.labels!r}{did_you_mean(label, task.labels)}"
+                )
+        return tuple(p.get(label, 0.0) for label in task.labels)
+    if len(p) != len(task.labels):
+        raise InvalidRecordError(f"p has {len(p)} entries, task {task.id!r} has {len(task.labels)} labels")
+    return p
+
+
+def _number(task: Task, outcome: float | str | None) -> float | None:
+    """The outcome as the core takes it: 0 or 1, the index of a label, or a number; None stays None."""
+    if outcome is None:
+        return None
+    if isinstance(outcome, str):
+        if outcome not in task.labels:
+            fits = f"has {task.labels!r}{did_you_mean(outcome, task.labels)}" if task.labels else f"is {task.kind}"
+            raise InvalidRecordError(f"outcome is {outcome!r}; task {task.id!r} {fits}")
+        return float(task.labels.index(outcome))
+    if task.kind == "binary" and outcome not in (0, 1):
+        raise InvalidRecordError(f"outcome is {outcome!r}, but task {task.id!r} is binary: it must be 0 or 1")
+    if task.kind == "categorical" and outcome not in range(len(task.labels)):
+        raise InvalidRecordError(
+            f"outcome is {outcome!r}; task {task.id!r} has the indices 0 to {len(task.labels) - 1}"
+        )
+    return outcome

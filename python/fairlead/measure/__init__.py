@@ -1,0 +1,12 @@
+"""What is known of each model: ratings, windows, calibration, drift, pools and the scoreboard that holds them.
+
+All are trackers: pure functions of the events they have seen. They read no clock and do no I/O.
+"""
+
+from __future__ import annotations
+
+from fairlead._core import Calibration, Elo, Psi, StreamingPsi, pool
+from fairlead.measure.rolling import RollingWindow
+from fairlead.measure.scoreboard import Leaderboard, ModelRow
+
+__all__ = ["Calibration", "Elo", "Leaderboard", "ModelRow", "Psi", "RollingWindow", "StreamingPsi", "pool"]

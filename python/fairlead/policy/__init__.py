@@ -1,0 +1,7 @@
+"""Who decides: ways to turn answers into one decision. Every one of them is a set of weights."""
+
+from __future__ import annotations
+
+from fairlead.policy.pooled import DEFAULT_STRATEGY, STRATEGIES, decide, strategy_index
+
+__all__ = ["DEFAULT_STRATEGY", "STRATEGIES", "decide", "strategy_index"]

@@ -1,0 +1,14 @@
+"""Replaying a table of forecasts as if it were live: what would each strategy have scored, and whom would it have
+trusted?
+
+`read`, `rules` and `table` turn a file or a frame into checked columns, `run` streams them through the scoreboard,
+`result` is what came of it, `report` draws it.
+"""
+
+from __future__ import annotations
+
+from fairlead.replays.result import ModelResult, ReplayResult, Score
+from fairlead.replays.run import replay
+from fairlead.replays.table import BadRow, ForecastTable, read_table
+
+__all__ = ["BadRow", "ForecastTable", "ModelResult", "ReplayResult", "Score", "read_table", "replay"]

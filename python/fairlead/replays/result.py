@@ -1,0 +1,159 @@
+"""What a replay found: the scores, the ratings and how both moved over time.
+
+These records are plain and frozen. The terminal leaderboard, ``--json`` and the HTML report all read
+them and compute nothing of their own, so the three can never disagree.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fairlead.replays.table import BadRow
+
+
+def _number(value: float) -> float | None:
+    """The value as JSON can carry it: ``None`` for NaN and for the infinities."""
+    return float(value) if math.isfinite(value) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How good one model or one strategy was over the tasks that were scored.
+
+    Lower is better everywhere but in ``accuracy``. What does not apply to the kind of answer is NaN.
+
+    Attributes:
+        n: How many tasks it was scored on.
+        brier: Mean Brier score. Binary: ``(p - y)**2``; categorical: the sum over the classes.
+            NaN for numeric answers.
+        log_loss: Mean log loss, natural logarithm. NaN for numeric answers.
+        accuracy: Share of tasks where the most likely answer was right. NaN for numeric answers.
+        calibration_error: Expected calibration error over 10 bins. Binary: P(1) against how often 1
+            came; categorical: the most likely label. NaN for numeric answers.
+        mae: Mean absolute error. Numeric answers only, else NaN.
+        rmse: Root mean squared error. Numeric answers only, else NaN.
+        curve: The calibration curve: ``(mean predicted, observed frequency, count)`` of each bin that
+            is not empty, in order of prediction.
+
+    >>> nan = float("nan")
+    >>> Score(n=2, brier=0.25, log_loss=0.69, accuracy=0.5, calibration_error=nan,
+    ...       mae=nan, rmse=nan, curve=()).to_dict()["calibration_error"] is None
+    True
+    """
+
+    n: int
+    brier: float
+    log_loss: float
+    accuracy: float
+    calibration_error: float
+    mae: float
+    rmse: float
+    curve: tuple[tuple[float, float, int], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The scores and ``n`` as strict JSON; NaN becomes ``None``. The curve is left out."""
+        return {
+            "brier": _number(self.brier),
+            "log_loss": _number(self.log_loss),
+            "accuracy": _number(self.accuracy),
+            "calibration_error": _number(self.calibration_error),
+            "mae": _number(self.mae),
+            "rmse": _number(self.rmse),
+            "n": int(self.n),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ModelResult:
+    """One line of the leaderboard.
+
+    Attributes:
+        model: The model's name.
+        elo: Its rating at the end of the replay.
+        score: How good its own forecasts were.
+        cost_usd: What its calls cost altogether, in USD.
+        failed: How many of its calls failed.
+        drift: PSI of its confidence, last window against its first; NaN with too few forecasts.
+    """
+
+    model: str
+    elo: float
+    score: Score
+    cost_usd: float
+    failed: int
+    drift: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The line as one flat JSON object, the score's fields beside the model's own."""
+        return {
+            "model": self.model,
+            "elo": _number(self.elo),
+            **self.score.to_dict(),
+            "cost_usd": _number(self.cost_usd),
+            "failed": int(self.failed),
+            "drift": _number(self.drift),
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReplayResult:
+    """Everything a replay found.
+
+    Attributes:
+        kind: ``"binary"``, ``"categorical"`` or ``"numeric"``.
+        labels: The classes in order; empty for numeric answers.
+        default: Name of the default strategy, a key of ``strategies``.
+        tasks: How many tasks were settled and scored.
+        unsettled: How many tasks never had an outcome.
+        forecasts: How many rows of the table were good.
+        events_per_second: Record, decide and settle events of the core, per second.
+        models: The leaderboard, best rating first.
+        strategies: Score of each way of combining the models, and of ``"best_single"``, the model
+            that turned out best, which nobody could know beforehand.
+        best_single: The name of that model.
+        history_time: ``(H,)`` int64, nanoseconds since the epoch in UTC, increasing, at most 400.
+        history_elo: ``(H, M)`` ratings at those times, columns in the order of ``models``; NaN
+            before a model's first contest.
+        history_excess: For each strategy but ``"best_single"``, ``(H,)``: its mean loss so far less
+            that of the equal-weight mean. Negative is better than the mean.
+        bad_rows: The rows that were skipped, and why.
+    """
+
+    kind: str
+    labels: tuple[str, ...]
+    default: str
+    tasks: int
+    unsettled: int
+    forecasts: int
+    events_per_second: float
+    models: tuple[ModelResult, ...]
+    strategies: dict[str, Score]
+    best_single: str
+    history_time: NDArray[np.int64]
+    history_elo: NDArray[np.float64]
+    history_excess: dict[str, NDArray[np.float64]]
+    bad_rows: tuple[BadRow, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``fairlead replay --json`` prints: strict JSON, NaN as ``None``, no histories.
+
+        ``bad_rows`` is a count here.
+        """
+        return {
+            "default": self.default,
+            "kind": self.kind,
+            "tasks": int(self.tasks),
+            "unsettled": int(self.unsettled),
+            "forecasts": int(self.forecasts),
+            "bad_rows": len(self.bad_rows),
+            "events_per_second": _number(self.events_per_second),
+            "best_single": self.best_single,
+            "models": [model.to_dict() for model in self.models],
+            "strategies": {name: score.to_dict() for name, score in self.strategies.items()},
+        }

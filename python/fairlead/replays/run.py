@@ -1,0 +1,156 @@
+"""Streaming a forecast table through the scoreboard. The loop itself: `cpp/src/replay.cpp`."""
+
+from __future__ import annotations
+
+import os
+import time as _time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fairlead._core import Replay, Scoreboard
+from fairlead.measure.scoreboard import new_scoreboard
+from fairlead.policy import DEFAULT_STRATEGY, STRATEGIES
+from fairlead.replays.result import ModelResult, ReplayResult, Score
+from fairlead.replays.table import ForecastTable, read_table
+from fairlead.settings import Settings
+from fairlead.times import as_time
+from fairlead.types import KINDS
+
+if TYPE_CHECKING:
+    from narwhals.typing import IntoDataFrame
+
+HISTORY_POINTS = 400
+_STEP = 50_000  # forecasts between two calls of `progress`
+
+
+def replay(
+    source: str | os.PathLike[str] | IntoDataFrame | ForecastTable,
+    *,
+    slices: Sequence[str] = (),
+    warmup: int | str | datetime | None = None,
+    strict: bool = False,
+    settings: Settings | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> ReplayResult:
+    """Streams a table of forecasts in time order as if it were live; every decision uses only outcomes already known.
+
+    source: a .csv, .csv.gz or .parquet file, a pandas, polars or pyarrow frame, or a table that `read_table` made.
+    One row a forecast: `time`, `task`, `model`, the answer as `p`, `p_<label>` columns or `value`, `outcome`, and
+    optionally `category`, `outcome_time` (default: the next distinct time), `confidence`, `latency_ms`, `cost_usd`,
+    `tokens_in`, `tokens_out`, `error`, `stake_usd`. slices: further columns to keep score by. warmup: tasks decided
+    at or before this time are learned from but not scored. strict: the first bad row raises instead of being skipped.
+    progress: called with (forecasts done, forecasts in all).
+
+    Raises TableError for a table that cannot be read as forecasts, InvalidRecordError for a warmup that is no time.
+
+    >>> import polars
+    >>> frame = polars.DataFrame({
+    ...     "time": [1, 1, 2, 2], "task": ["a", "a", "b", "b"], "model": ["good", "bad"] * 2,
+    ...     "p": [0.9, 0.2, 0.1, 0.7], "outcome": [1, 1, 0, 0]})
+    >>> result = replay(frame)
+    >>> result.best_single, round(result.strategies["mean"].brier, 5)
+    ('good', 0.18125)
+    """
+    table = source if isinstance(source, ForecastTable) else read_table(source, slices=slices, strict=strict)
+    board = new_scoreboard(settings or Settings())
+    for model in table.models:
+        board.add(model)
+
+    started = _time.perf_counter()
+    run = Replay(
+        board,
+        KINDS.index(table.kind),
+        len(table.labels) if table.kind == "categorical" else 0,
+        len(table.dimensions),
+        _columns(table, board),
+        score_after=None if warmup is None else as_time(warmup, "warmup"),
+        history_points=HISTORY_POINTS,
+    )
+    total = len(table.time)
+    while not run.done:
+        run.advance(_STEP)
+        if progress is not None:
+            progress(run.position, total)
+    run.finish()
+    seconds = _time.perf_counter() - started
+    return _result(table, board, run.scores(), seconds)
+
+
+def _columns(table: ForecastTable, board: Scoreboard) -> dict[str, Any]:
+    """The table's columns as the core takes them."""
+    slices = np.full((len(table.tasks), len(table.dimensions)), -1, np.int32)
+    for d, dimension in enumerate(table.dimensions):
+        ids = np.array([board.slice(dimension.name, value) for value in dimension.values] or [-1], np.int32)
+        slices[:, d] = np.where(dimension.codes < 0, -1, ids[dimension.codes])
+    return {
+        "time": table.time,
+        "task": table.task,
+        "model": table.model,
+        "answer": table.answer,
+        "failed": table.failed.view(np.uint8),
+        "confidence": table.confidence,
+        "latency_ms": table.latency_ms,
+        "cost_usd": table.cost_usd,
+        "tokens_in": table.tokens_in,
+        "tokens_out": table.tokens_out,
+        "outcome": table.outcome,
+        "outcome_time": table.outcome_time,
+        "slices": slices,
+    }
+
+
+def _score(values: dict[str, Any]) -> Score:
+    return Score(**{**values, "curve": tuple(values["curve"])})
+
+
+def best_single(models: Sequence[ModelResult], scored: int) -> ModelResult | None:
+    """The best model in hindsight: the lowest Brier score (mean absolute error of numbers) on its own tasks, among
+    the models
+    that answered at least half of all scored tasks; where none did, among those that answered the most."""
+    if not models:
+        return None
+    least = min(scored / 2, max(m.score.n for m in models))
+    candidates = [m for m in models if m.score.n >= least and m.score.n > 0]
+    return min(candidates, key=lambda m: m.score.mae if np.isnan(m.score.brier) else m.score.brier, default=None)
+
+
+def _result(table: ForecastTable, board: Scoreboard, found: dict[str, Any], seconds: float) -> ReplayResult:
+    models = []
+    for i, name in enumerate(table.models):
+        calls = board.calls(i)
+        models.append(
+            ModelResult(
+                model=name,
+                elo=board.rating(i),
+                score=_score(found["models"][i]),
+                cost_usd=calls["cost_usd"],
+                failed=calls["failed"],
+                drift=board.confidence_psi(i),
+            )
+        )
+    order = sorted(range(len(models)), key=lambda i: -models[i].elo)
+    strategies = {name: _score(values) for name, values in found["strategies"].items()}
+    best = best_single(models, found["tasks"])
+    if best is not None:
+        strategies["best_single"] = best.score
+    counts = np.maximum(found["history_n"], 1).astype(np.float64)
+    mean = found["history_loss"][:, STRATEGIES.index("mean")]
+    return ReplayResult(
+        kind=table.kind,
+        labels=table.labels,
+        default=DEFAULT_STRATEGY,
+        tasks=found["tasks"],
+        unsettled=found["unsettled"],
+        forecasts=len(table.time),
+        events_per_second=found["events"] / seconds,
+        models=tuple(models[i] for i in order),
+        strategies=strategies,
+        best_single=best.model if best else "",
+        history_time=found["history_time"],
+        history_elo=found["history_rating"][:, order],
+        history_excess={name: (found["history_loss"][:, i] - mean) / counts for i, name in enumerate(STRATEGIES)},
+        bad_rows=table.bad_rows,
+    )

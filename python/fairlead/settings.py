@@ -1,0 +1,31 @@
+"""Every number that a Fleet is built with, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a Fleet is built with. The defaults are meant to be left alone: nothing here is tuned to a data set.
+
+    >>> Settings(k=24).k
+    24
+    """
+
+    k: float = 32.0
+    """Elo: points at stake in a contest."""
+    scale: float = 400.0
+    """Elo: a lead of so many points means odds of 10 to 1."""
+    start: float = 1500.0
+    """Elo: rating of a newcomer."""
+    half_life: float = 200.0
+    """Weights: settled tasks after which a result counts half."""
+    history: int = 4096
+    """Newest losses kept for each model and slice, for time windows; 16 bytes each."""
+    psi_reference: int = 500
+    """Drift: a model's first so many confidences are what is normal for it."""
+    psi_window: int = 500
+    """Drift: its last so many confidences are compared with them."""
+    remember: int = 100_000
+    """Ended tasks whose outcome is remembered, to tell a duplicate from a contradiction."""

@@ -1,0 +1,368 @@
+"""The five records. All are frozen, validated when they are made, and turn into JSON and back with the same field
+names.
+
+What a record is made from is wider than what it holds (a datetime becomes nanoseconds, a list a tuple); the
+`__init__` that type checkers see says so, the one that runs is the dataclass's own.
+
+Source of the names and the order of fields: `cpp/include/fairlead/types.hpp`; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from fairlead.errors import InvalidRecordError
+from fairlead.times import as_time
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+Kind = Literal["binary", "categorical", "numeric"]
+Tier = Literal["reasoning", "standard", "fast"]
+Probabilities = float | tuple[float, ...] | dict[str, float]
+
+KINDS: tuple[Kind, ...] = ("binary", "categorical", "numeric")
+TIERS: tuple[Tier, ...] = ("reasoning", "standard", "fast")
+SUM_TOLERANCE = 1e-3
+MAX_SLICES = 6  # besides category and regime: the core's Scoreboard::max_slices
+
+_R = TypeVar("_R", bound="Record")
+
+
+class Record:
+    """What the five records share: JSON in and out."""
+
+    __slots__ = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain JSON types; what cannot be expressed in JSON (NaN) does not occur in a record."""
+        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}  # type: ignore[arg-type]
+
+    def to_json(self) -> str:
+        """The record as one JSON object."""
+        return json.dumps(self.to_dict(), allow_nan=False)
+
+    @classmethod
+    def from_dict(cls: type[_R], values: Mapping[str, Any]) -> _R:
+        """The record back from `to_dict`. Raises InvalidRecordError for a field it does not have."""
+        known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+        for name in values:
+            if name not in known:
+                raise InvalidRecordError(f"{cls.__name__} has no field {name!r}")
+        return cls(**values)
+
+    @classmethod
+    def from_json(cls: type[_R], text: str) -> _R:
+        """The record back from `to_json`."""
+        return cls.from_dict(json.loads(text))
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _name(value: object, where: str, *, empty: bool = False) -> str:
+    if not isinstance(value, str) or (not value and not empty):
+        raise InvalidRecordError(f"{where} is {value!r}, must be a {'' if empty else 'non-empty '}string")
+    return str(value)
+
+
+def _number(value: object, where: str, *, least: float = -math.inf, most: float = math.inf) -> float:
+    """A finite float in [least, most]. Takes whatever has __float__, but no strings."""
+    if isinstance(value, (str, bytes)):
+        raise InvalidRecordError(f"{where} is {value!r}, must be a number")
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise InvalidRecordError(f"{where} is {value!r}, must be a number") from error
+    if math.isnan(number) or math.isinf(number):
+        raise InvalidRecordError(f"{where} is {number}, must be finite")
+    if not least <= number <= most:
+        bounds = f"outside [{least:g}, {most:g}]" if most < math.inf else f"below {least:g}"
+        raise InvalidRecordError(f"{where} is {number:g}, {bounds}")
+    return number
+
+
+def _optional(value: object, where: str, *, least: float = -math.inf, most: float = math.inf) -> float | None:
+    return None if value is None else _number(value, where, least=least, most=most)
+
+
+def _count(value: object, where: str) -> int:
+    try:
+        count = int(value.__index__())  # type: ignore[attr-defined]
+    except AttributeError as error:
+        raise InvalidRecordError(f"{where} is {value!r}, must be an integer") from error
+    if count < 0:
+        raise InvalidRecordError(f"{where} is {count}, below 0")
+    return count
+
+
+def _names(values: Iterable[object], where: str) -> tuple[str, ...]:
+    if isinstance(values, str):
+        raise InvalidRecordError(f"{where} is {values!r}, must be a sequence of strings")
+    names = tuple(_name(value, f"{where}[{i}]") for i, value in enumerate(values))
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidRecordError(f"{where} holds {twice!r} twice")
+    return names
+
+
+def _distribution(values: Mapping[str, object] | Iterable[object]) -> tuple[float, ...] | dict[str, float]:
+    """Probabilities that sum to 1, exactly renormalised; by label, or in the order of the task's labels."""
+    named = isinstance(values, Mapping)
+    items = list(values.items()) if isinstance(values, Mapping) else list(enumerate(values))
+    if len(items) < 2:
+        raise InvalidRecordError(f"p has {len(items)} entries, must be one number or have an entry for each label")
+    p = [_number(value, f"p[{key!r}]", least=0.0, most=1.0) for key, value in items]
+    total = math.fsum(p)
+    if abs(total - 1.0) > SUM_TOLERANCE:
+        raise InvalidRecordError(f"p sums to {total:g}, must sum to 1 within {SUM_TOLERANCE:g}")
+    p = [x / total for x in p]
+    return {str(key): x for (key, _), x in zip(items, p, strict=True)} if named else tuple(p)
+
+
+@dataclass(frozen=True, slots=True)
+class Model(Record):
+    """A member of the fleet: a language model behind an API, a classifier, an agent, a policy.
+
+    Prices are USD per million tokens. Raises InvalidRecordError for an empty name, an unknown tier or a negative price.
+
+    >>> Model("gpt-4o", provider="openai", tier="reasoning", price_in=2.5, price_out=10)
+    Model(name='gpt-4o', provider='openai', tier='reasoning', price_in=2.5, price_out=10.0, price_cached=0.0, tags=())
+    """
+
+    name: str
+    provider: str = ""
+    tier: Tier = "standard"
+    price_in: float = 0.0
+    price_out: float = 0.0
+    price_cached: float = 0.0
+    tags: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self._set("name", _name(self.name, "name"))
+        self._set("provider", _name(self.provider, "provider", empty=True))
+        if self.tier not in TIERS:
+            raise InvalidRecordError(f"tier is {self.tier!r}, must be one of {', '.join(TIERS)}")
+        for price in ("price_in", "price_out", "price_cached"):
+            self._set(price, _number(getattr(self, price), price, least=0.0))
+        self._set("tags", _names(self.tags, "tags"))
+
+
+@dataclass(frozen=True, slots=True)
+class Task(Record):
+    """A question that models answer.
+
+    id: unique in the fleet. kind: `binary` (did it happen?), `categorical` (which of `labels`?), `numeric` (how much?).
+    category, regime and every entry of slices are dimensions that score is kept by. stake_usd: what is at stake.
+    expires_in_s: seconds from `time` until the answer is of no use. time: integer nanoseconds since the epoch, UTC (a
+    datetime or an ISO string is converted); 0 = the fleet stamps it.
+
+    Raises InvalidRecordError naming the field and the value.
+
+    >>> task = Task("q-17", kind="categorical", labels=("up", "flat", "down"), category="rates")
+    >>> Task.from_json(task.to_json()) == task
+    True
+    """
+
+    id: str
+    kind: Kind = "binary"
+    category: str = ""
+    text: str = ""
+    labels: tuple[str, ...] = ()
+    stake_usd: float = 0.0
+    regime: str = ""
+    expires_in_s: float | None = None
+    slices: dict[str, str] = field(default_factory=dict)
+    time: int = 0
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            id: str,
+            kind: Kind = "binary",
+            category: str = "",
+            text: str = "",
+            labels: Iterable[str] = (),
+            stake_usd: float = 0.0,
+            regime: str = "",
+            expires_in_s: float | None = None,
+            slices: Mapping[str, str] = ...,
+            time: int | str | datetime = 0,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        self._set("id", _name(self.id, "id"))
+        if self.kind not in KINDS:
+            raise InvalidRecordError(f"kind is {self.kind!r}, must be one of {', '.join(KINDS)}")
+        for text in ("category", "text", "regime"):
+            self._set(text, _name(getattr(self, text), text, empty=True))
+        self._set("labels", _names(self.labels, "labels"))
+        if self.kind == "categorical" and len(self.labels) < 2:
+            raise InvalidRecordError(f"labels is {self.labels!r}, a categorical task needs two or more")
+        if self.kind != "categorical" and self.labels:
+            raise InvalidRecordError(f"labels is {self.labels!r}, but the kind is {self.kind}")
+        self._set("stake_usd", _number(self.stake_usd, "stake_usd", least=0.0))
+        self._set("expires_in_s", _optional(self.expires_in_s, "expires_in_s", least=0.0))
+        if not isinstance(self.slices, Mapping):
+            raise InvalidRecordError(f"slices is {self.slices!r}, must map dimensions to values")
+        self._set("slices", {_name(k, "slices"): _name(v, f"slices[{k!r}]") for k, v in self.slices.items()})
+        if len(self.slices) > MAX_SLICES:
+            raise InvalidRecordError(f"slices has {len(self.slices)} dimensions, may have {MAX_SLICES}")
+        for reserved in ("overall", "category", "regime"):
+            if reserved in self.slices:
+                raise InvalidRecordError(f"slices has the dimension {reserved!r}, which is reserved")
+        self._set("time", as_time(self.time))
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast(Record):
+    """One model's answer to one task, or the error it failed with.
+
+    p: a probability (binary), or probabilities by label or in the order of the task's labels, summing to 1 within 1e-3
+    and then renormalised (categorical). value: a finite number (numeric). confidence: the model's own, in [0, 1].
+    error: not empty when the call failed; then there is no answer. time: as in Task.
+
+    Raises InvalidRecordError naming the field and the value.
+
+    >>> Forecast("gpt-4o", p=0.72, confidence=0.8, latency_ms=900, cost_usd=0.004).p
+    0.72
+    >>> Forecast("gpt-4o", p=1.3)
+    Traceback (most recent call last):
+    fairlead.errors.InvalidRecordError: p is 1.3, outside [0, 1]
+    """
+
+    model: str
+    p: Probabilities | None = None
+    value: float | None = None
+    confidence: float | None = None
+    latency_ms: float | None = None
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost_usd: float = 0.0
+    error: str = ""
+    time: int = 0
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            model: str,
+            p: float | Sequence[float] | Mapping[str, float] | None = None,
+            value: float | None = None,
+            confidence: float | None = None,
+            latency_ms: float | None = None,
+            tokens_in: int = 0,
+            tokens_out: int = 0,
+            cost_usd: float = 0.0,
+            error: str = "",
+            time: int | str | datetime = 0,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        self._set("model", _name(self.model, "model"))
+        self._set("error", _name(self.error, "error", empty=True))
+        given = [name for name in ("p", "value") if getattr(self, name) is not None]
+        if self.error and given:
+            raise InvalidRecordError(
+                f"{given[0]} is {getattr(self, given[0])!r}, but error says the call failed: {self.error!r}"
+            )
+        if not self.error and len(given) != 1:
+            raise InvalidRecordError(f"p is {self.p!r} and value is {self.value!r}: give exactly one, or an error")
+        if self.p is not None:
+            self._set("p", _probabilities(self.p))
+        self._set("value", _optional(self.value, "value"))
+        self._set("confidence", _optional(self.confidence, "confidence", least=0.0, most=1.0))
+        self._set("latency_ms", _optional(self.latency_ms, "latency_ms", least=0.0))
+        self._set("tokens_in", _count(self.tokens_in, "tokens_in"))
+        self._set("tokens_out", _count(self.tokens_out, "tokens_out"))
+        self._set("cost_usd", _number(self.cost_usd, "cost_usd", least=0.0))
+        self._set("time", as_time(self.time))
+
+
+def _probabilities(p: object) -> Probabilities:
+    if isinstance(p, Mapping) or (
+        isinstance(p, Iterable) and not isinstance(p, (str, bytes)) and getattr(p, "ndim", 1) > 0
+    ):
+        return _distribution(p)
+    return _number(p, "p", least=0.0, most=1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision(Record):
+    """The models' answers, combined.
+
+    weights: by model, summing to 1. p: as in Forecast, by label for a categorical task. value: of a numeric task.
+    disagreement: in [0, 1], 0 = all say the same. uncertainty: in [0, 1] for probabilities, 1 = anything may happen;
+    for numbers the expected error, in the answer's unit. position_scale: in [0, 1], 1 = full size; for a binary
+    answer the Kelly fraction at even odds, |2p - 1|, times (1 - disagreement). cost_usd: spent on the answers. The
+    formulas stand in `cpp/src/scoreboard.cpp` at `Scoreboard::describe`.
+    """
+
+    task: str
+    weights: dict[str, float]
+    p: float | dict[str, float] | None
+    value: float | None
+    disagreement: float
+    uncertainty: float
+    position_scale: float
+    cost_usd: float
+    strategy: str
+    reasons: tuple[str, ...]
+    time: int = 0
+
+    def __post_init__(self) -> None:
+        self._set("reasons", tuple(self.reasons))
+
+    @property
+    def answer(self) -> float | dict[str, float]:
+        """The combined answer: a probability, probabilities by label, or a number."""
+        answer = self.value if self.p is None else self.p
+        assert answer is not None  # a decision always has one of the two
+        return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Record):
+    """What happened.
+
+    task: the task's id. value: 0 or 1 (or a bool) for a binary task, a label or its index for a categorical one, a
+    number for a numeric one; None = it will never be known, and nobody is scored. time: when it became known, as in
+    Task. profit_usd: what the decision earned or lost, if anything.
+
+    >>> Outcome("q-17", value=1).to_json()
+    '{"task": "q-17", "value": 1, "time": 0, "profit_usd": null}'
+    """
+
+    task: str
+    value: float | str | None
+    time: int = 0
+    profit_usd: float | None = None
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            task: str,
+            value: float | str | None,
+            time: int | str | datetime = 0,
+            profit_usd: float | None = None,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        self._set("task", _name(self.task, "task"))
+        if self.value is not None and not isinstance(self.value, str):
+            number = _number(self.value, "outcome")
+            self._set("value", int(number) if number.is_integer() else number)
+        self._set("time", as_time(self.time))
+        self._set("profit_usd", _optional(self.profit_usd, "profit_usd"))
