@@ -55,7 +55,7 @@ Source: H. Jeffreys (1946); N. Siddiqi, "Credit Risk Scorecards" (2006).
 >>> psi.compare([float(i) for i in range(1000)])
 0.0
 >>> round(psi.compare([float(i + 300) for i in range(1000)]), 2)
-2.15)")
+2.0)")
       .def(py::init(&fit), py::arg("reference"), py::arg("bins") = Psi::default_bins)
       .def("compare", [](const Psi& psi, const Values& live) { return psi.index(count(psi, live)); }, py::arg("live"),
            "The index of a sample of shape (n,) against the reference, at least 0. Raises ValueError for an empty sample.")

@@ -184,7 +184,7 @@ ValueError for a repeated id, a NaN loss or unequal lengths.
           .def("__setitem__",
                [](NamedElo& ratings, std::string_view name, double rating) {
                  if (!std::isfinite(rating)) throw py::value_error("rating is " + show(rating) + ", must be finite");
-                 ratings.elo.set(ratings.id(name), rating);
+                 check(ratings.elo.set(ratings.id(name), rating));
                })
           .def("__contains__",
                [](const NamedElo& ratings, std::string_view name) { return ratings.names.find(name) != NameTable::absent; })
@@ -206,9 +206,9 @@ ValueError for a repeated id, a NaN loss or unequal lengths.
                 return py::array_t<double>(static_cast<py::ssize_t>(all.size()), all.data());
               },
               "Ratings by id: a float64 array of shape (players,), a copy.")
-          .def_property_readonly("k", [](const NamedElo& ratings) { return ratings.elo.options().k; })
-          .def_property_readonly("scale", [](const NamedElo& ratings) { return ratings.elo.options().scale; })
-          .def_property_readonly("start", [](const NamedElo& ratings) { return ratings.elo.options().start; });
+          .def_property_readonly("k", [](const NamedElo& ratings) { return ratings.elo.options().k; }, "Points at stake in a contest.")
+          .def_property_readonly("scale", [](const NamedElo& ratings) { return ratings.elo.options().scale; }, "A lead of so many points means odds of 10 to 1.")
+          .def_property_readonly("start", [](const NamedElo& ratings) { return ratings.elo.options().start; }, "Rating of a newcomer.");
   for (PyMethodDef& method : elo_methods) attach(cls, method);
 }
 

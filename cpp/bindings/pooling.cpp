@@ -1,6 +1,7 @@
 #include "fairlead/pooling.hpp"
 
 #include <pybind11/numpy.h>
+#include <pybind11/stl.h>
 
 #include <optional>
 #include <vector>

@@ -66,7 +66,7 @@ ReplayTable table_from(const Scoreboard& board, int kind, std::size_t labels, st
   table.slices = view<SliceId>(columns, "slices", tasks * dimensions);
   need_below(table.task, 0, tasks, "task");
   need_below(table.model, 0, static_cast<std::size_t>(board.models().size()), "model");
-  need_below(table.slices, -1, static_cast<std::size_t>(board.slices().size()), "slices");
+  need_below(table.slices, -1, static_cast<std::size_t>(board.n_slices()), "slices");
   for (std::size_t i = 1; i < n; ++i) {
     if (table.time[i] < table.time[i - 1]) throw py::value_error("time falls at row " + std::to_string(i) + ", must be sorted");
   }

@@ -160,8 +160,8 @@ void bind_scoreboard(py::module_& m) {
           .def("slice", &Scoreboard::slice, py::arg("dimension"), py::arg("value"))
           .def(
               "find_slice",
-              [](const Scoreboard& board, const std::string& dimension, const std::string& value) {
-                return board.slices().find(dimension + "=" + value);
+              [](const Scoreboard& board, std::string_view dimension, std::string_view value) {
+                return board.find_slice(dimension, value);
               },
               py::arg("dimension"), py::arg("value"))
           .def(
@@ -185,7 +185,7 @@ void bind_scoreboard(py::module_& m) {
           .def("slices",
                [](const Scoreboard& board) {
                  py::list out;
-                 for (SliceId i = 1; i < board.slices().size(); ++i) {
+                 for (SliceId i = 1; i < board.n_slices(); ++i) {
                    out.append(py::make_tuple(std::string(board.dimension(i)), std::string(board.value(i))));
                  }
                  return out;

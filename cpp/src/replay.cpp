@@ -34,7 +34,9 @@ Status Replay::record(std::size_t i) {
     std::size_t n = 0;
     for (std::size_t d = 0; d < table_.dimensions; ++d) {
       const SliceId slice = table_.slices[id * table_.dimensions + d];
-      if (slice >= 0) slices[n++] = slice;
+      if (slice < 0) continue;
+      if (n == slices.size()) return Status::too_many_slices;
+      slices[n++] = slice;
     }
     const Status opened = board_.open(table_.kind, table_.labels, std::span(slices.data(), n), task.handle);
     if (opened != Status::ok) return opened;
@@ -128,6 +130,12 @@ ReplayError Replay::settle_until(Time now) {
 }
 
 void Replay::note_history(Time now) {
+  if (!scores_.history_time.empty() && scores_.history_time.back() == now) {  // the newer row of a time stands
+    scores_.history_time.pop_back();
+    scores_.history_n.pop_back();
+    scores_.history_rating.resize(scores_.history_rating.size() - scores_.models.size());
+    scores_.history_loss.resize(scores_.history_loss.size() - loss_.size());
+  }
   scores_.history_time.push_back(now);
   for (std::size_t i = 0; i < scores_.models.size(); ++i) {
     const auto model = static_cast<ModelId>(i);
@@ -166,7 +174,12 @@ ReplayError Replay::finish() {
       task.stage = Stage::ended;
     }
   }
-  if (!table_.time.empty()) note_history(table_.time.back());
+  // The last row is what all outcomes came to; its time is the last at which anything was known.
+  Time last = table_.time.empty() ? 0 : table_.time.back();
+  for (const std::uint32_t task : by_outcome_) {
+    if (table_.outcome_time[task] < std::numeric_limits<Time>::max()) last = std::max(last, table_.outcome_time[task]);
+  }
+  if (!table_.time.empty()) note_history(last);
   return {};
 }
 

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <new>
 #include <numeric>
-#include <string>
 
 #include "fairlead/pooling.hpp"
 
@@ -12,23 +12,19 @@ namespace fairlead {
 
 namespace {
 
-constexpr double sum_tolerance = 1e-3;
+constexpr double sum_tolerance = 1e-3 + 1e-9;  // so that three times 0.333 is within 1e-3
 
 // Below this a spread is rounding, not disagreement.
 constexpr double calm_disagreement = 0.1;
 
-std::string slice_name(std::string_view dimension, std::string_view value) {
-  std::string name;
-  name.reserve(dimension.size() + 1 + value.size());
-  return name.append(dimension).append("=").append(value);
+// a + b for counts, which are never negative.
+std::int64_t add_saturated(std::int64_t a, std::int64_t b) noexcept {
+  return b > std::numeric_limits<std::int64_t>::max() - a ? std::numeric_limits<std::int64_t>::max() : a + b;
 }
 
 }  // namespace
 
-Scoreboard::Scoreboard(ScoreboardOptions options) : options_(options) {
-  slices_.push_back(Slice{dimensions_.intern("overall"), Elo(options_.elo), Hedge(options_.hedge)});
-  slice_names_.intern("overall");
-}
+Scoreboard::Scoreboard(ScoreboardOptions options) : options_(options) { slice("overall", ""); }
 
 ModelId Scoreboard::add(std::string_view model) {
   if (const ModelId known = models_.find(model); known != NameTable::absent) {
@@ -64,23 +60,52 @@ void Scoreboard::resize(Slice& slice, std::size_t models) const {
   slice.history.resize(models, History(options_.history));
 }
 
+SliceId Scoreboard::find_slice(std::string_view dimension, std::string_view value) const noexcept {
+  const std::int32_t d = dimension_names_.find(dimension);
+  if (d == NameTable::absent) return NameTable::absent;
+  const std::int32_t v = dimensions_[index(d)].values.find(value);
+  return v == NameTable::absent ? v : dimensions_[index(d)].slices[index(v)];
+}
+
 SliceId Scoreboard::slice(std::string_view dimension, std::string_view value) {
-  const std::string name = slice_name(dimension, value);
-  if (const SliceId known = slice_names_.find(name); known != NameTable::absent) return known;
-  Slice slice{dimensions_.intern(dimension), Elo(options_.elo), Hedge(options_.hedge)};
+  if (const SliceId known = find_slice(dimension, value); known != NameTable::absent) return known;
+  std::int32_t d = dimension_names_.find(dimension);
+  if (d == NameTable::absent) {
+    dimensions_.resize(static_cast<std::size_t>(dimension_names_.size()) + 1);
+    d = dimension_names_.intern(dimension);
+  }
+  // What can fail comes first; the name, which makes the slice known, last. Each step may be repeated.
+  Values& known = dimensions_[index(d)];
+  const std::int32_t v = known.values.size();
+  known.slices.resize(index(v) + 1);
+  Slice slice{d, v, Elo(options_.elo), Hedge(options_.hedge)};
   resize(slice, model_state_.size());
   slices_.push_back(std::move(slice));
   try {
-    return slice_names_.intern(name);
+    known.values.intern(value);
   } catch (...) {
     slices_.pop_back();
     throw;
   }
+  return known.slices[index(v)] = n_slices() - 1;
 }
 
-std::string_view Scoreboard::value(SliceId slice) const noexcept {
-  if (slice == overall) return "";
-  return std::string_view(slice_names_.name(slice)).substr(dimension(slice).size() + 1);
+void Scoreboard::reserve(std::size_t tasks, std::size_t labels) {
+  const std::size_t models = model_state_.size();
+  widest_ = std::max(widest_, labels);
+  rows_.resize(models * widest_);
+  for (Slice& slice : slices_) {
+    for (History& history : slice.history) history.reserve();
+  }
+  free_.reserve(std::max(tasks, tasks_.size()));
+  while (tasks_.size() < tasks) {
+    tasks_.emplace_back();
+    free_.push_back(static_cast<std::uint32_t>(tasks_.size() - 1));
+  }
+  for (OpenTask& task : tasks_) {
+    task.models.reserve(models);
+    task.p.reserve(models * widest_);
+  }
 }
 
 Status Scoreboard::open(Kind kind, std::size_t labels, std::span<const SliceId> slices, TaskHandle& out) noexcept {
@@ -129,6 +154,10 @@ Status Scoreboard::open(const Task& task, TaskHandle& out) noexcept {
   std::size_t n = 0;
   const std::size_t wanted = task.slices.size() + (task.category.empty() ? 0 : 1) + (task.regime.empty() ? 0 : 1);
   if (wanted > max_slices) return Status::too_many_slices;
+  // Checked before a new slice is added, so that an error changes nothing.
+  if (task.kind == Kind::categorical && (task.labels.size() < 2 || task.labels.size() > max_labels)) {
+    return Status::wrong_length;
+  }
   try {
     if (!task.category.empty()) ids[n++] = slice("category", task.category);
     if (!task.regime.empty()) ids[n++] = slice("regime", task.regime);
@@ -207,14 +236,14 @@ Status Scoreboard::record(TaskHandle handle, const Forecast& forecast) noexcept 
     return Status::out_of_range;
   }
   if (forecast.error.empty()) {
+    double shown = nan;
     try {
-      double shown = nan;
       if (const Status status = store_answer(*task, forecast, shown); status != Status::ok) return status;
-      const double confidence = std::isnan(forecast.confidence) ? shown : forecast.confidence;
-      if (!std::isnan(confidence)) model.confidence.add(confidence);
     } catch (const std::bad_alloc&) {
       return Status::out_of_memory;
     }
+    const double confidence = std::isnan(forecast.confidence) ? shown : forecast.confidence;
+    if (!std::isnan(confidence)) model.confidence.add(confidence);
     ++model.calls.answered;
   } else {
     ++task->failed;
@@ -222,8 +251,8 @@ Status Scoreboard::record(TaskHandle handle, const Forecast& forecast) noexcept 
   }
   task->cost_usd += forecast.cost_usd;
   model.calls.cost_usd += forecast.cost_usd;
-  model.calls.tokens_in += forecast.tokens_in;
-  model.calls.tokens_out += forecast.tokens_out;
+  model.calls.tokens_in = add_saturated(model.calls.tokens_in, forecast.tokens_in);
+  model.calls.tokens_out = add_saturated(model.calls.tokens_out, forecast.tokens_out);
   if (!std::isnan(forecast.latency_ms)) {
     model.calls.latency_ms_sum += forecast.latency_ms;
     ++model.calls.latency_n;
@@ -284,7 +313,7 @@ void Scoreboard::weigh(const OpenTask& task, Strategy strategy, std::span<const 
   std::fill(weights.begin(), weights.end(), 1.0 / static_cast<double>(m));
 }
 
-Status Scoreboard::decide(TaskHandle handle, Strategy strategy, Decision& out) noexcept {
+Status Scoreboard::decide(TaskHandle handle, Strategy strategy, Decision& out, Time now) noexcept {
   OpenTask* const task = find(handle);
   if (task == nullptr) return Status::stale_task;
   const std::size_t classes = task->classes;
@@ -322,6 +351,7 @@ Status Scoreboard::decide(TaskHandle handle, Strategy strategy, Decision& out) n
   }
   for (std::size_t i = 0; i < m; ++i) out.weights[i] = {who[i], weights[i]};
   out.task = handle;
+  out.time = now;
   out.strategy = strategy;
   out.cost_usd = task->cost_usd;
   describe(*task, m, answers, out);
@@ -363,7 +393,7 @@ void Scoreboard::describe(const OpenTask& task, std::size_t m, const double* ans
   for (std::size_t i = 0; i < m; ++i) {
     double distance = 0.0;
     for (std::size_t k = 0; k < classes; ++k) {
-      const double d = answers[i * classes + k] - out.p[k];
+      const double d = std::clamp(answers[i * classes + k] - out.p[k], -1e70, 1e70);
       distance += d * d;
     }
     between += out.weights[i].weight * distance;
@@ -377,7 +407,10 @@ void Scoreboard::describe(const OpenTask& task, std::size_t m, const double* ans
       expected += weight * score.square_sum / static_cast<double>(score.numbers);
       known += weight;
     }
-    const double reference = known > 0.0 ? expected / known : out.p[0] * out.p[0];
+    const double size = std::min(std::abs(out.p[0]), 1e70);
+    // A spread that rounding alone can make is none.
+    if (between <= 1e-24 * size * size) between = 0.0;
+    const double reference = known > 0.0 ? expected / known : size * size;
     out.uncertainty = std::sqrt(known > 0.0 ? expected / known : between);
     out.disagreement = between > 0.0 ? between / (between + reference) : 0.0;
     out.position_scale = 1.0 - out.disagreement;

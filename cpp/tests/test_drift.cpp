@@ -25,8 +25,8 @@ std::vector<double> naive_edges(Numbers reference, std::size_t bins) {
   std::sort(reference.begin(), reference.end());
   std::vector<double> edges;
   for (std::size_t i = 1; i < bins; ++i) {
-    const long double at = static_cast<long double>(i) * static_cast<long double>(reference.size() - 1) /
-                           static_cast<long double>(bins);
+    const long double at =
+        static_cast<long double>(i) * static_cast<long double>(reference.size() - 1) / static_cast<long double>(bins);
     const auto below = static_cast<std::size_t>(at);
     const long double low = static_cast<long double>(reference[below]);
     const long double high = static_cast<long double>(reference[std::min(below + 1, reference.size() - 1)]);
@@ -168,7 +168,8 @@ TEST_CASE("streaming psi: the last window against the first, recomputed at every
   struct Sizes {
     std::size_t reference, window, bins;
   };
-  for (const auto [reference, window, bins] : {Sizes{40, 25, 10}, Sizes{500, 500, 10}, Sizes{30, 1, 5}, Sizes{600, 40, 255}}) {
+  for (const auto [reference, window, bins] :
+       {Sizes{40, 25, 10}, Sizes{500, 500, 10}, Sizes{30, 1, 5}, Sizes{600, 40, 255}}) {
     INFO("reference ", reference, ", window ", window, ", bins ", bins);
     std::mt19937_64 random(reference);
     StreamingPsi stream(reference, window, bins);

@@ -25,7 +25,7 @@ constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 Elo rated(const Numbers& ratings, EloOptions options = {}) {
   Elo elo(options);
   elo.resize(ratings.size());
-  for (std::size_t i = 0; i < ratings.size(); ++i) elo.set(static_cast<Elo::Player>(i), ratings[i]);
+  for (std::size_t i = 0; i < ratings.size(); ++i) (void)elo.set(static_cast<Elo::Player>(i), ratings[i]);
   return elo;
 }
 
@@ -45,8 +45,8 @@ Numbers textbook(const Numbers& before, const Players& players, const Numbers& l
                                static_cast<long double>(before[static_cast<std::size_t>(players[j])]);
       const long double expected = 1.0L / (1.0L + std::pow(10.0L, -lead / static_cast<long double>(options.scale)));
       const long double score = losses[i] < losses[j] ? 1.0L : losses[i] > losses[j] ? 0.0L : 0.5L;
-      after[static_cast<std::size_t>(players[i])] += static_cast<long double>(options.k * weight) /
-                                                     static_cast<long double>(m - 1) * (score - expected);
+      after[static_cast<std::size_t>(players[i])] +=
+          static_cast<long double>(options.k * weight) / static_cast<long double>(m - 1) * (score - expected);
     }
   }
   Numbers rounded(after.size());
@@ -67,7 +67,7 @@ TEST_CASE("elo: newcomers start at the start, a lead of `scale` means ten to one
   elo.resize(2);
   CHECK(elo[0] == 1500.0);
   CHECK(elo.expected(0, 1) == 0.5);
-  elo.set(0, 1900.0);
+  (void)elo.set(0, 1900.0);
   CHECK(elo.expected(0, 1) == doctest::Approx(10.0 / 11.0).epsilon(1e-14));
   CHECK(elo.expected(0, 1) + elo.expected(1, 0) == doctest::Approx(1.0).epsilon(1e-15));
   elo.resize(3);
@@ -132,8 +132,10 @@ TEST_CASE("elo: a pair that cannot be rated changes nothing") {
   CHECK(elo.update(0, 2, 1.0) == Status::unknown_model);
   CHECK(elo.update(-1, 1, 1.0) == Status::unknown_model);
   CHECK(elo.update(1, 1, 0.5) == Status::self_contest);
-  for (const double score : {-0.001, 1.001, not_a_number, inf, -inf}) CHECK(elo.update(0, 1, score) == Status::out_of_range);
-  for (const double weight : {-1.0, 1.1e6, not_a_number, inf}) CHECK(elo.update(0, 1, 1.0, weight) == Status::out_of_range);
+  for (const double score : {-0.001, 1.001, not_a_number, inf, -inf})
+    CHECK(elo.update(0, 1, score) == Status::out_of_range);
+  for (const double weight : {-1.0, 1.1e6, not_a_number, inf})
+    CHECK(elo.update(0, 1, 1.0, weight) == Status::out_of_range);
   CHECK(ratings(elo) == before);
 }
 

@@ -28,8 +28,8 @@ struct Expected {
   long double advantage = 0.0L, evidence = 0.0L;
 };
 
-// D: every excess, halved once per half-life of tasks since. V: the squares of the rounds' sums, each sum decayed to the
-// round's last task and its square from there on.
+// D: every excess, halved once per half-life of tasks since. V: the squares of the rounds' sums, each sum decayed to
+// the round's last task and its square from there on.
 Expected definition(const std::vector<Settled>& tasks, ModelId model, std::size_t models, double half_life) {
   const auto decay = [&](std::size_t age) {
     return std::exp2(-static_cast<long double>(age) / static_cast<long double>(half_life));

@@ -78,7 +78,8 @@ TEST_CASE("pooling: linear, log and median are their formulas") {
       Numbers column;
       for (std::size_t i = 0; i < a.m; ++i) {
         total += static_cast<long double>(a.weight[i]) * static_cast<long double>(a.at(i, k));
-        product *= std::pow(static_cast<long double>(std::max(a.at(i, k), 1e-3)), static_cast<long double>(a.weight[i]));
+        product *=
+            std::pow(static_cast<long double>(std::max(a.at(i, k), 1e-3)), static_cast<long double>(a.weight[i]));
         column.push_back(a.at(i, k));
       }
       std::sort(column.begin(), column.end());

@@ -61,7 +61,8 @@ bool agree(const Moments& got, const Expected& want, double size) {
   if (want.n == 0) return true;
   const double mean_slack = 1e-14 * size;
   return std::abs(got.mean - want.mean) <= mean_slack &&
-         std::abs(got.m2 - want.m2) <= 1e-12 * want.m2 + 2.0 * mean_slack * std::sqrt(want.n * want.m2) + want.n * mean_slack * mean_slack;
+         std::abs(got.m2 - want.m2) <=
+             1e-12 * want.m2 + 2.0 * mean_slack * std::sqrt(want.n * want.m2) + want.n * mean_slack * mean_slack;
 }
 
 // A time window by its definition.
@@ -125,10 +126,10 @@ TEST_CASE("rolling: a time window equals its definition through bursts, equal ti
     for (int step = 0; step < 400; ++step) {
       switch (random() % 8) {
         case 0: now += static_cast<Time>(random() % 50); break;
-        case 1: now += span; break;              // the edge: a sample exactly `span` old has left
-        case 2: now += span - 1; break;          // and one a nanosecond younger has not
-        case 3: now += 3 * span; break;          // silence empties the window
-        default: break;                          // a burst at one time
+        case 1: now += span; break;      // the edge: a sample exactly `span` old has left
+        case 2: now += span - 1; break;  // and one a nanosecond younger has not
+        case 3: now += 3 * span; break;  // silence empties the window
+        default: break;                  // a burst at one time
       }
       if (random() % 6 == 0) {
         const Time to = now - static_cast<Time>(random() % 5);

@@ -24,7 +24,8 @@ using fl::Strategy;
 namespace {
 
 using Numbers = std::vector<double>;
-constexpr Strategy all_strategies[] = {Strategy::mean, Strategy::median, Strategy::log, Strategy::weighted, Strategy::hedge};
+constexpr Strategy all_strategies[] = {Strategy::mean, Strategy::median, Strategy::log, Strategy::weighted,
+                                       Strategy::hedge};
 
 Scoreboard fleet_of(std::size_t models, fl::ScoreboardOptions options = {}) {
   Scoreboard board(options);
@@ -32,7 +33,8 @@ Scoreboard fleet_of(std::size_t models, fl::ScoreboardOptions options = {}) {
   return board;
 }
 
-fl::TaskHandle open(Scoreboard& board, Kind kind = Kind::binary, std::size_t labels = 0, std::vector<SliceId> slices = {}) {
+fl::TaskHandle open(Scoreboard& board, Kind kind = Kind::binary, std::size_t labels = 0,
+                    std::vector<SliceId> slices = {}) {
   fl::TaskHandle task;
   REQUIRE(board.open(kind, labels, slices, task) == Status::ok);
   return task;
@@ -78,7 +80,8 @@ double random_outcome(std::mt19937_64& random, Kind kind, std::size_t labels) {
 double loss_of(Kind kind, const Numbers& p, double outcome) {
   if (kind != Kind::categorical) return (p[0] - outcome) * (p[0] - outcome);
   double loss = 0.0;
-  for (std::size_t k = 0; k < p.size(); ++k) loss += std::pow(p[k] - (static_cast<double>(k) == outcome ? 1.0 : 0.0), 2);
+  for (std::size_t k = 0; k < p.size(); ++k)
+    loss += std::pow(p[k] - (static_cast<double>(k) == outcome ? 1.0 : 0.0), 2);
   return loss;
 }
 
@@ -142,7 +145,8 @@ TEST_CASE("scoreboard: decisions are sane and do not depend on the order of reco
     }
     double worst = 0.0;
     for (int t = 0; t < 60; ++t) {
-      const std::vector<SliceId> where = t % 4 == 3 ? std::vector<SliceId>{} : std::vector{slices[static_cast<std::size_t>(t % 4)]};
+      const std::vector<SliceId> where =
+          t % 4 == 3 ? std::vector<SliceId>{} : std::vector{slices[static_cast<std::size_t>(t % 4)]};
       const auto a = open(forward, kind, labels, where);
       const auto b = open(backward, kind, labels, where);
       std::vector<std::pair<ModelId, Numbers>> answers;
@@ -205,7 +209,8 @@ TEST_CASE("scoreboard: uncertainty is the models' own plus their disagreement (l
         CHECK(d.uncertainty == doctest::Approx(own + d.disagreement).epsilon(1e-12));
         if (binary) {
           CHECK(d.uncertainty == doctest::Approx(4.0 * d.p[0] * (1.0 - d.p[0])).epsilon(1e-12));
-          CHECK(d.position_scale == doctest::Approx(std::abs(2.0 * d.p[0] - 1.0) * (1.0 - d.disagreement)).epsilon(1e-9));
+          CHECK(d.position_scale ==
+                doctest::Approx(std::abs(2.0 * d.p[0] - 1.0) * (1.0 - d.disagreement)).epsilon(1e-9));
         }
         CHECK(((d.reasons & fl::models_disagree) != 0) == (d.disagreement > 0.1));
       }
@@ -278,7 +283,8 @@ TEST_CASE("scoreboard: ratings, scores, weights and recent losses follow from th
     struct Book {
       fl::Elo elo;
       fl::Hedge hedge;
-      std::vector<std::vector<std::pair<fl::Time, double>>> losses = std::vector<std::vector<std::pair<fl::Time, double>>>(models);
+      std::vector<std::vector<std::pair<fl::Time, double>>> losses =
+          std::vector<std::vector<std::pair<fl::Time, double>>>(models);
     };
     std::map<SliceId, Book> books;
     for (const SliceId slice : {Scoreboard::overall, politics, sports}) {
@@ -313,7 +319,9 @@ TEST_CASE("scoreboard: ratings, scores, weights and recent losses follow from th
         double loss = 0.0;
         const auto& known = books[narrow].losses[static_cast<std::size_t>(i)];
         for (const auto& sample : known) loss += sample.second;
-        inverse.push_back(pooled_n == 0.0 ? 1.0 : (static_cast<double>(known.size()) + 10.0) / (loss + 10.0 * pooled_loss / pooled_n));
+        inverse.push_back(pooled_n == 0.0
+                              ? 1.0
+                              : (static_cast<double>(known.size()) + 10.0) / (loss + 10.0 * pooled_loss / pooled_n));
       }
       const double z_sum = std::accumulate(z.begin(), z.end(), 0.0);
       const double inverse_sum = std::accumulate(inverse.begin(), inverse.end(), 0.0);
@@ -321,7 +329,8 @@ TEST_CASE("scoreboard: ratings, scores, weights and recent losses follow from th
       const auto weighted = weights_of(decide(board, task, Strategy::weighted));
       double worst = 0.0;
       for (std::size_t j = 0; j < who.size(); ++j) {
-        worst = std::max({worst, std::abs(hedge.at(who[j]) - z[j] / z_sum), std::abs(weighted.at(who[j]) - inverse[j] / inverse_sum)});
+        worst = std::max({worst, std::abs(hedge.at(who[j]) - z[j] / z_sum),
+                          std::abs(weighted.at(who[j]) - inverse[j] / inverse_sum)});
       }
       CHECK(worst < 1e-12);
 
@@ -342,7 +351,8 @@ TEST_CASE("scoreboard: ratings, scores, weights and recent losses follow from th
         Book& book = books[slice];
         REQUIRE(book.elo.contest(who, full) == Status::ok);
         book.hedge.update(who, excess, now);
-        for (std::size_t j = 0; j < who.size(); ++j) book.losses[static_cast<std::size_t>(who[j])].emplace_back(now, losses[j]);
+        for (std::size_t j = 0; j < who.size(); ++j)
+          book.losses[static_cast<std::size_t>(who[j])].emplace_back(now, losses[j]);
       }
     }
 

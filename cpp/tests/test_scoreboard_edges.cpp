@@ -54,13 +54,13 @@ fl::Decision decide(Scoreboard& board, TaskHandle task, Strategy strategy = fl::
 // All that can be read of a board and one of its open tasks.
 std::vector<double> state(Scoreboard& board, TaskHandle task) {
   std::vector<double> out{static_cast<double>(board.open_tasks()), static_cast<double>(board.models().size()),
-                          static_cast<double>(board.slices().size())};
+                          static_cast<double>(board.n_slices())};
   for (ModelId i = 0; i < board.models().size(); ++i) {
     const fl::Calls& calls = board.calls(i);
     out.insert(out.end(), {static_cast<double>(calls.answered), static_cast<double>(calls.failed), calls.cost_usd,
                            static_cast<double>(calls.tokens_in), static_cast<double>(calls.tokens_out),
                            calls.latency_ms_sum, static_cast<double>(calls.latency_n)});
-    for (SliceId s = 0; s < board.slices().size(); ++s) {
+    for (SliceId s = 0; s < board.n_slices(); ++s) {
       out.insert(out.end(), {board.rating(i, s), static_cast<double>(board.score(i, s).n)});
     }
   }
@@ -89,9 +89,11 @@ TEST_CASE("scoreboard: an answer that is refused changes nothing") {
   }
   const auto before = std::vector{state(board, binary), state(board, classes), state(board, number)};
 
-  for (const ModelId model : {-1, 3, std::numeric_limits<ModelId>::max()}) CHECK(say(board, binary, model, {0.5}) == Status::unknown_model);
+  for (const ModelId model : {-1, 3, std::numeric_limits<ModelId>::max()})
+    CHECK(say(board, binary, model, {0.5}) == Status::unknown_model);
   CHECK(say(board, binary, gone, {0.5}) == Status::inactive_model);
-  for (const double p : {1.0 + 1e-12, -1e-12, 1.3, inf, -inf}) CHECK(say(board, binary, a, {p}) == Status::out_of_range);
+  for (const double p : {1.0 + 1e-12, -1e-12, 1.3, inf, -inf})
+    CHECK(say(board, binary, a, {p}) == Status::out_of_range);
   CHECK(say(board, binary, a, {fl::nan}) == Status::not_finite);
   CHECK(say(board, binary, a, {0.5, 0.5}) == Status::wrong_length);
   CHECK(say(board, binary, a, {}) == Status::wrong_kind);
@@ -111,9 +113,12 @@ TEST_CASE("scoreboard: an answer that is refused changes nothing") {
   for (const double x : {fl::nan, inf, -inf}) CHECK(say_number(board, number, a, x) == Status::not_finite);
 
   const Numbers p{0.5};
-  for (const double x : {-0.1, 1.1, inf}) CHECK(board.record(binary, {.model = a, .p = p, .confidence = x}) == Status::out_of_range);
-  for (const double x : {-0.1, inf}) CHECK(board.record(binary, {.model = a, .p = p, .latency_ms = x}) == Status::out_of_range);
-  for (const double x : {-0.1, inf, fl::nan}) CHECK(board.record(binary, {.model = a, .p = p, .cost_usd = x}) == Status::out_of_range);
+  for (const double x : {-0.1, 1.1, inf})
+    CHECK(board.record(binary, {.model = a, .p = p, .confidence = x}) == Status::out_of_range);
+  for (const double x : {-0.1, inf})
+    CHECK(board.record(binary, {.model = a, .p = p, .latency_ms = x}) == Status::out_of_range);
+  for (const double x : {-0.1, inf, fl::nan})
+    CHECK(board.record(binary, {.model = a, .p = p, .cost_usd = x}) == Status::out_of_range);
   CHECK(board.record(binary, {.model = a, .p = p, .tokens_in = -1}) == Status::out_of_range);
   CHECK(board.record(binary, {.model = a, .p = p, .tokens_out = -1}) == Status::out_of_range);
 
@@ -151,19 +156,7 @@ TEST_CASE("scoreboard: a task that cannot be opened changes nothing") {
   }
   CHECK(task == TaskHandle{7, 7});
   CHECK(board.open_tasks() == 0);
-  CHECK(board.slices().size() == 2);
-}
-
-TEST_CASE("scoreboard: a record that cannot be opened adds no slice") {
-  Scoreboard board;
-  board.add("a");
-  TaskHandle task;
-  const std::string_view one[] = {"only"};
-  CHECK(board.open(fl::Task{.id = "q", .kind = Kind::categorical, .category = "new", .labels = one}, task) == Status::wrong_length);
-  const std::vector<fl::Dimension> nine(9, fl::Dimension{"d", "v"});
-  CHECK(board.open(fl::Task{.id = "q", .category = "new", .slices = nine}, task) == Status::too_many_slices);
-  CHECK(board.slices().size() == 1);
-  CHECK(board.open_tasks() == 0);
+  CHECK(board.n_slices() == 2);
 }
 
 TEST_CASE("scoreboard: handles of settled and closed tasks are refused, also when their slot is used again") {
@@ -209,7 +202,8 @@ TEST_CASE("scoreboard: many tasks are open at once and settle in any order") {
   CHECK(board.open_tasks() == 300);
   for (std::size_t i = 0; i < 300; i += 7) REQUIRE(settle(board, tasks[i], 1.0) == Status::ok);
   for (std::size_t i = 0; i < 300; ++i) {
-    if (i % 7 != 0) CHECK(decide(board, tasks[i], Strategy::mean).p[0] == doctest::Approx(0.25 + static_cast<double>(i) / 600.0));
+    if (i % 7 != 0)
+      CHECK(decide(board, tasks[i], Strategy::mean).p[0] == doctest::Approx(0.25 + static_cast<double>(i) / 600.0));
   }
   CHECK(board.open_tasks() == 300 - 43);
   CHECK(board.score(a).n == 43);
@@ -222,7 +216,9 @@ TEST_CASE("scoreboard: a revised answer replaces the old one, costs add up") {
   const Numbers first{0.9}, second{0.2};
   CHECK(board.record(task, {.model = a, .p = first, .latency_ms = 10, .tokens_in = 5, .cost_usd = 0.5}) == Status::ok);
   CHECK(say(board, task, b, {0.4}) == Status::ok);
-  CHECK(board.record(task, {.model = a, .p = second, .latency_ms = 30, .tokens_in = 7, .tokens_out = 2, .cost_usd = 0.25}) == Status::ok);
+  CHECK(board.record(task,
+                     {.model = a, .p = second, .latency_ms = 30, .tokens_in = 7, .tokens_out = 2, .cost_usd = 0.25}) ==
+        Status::ok);
   const fl::Decision d = decide(board, task, Strategy::mean);
   CHECK(d.weights.size() == 2);
   CHECK(d.p[0] == doctest::Approx(0.3));
@@ -314,66 +310,6 @@ TEST_CASE("scoreboard: a model that joins late starts in the middle") {
   CHECK(weight[0] > weight[2]);
   CHECK(weight[2] > weight[1]);
   CHECK(settle(board, waiting, 59.0, 60) == Status::ok);
-}
-
-TEST_CASE("scoreboard: names of models, dimensions and slices") {
-  Scoreboard board;
-  CHECK(board.add("a") == 0);
-  CHECK(board.add("a") == 0);
-  CHECK(board.add(fl::Model{.name = "b"}) == 1);
-  CHECK(board.models().name(1) == "b");
-  CHECK_FALSE(board.has_model(2));
-  CHECK_FALSE(board.has_model(-1));
-  const SliceId politics = board.slice("category", "politics");
-  CHECK(board.slice("category", "politics") == politics);
-  CHECK(board.dimension(politics) == "category");
-  CHECK(board.value(politics) == "politics");
-  CHECK(board.dimension(Scoreboard::overall) == "overall");
-  CHECK(board.value(Scoreboard::overall).empty());
-  CHECK(board.has_slice(politics));
-  CHECK_FALSE(board.has_slice(politics + 1));
-  for (int i = 0; i < 500; ++i) {
-    const SliceId slice = board.slice("item", std::to_string(i));
-    CHECK(board.value(slice) == std::to_string(i));
-    CHECK(board.rating(0, slice) == 1500.0);
-  }
-}
-
-TEST_CASE("scoreboard: an equals sign in a name does not make two slices one") {
-  Scoreboard board;
-  const SliceId left = board.slice("a=b", "c");
-  const SliceId right = board.slice("a", "b=c");
-  CHECK(left != right);
-  CHECK(board.dimension(right) == "a");
-  CHECK(board.value(right) == "b=c");
-}
-
-TEST_CASE("scoreboard: a slice named twice counts once, and eight are allowed") {
-  Scoreboard board;
-  const ModelId a = board.add("a"), b = board.add("b");
-  std::vector<SliceId> eight;
-  for (int i = 0; i < 8; ++i) eight.push_back(board.slice("d", std::to_string(i)));
-  eight[7] = eight[0];
-  const auto task = open(board, Kind::binary, 0, eight);
-  REQUIRE(say(board, task, a, {1.0}) == Status::ok);
-  REQUIRE(say(board, task, b, {0.0}) == Status::ok);
-  REQUIRE(settle(board, task, 1.0) == Status::ok);
-  CHECK(board.score(a, eight[0]).n == 1);
-  CHECK(board.rating(a, eight[0]) == doctest::Approx(1516.0));
-  CHECK(board.score(a).n == 1);
-  CHECK(board.score(a, board.slice("d", "7")).n == 0);
-}
-
-TEST_CASE("scoreboard: a record's category, regime and slices are where it is scored") {
-  Scoreboard board;
-  const ModelId a = board.add("a");
-  const fl::Dimension horizon{"horizon", "2"};
-  TaskHandle task;
-  REQUIRE(board.open({.id = "q", .category = "politics", .regime = "calm", .slices = std::span(&horizon, 1)}, task) == Status::ok);
-  REQUIRE(say(board, task, a, {0.5}) == Status::ok);
-  REQUIRE(settle(board, task, 1.0) == Status::ok);
-  CHECK(board.slices().size() == 4);
-  for (SliceId s = 0; s < 4; ++s) CHECK(board.score(a, s).n == 1);
 }
 
 TEST_CASE("scoreboard: extreme times and token counts do not overflow") {

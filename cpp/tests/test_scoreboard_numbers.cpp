@@ -43,7 +43,8 @@ TEST_CASE("scoreboard: numbers are weighed, rated and decided") {
   Scoreboard board;
   for (const char* name : {"good", "bad", "worst"}) board.add(name);
   const auto first = open(board);
-  for (const auto& [model, x] : {std::pair{0, 10.0}, {1, 13.0}, {2, 10.0}}) REQUIRE(say(board, first, model, x) == Status::ok);
+  for (const auto& [model, x] : {std::pair{0, 10.0}, {1, 13.0}, {2, 10.0}})
+    REQUIRE(say(board, first, model, x) == Status::ok);
   fl::Decision d = decide(board, first);
   CHECK(d.value == doctest::Approx(11.0));
   CHECK(d.uncertainty == doctest::Approx(std::sqrt(2.0)));        // no history: the spread
@@ -52,7 +53,8 @@ TEST_CASE("scoreboard: numbers are weighed, rated and decided") {
   REQUIRE(settle(board, first, 11.0) == Status::ok);
   for (int t = 1; t < 50; ++t) {
     const auto task = open(board);
-    for (const auto& [model, x] : {std::pair{0, 11.0}, {1, 13.0}, {2, 40.0}}) REQUIRE(say(board, task, model, x) == Status::ok);
+    for (const auto& [model, x] : {std::pair{0, 11.0}, {1, 13.0}, {2, 40.0}})
+      REQUIRE(say(board, task, model, x) == Status::ok);
     REQUIRE(settle(board, task, 11.5, t) == Status::ok);
   }
   CHECK(board.score(0).rmse() < board.score(1).rmse());
@@ -99,7 +101,9 @@ TEST_CASE("scoreboard: one absurd number does not poison what was learned") {
           double sum = 0.0;
           for (const auto& [model, weight] : d.weights) sum += weight;
           bad_weights += std::abs(sum - 1.0) < 1e-12 ? 0 : 1;
-          bad_scales += d.disagreement >= 0.0 && d.disagreement <= 1.0 && d.position_scale >= 0.0 && d.position_scale <= 1.0 ? 0 : 1;
+          bad_scales +=
+              d.disagreement >= 0.0 && d.disagreement <= 1.0 && d.position_scale >= 0.0 && d.position_scale <= 1.0 ? 0
+                                                                                                                   : 1;
         }
         REQUIRE(settle(board, task, 1.0, t) == Status::ok);
       }

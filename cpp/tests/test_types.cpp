@@ -82,14 +82,13 @@ TEST_CASE_TEMPLATE("types: field names are unique and name every member in order
 }
 
 TEST_CASE("types: field names are those of Python and JSON") {
-  CHECK(names<fl::Model>() ==
-        Names{"name", "provider", "tier", "price_in", "price_out", "price_cached", "tags"});
-  CHECK(names<fl::Task>() == Names{"id", "kind", "category", "text", "labels", "stake_usd", "regime", "expires_in_s",
-                                   "slices", "time"});
+  CHECK(names<fl::Model>() == Names{"name", "provider", "tier", "price_in", "price_out", "price_cached", "tags"});
+  CHECK(names<fl::Task>() ==
+        Names{"id", "kind", "category", "text", "labels", "stake_usd", "regime", "expires_in_s", "slices", "time"});
   CHECK(names<fl::Forecast>() == Names{"model", "p", "value", "confidence", "latency_ms", "tokens_in", "tokens_out",
                                        "cost_usd", "error", "time"});
-  CHECK(names<fl::Decision>() == Names{"task", "weights", "p", "value", "disagreement", "uncertainty",
-                                       "position_scale", "cost_usd", "strategy", "reasons", "time"});
+  CHECK(names<fl::Decision>() == Names{"task", "weights", "p", "value", "disagreement", "uncertainty", "position_scale",
+                                       "cost_usd", "strategy", "reasons", "time"});
   CHECK(names<fl::Outcome>() == Names{"task", "value", "time", "profit_usd"});
 }
 

@@ -18,7 +18,7 @@ from fairlead.errors import (
     UnknownTaskError,
 )
 from fairlead.fleet import Fleet
-from fairlead.measure import Calibration, Elo, Leaderboard, ModelRow, Psi, RollingWindow, StreamingPsi, pool
+from fairlead.measure import Calibration, Elo, Leaderboard, ModelRow, Psi, RollingWindow, StreamingPsi, Window, pool
 from fairlead.policy import DEFAULT_STRATEGY, STRATEGIES
 from fairlead.settings import Settings
 from fairlead.types import Decision, Forecast, Model, Outcome, Task
@@ -51,6 +51,7 @@ __all__ = [
     "TaskEndedError",
     "UnknownModelError",
     "UnknownTaskError",
+    "Window",
     "__version__",
     "pool",
     "replay",

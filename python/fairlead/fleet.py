@@ -6,7 +6,7 @@ import time as _time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from fairlead.errors import (
     InvalidRecordError,
@@ -16,9 +16,10 @@ from fairlead.errors import (
     UnknownTaskError,
     did_you_mean,
 )
-from fairlead.measure.scoreboard import Leaderboard, leaderboard, new_scoreboard
+from fairlead.measure.scoreboard import Leaderboard, Window, leaderboard, new_scoreboard
 from fairlead.policy import DEFAULT_STRATEGY, decide, strategy_index
 from fairlead.settings import Settings
+from fairlead.times import as_span, as_time
 from fairlead.types import KINDS, Decision, Forecast, Model, Outcome, Task
 
 
@@ -84,8 +85,8 @@ class Fleet:
     def remove(self, model: str) -> None:
         """Lets a model leave.
 
-        Its record stays on the leaderboard and its open answers are still scored, but they no longer count in decisions,
-        and new ones are refused. Raises UnknownModelError where the fleet does not have it.
+        Its record stays on the leaderboard and its open answers are still scored, but they no longer count in
+        decisions, and new ones are refused. Raises UnknownModelError where the fleet does not have it.
         """
         self._board.remove(self._model_id(model))
         del self._models[model]
@@ -113,19 +114,26 @@ class Fleet:
             raise UnknownTaskError(f"task is {task_id!r}, which is not open{hint}; record it with a Task first")
         model = self._model_id(forecast.model)
         p = _answer(whole, forecast)
-        handle = known.handle if known is not None else self._open_task(whole)
-        self._board.record(
-            handle,
-            model,
-            p,
-            forecast.value,
-            forecast.confidence,
-            forecast.latency_ms,
-            forecast.tokens_in,
-            forecast.tokens_out,
-            forecast.cost_usd,
-            bool(forecast.error),
-        )
+        handle = self._open_task(whole) if known is None else known.handle
+        try:
+            self._board.record(
+                handle,
+                model,
+                p,
+                forecast.value,
+                forecast.confidence,
+                forecast.latency_ms,
+                forecast.tokens_in,
+                forecast.tokens_out,
+                forecast.cost_usd,
+                bool(forecast.error),
+            )
+        except BaseException:
+            if known is None:
+                self._board.close(handle)
+            raise
+        if known is None:
+            self._open[task_id] = _OpenTask(whole, handle)
 
     def decide(self, task: Task | str, *, strategy: str = DEFAULT_STRATEGY) -> Decision:
         """One decision from the answers so far; it changes nothing, so ask as often as you like.
@@ -200,8 +208,35 @@ class Fleet:
 
         Raises InvalidRecordError for more than one dimension, or a slice that no task was in.
         """
+        return leaderboard(self._board, *self._slice(slice))
+
+    def recent(
+        self, model: str, span: int | str | timedelta, *, now: int | str | datetime | None = None, **slice: str
+    ) -> Window:
+        """A model's losses over a window of time: `fleet.recent("gpt-4o", "24h", category="politics")`.
+
+        The loss is the Brier score, or the squared error of a number; the window holds the outcomes with time in
+        (now - span, now], at most the newest `settings.history` of them. now: the fleet's clock if not given.
+
+        Raises UnknownModelError, and InvalidRecordError for a span or slice that makes no sense.
+        """
+        found = self._board.find_model(model)
+        if found < 0:
+            raise UnknownModelError(
+                f"model is {model!r}, which was never in the fleet{did_you_mean(model, self._models)}"
+            )
+        moment = self._clock() if now is None else as_time(now, "now")
+        return Window(**self._board.recent(found, self._slice(slice)[0], as_span(span), moment))
+
+    def __repr__(self) -> str:
+        return f"<Fleet of {len(self._models)} models, {len(self._open)} open tasks>"
+
+    # --- inside ---
+
+    def _slice(self, slice: dict[str, str]) -> tuple[int, str]:
+        """The id and name of a slice given as a keyword argument; overall if there is none."""
         if not slice:
-            return leaderboard(self._board)
+            return 0, "overall"
         if len(slice) > 1:
             raise InvalidRecordError(f"slice is {slice!r}, must be one dimension and its value")
         ((dimension, value),) = slice.items()
@@ -209,12 +244,7 @@ class Fleet:
         if found < 0:
             known = ", ".join(f"{d}={v}" for d, v in self._board.slices()) or "none"
             raise InvalidRecordError(f"slice is {dimension}={value}, which no task was in; there are: {known}")
-        return leaderboard(self._board, found, f"{dimension}={value}")
-
-    def __repr__(self) -> str:
-        return f"<Fleet of {len(self._models)} models, {len(self._open)} open tasks>"
-
-    # --- inside ---
+        return found, f"{dimension}={value}"
 
     def _model_id(self, name: str) -> int:
         if name not in self._models:
@@ -230,9 +260,7 @@ class Fleet:
     def _open_task(self, task: Task) -> int:
         dimensions = [("category", task.category), ("regime", task.regime), *task.slices.items()]
         slices = [self._board.slice(dimension, value) for dimension, value in dimensions if value]
-        handle = self._board.open(KINDS.index(task.kind), len(task.labels), slices)
-        self._open[task.id] = _OpenTask(task, handle)
-        return handle
+        return self._board.open(KINDS.index(task.kind), len(task.labels), slices)
 
     def _find(self, task: Task | str) -> _OpenTask:
         task_id = task if isinstance(task, str) else task.id

@@ -38,15 +38,16 @@ def as_time(value: int | str | datetime, field: str = "time") -> int:
     """
     if isinstance(value, bool):
         raise InvalidRecordError(f"{field} is {value!r}, must be integer nanoseconds, a datetime or an ISO string")
-    if isinstance(value, datetime):
-        return timedelta_ns((value if value.tzinfo else value.replace(tzinfo=timezone.utc)) - _EPOCH)
     if isinstance(value, str):
         try:
-            return as_time(datetime.fromisoformat(value.replace("Z", "+00:00")), field)
+            value = datetime.fromisoformat(value.replace("Z", "+00:00"))
         except ValueError as error:
             raise InvalidRecordError(f"{field} is {value!r}, not an ISO date or time") from error
     try:
-        time = int(value.__index__())
+        if isinstance(value, datetime):
+            time = timedelta_ns((value if value.tzinfo else value.replace(tzinfo=timezone.utc)) - _EPOCH)
+        else:
+            time = int(value.__index__())
     except AttributeError as error:
         raise InvalidRecordError(
             f"{field} is {value!r}, must be integer nanoseconds, a datetime or an ISO string"
@@ -76,5 +77,5 @@ def as_span(value: int | str | timedelta, field: str = "span") -> int:
     else:
         span = as_time(value, field)
     if not 0 < span < 2**63:
-        raise InvalidRecordError(f"{field} is {value!r}, must be positive")
+        raise InvalidRecordError(f"{field} is {value!r}, must be positive and fit 64 bits of nanoseconds")
     return span

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from fairlead.errors import InvalidRecordError
@@ -28,6 +28,9 @@ Probabilities = float | tuple[float, ...] | dict[str, float]
 KINDS: tuple[Kind, ...] = ("binary", "categorical", "numeric")
 TIERS: tuple[Tier, ...] = ("reasoning", "standard", "fast")
 SUM_TOLERANCE = 1e-3
+ROUNDING = 1e-9  # so that three times 0.333 is within the tolerance
+MAX_LABELS = 4096  # the core's Scoreboard::max_labels
+MAX_TOKENS = 2**53
 MAX_SLICES = 6  # besides category and regime: the core's Scoreboard::max_slices
 
 _R = TypeVar("_R", bound="Record")
@@ -48,17 +51,26 @@ class Record:
 
     @classmethod
     def from_dict(cls: type[_R], values: Mapping[str, Any]) -> _R:
-        """The record back from `to_dict`. Raises InvalidRecordError for a field it does not have."""
-        known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+        """The record back from `to_dict`. Raises InvalidRecordError for a field it does not have, or lacks."""
+        if not isinstance(values, Mapping):  # it came from JSON
+            raise InvalidRecordError(f"{cls.__name__} must be an object, not {values!r}")
+        known = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
         for name in values:
             if name not in known:
                 raise InvalidRecordError(f"{cls.__name__} has no field {name!r}")
+        for name, f in known.items():
+            if name not in values and f.default is MISSING and f.default_factory is MISSING:
+                raise InvalidRecordError(f"{cls.__name__} lacks the field {name!r}")
         return cls(**values)
 
     @classmethod
     def from_json(cls: type[_R], text: str) -> _R:
-        """The record back from `to_json`."""
-        return cls.from_dict(json.loads(text))
+        """The record back from `to_json`. Raises InvalidRecordError for what is not JSON, and as `from_dict`."""
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise InvalidRecordError(f"{cls.__name__} is not JSON: {error}") from error
+        return cls.from_dict(values)
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
@@ -82,7 +94,7 @@ def _number(value: object, where: str, *, least: float = -math.inf, most: float 
         raise InvalidRecordError(f"{where} is {value!r}, must be a number")
     try:
         number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidRecordError(f"{where} is {value!r}, must be a number") from error
     if math.isnan(number) or math.isinf(number):
         raise InvalidRecordError(f"{where} is {number}, must be finite")
@@ -101,13 +113,13 @@ def _count(value: object, where: str) -> int:
         count = int(value.__index__())  # type: ignore[attr-defined]
     except AttributeError as error:
         raise InvalidRecordError(f"{where} is {value!r}, must be an integer") from error
-    if count < 0:
-        raise InvalidRecordError(f"{where} is {count}, below 0")
+    if not 0 <= count <= MAX_TOKENS:
+        raise InvalidRecordError(f"{where} is {count}, {'below 0' if count < 0 else 'above 2**53'}")
     return count
 
 
 def _names(values: Iterable[object], where: str) -> tuple[str, ...]:
-    if isinstance(values, str):
+    if isinstance(values, str) or not isinstance(values, Iterable):
         raise InvalidRecordError(f"{where} is {values!r}, must be a sequence of strings")
     names = tuple(_name(value, f"{where}[{i}]") for i, value in enumerate(values))
     if len(set(names)) < len(names):
@@ -124,7 +136,7 @@ def _distribution(values: Mapping[str, object] | Iterable[object]) -> tuple[floa
         raise InvalidRecordError(f"p has {len(items)} entries, must be one number or have an entry for each label")
     p = [_number(value, f"p[{key!r}]", least=0.0, most=1.0) for key, value in items]
     total = math.fsum(p)
-    if abs(total - 1.0) > SUM_TOLERANCE:
+    if abs(total - 1.0) > SUM_TOLERANCE + ROUNDING:
         raise InvalidRecordError(f"p sums to {total:g}, must sum to 1 within {SUM_TOLERANCE:g}")
     p = [x / total for x in p]
     return {str(key): x for (key, _), x in zip(items, p, strict=True)} if named else tuple(p)
@@ -165,7 +177,7 @@ class Task(Record):
     id: unique in the fleet. kind: `binary` (did it happen?), `categorical` (which of `labels`?), `numeric` (how much?).
     category, regime and every entry of slices are dimensions that score is kept by. stake_usd: what is at stake.
     expires_in_s: seconds from `time` until the answer is of no use. time: integer nanoseconds since the epoch, UTC (a
-    datetime or an ISO string is converted); 0 = the fleet stamps it.
+    datetime or an ISO string is converted); 0 = not given.
 
     Raises InvalidRecordError naming the field and the value.
 
@@ -208,6 +220,8 @@ class Task(Record):
         for text in ("category", "text", "regime"):
             self._set(text, _name(getattr(self, text), text, empty=True))
         self._set("labels", _names(self.labels, "labels"))
+        if len(self.labels) > MAX_LABELS:
+            raise InvalidRecordError(f"labels has {len(self.labels)} entries, may have {MAX_LABELS}")
         if self.kind == "categorical" and len(self.labels) < 2:
             raise InvalidRecordError(f"labels is {self.labels!r}, a categorical task needs two or more")
         if self.kind != "categorical" and self.labels:

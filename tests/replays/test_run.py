@@ -364,7 +364,7 @@ def test_slices_change_what_is_learned() -> None:
     frame = a_table("binary", 7, tasks=200)
     plain = fl.replay(frame.drop(columns="category"))
     sliced = fl.replay(frame.drop(columns="category"), slices=["horizon"])
-    assert sliced.strategies["mean"] == plain.strategies["mean"]
+    assert sliced.strategies["mean"].brier == plain.strategies["mean"].brier
     assert sliced.strategies["hedge"].brier != plain.strategies["hedge"].brier
     assert {m.model: m.elo for m in sliced.models} == {m.model: m.elo for m in plain.models}
 
@@ -412,6 +412,18 @@ def test_the_history_ends_where_the_result_does() -> None:
     for name, excess in result.history_excess.items():
         gap = result.strategies[name].brier - result.strategies["mean"].brier
         assert excess[-1] == pytest.approx(gap, abs=1e-12)
+
+
+def test_an_absurd_number_does_not_poison_the_replay() -> None:
+    frame = a_table("numeric", 13)
+    row = frame.index[frame.error.isna()][5]
+    frame.loc[row, "value"] = 1e200
+    result = fl.replay(frame)
+    good = [m for m in result.models if m.model != frame.model[row]]
+    assert all(math.isfinite(m.score.rmse) for m in good)
+    assert all(math.isfinite(m.elo) for m in result.models)
+    for strategy in ("hedge", "median"):
+        assert math.isfinite(result.strategies[strategy].mae)
 
 
 def test_a_table_whose_calls_all_failed_has_nothing_to_score() -> None:

@@ -44,7 +44,12 @@ class Elo {
   }
 
   // Sets a rating, for a player who comes with one.
-  void set(Player i, double rating) noexcept { ratings_[static_cast<std::size_t>(i)] = rating; }
+  Status set(Player i, double rating) noexcept {
+    if (!has(i)) return Status::unknown_model;
+    if (!std::isfinite(rating)) return Status::not_finite;
+    ratings_[static_cast<std::size_t>(i)] = rating;
+    return Status::ok;
+  }
 
   // Expected score of i against j, in (0, 1): 1 / (1 + 10^((Rj - Ri) / scale)).
   double expected(Player i, Player j) const noexcept {
@@ -79,7 +84,7 @@ class Elo {
   EloOptions options_;
   double exponent_;
   std::vector<double> ratings_;
-  std::vector<double> strength_;  // scratch of contest: 10^(R / scale), relative to the first player
+  std::vector<double> strength_;  // scratch of contest: 10^(R / scale), relative to the best player
   std::vector<double> expected_;  // scratch of contest: expected points
   std::vector<double> points_;    // scratch of contest
 };
@@ -119,10 +124,11 @@ inline void Elo::contest_points(std::span<const Player> players, std::span<const
   const std::size_t m = players.size();
   if (m < 2) return;
   double* const s = strength_.data();
-  const double origin = (*this)[players[0]];
+  double origin = (*this)[players[0]];
+  for (const Player i : players) origin = std::max(origin, (*this)[i]);
   for (std::size_t i = 0; i < m; ++i) {
-    // The clamp keeps products of four strengths finite; it bites where ratings lie 30,000 points apart.
-    s[i] = std::exp2(std::clamp(((*this)[players[i]] - origin) * exponent_, -250.0, 250.0));
+    // The clamp keeps products of four strengths above zero; it bites 30,000 points below the best.
+    s[i] = std::exp2(std::max(((*this)[players[i]] - origin) * exponent_, -250.0));
   }
   // Expected points of i: the sum over j of s_i / (s_i + s_j), four opponents to a division (the kernel's bottleneck).
   double* const expected = expected_.data();

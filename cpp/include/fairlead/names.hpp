@@ -12,6 +12,12 @@ namespace fairlead {
 
 class NameTable {
  public:
+  NameTable() = default;
+  NameTable(NameTable&&) = default;  // strings stay where they are, and so do the views of them
+  NameTable& operator=(NameTable&&) = default;
+  NameTable(const NameTable&) = delete;
+  NameTable& operator=(const NameTable&) = delete;
+
   static constexpr std::int32_t absent = -1;
 
   std::int32_t find(std::string_view name) const noexcept {

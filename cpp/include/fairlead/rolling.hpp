@@ -49,9 +49,9 @@ struct Moments {
 class RollingWindow {
  public:
   // The last `count` samples (count >= 1).
-  static RollingWindow by_count(std::size_t count) { return RollingWindow(count, 0); }
+  static RollingWindow by_count(std::size_t count) { return RollingWindow(std::max<std::size_t>(count, 1), 0); }
   // The samples with time in (now - span, now], where now is the newest time seen (span >= 1 ns).
-  static RollingWindow by_time(Time span) { return RollingWindow(0, span); }
+  static RollingWindow by_time(Time span) { return RollingWindow(0, std::max<Time>(span, 1)); }
 
   std::size_t max_count() const noexcept { return count_; }
   Time span() const noexcept { return span_; }
@@ -178,6 +178,9 @@ class History {
   }
 
   std::size_t size() const noexcept { return n_; }
+
+  // Takes all the memory it may ever need now.
+  void reserve() { ring_.reserve(capacity_); }
 
   // Moments of the samples with time in (now - span, now].
   Moments window(Time span, Time now) const noexcept {

@@ -49,7 +49,9 @@ inline Marks mark_classes(std::span<const double> p, std::size_t outcome, bool b
 
 inline Marks mark_number(double value, double outcome) noexcept {
   Marks marks;
-  marks.loss = (value - outcome) * (value - outcome);
+  // Bounded, so that no sum or ratio of losses overflows: one absurd number must not become a NaN that stays.
+  const double miss = std::clamp(value - outcome, -1e70, 1e70);
+  marks.loss = miss * miss;
   return marks;
 }
 

@@ -2,12 +2,13 @@
 //
 //   open -> record (once per model) -> decide (as often as you like) -> settle, or close where no outcome will come
 //
-// Hot path: after warm-up (every model added, every slice and the largest task seen once) open, record, decide and
-// settle allocate nothing, take no lock and make no system call. None throws; where memory is short they return
-// Status::out_of_memory. A call that returns an error has changed nothing. One thread at a time.
+// Hot path: open, record, decide and settle take no lock and make no system call, and after reserve() they allocate
+// nothing (without it, they stop allocating once every slot has held its largest task and every history is full). None
+// throws; where memory is short they return Status::out_of_memory. A call that returns an error has changed nothing.
+// One thread at a time.
 //
-// Memory: an open task holds one row of doubles a model; a (model, slice) pair holds about 0.5 KiB and up to
-// `history` samples of 16 bytes.
+// Memory: an open task holds one row of doubles a model; a model holds about 5 KiB; a (model, slice) pair holds about
+// 0.5 KiB and up to `history` samples of 16 bytes.
 #pragma once
 
 #include <array>
@@ -67,6 +68,10 @@ class Scoreboard {
   // The slice of a dimension's value, added if new: slice("category", "politics").
   SliceId slice(std::string_view dimension, std::string_view value);
 
+  // Takes now all the memory that the present models and slices, and `tasks` tasks open at once of up to `labels`
+  // classes, can ever need: afterwards nothing allocates, from the first call on.
+  void reserve(std::size_t tasks, std::size_t labels = 2);
+
   // --- hot path ---
 
   // Opens a task of `labels` classes (ignored unless categorical) that is scored overall and in `slices`.
@@ -77,7 +82,7 @@ class Scoreboard {
   // A model's answer. Given again for the same task it replaces the earlier answer; the costs add up. A forecast with
   // an error counts as a failed call and leaves an earlier answer standing.
   Status record(TaskHandle task, const Forecast& forecast) noexcept;
-  Status decide(TaskHandle task, Strategy strategy, Decision& out) noexcept;
+  Status decide(TaskHandle task, Strategy strategy, Decision& out, Time now = 0) noexcept;
   Status settle(const Outcome& outcome) noexcept;
   // What the last call of settle that returned ok found, in the order of `settled_models`; valid until the next open.
   std::span<const ModelId> settled_models() const noexcept { return settled_models_; }
@@ -88,9 +93,12 @@ class Scoreboard {
   // --- reading ---
 
   const NameTable& models() const noexcept { return models_; }
-  const NameTable& slices() const noexcept { return slice_names_; }  // "dimension=value"; "overall" is the first
-  std::string_view dimension(SliceId slice) const noexcept { return dimensions_.name(slices_[index(slice)].dimension); }
-  std::string_view value(SliceId slice) const noexcept;
+  SliceId n_slices() const noexcept { return static_cast<SliceId>(slices_.size()); }  // overall is the first
+  SliceId find_slice(std::string_view dimension, std::string_view value) const noexcept;  // NameTable::absent if unknown
+  std::string_view dimension(SliceId slice) const noexcept { return dimension_names_.name(at(slice).dimension); }
+  std::string_view value(SliceId slice) const noexcept {
+    return dimensions_[index(at(slice).dimension)].values.name(at(slice).value);
+  }
   bool active(ModelId model) const noexcept { return model_state_[index(model)].active; }
   bool has_model(ModelId model) const noexcept { return model >= 0 && model < models_.size(); }
   bool has_slice(SliceId slice) const noexcept { return slice >= 0 && index(slice) < slices_.size(); }
@@ -126,8 +134,14 @@ class Scoreboard {
     StreamingPsi confidence;
   };
 
+  struct Values {
+    NameTable values = {};
+    std::vector<SliceId> slices = {};  // by the value's id
+  };
+
   struct Slice {
     std::int32_t dimension;
+    std::int32_t value;
     Elo elo;
     Hedge hedge;
     std::vector<Score> score = {};
@@ -146,7 +160,8 @@ class Scoreboard {
   void learn(const OpenTask& task, Slice& slice, Time time) noexcept;
 
   ScoreboardOptions options_;
-  NameTable models_, slice_names_, dimensions_;
+  NameTable models_, dimension_names_;
+  std::vector<Values> dimensions_;
   std::vector<ModelState> model_state_;
   std::vector<Slice> slices_;
   std::vector<OpenTask> tasks_;

@@ -111,7 +111,7 @@ struct Outcome {
   TaskHandle task = {};
   double value = nan;  // binary: 0 or 1; categorical: the label's index; numeric: the number
   Time time = 0;       // when it became known
-  double profit_usd = nan;
+  double profit_usd = nan;  // for the record; scores do not use it
 };
 
 template <class Record, class Member>

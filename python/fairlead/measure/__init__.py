@@ -7,6 +7,6 @@ from __future__ import annotations
 
 from fairlead._core import Calibration, Elo, Psi, StreamingPsi, pool
 from fairlead.measure.rolling import RollingWindow
-from fairlead.measure.scoreboard import Leaderboard, ModelRow
+from fairlead.measure.scoreboard import Leaderboard, ModelRow, Window
 
-__all__ = ["Calibration", "Elo", "Leaderboard", "ModelRow", "Psi", "RollingWindow", "StreamingPsi", "pool"]
+__all__ = ["Calibration", "Elo", "Leaderboard", "ModelRow", "Psi", "RollingWindow", "StreamingPsi", "Window", "pool"]

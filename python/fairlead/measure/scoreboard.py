@@ -33,6 +33,21 @@ class ModelRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """A model's losses over a window of time. mean, variance, min and max are NaN where there are too few.
+
+    rate: outcomes a second.
+    """
+
+    count: int
+    mean: float
+    variance: float
+    min: float
+    max: float
+    rate: float
+
+
+@dataclass(frozen=True, slots=True)
 class Leaderboard:
     """Models by rating, best first. Prints as a table; iterates over rows.
 
