@@ -1,5 +1,5 @@
-"""The examples in the docstrings of the compiled classes run (pytest collects those of Python modules only), and all that
-is public has a docstring."""
+"""The examples in the docstrings of the compiled classes run (pytest collects only those of Python modules), and
+all that is public has a docstring."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ struct Marks {
   double log_loss = 0.0;
   double shown = 0.0;     // the probability that calibration bins: P(1) of a binary answer, else the largest
   bool happened = false;  // whether what `shown` was about came true
+  std::uint32_t bin = 0;  // where calibration counts `shown`
   bool correct = false;   // the most probable class happened; a tie for the first place counts as the first of them
 };
 
@@ -42,7 +43,9 @@ inline Marks mark_classes(std::span<const double> p, std::size_t outcome, bool b
   }
   marks.log_loss = clipped_log_loss(p[outcome]);
   marks.correct = top == outcome;
-  marks.shown = binary ? p[1] : p[top];
+  marks.shown = std::min(binary ? p[1] : p[top], 1.0);  // rounding can put a normalised probability a hair above 1
+  // Every Score has the same bins, so an answer's is looked up once for all the slices it counts in.
+  marks.bin = static_cast<std::uint32_t>(equal_width_bin(marks.shown, Calibration::default_bins));
   marks.happened = binary ? outcome == 1 : marks.correct;
   return marks;
 }
@@ -76,8 +79,7 @@ struct Score {
     correct += marks.correct ? 1 : 0;
     brier_sum += kind == Kind::binary ? 0.5 * marks.loss : marks.loss;
     log_loss_sum += marks.log_loss;
-    // Rounding can put a normalised probability a hair above 1.
-    (void)calibration.add(std::min(marks.shown, 1.0), marks.happened);
+    calibration.add_to(marks.bin, marks.shown, marks.happened);
   }
 
   // Means; NaN where nothing of that kind was scored.
