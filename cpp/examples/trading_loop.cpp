@@ -64,6 +64,7 @@ int main(int argc, char** argv) {
   std::vector<fl::ModelId> fleet;
   for (std::size_t i = 0; i < models; ++i) fleet.push_back(board.add("model-" + std::to_string(i)));
   const fl::SliceId crypto = board.slice("category", "crypto");
+  board.reserve(in_flight + 1);  // from here on nothing allocates
 
   // Model i sees the true probability through noise that grows with i.
   std::mt19937_64 random(7);

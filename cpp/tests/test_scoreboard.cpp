@@ -12,6 +12,7 @@
 
 #include "fairlead/pooling.hpp"
 #include "fairlead/scoreboard.hpp"
+#include "tasks.hpp"
 
 namespace fl = fairlead;
 using fl::Kind;
@@ -33,13 +34,6 @@ Scoreboard fleet_of(std::size_t models, fl::ScoreboardOptions options = {}) {
   return board;
 }
 
-fl::TaskHandle open(Scoreboard& board, Kind kind = Kind::binary, std::size_t labels = 0,
-                    std::vector<SliceId> slices = {}) {
-  fl::TaskHandle task;
-  REQUIRE(board.open(kind, labels, slices, task) == Status::ok);
-  return task;
-}
-
 // An answer to any kind of task: a number, or probabilities.
 void answer(Scoreboard& board, fl::TaskHandle task, ModelId model, Kind kind, const Numbers& values) {
   fl::Forecast forecast{.model = model};
@@ -49,16 +43,6 @@ void answer(Scoreboard& board, fl::TaskHandle task, ModelId model, Kind kind, co
     forecast.p = values;
   }
   REQUIRE(board.record(task, forecast) == Status::ok);
-}
-
-fl::Decision decide(Scoreboard& board, fl::TaskHandle task, Strategy strategy = fl::default_strategy) {
-  fl::Decision out;
-  REQUIRE(board.decide(task, strategy, out) == Status::ok);
-  return out;
-}
-
-void settle(Scoreboard& board, fl::TaskHandle task, double outcome, fl::Time time = 0) {
-  REQUIRE(board.settle({.task = task, .value = outcome, .time = time}) == Status::ok);
 }
 
 Numbers random_answer(std::mt19937_64& random, Kind kind, std::size_t labels) {
@@ -173,8 +157,8 @@ TEST_CASE("scoreboard: decisions are sane and do not depend on the order of reco
         CHECK(same(x.position_scale, y.position_scale, 1e-7));  // a square root, steep at 0
       }
       const double outcome = random_outcome(random, kind, labels);
-      settle(forward, a, outcome, t / 5);
-      settle(backward, b, outcome, t / 5);
+      REQUIRE(settle(forward, a, outcome, t / 5) == Status::ok);
+      REQUIRE(settle(backward, b, outcome, t / 5) == Status::ok);
     }
     CHECK(worst < 1e-12);
     CHECK(forward.open_tasks() == 0);
@@ -214,7 +198,7 @@ TEST_CASE("scoreboard: uncertainty is the models' own plus their disagreement (l
         }
         CHECK(((d.reasons & fl::models_disagree) != 0) == (d.disagreement > 0.1));
       }
-      settle(board, task, random_outcome(random, kind, labels));
+      REQUIRE(settle(board, task, random_outcome(random, kind, labels)) == Status::ok);
     }
   }
 }
@@ -336,7 +320,7 @@ TEST_CASE("scoreboard: ratings, scores, weights and recent losses follow from th
 
       const double outcome = random_outcome(random, kind, labels);
       const fl::Time now = t / 3;
-      settle(board, task, outcome, now);
+      REQUIRE(settle(board, task, outcome, now) == Status::ok);
       Numbers losses;
       for (const Numbers& p : answers) losses.push_back(loss_of(kind, p, outcome));
       REQUIRE(board.settled_models().size() == who.size());

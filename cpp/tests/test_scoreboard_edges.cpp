@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "fairlead/scoreboard.hpp"
+#include "tasks.hpp"
 
 namespace fl = fairlead;
 using fl::Kind;
@@ -27,28 +28,12 @@ constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
 constexpr fl::Time first_time = std::numeric_limits<fl::Time>::min();
 constexpr fl::Time last_time = std::numeric_limits<fl::Time>::max();
 
-TaskHandle open(Scoreboard& board, Kind kind = Kind::binary, std::size_t labels = 0, std::vector<SliceId> slices = {}) {
-  TaskHandle task;
-  REQUIRE(board.open(kind, labels, slices, task) == Status::ok);
-  return task;
-}
-
 Status say(Scoreboard& board, TaskHandle task, ModelId model, const Numbers& p) {
   return board.record(task, {.model = model, .p = p});
 }
 
 Status say_number(Scoreboard& board, TaskHandle task, ModelId model, double value) {
   return board.record(task, {.model = model, .value = value});
-}
-
-Status settle(Scoreboard& board, TaskHandle task, double outcome, fl::Time time = 0) {
-  return board.settle({.task = task, .value = outcome, .time = time});
-}
-
-fl::Decision decide(Scoreboard& board, TaskHandle task, Strategy strategy = fl::default_strategy) {
-  fl::Decision out;
-  REQUIRE(board.decide(task, strategy, out) == Status::ok);
-  return out;
 }
 
 // All that can be read of a board and one of its open tasks.

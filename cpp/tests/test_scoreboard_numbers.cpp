@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "fairlead/scoreboard.hpp"
+#include "tasks.hpp"
 
 namespace fl = fairlead;
 using fl::Kind;
@@ -17,24 +18,8 @@ using fl::TaskHandle;
 
 namespace {
 
-TaskHandle open(Scoreboard& board) {
-  TaskHandle task;
-  REQUIRE(board.open(Kind::numeric, 0, {}, task) == Status::ok);
-  return task;
-}
-
 Status say(Scoreboard& board, TaskHandle task, ModelId model, double value) {
   return board.record(task, {.model = model, .value = value});
-}
-
-Status settle(Scoreboard& board, TaskHandle task, double outcome, fl::Time time = 0) {
-  return board.settle({.task = task, .value = outcome, .time = time});
-}
-
-fl::Decision decide(Scoreboard& board, TaskHandle task, Strategy strategy = fl::default_strategy) {
-  fl::Decision out;
-  REQUIRE(board.decide(task, strategy, out) == Status::ok);
-  return out;
 }
 
 }  // namespace
@@ -42,7 +27,7 @@ fl::Decision decide(Scoreboard& board, TaskHandle task, Strategy strategy = fl::
 TEST_CASE("scoreboard: numbers are weighed, rated and decided") {
   Scoreboard board;
   for (const char* name : {"good", "bad", "worst"}) board.add(name);
-  const auto first = open(board);
+  const auto first = open(board, Kind::numeric);
   for (const auto& [model, x] : {std::pair{0, 10.0}, {1, 13.0}, {2, 10.0}})
     REQUIRE(say(board, first, model, x) == Status::ok);
   fl::Decision d = decide(board, first);
@@ -52,7 +37,7 @@ TEST_CASE("scoreboard: numbers are weighed, rated and decided") {
   CHECK(decide(board, first, Strategy::median).value == 10.0);
   REQUIRE(settle(board, first, 11.0) == Status::ok);
   for (int t = 1; t < 50; ++t) {
-    const auto task = open(board);
+    const auto task = open(board, Kind::numeric);
     for (const auto& [model, x] : {std::pair{0, 11.0}, {1, 13.0}, {2, 40.0}})
       REQUIRE(say(board, task, model, x) == Status::ok);
     REQUIRE(settle(board, task, 11.5, t) == Status::ok);
@@ -60,7 +45,7 @@ TEST_CASE("scoreboard: numbers are weighed, rated and decided") {
   CHECK(board.score(0).rmse() < board.score(1).rmse());
   CHECK(board.rating(0) > board.rating(1));
   CHECK(board.rating(1) > board.rating(2));
-  const auto task = open(board);
+  const auto task = open(board, Kind::numeric);
   for (const ModelId i : {0, 1, 2}) REQUIRE(say(board, task, i, 20.0 + i) == Status::ok);
   d = decide(board, task);
   double expected = 0.0;
@@ -75,7 +60,7 @@ TEST_CASE("scoreboard: perfect models that agree do not disagree") {
   for (const char* name : {"a", "b", "c", "d", "e", "f"}) board.add(name);
   double worst = 0.0;
   for (int t = 0; t < 50; ++t) {
-    const auto task = open(board);
+    const auto task = open(board, Kind::numeric);
     const double x = 0.1 * (t + 1);
     for (ModelId i = 0; i < 6; ++i) REQUIRE(say(board, task, i, x) == Status::ok);
     worst = std::max(worst, decide(board, task).disagreement);
@@ -92,7 +77,7 @@ TEST_CASE("scoreboard: one absurd number does not poison what was learned") {
       for (const char* name : {"a", "b", "c"}) board.add(name);
       int bad_weights = 0, bad_scales = 0;
       for (int t = 0; t < 20; ++t) {
-        const auto task = open(board);
+        const auto task = open(board, Kind::numeric);
         REQUIRE(say(board, task, 0, 1.0) == Status::ok);
         REQUIRE(say(board, task, 1, 1.5) == Status::ok);
         REQUIRE(say(board, task, 2, t == when ? absurd : t == when + 1 ? -absurd : 2.0) == Status::ok);

@@ -99,8 +99,9 @@ class Column:
         if isinstance(self.values, np.ndarray):
             return _array_times(self.values)
         distinct, position = _distinct(self.values)
+        unreadable: Mask = np.zeros(len(distinct), dtype=np.bool_)
         try:
-            times, unreadable = _plain_times(distinct), np.zeros(len(distinct), dtype=np.bool_)
+            times = _plain_times(distinct)
         except (AttributeError, ValueError):
             times, unreadable = _read_each(distinct, _nanoseconds, np.full(len(distinct), NO_TIME))
         return times[position], unreadable[position]
