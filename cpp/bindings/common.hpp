@@ -32,6 +32,13 @@ inline void check(Status status, const std::string& what = {}) {
   if (status != Status::ok) raise(status, what);
 }
 
+// Bounds within which no rating overflows.
+inline void check_elo_options(double k, double scale, double start) {
+  if (!(k > 0.0 && k <= 1e6)) throw py::value_error("k is " + show(k) + ", outside (0, 1e6]");
+  if (!(scale >= 1e-3 && scale <= 1e9)) throw py::value_error("scale is " + show(scale) + ", outside [1e-3, 1e9]");
+  if (!(std::abs(start) <= 1e9)) throw py::value_error("start is " + show(start) + ", outside [-1e9, 1e9]");
+}
+
 // --- METH_FASTCALL methods ---------------------------------------------------------------------------------------
 // A bound pybind11 method costs about 70 ns a call, a METH_FASTCALL method on the same class about 25. So the few hot
 // methods are plain C functions, attached to the pybind11 class as method descriptors, which check the type of self.
@@ -40,8 +47,10 @@ inline void check(Status status, const std::string& what = {}) {
 template <class T>
 T* native(PyObject* self) noexcept {
   auto* const instance = reinterpret_cast<py::detail::instance*>(self);
-  void* const value =
-      instance->simple_layout ? instance->simple_value_holder[0] : instance->get_value_and_holder().value_ptr();
+  // Only a class with one C++ base has the simple layout; a Python class with several has a value for each.
+  void* const value = instance->simple_layout
+                          ? instance->simple_value_holder[0]
+                          : instance->get_value_and_holder(py::detail::get_type_info(typeid(T))).value_ptr();
   if (value == nullptr) PyErr_SetString(PyExc_TypeError, "__init__ of this object has not been called");
   return static_cast<T*>(value);
 }

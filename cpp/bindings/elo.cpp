@@ -12,7 +12,8 @@ namespace fairlead::bindings {
 
 namespace {
 
-using Ids = py::array_t<std::int32_t, py::array::c_style>;
+template <class Int>
+using Ids = py::array_t<Int, py::array::c_style>;
 using Values = py::array_t<double, py::array::c_style>;
 
 // Ratings by name: what Python calls Elo.
@@ -97,7 +98,15 @@ PyMethodDef elo_methods[] = {
                 ">>> import fairlead as fl\n>>> ratings = fl.Elo()\n>>> ratings.expected(ratings.id('a'), ratings.id('b'))\n0.5"),
 };
 
-void update_many(NamedElo& ratings, const Ids& i, const Ids& j, const Values& score, const std::optional<Values>& weight) {
+// What does not fit 32 bits is no id of ours.
+template <class Int>
+Elo::Player player(Int id) noexcept {
+  return id >= 0 && id <= 0x7fffffff ? static_cast<Elo::Player>(id) : -1;
+}
+
+template <class Int>
+void update_many(NamedElo& ratings, const Ids<Int>& i, const Ids<Int>& j, const Values& score,
+                 const std::optional<Values>& weight) {
   const auto n = static_cast<std::size_t>(i.size());
   const auto same = [n](const char* name, const auto& array) {
     if (static_cast<std::size_t>(array.size()) != n || array.ndim() != 1) {
@@ -108,40 +117,42 @@ void update_many(NamedElo& ratings, const Ids& i, const Ids& j, const Values& sc
   same("j", j);
   same("score", score);
   if (weight) same("weight", *weight);
-  const std::int32_t* const a = i.data();
-  const std::int32_t* const b = j.data();
+  const Int* const first = i.data();
+  const Int* const second = j.data();
   const double* const s = score.data();
   const double* const w = weight ? weight->data() : nullptr;
   // All of it is checked before any of it counts.
   for (std::size_t k = 0; k < n; ++k) {
     const double weight_k = w ? w[k] : 1.0;
-    const bool known = ratings.elo.has(a[k]) && ratings.elo.has(b[k]);
-    if (known && a[k] != b[k] && s[k] >= 0.0 && s[k] <= 1.0 && weight_k >= 0.0 && weight_k <= Elo::max_weight) continue;
-    explain(!known ? Status::unknown_model : a[k] == b[k] ? Status::self_contest : Status::out_of_range, ratings, a[k], b[k],
-            s[k], weight_k);
+    const Elo::Player a = player(first[k]), b = player(second[k]);
+    const bool known = ratings.elo.has(a) && ratings.elo.has(b);
+    if (known && a != b && s[k] >= 0.0 && s[k] <= 1.0 && weight_k >= 0.0 && weight_k <= Elo::max_weight) continue;
+    explain(!known ? Status::unknown_model : a == b ? Status::self_contest : Status::out_of_range, ratings, a, b, s[k],
+            weight_k);
   }
-  const py::gil_scoped_release unlocked;
-  for (std::size_t k = 0; k < n; ++k) (void)ratings.elo.update(a[k], b[k], s[k], w ? w[k] : 1.0);
+  // The GIL stays: another thread could add players meanwhile.
+  for (std::size_t k = 0; k < n; ++k) {
+    (void)ratings.elo.update(player(first[k]), player(second[k]), s[k], w ? w[k] : 1.0);
+  }
 }
 
-void contest(NamedElo& ratings, const Ids& players, const Values& losses, double weight) {
+void contest(NamedElo& ratings, const Ids<std::int64_t>& given, const Values& losses, double weight) {
+  std::vector<Elo::Player> players;
+  for (py::ssize_t k = 0; k < given.size(); ++k) players.push_back(player(given.data()[k]));
   std::vector<bool> seen(ratings.elo.size());
-  for (py::ssize_t k = 0; k < players.size(); ++k) {
-    const Elo::Player i = players.data()[k];
+  for (const Elo::Player i : players) {
     if (!ratings.elo.has(i)) explain(Status::unknown_model, ratings, i, i, 0.0, 1.0);
     if (seen[static_cast<std::size_t>(i)]) throw py::value_error("players holds the id " + std::to_string(i) + " twice");
     seen[static_cast<std::size_t>(i)] = true;
   }
-  check(ratings.elo.contest({players.data(), static_cast<std::size_t>(players.size())},
+  check(ratings.elo.contest(players,
                             {losses.data(), static_cast<std::size_t>(losses.size())}, weight),
         "losses (" + std::to_string(losses.size()) + " values, " + std::to_string(players.size()) + " players, weight " +
             show(weight) + ")");
 }
 
 NamedElo make_elo(double k, double scale, double start) {
-  if (!(k > 0.0 && std::isfinite(k))) throw py::value_error("k is " + show(k) + ", must be positive and finite");
-  if (!(scale > 0.0 && std::isfinite(scale))) throw py::value_error("scale is " + show(scale) + ", must be positive and finite");
-  if (!std::isfinite(start)) throw py::value_error("start is " + show(start) + ", must be finite");
+  check_elo_options(k, scale, start);
   return {Elo({.k = k, .scale = scale, .start = start}), {}};
 }
 
@@ -152,7 +163,8 @@ void bind_elo(py::module_& m) {
       py::class_<NamedElo>(m, "Elo", R"(Elo ratings of named players (A. E. Elo, 1978).
 
 k: points at stake in a contest; scale: a lead of so many points means odds of 10 to 1; start: rating of a newcomer.
-The sum of all ratings is conserved. Raises ValueError for k or scale not positive, or start not finite.
+The sum of all ratings is conserved. Raises ValueError for k outside (0, 1e6], scale outside
+[1e-3, 1e9] or start outside [-1e9, 1e9].
 
 >>> import fairlead as fl
 >>> ratings = fl.Elo(k=32)
@@ -163,15 +175,17 @@ The sum of all ratings is conserved. Raises ValueError for k or scale not positi
 >>> ratings.items()
 [('gpt-4o', 1516.0), ('local-logit', 1484.0)])")
           .def(py::init(&make_elo), py::kw_only(), py::arg("k") = 32.0, py::arg("scale") = 400.0, py::arg("start") = 1500.0)
-          .def("update_many", &update_many, py::arg("i"), py::arg("j"), py::arg("score"), py::arg("weight") = py::none(),
-               R"(Contests in order, as many calls of update: int32 arrays i and j, float64 score and weight, all of shape (n,).
+          .def("update_many", &update_many<std::int32_t>, py::arg("i"), py::arg("j"), py::arg("score"), py::arg("weight") = py::none(),
+               R"(Contests in order, as many calls of update: int32 (or int64) arrays i and j, float64 score and weight, all of shape (n,).
 
 Everything is checked first: an unknown id (KeyError), i == j, a score outside [0, 1], a weight outside [0, 1e6] or unequal
 lengths (ValueError) leave all ratings as they were.)")
+          .def("update_many", &update_many<std::int64_t>, py::arg("i"), py::arg("j"), py::arg("score"),
+               py::arg("weight") = py::none())
           .def("contest", &contest, py::arg("players"), py::arg("losses"), py::arg("weight") = 1.0,
                R"(One contest among many: every pair is scored by who has the smaller loss, equal losses draw.
 
-players: distinct ids, int32 of shape (m,); losses: float64 of shape (m,), lower is better. All pairs are rated from the
+players: distinct ids, integers of shape (m,); losses: float64 of shape (m,), lower is better. All pairs are rated from the
 ratings before, so order does not matter, and K is shared among a player's m - 1 pairs. Raises KeyError for an unknown id,
 ValueError for a repeated id, a NaN loss or unequal lengths.
 

@@ -4,6 +4,8 @@
 #include <pybind11/stl.h>
 
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "scoreboard.hpp"
 
@@ -18,7 +20,7 @@ template <class T>
 std::span<const T> view(const py::dict& columns, const char* name, std::size_t size) {
   if (!columns.contains(name)) throw py::key_error(std::string("columns lacks ") + name);
   const py::object given = columns[name];
-  // Borrowed as it lies: the caller keeps the dictionary alive, and a wrong type is refused rather than copied.
+  // Used as it lies, and a wrong type is refused rather than copied.
   if (!Column<T>::check_(given)) throw py::type_error(std::string(name) + " must be a C-contiguous array of " + py::str(py::dtype::of<T>()).template cast<std::string>());
   const auto column = py::reinterpret_borrow<Column<T>>(given);
   if (static_cast<std::size_t>(column.size()) != size) {
@@ -42,7 +44,23 @@ void need_below(std::span<const Index> values, std::int64_t least, std::size_t m
   }
 }
 
-ReplayTable table_from(const Scoreboard& board, int kind, std::size_t labels, std::size_t dimensions, const py::dict& columns) {
+// A replay and what its table is made of. Numbers are read where they lie, in arrays that are held here; ids are copied once
+// they are checked, so that nothing the caller does to its arrays can make the replay read out of bounds.
+struct HeldReplay {
+  HeldReplay(Scoreboard& board, int kind, std::size_t labels, std::size_t dimensions, const py::dict& columns,
+             const ReplayOptions& options)
+      : arrays(columns.attr("copy")()), replay(board, table_from(board, kind, labels, dimensions), options) {}
+
+  ReplayTable table_from(const Scoreboard& board, int kind, std::size_t labels, std::size_t dimensions);
+
+  py::dict arrays;
+  std::vector<Time> time, outcome_time;
+  std::vector<std::int32_t> task, model, slices;
+  Replay replay;
+};
+
+ReplayTable HeldReplay::table_from(const Scoreboard& board, int kind, std::size_t labels, std::size_t dimensions) {
+  const py::dict& columns = arrays;
   if (kind < 0 || kind > 2) throw py::value_error("kind is " + std::to_string(kind) + ", must be 0, 1 or 2");
   const std::size_t n = length(columns, "time");
   const std::size_t tasks = length(columns, "outcome");
@@ -51,9 +69,13 @@ ReplayTable table_from(const Scoreboard& board, int kind, std::size_t labels, st
   table.labels = labels;
   table.dimensions = dimensions;
   if (dimensions > Scoreboard::max_slices) throw py::value_error("dimensions is " + std::to_string(dimensions) + ", at most 8");
-  table.time = view<Time>(columns, "time", n);
-  table.task = view<std::int32_t>(columns, "task", n);
-  table.model = view<ModelId>(columns, "model", n);
+  const auto hold = [](const auto& from, auto& to) {
+    to.assign(from.begin(), from.end());
+    return std::span(std::as_const(to));
+  };
+  table.time = hold(view<Time>(columns, "time", n), time);
+  table.task = hold(view<std::int32_t>(columns, "task", n), task);
+  table.model = hold(view<ModelId>(columns, "model", n), model);
   table.answer = view<double>(columns, "answer", n * (table.kind == Kind::categorical ? labels : 1));
   table.failed = view<std::uint8_t>(columns, "failed", n);
   table.confidence = view<double>(columns, "confidence", n);
@@ -62,8 +84,8 @@ ReplayTable table_from(const Scoreboard& board, int kind, std::size_t labels, st
   table.tokens_in = view<std::int64_t>(columns, "tokens_in", n);
   table.tokens_out = view<std::int64_t>(columns, "tokens_out", n);
   table.outcome = view<double>(columns, "outcome", tasks);
-  table.outcome_time = view<Time>(columns, "outcome_time", tasks);
-  table.slices = view<SliceId>(columns, "slices", tasks * dimensions);
+  table.outcome_time = hold(view<Time>(columns, "outcome_time", tasks), outcome_time);
+  table.slices = hold(view<SliceId>(columns, "slices", tasks * dimensions), slices);
   need_below(table.task, 0, tasks, "task");
   need_below(table.model, 0, static_cast<std::size_t>(board.models().size()), "model");
   need_below(table.slices, -1, static_cast<std::size_t>(board.n_slices()), "slices");
@@ -87,12 +109,19 @@ py::dict scores(const Replay& replay) {
   const ReplayScores& s = replay.scores();
   py::dict strategies;
   for (std::size_t i = 0; i < strategy_names.size(); ++i) strategies[py::str(std::string(strategy_names[i]))] = score_dict(s.strategies[i]);
+  py::list slices;
+  for (const auto& slice : s.slices) {
+    py::dict of_slice;
+    for (std::size_t i = 0; i < strategy_names.size(); ++i) of_slice[py::str(std::string(strategy_names[i]))] = score_dict(slice[i]);
+    slices.append(of_slice);
+  }
   py::list models;
   for (const Score& score : s.models) models.append(score_dict(score));
   const std::size_t rows = s.history_time.size();
   py::dict out;
   out["strategies"] = strategies;
   out["models"] = models;
+  out["slices"] = slices;
   out["tasks"] = s.tasks;
   out["unsettled"] = s.unsettled;
   out["events"] = s.events;
@@ -106,42 +135,24 @@ py::dict scores(const Replay& replay) {
 }  // namespace
 
 void bind_replay(py::module_& m) {
-  py::class_<Replay>(m, "Replay")
+  py::class_<HeldReplay>(m, "Replay")
       .def(py::init([](Scoreboard& board, int kind, std::size_t labels, std::size_t dimensions, const py::dict& columns,
                        bool all_strategies, std::optional<Time> score_after, std::size_t history_points) {
-             const ReplayTable table = table_from(board, kind, labels, dimensions, columns);
              ReplayOptions options;
              options.all_strategies = all_strategies;
              if (score_after) options.score_after = *score_after;
              options.history_points = history_points;
-             return std::make_unique<Replay>(board, table, options);
+             return std::make_unique<HeldReplay>(board, kind, labels, dimensions, columns, options);
            }),
-           py::keep_alive<1, 2>(), py::keep_alive<1, 6>(), py::arg("board"), py::arg("kind"), py::arg("labels"),
-           py::arg("dimensions"), py::arg("columns"), py::kw_only(), py::arg("all_strategies") = true,
-           py::arg("score_after") = py::none(), py::arg("history_points") = 400)
-      .def(
-          "advance",
-          [](Replay& replay, std::size_t forecasts) {
-            ReplayError error;
-            {
-              const py::gil_scoped_release unlocked;
-              error = replay.advance(forecasts);
-            }
-            check(error);
-          },
-          py::arg("forecasts"))
-      .def("finish",
-           [](Replay& replay) {
-             ReplayError error;
-             {
-               const py::gil_scoped_release unlocked;
-               error = replay.finish();
-             }
-             check(error);
-           })
-      .def_property_readonly("done", &Replay::done)
-      .def_property_readonly("position", &Replay::position)
-      .def("scores", &scores);
+           py::keep_alive<1, 2>(), py::arg("board"), py::arg("kind"), py::arg("labels"), py::arg("dimensions"),
+           py::arg("columns"), py::kw_only(), py::arg("all_strategies") = true, py::arg("score_after") = py::none(),
+           py::arg("history_points") = 400)
+      .def("advance", [](HeldReplay& held, std::size_t forecasts) { check(held.replay.advance(forecasts)); },
+           py::arg("forecasts"))
+      .def("finish", [](HeldReplay& held) { check(held.replay.finish()); })
+      .def_property_readonly("done", [](const HeldReplay& held) { return held.replay.done(); })
+      .def_property_readonly("position", [](const HeldReplay& held) { return held.replay.position(); })
+      .def("scores", [](const HeldReplay& held) { return scores(held.replay); });
 }
 
 }  // namespace fairlead::bindings

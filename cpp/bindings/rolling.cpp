@@ -35,7 +35,7 @@ PyMethodDef push_method =
 void push_many(RollingWindow& window, const Values& x, const std::optional<Times>& time) {
   if (x.ndim() != 1) throw py::value_error("x has " + std::to_string(x.ndim()) + " dimensions, must have 1");
   if (window.span() > 0 && !time) throw py::type_error("push_many() of a time window needs the times of the samples");
-  if (time && time->size() != x.size()) {
+  if (time && (time->size() != x.size() || time->ndim() != 1)) {
     throw py::value_error("time has length " + std::to_string(time->size()) + ", x has " + std::to_string(x.size()));
   }
   for (py::ssize_t i = 0; i < x.size(); ++i) {
@@ -44,7 +44,6 @@ void push_many(RollingWindow& window, const Values& x, const std::optional<Times
   const double* const values = x.data();
   const std::int64_t* const times = time ? time->data() : nullptr;
   const py::ssize_t size = x.size();
-  const py::gil_scoped_release unlocked;
   for (py::ssize_t i = 0; i < size; ++i) (void)window.push(values[i], times ? times[i] : 0);
 }
 

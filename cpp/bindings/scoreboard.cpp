@@ -11,7 +11,7 @@ namespace {
 
 // A handle travels through Python as one integer.
 std::int64_t pack(TaskHandle handle) noexcept {
-  return static_cast<std::int64_t>((std::uint64_t{handle.generation & 0x7fffffffu} << 32) | handle.slot);
+  return static_cast<std::int64_t>((std::uint64_t{handle.generation} << 32) | handle.slot);
 }
 
 TaskHandle unpack(std::int64_t value) noexcept {
@@ -29,12 +29,12 @@ class Numbers {
       size_ = 1;
       return;
     }
-    const py::object fast = py::reinterpret_steal<py::object>(
-        PySequence_Fast(source, "p must be a number or a sequence of numbers"));
-    if (!fast) throw py::error_already_set();
-    const Py_ssize_t n = PySequence_Fast_GET_SIZE(fast.ptr());
+    // A tuple of our own: reading a number may run Python code, which could change a list under our hands.
+    const py::object values = py::reinterpret_steal<py::object>(PySequence_Tuple(source));
+    if (!values) throw py::error_already_set();
+    const Py_ssize_t n = PyTuple_GET_SIZE(values.ptr());
     if (static_cast<std::size_t>(n) > small_.size()) large_.resize(static_cast<std::size_t>(n));
-    for (Py_ssize_t i = 0; i < n; ++i) put(static_cast<std::size_t>(i), PySequence_Fast_GET_ITEM(fast.ptr(), i));
+    for (Py_ssize_t i = 0; i < n; ++i) put(static_cast<std::size_t>(i), PyTuple_GET_ITEM(values.ptr(), i));
     size_ = static_cast<std::size_t>(n);
   }
 
@@ -81,7 +81,7 @@ PyObject* board_decide(PyObject* self, PyObject* const* args, Py_ssize_t n) {
     if (strategy < 0 || strategy >= static_cast<std::int64_t>(strategy_names.size())) {
       throw py::value_error("strategy is " + std::to_string(strategy) + ", not an index into STRATEGIES");
     }
-    thread_local Decision d;  // its buffers are reused
+    Decision d;
     check(board->decide(unpack(a.integer(0)), static_cast<Strategy>(strategy), d));
     py::tuple models(d.weights.size()), weights(d.weights.size()), p(d.p.size());
     for (std::size_t i = 0; i < d.weights.size(); ++i) {
@@ -121,17 +121,13 @@ PyMethodDef board_methods[] = {
 
 Scoreboard make_board(double k, double scale, double start, double half_life, std::int64_t history, std::int64_t psi_reference,
                       std::int64_t psi_window) {
-  const auto positive = [](const char* name, double value) {
-    if (!(value > 0.0 && std::isfinite(value))) throw py::value_error(std::string(name) + " is " + show(value) + ", must be positive and finite");
-  };
   const auto count = [](const char* name, std::int64_t value) {
-    if (value < 1) throw py::value_error(std::string(name) + " is " + std::to_string(value) + ", must be at least 1");
+    constexpr std::int64_t most = 1'000'000'000;
+    if (value < 1 || value > most) throw py::value_error(std::string(name) + " is " + std::to_string(value) + ", outside [1, 1e9]");
     return static_cast<std::size_t>(value);
   };
-  positive("k", k);
-  positive("scale", scale);
-  positive("half_life", half_life);
-  if (!std::isfinite(start)) throw py::value_error("start is " + show(start) + ", must be finite");
+  check_elo_options(k, scale, start);
+  if (!(half_life > 0.0 && std::isfinite(half_life))) throw py::value_error("half_life is " + show(half_life) + ", must be positive and finite");
   return Scoreboard({.elo = {.k = k, .scale = scale, .start = start},
                      .hedge = {.half_life = half_life},
                      .history = count("history", history),
@@ -204,9 +200,10 @@ void bind_scoreboard(py::module_& m) {
                  need_slice(board, slice);
                  return score_dict(board.score(model, slice));
                }, py::arg("model"), py::arg("slice") = Scoreboard::overall)
-          .def("calls", [](const Scoreboard& board, ModelId model) {
+          .def("calls", [](const Scoreboard& board, ModelId model, SliceId slice) {
                  need_model(board, model);
-                 const Calls& calls = board.calls(model);
+                 need_slice(board, slice);
+                 const Calls& calls = board.calls(model, slice);
                  py::dict out;
                  out["answered"] = calls.answered;
                  out["failed"] = calls.failed;
@@ -215,16 +212,17 @@ void bind_scoreboard(py::module_& m) {
                  out["cost_usd"] = calls.cost_usd;
                  out["latency_ms"] = calls.mean_latency_ms();
                  return out;
-               }, py::arg("model"))
+               }, py::arg("model"), py::arg("slice") = Scoreboard::overall)
           .def("confidence_psi", [](const Scoreboard& board, ModelId model) {
                  need_model(board, model);
                  return board.confidence_psi(model);
                }, py::arg("model"))
-          .def("recent", [](const Scoreboard& board, ModelId model, SliceId slice, Time span, Time now) {
+          .def("recent", [](const Scoreboard& board, ModelId model, SliceId slice, int kind, Time span, Time now) {
                  need_model(board, model);
                  need_slice(board, slice);
+                 if (kind < 0 || kind > 2) throw py::value_error("kind is " + std::to_string(kind) + ", must be 0, 1 or 2");
                  if (span < 1) throw py::value_error("span is " + std::to_string(span) + " ns, must be at least 1");
-                 const Moments sum = board.recent(model, slice, span, now);
+                 const Moments sum = board.history(model, slice, static_cast<Kind>(kind)).window(span, now);
                  py::dict out;
                  out["count"] = static_cast<std::uint64_t>(sum.n);
                  out["mean"] = sum.n > 0 ? sum.mean : nan;
@@ -233,7 +231,16 @@ void bind_scoreboard(py::module_& m) {
                  out["max"] = sum.n > 0 ? sum.max : nan;
                  out["rate"] = sum.n / (static_cast<double>(span) * 1e-9);
                  return out;
-               }, py::arg("model"), py::arg("slice"), py::arg("span"), py::arg("now"));
+               }, py::arg("model"), py::arg("slice"), py::arg("kind"), py::arg("span"), py::arg("now"))
+          .def("kinds", [](const Scoreboard& board, ModelId model, SliceId slice) {
+                 need_model(board, model);
+                 need_slice(board, slice);
+                 py::list out;
+                 for (int kind = 0; kind < 3; ++kind) {
+                   if (board.history(model, slice, static_cast<Kind>(kind)).size() > 0) out.append(kind);
+                 }
+                 return out;
+               }, py::arg("model"), py::arg("slice") = Scoreboard::overall);
   for (PyMethodDef& method : board_methods) attach(cls, method);
 }
 

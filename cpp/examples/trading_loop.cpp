@@ -64,7 +64,7 @@ int main(int argc, char** argv) {
   std::vector<fl::ModelId> fleet;
   for (std::size_t i = 0; i < models; ++i) fleet.push_back(board.add("model-" + std::to_string(i)));
   const fl::SliceId crypto = board.slice("category", "crypto");
-  board.reserve(in_flight + 1);  // from here on nothing allocates
+  board.reserve(fl::Kind::binary, in_flight + 1);  // from here on nothing allocates
 
   // Model i sees the true probability through noise that grows with i.
   std::mt19937_64 random(7);
@@ -135,6 +135,6 @@ int main(int argc, char** argv) {
               static_cast<double>(tasks * models) / nanoseconds(work) * 1e3);
   std::printf("Brier score: fairlead %.4f, equal weights %.4f\n", brier / static_cast<double>(tasks),
               brier_mean / static_cast<double>(tasks));
-  std::printf("ratings: best %.0f (%s), worst %.0f (%s)\n", board.rating(fleet.front()), board.models().name(fleet.front()).c_str(),
-              board.rating(fleet.back()), board.models().name(fleet.back()).c_str());
+  std::printf("Brier score of the model with the least noise %.4f, with the most %.4f\n",
+              board.score(fleet.front()).brier(), board.score(fleet.back()).brier());
 }

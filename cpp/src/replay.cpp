@@ -11,6 +11,7 @@ Replay::Replay(Scoreboard& board, const ReplayTable& table, const ReplayOptions&
   classes_ = table.kind == Kind::categorical ? table.labels : table.kind == Kind::binary ? 2 : 1;
   width_ = table.kind == Kind::categorical ? table.labels : 1;
   scores_.models.resize(static_cast<std::size_t>(board.models().size()));
+  scores_.slices.resize(static_cast<std::size_t>(board.n_slices()));
   for (const std::int32_t task : table.task) ++tasks_[static_cast<std::size_t>(task)].left;
 
   for (std::size_t i = 0; i < tasks_.size(); ++i) {
@@ -111,7 +112,12 @@ Status Replay::settle(std::uint32_t id, Time time) {
                              ? mark_number(answer[0], outcome)
                              : mark_classes({answer, classes_}, static_cast<std::size_t>(outcome), table_.kind == Kind::binary);
       scores_.strategies[s].add(mark, table_.kind);
-      loss_[s] += table_.kind == Kind::binary ? 0.5 * mark.loss : mark.loss;
+      // What the mean scores are made of: Brier score, or absolute error of numbers.
+      loss_[s] += table_.kind == Kind::binary ? 0.5 * mark.loss : table_.kind == Kind::numeric ? std::sqrt(mark.loss) : mark.loss;
+      for (std::size_t d = 0; d < table_.dimensions; ++d) {
+        const SliceId slice = table_.slices[id * table_.dimensions + d];
+        if (slice >= 0) scores_.slices[static_cast<std::size_t>(slice)][s].add(mark, table_.kind);
+      }
     }
     ++scores_.tasks;
   }

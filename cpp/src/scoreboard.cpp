@@ -14,8 +14,9 @@ namespace {
 
 constexpr double sum_tolerance = 1e-3 + 1e-9;  // so that three times 0.333 is within 1e-3
 
-// Below this a spread is rounding, not disagreement.
-constexpr double calm_disagreement = 0.1;
+constexpr double calm_disagreement = 0.1;  // below it, a decision does not mention disagreement
+
+constexpr std::uint32_t max_generation = 0x7fffffff;  // so that a handle fits a signed 64-bit integer
 
 // a + b for counts, which are never negative.
 std::int64_t add_saturated(std::int64_t a, std::int64_t b) noexcept {
@@ -38,7 +39,7 @@ ModelId Scoreboard::add(std::string_view model) {
   for (auto* scratch : {&weight_, &loss_, &points_, &excess_, &column_}) scratch->resize(size);
   marks_.resize(size);
   rows_.resize(size * widest_);
-  model_state_.push_back({true, Calls{}, StreamingPsi(options_.psi_reference, options_.psi_window)});
+  model_state_.push_back({true, StreamingPsi(options_.psi_reference, options_.psi_window)});
   try {
     return models_.intern(model);
   } catch (...) {
@@ -55,9 +56,11 @@ Status Scoreboard::remove(ModelId model) noexcept {
 
 void Scoreboard::resize(Slice& slice, std::size_t models) const {
   slice.elo.resize(models);
-  slice.hedge.resize(models);
+  for (Hedge& hedge : slice.hedge) hedge.resize(models);
+  slice.calls.resize(models);
   slice.score.resize(models);
-  slice.history.resize(models, History(options_.history));
+  const History empty(options_.history);
+  slice.history.resize(models, {empty, empty, empty});
 }
 
 SliceId Scoreboard::find_slice(std::string_view dimension, std::string_view value) const noexcept {
@@ -78,7 +81,7 @@ SliceId Scoreboard::slice(std::string_view dimension, std::string_view value) {
   Values& known = dimensions_[index(d)];
   const std::int32_t v = known.values.size();
   known.slices.resize(index(v) + 1);
-  Slice slice{d, v, Elo(options_.elo), Hedge(options_.hedge)};
+  Slice slice{d, v, Elo(options_.elo), {Hedge(options_.hedge), Hedge(options_.hedge)}};
   resize(slice, model_state_.size());
   slices_.push_back(std::move(slice));
   try {
@@ -90,12 +93,12 @@ SliceId Scoreboard::slice(std::string_view dimension, std::string_view value) {
   return known.slices[index(v)] = n_slices() - 1;
 }
 
-void Scoreboard::reserve(std::size_t tasks, std::size_t labels) {
+void Scoreboard::reserve(Kind kind, std::size_t tasks, std::size_t labels) {
   const std::size_t models = model_state_.size();
   widest_ = std::max(widest_, labels);
   rows_.resize(models * widest_);
   for (Slice& slice : slices_) {
-    for (History& history : slice.history) history.reserve();
+    for (auto& histories : slice.history) histories[static_cast<std::size_t>(kind)].reserve();
   }
   free_.reserve(std::max(tasks, tasks_.size()));
   while (tasks_.size() < tasks) {
@@ -176,7 +179,7 @@ Scoreboard::OpenTask* Scoreboard::find(TaskHandle handle) noexcept {
 
 void Scoreboard::release(OpenTask& task, std::uint32_t slot) noexcept {
   task.open = false;
-  if (++task.generation == 0) task.generation = 1;
+  task.generation = task.generation == max_generation ? 1 : task.generation + 1;
   free_.push_back(slot);  // within the capacity reserved when the slot was made
 }
 
@@ -244,18 +247,20 @@ Status Scoreboard::record(TaskHandle handle, const Forecast& forecast) noexcept 
     }
     const double confidence = std::isnan(forecast.confidence) ? shown : forecast.confidence;
     if (!std::isnan(confidence)) model.confidence.add(confidence);
-    ++model.calls.answered;
   } else {
     ++task->failed;
-    ++model.calls.failed;
   }
   task->cost_usd += forecast.cost_usd;
-  model.calls.cost_usd += forecast.cost_usd;
-  model.calls.tokens_in = add_saturated(model.calls.tokens_in, forecast.tokens_in);
-  model.calls.tokens_out = add_saturated(model.calls.tokens_out, forecast.tokens_out);
-  if (!std::isnan(forecast.latency_ms)) {
-    model.calls.latency_ms_sum += forecast.latency_ms;
-    ++model.calls.latency_n;
+  for (std::size_t i = 0; i < task->n_slices; ++i) {
+    Calls& calls = slices_[index(task->slices[i])].calls[index(forecast.model)];
+    ++(forecast.error.empty() ? calls.answered : calls.failed);
+    calls.cost_usd += forecast.cost_usd;
+    calls.tokens_in = add_saturated(calls.tokens_in, forecast.tokens_in);
+    calls.tokens_out = add_saturated(calls.tokens_out, forecast.tokens_out);
+    if (!std::isnan(forecast.latency_ms)) {
+      calls.latency_ms_sum += forecast.latency_ms;
+      ++calls.latency_n;
+    }
   }
   return Status::ok;
 }
@@ -266,12 +271,13 @@ void Scoreboard::weigh(const OpenTask& task, Strategy strategy, std::span<const 
   const std::size_t m = models.size();
   if (strategy == Strategy::hedge) {
     // Each narrow slice is believed by its evidence, the rest is what the model does overall; then their mean.
-    const Hedge& broad = slices_[overall].hedge;
+    const std::size_t family_of_task = family(task.kind);
+    const Hedge& broad = slices_[overall].hedge[family_of_task];
     const std::size_t narrow = task.n_slices - 1u;
     const double share = narrow ? 1.0 / static_cast<double>(narrow) : 0.0;
     for (std::size_t i = 0; i < m; ++i) weights[i] = narrow ? 0.0 : broad.advantage(models[i]);
     for (std::size_t s = 1; s <= narrow; ++s) {
-      const Hedge& hedge = at(task.slices[s]).hedge;
+      const Hedge& hedge = at(task.slices[s]).hedge[family_of_task];
       for (std::size_t i = 0; i < m; ++i) {
         const double believe = hedge.evidence(models[i]);
         weights[i] += share * (believe * hedge.advantage(models[i]) + (1.0 - believe) * broad.advantage(models[i]));
@@ -386,7 +392,8 @@ Status Scoreboard::decide(TaskHandle handle, Strategy strategy, Decision& out, T
 // position scale is sqrt(1 - uncertainty), which for a binary answer is |2p - 1|, the Kelly fraction at even odds,
 // times (1 - disagreement).
 // Numbers: uncertainty is the root of the models' weighted mean squared error so far (or, with no history, the spread);
-// disagreement is spread^2 / (spread^2 + uncertainty^2), or / (spread^2 + answer^2) with no history.
+// disagreement is spread^2 / (spread^2 + uncertainty^2), or / (spread^2 + answer^2) with no history; the position scale is
+// 1 - disagreement, and 0 while none of the models has been scored on a number.
 void Scoreboard::describe(const OpenTask& task, std::size_t m, const double* answers, Decision& out) const noexcept {
   const std::size_t classes = task.classes;
   double between = 0.0;
@@ -413,7 +420,7 @@ void Scoreboard::describe(const OpenTask& task, std::size_t m, const double* ans
     const double reference = known > 0.0 ? expected / known : size * size;
     out.uncertainty = std::sqrt(known > 0.0 ? expected / known : between);
     out.disagreement = between > 0.0 ? between / (between + reference) : 0.0;
-    out.position_scale = 1.0 - out.disagreement;
+    out.position_scale = known > 0.0 ? 1.0 - out.disagreement : 0.0;
     return;
   }
   double impurity = 1.0;
@@ -469,11 +476,11 @@ void Scoreboard::learn(const OpenTask& task, Slice& slice, Time time) noexcept {
     for (std::size_t i = 0; i < m; ++i) excess_[i] = losses[i] - mean;
   }
   slice.elo.contest_points(models, {points_.data(), m});
-  slice.hedge.update(models, std::span<const double>(excess_.data(), m), time);
+  slice.hedge[family(task.kind)].update(models, std::span<const double>(excess_.data(), m), time);
   const double unit = task.kind == Kind::binary ? 0.5 : 1.0;
   for (std::size_t i = 0; i < m; ++i) {
     slice.score[index(models[i])].add(marks_[i], task.kind);
-    slice.history[index(models[i])].push(unit * losses[i], time);
+    slice.history[index(models[i])][static_cast<std::size_t>(task.kind)].push(unit * losses[i], time);
   }
 }
 

@@ -138,6 +138,32 @@ TEST_CASE("hedge: fifty echoes at one time are not fifty proofs") {
   CHECK(proof > 3.0 * echo);
 }
 
+TEST_CASE("hedge: models that come later change nothing before they come") {
+  Hedge small, large;
+  small.resize(3);
+  large.resize(60);
+  const std::vector<ModelId> models{0, 1, 2};
+  for (int t = 0; t < 50; ++t) {
+    const Numbers excess{0.1 * std::sin(t), -0.05, 0.05 - 0.1 * std::sin(t)};
+    small.update(models, excess, t);
+    large.update(models, excess, t);
+    for (const ModelId i : models) REQUIRE(small.advantage(i) == large.advantage(i));
+  }
+  const std::vector<ModelId> newcomers{3, 4};
+  const double before = large.advantage(0);
+  large.update(newcomers, Numbers{0.1, -0.1}, 50);
+  CHECK(large.advantage(0) != before);  // now there are five
+}
+
+TEST_CASE("hedge: a model that left decays to exactly nothing") {
+  Hedge hedge({.half_life = 1.0});
+  hedge.resize(2);
+  hedge.update(std::vector<ModelId>{0, 1}, Numbers{0.5, -0.5}, 0);
+  for (int t = 1; t < 1'000; ++t) hedge.update(std::vector<ModelId>{1}, Numbers{0.0}, t);
+  CHECK(hedge.evidence(0) == 0.0);
+  CHECK(hedge.advantage(0) == 0.0);
+}
+
 TEST_CASE("hedge: an old hero can fall") {
   std::vector<Settled> tasks;
   for (Time t = 0; t < 1'000; ++t) tasks.push_back({{0, 1}, {-0.2, 0.2}, t});

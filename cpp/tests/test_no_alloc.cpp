@@ -171,7 +171,7 @@ static_assert(noexcept(std::declval<Board>().decide(fl::TaskHandle{}, fl::Strate
 static_assert(noexcept(std::declval<Board>().settle(std::declval<const fl::Outcome&>())));
 static_assert(noexcept(std::declval<Board>().close(fl::TaskHandle{})));
 static_assert(noexcept(std::declval<Board>().remove(0)));
-static_assert(noexcept(std::declval<Board>().recent(0, 0, 1, 1)));
+static_assert(noexcept(std::declval<Board>().history(0, 0, Kind::binary).window(1, 1)));
 static_assert(noexcept(std::declval<fl::Elo&>().update(0, 1, 1.0)));
 static_assert(noexcept(std::declval<fl::Elo&>().contest({}, {})));
 static_assert(noexcept(std::declval<fl::Hedge&>().update({}, {}, 0)));
@@ -240,7 +240,7 @@ TEST_CASE("no_alloc: with default options, from the first call after reserve") {
   Loop loop(board);
   bool ok = true;
   for (int t = 0; t < 3; ++t) ok &= loop.round(t);  // sizes the Decision, which is the caller's
-  board.reserve(4, 8);
+  for (const Kind kind : {Kind::binary, Kind::categorical, Kind::numeric}) board.reserve(kind, 4, 8);
   CHECK(allocations_of([&] {
           for (int t = 3; t < 1'500; ++t) ok &= loop.round(t);
         }) == 0);

@@ -354,7 +354,7 @@ TEST_CASE("scoreboard: ratings, scores, weights and recent losses follow from th
         const fl::Score& score = board.score(i, slice);
         CHECK(score.n == book.losses[static_cast<std::size_t>(i)].size());
         CHECK(score.brier() == doctest::Approx(sum / static_cast<double>(score.n)).epsilon(1e-12));
-        const fl::Moments recent = board.recent(i, slice, 10, 40);
+        const fl::Moments recent = board.history(i, slice, kind).window(10, 40);
         CHECK(recent.n == window_n);
         if (window_n > 0.0) CHECK(recent.mean == doctest::Approx(window_sum / window_n).epsilon(1e-12));
       }

@@ -306,8 +306,8 @@ TEST_CASE("scoreboard: extreme times and token counts do not overflow") {
     REQUIRE(say(board, task, b, {0.6}) == Status::ok);
     REQUIRE(settle(board, task, 1.0, time) == Status::ok);
   }
-  CHECK(board.recent(a, Scoreboard::overall, 1, last_time).n == 4.0);  // the late ones count at the newest time
-  CHECK(board.recent(a, Scoreboard::overall, last_time, first_time).n == 0.0);
+  CHECK(board.history(a, Scoreboard::overall, Kind::binary).window(1, last_time).n == 4.0);  // the late ones count at the newest time
+  CHECK(board.history(a, Scoreboard::overall, Kind::binary).window(last_time, first_time).n == 0.0);
 
   const auto task = open(board);
   const Numbers p{0.5};

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <numeric>
 #include <span>
 
 namespace fairlead::pooling {
@@ -48,7 +49,7 @@ inline double median(double* values, std::size_t n) noexcept {
   double* const middle = values + n / 2;
   std::nth_element(values, middle, values + n);
   if (n % 2 == 1) return *middle;
-  return 0.5 * (*middle + *std::max_element(values, middle));
+  return std::midpoint(*std::max_element(values, middle), *middle);
 }
 
 // out[k] = median_i p_ik, normalised to sum 1 when there are two classes or more.

@@ -49,12 +49,13 @@ struct ReplayScores {
 
   std::array<Score, n_strategies> strategies;
   std::vector<Score> models;  // by ModelId, over scored tasks
+  std::vector<std::array<Score, n_strategies>> slices;  // by SliceId; overall is `strategies`
   std::uint64_t tasks = 0;      // settled and scored
   std::uint64_t unsettled = 0;  // decided, but the outcome never came
   std::uint64_t events = 0;     // forecasts recorded, tasks decided, outcomes settled
 
   // History, a row for some of the distinct times: overall rating of every model (NaN before its first settled task),
-  // and for every strategy its summed loss so far over scored tasks.
+  // and for every strategy its summed loss so far over scored tasks (Brier score, or absolute error of numbers).
   std::vector<Time> history_time;
   std::vector<double> history_rating;    // (H x models)
   std::vector<double> history_loss;      // (H x n_strategies)

@@ -8,7 +8,7 @@
 // One thread at a time.
 //
 // Memory: an open task holds one row of doubles a model; a model holds about 5 KiB; a (model, slice) pair holds about
-// 0.5 KiB and up to `history` samples of 16 bytes.
+// 0.7 KiB and, for each kind of task it has seen, up to `history` samples of 16 bytes.
 #pragma once
 
 #include <array>
@@ -37,7 +37,7 @@ struct ScoreboardOptions {
   std::size_t psi_window = 500;     // ... against its last so many
 };
 
-// What a model's calls amounted to, whether or not their tasks were settled.
+// What a model's calls on the tasks of a slice amounted to, whether or not they were settled.
 struct Calls {
   std::uint64_t answered = 0;
   std::uint64_t failed = 0;
@@ -68,9 +68,9 @@ class Scoreboard {
   // The slice of a dimension's value, added if new: slice("category", "politics").
   SliceId slice(std::string_view dimension, std::string_view value);
 
-  // Takes now all the memory that the present models and slices, and `tasks` tasks open at once of up to `labels`
-  // classes, can ever need: afterwards nothing allocates, from the first call on.
-  void reserve(std::size_t tasks, std::size_t labels = 2);
+  // Takes now all the memory that the present models and slices, and `tasks` tasks of this kind open at once, of up to
+  // `labels` classes, can ever need: afterwards nothing allocates, from the first call on.
+  void reserve(Kind kind, std::size_t tasks, std::size_t labels = 2);
 
   // --- hot path ---
 
@@ -106,12 +106,12 @@ class Scoreboard {
 
   double rating(ModelId model, SliceId slice = overall) const noexcept { return at(slice).elo[model]; }
   const Score& score(ModelId model, SliceId slice = overall) const noexcept { return at(slice).score[index(model)]; }
-  const Calls& calls(ModelId model) const noexcept { return model_state_[index(model)].calls; }
+  const Calls& calls(ModelId model, SliceId slice = overall) const noexcept { return at(slice).calls[index(model)]; }
   // PSI of the model's confidence, its last forecasts against its first; NaN until there are enough.
   double confidence_psi(ModelId model) const noexcept { return model_state_[index(model)].confidence.index(); }
-  // Moments of the model's loss over outcomes known in (now - span, now]: Brier score, or squared error of numbers.
-  Moments recent(ModelId model, SliceId slice, Time span, Time now) const noexcept {
-    return at(slice).history[index(model)].window(span, now);
+  // The model's newest losses on tasks of one kind: Brier scores, or squared errors of numbers.
+  const History& history(ModelId model, SliceId slice, Kind kind) const noexcept {
+    return at(slice).history[index(model)][static_cast<std::size_t>(kind)];
   }
 
  private:
@@ -130,7 +130,6 @@ class Scoreboard {
 
   struct ModelState {
     bool active = true;
-    Calls calls = {};
     StreamingPsi confidence;
   };
 
@@ -143,12 +142,14 @@ class Scoreboard {
     std::int32_t dimension;
     std::int32_t value;
     Elo elo;
-    Hedge hedge;
+    std::array<Hedge, 2> hedge;  // for probabilities, for numbers: skill at one says little of the other
     std::vector<Score> score = {};
-    std::vector<History> history = {};
+    std::vector<std::array<History, 3>> history = {};  // by kind, as their losses have different scales
+    std::vector<Calls> calls = {};
     double square_scale = 0.0;  // numeric tasks: decayed mean of the models' squared error
   };
 
+  static std::size_t family(Kind kind) noexcept { return kind == Kind::numeric ? 1 : 0; }
   static constexpr std::size_t index(std::int32_t id) noexcept { return static_cast<std::size_t>(id); }
   const Slice& at(SliceId slice) const noexcept { return slices_[index(slice)]; }
   OpenTask* find(TaskHandle handle) noexcept;
