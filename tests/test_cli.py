@@ -116,3 +116,59 @@ def test_a_numeric_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     out = capsys.readouterr().out
     assert "mae" in out
     assert "brier" not in out
+
+
+def test_scores_by_slice(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["replay", str(table), "--slice", "horizon", "--json"]) == 0
+    slices = json.loads(capsys.readouterr().out)["slices"]
+    assert slices.keys() == {"horizon=near", "horizon=far"}
+    assert slices["horizon=near"]["mean"]["n"] == 2
+    assert slices["horizon=far"]["mean"]["brier"] == pytest.approx(0.4**2)
+    assert main(["replay", str(table), "--slice", "horizon"]) == 0
+    assert "Brier score by slice" in capsys.readouterr().out
+
+
+def test_names_are_not_markup(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table.write_text(GOOD.replace("good", "gpt[beta]").replace("bad", "a[/b]"), encoding="utf-8")
+    assert main(["replay", str(table)]) == 0
+    out = capsys.readouterr().out
+    assert "gpt[beta]" in out
+    assert "a[/b]" in out
+
+
+def test_json_tells_the_bad_rows(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table.write_text(GOOD + "4,d,good,1.3,near,1\n", encoding="utf-8")
+    assert main(["replay", str(table), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["bad_rows"] == 1
+    assert found["bad_row_list"] == [{"line": 8, "reason": "p is 1.3, outside [0, 1]"}]
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "note"),
+    [
+        (GOOD, ["--warmup", "2025-01-01"], "no task was decided after the warm-up"),
+        (GOOD.replace(",1\n", ",\n").replace(",0\n", ",\n"), [], "no outcome is known"),
+        (GOOD.replace("1,a", "1714521600,a").replace("2,b", "1714521601,b").replace("3,c", "1714521602,c"), [], "1970"),
+    ],
+)
+def test_what_looks_like_a_mistake_is_said(
+    table: Path, capsys: pytest.CaptureFixture[str], text: str, arguments: list[str], note: str
+) -> None:
+    table.write_text(text, encoding="utf-8")
+    assert main(["replay", str(table), *arguments]) == 0
+    assert note in capsys.readouterr().err
+
+
+def test_too_many_slices_and_labels_are_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wide = tmp_path / "wide.csv"
+    extra = [f"s{i}" for i in range(9)]
+    wide.write_text(
+        ",".join(["time,task,model,p,outcome", *extra]) + "\n1,a,x,0.5,1" + ",v" * 9 + "\n", encoding="utf-8"
+    )
+    assert main(["replay", str(wide), *(word for name in extra for word in ("--slice", name))]) == 2
+    assert "9 columns to slice by, at most 6" in capsys.readouterr().err
+    labels = [f"p_{i}" for i in range(4097)]
+    wide.write_text(",".join(["time,task,model,outcome", *labels]) + "\n", encoding="utf-8")
+    assert main(["replay", str(wide)]) == 2
+    assert "4097 columns p_<label>, at most 4096" in capsys.readouterr().err

@@ -6,7 +6,7 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from fairlead.replays import ReplayResult, Score
 
 _BAD_ROWS_SHOWN = 10
+_SLICES_SHOWN = 20
+_SECOND = 10**9
+_YEAR = 365 * 86400 * 10**9
 
 _TABLE_HELP = """\
 TABLE has one row for each forecast (CSV, or Parquet with pip install "fairlead[parquet]"):
@@ -109,19 +112,39 @@ def _replay(arguments: argparse.Namespace) -> int:
         from fairlead.replays.report import write_report
 
         write_report(result, arguments.report, title=Path(arguments.table).name)
+    for note in _notes(result):
+        print(f"fairlead: {note}", file=sys.stderr)
     if arguments.json:
         print(json.dumps(result.to_dict(), allow_nan=False))
         return 0
     # What is not a terminal has no width to fit into.
-    _show(result, Console() if sys.stdout.isatty() else Console(width=200))
+    _show(result, Console() if sys.stdout.isatty() else Console(width=200), _place(arguments.table))
     if arguments.report:
         print(f"\nreport: {arguments.report}")
     return 0
 
 
+def _place(table: str) -> str:
+    """What a bad row is counted in."""
+    return "row" if table.endswith(".parquet") else "line"
+
+
+def _notes(result: ReplayResult) -> Iterator[str]:
+    """What looks like a mistake, though it is none of the table's rows."""
+    first, last = result.history_time[0], result.history_time[-1]
+    if first > _SECOND and last < _YEAR:
+        yield "all times lie in 1970: integer times are nanoseconds, not seconds or milliseconds"
+    if result.tasks == 0:
+        reason = "no outcome is known" if result.unsettled else "no task was decided after the warm-up"
+        yield f"nothing was scored: {reason}"
+
+
 def _warmup(text: str | None) -> int | str | None:
     """An integer time or an ISO time, as it was typed."""
-    return int(text) if text is not None and text.lstrip("-").isdigit() else text
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        return text
 
 
 class _progress:
@@ -148,11 +171,14 @@ class _progress:
         self._bar.stop()
 
 
-def _show(result: ReplayResult, console: Console) -> None:
+def _show(result: ReplayResult, console: Console, place: str) -> None:
     numeric = result.kind == "numeric"
     console.print(_models_table(result, numeric=numeric))
     console.print()
     console.print(_strategies_table(result, numeric=numeric))
+    if result.slices:
+        console.print()
+        console.print(_slices_table(result, numeric=numeric))
     unsettled = f", {result.unsettled:,} never settled" if result.unsettled else ""
     speed = f"{result.events_per_second:,.0f} events a second"
     counts = f"{result.forecasts:,} forecasts, {result.tasks:,} tasks scored{unsettled}"
@@ -161,7 +187,7 @@ def _show(result: ReplayResult, console: Console) -> None:
         rows = "row" if len(result.bad_rows) == 1 else "rows"
         console.print(f"{len(result.bad_rows):,} bad {rows} skipped:", highlight=False)
         for row in result.bad_rows[:_BAD_ROWS_SHOWN]:
-            console.print(f"  line {row.line}: {row.reason}", highlight=False, markup=False)
+            console.print(f"  {place} {row.line}: {row.reason}", highlight=False, markup=False)
         if len(result.bad_rows) > _BAD_ROWS_SHOWN:
             console.print(f"  and {len(result.bad_rows) - _BAD_ROWS_SHOWN:,} more", highlight=False)
 
@@ -170,6 +196,7 @@ def _table(title: str, columns: list[str], rows: list[list[str]], *, bold: str =
     """Names on the left, which a narrow terminal may cut, and numbers on the right, which it may not."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     shown = [i for i in range(len(columns)) if i == 0 or any(row[i] != "-" for row in rows)]
@@ -180,7 +207,8 @@ def _table(title: str, columns: list[str], rows: list[list[str]], *, bold: str =
         else:
             table.add_column(columns[i], justify="right", no_wrap=True, min_width=width)
     for row in rows:
-        table.add_row(*(row[i] for i in shown), style="bold" if row[0] == bold else None)
+        # Text, because a name such as gpt[beta] would be read as markup.
+        table.add_row(*(Text(row[i]) for i in shown), style="bold" if row[0] == bold else None)
     return table
 
 
@@ -238,4 +266,18 @@ def _strategies_table(result: ReplayResult, *, numeric: bool) -> Table:
         ["strategy", *_score_columns(numeric=numeric)],
         rows,
         bold=labels[result.default],
+    )
+
+
+def _slices_table(result: ReplayResult, *, numeric: bool) -> Table:
+    """The strategies in each slice, largest slices first."""
+    names = [name for name in result.strategies if name != "best_single"]
+    largest = sorted(result.slices.items(), key=lambda item: -item[1]["mean"].n)[:_SLICES_SHOWN]
+    rows = [
+        [name, *(_number(scores[s].mae if numeric else scores[s].brier, 4) for s in names), f"{scores['mean'].n:,}"]
+        for name, scores in largest
+    ]
+    left_out = f", the largest {_SLICES_SHOWN} of {len(result.slices)}" if len(result.slices) > _SLICES_SHOWN else ""
+    return _table(
+        f"{'Mean absolute error' if numeric else 'Brier score'} by slice{left_out}", ["slice", *names, "n"], rows
     )

@@ -194,7 +194,7 @@ def _centred(images: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _stream(cast: _Cast, watch: Callable[[int, Leaderboard, Decision], object] | None = None) -> DemoResult:
     """Streams the images through a fleet, which is told of outcomes, not of the fault. watch: every 10 images."""
-    fleet = Fleet(Settings(psi_reference=_WINDOW, psi_window=_WINDOW), clock=count(1).__next__)
+    fleet = Fleet(settings=Settings(psi_reference=_WINDOW, psi_window=_WINDOW), clock=count(1).__next__)
     for name in cast.answers:
         fleet.add(name)
 

@@ -20,7 +20,7 @@ from fairlead.measure.scoreboard import Leaderboard, Window, leaderboard, new_sc
 from fairlead.policy import DEFAULT_STRATEGY, decide, strategy_index
 from fairlead.settings import Settings
 from fairlead.times import as_span, as_time
-from fairlead.types import KINDS, Decision, Forecast, Model, Outcome, Task
+from fairlead.types import KINDS, Decision, Forecast, Kind, Model, Outcome, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Fleet:
     [('gpt-4o', 1516), ('local-logit', 1484)]
     """
 
-    def __init__(self, settings: Settings | None = None, *, clock: Callable[[], int] = _time.time_ns) -> None:
+    def __init__(self, *, settings: Settings | None = None, clock: Callable[[], int] = _time.time_ns) -> None:
         self.settings = settings or Settings()
         self._clock = clock
         self._board = new_scoreboard(self.settings)
@@ -76,6 +76,8 @@ class Fleet:
         Raises InvalidRecordError where another model has this name already.
         """
         model = Model(model) if isinstance(model, str) else model
+        if not isinstance(model, Model):
+            raise InvalidRecordError(f"model is {model!r}, must be a Model or a name")
         present = self._models.get(model.name)
         if present is not None and present != model:
             raise InvalidRecordError(f"name is {model.name!r}, which the fleet has already as {present}")
@@ -103,7 +105,9 @@ class Fleet:
         and InvalidRecordError (the answer does not fit the kind or the labels of the task, or the task differs from
         the one of that id); nothing has changed then.
         """
-        task_id = task if isinstance(task, str) else task.id
+        if not isinstance(forecast, Forecast):
+            raise InvalidRecordError(f"forecast is {forecast!r}, must be a Forecast")
+        task_id = _task_id(task)
         self._refuse_ended(task_id)
         known = self._open.get(task_id)
         if known is not None and isinstance(task, Task) and task is not known.task:
@@ -158,8 +162,9 @@ class Fleet:
     ) -> bool:
         """What happened: every model that answered is scored. Pass the task or its id and the outcome, or an `Outcome`.
 
-        outcome: 0 or 1, a label or its index, or a number. time: when it became known; outcomes known at the same
-        time are treated as one piece of news. Returns whether this was news: the same outcome again returns False.
+        outcome: 0 or 1, a label or its index, or a number. time: when it became known; the clock's time if not given.
+        Give outcomes that became known together the same time: they are then one piece of news, not many. Returns
+        whether this was news: the same outcome again returns False.
 
         Raises UnknownTaskError, TaskEndedError where the task ended with another outcome, and InvalidRecordError
         where the outcome does not fit the task; nothing has changed then.
@@ -169,7 +174,7 @@ class Fleet:
         else:
             if outcome is None:
                 raise InvalidRecordError("outcome is None; use void(task) where it will never be known")
-            known = Outcome(task if isinstance(task, str) else task.id, outcome, time=time, profit_usd=profit_usd)
+            known = Outcome(_task_id(task), outcome, time=time, profit_usd=profit_usd)
         ended = self._ended.get(known.task)
         if ended is not None:
             if _number(ended.task, ended.outcome.value) != _number(ended.task, known.value):
@@ -194,7 +199,7 @@ class Fleet:
 
         Raises UnknownTaskError, and TaskEndedError where it was settled.
         """
-        return self.settle(Outcome(task if isinstance(task, str) else task.id, None))
+        return self.settle(Outcome(_task_id(task), None))
 
     # --- reading ---
 
@@ -211,22 +216,40 @@ class Fleet:
         return leaderboard(self._board, *self._slice(slice))
 
     def recent(
-        self, model: str, span: int | str | timedelta, *, now: int | str | datetime | None = None, **slice: str
+        self,
+        model: str,
+        span: str | timedelta,
+        *,
+        kind: Kind | None = None,
+        now: int | str | datetime | None = None,
+        **slice: str,
     ) -> Window:
         """A model's losses over a window of time: `fleet.recent("gpt-4o", "24h", category="politics")`.
 
         The loss is the Brier score, or the squared error of a number; the window holds the outcomes with time in
-        (now - span, now], at most the newest `settings.history` of them. now: the fleet's clock if not given.
+        (now - span, now], at most the newest `settings.history` of them. kind: of the tasks; it may be left out where
+        the model was scored on one kind only, as losses of different kinds cannot be averaged. now: the fleet's clock
+        if not given.
 
-        Raises UnknownModelError, and InvalidRecordError for a span or slice that makes no sense.
+        Raises UnknownModelError, and InvalidRecordError for a span, kind or slice that makes no sense.
         """
         found = self._board.find_model(model)
         if found < 0:
             raise UnknownModelError(
                 f"model is {model!r}, which was never in the fleet{did_you_mean(model, self._models)}"
             )
+        if not isinstance(span, (str, timedelta)):
+            raise InvalidRecordError(f"span is {span!r}, must have a unit, such as '24h'")
+        length = as_span(span)
+        place = self._slice(slice)[0]
+        scored = [KINDS[number] for number in self._board.kinds(found, place)]
+        if kind is None and len(scored) > 1:
+            raise InvalidRecordError(f"kind is None, but {model!r} was scored on {' and '.join(scored)} tasks: give it")
+        kind = kind or (scored[0] if scored else "binary")
+        if kind not in KINDS:
+            raise InvalidRecordError(f"kind is {kind!r}, must be one of {', '.join(KINDS)}")
         moment = self._clock() if now is None else as_time(now, "now")
-        return Window(**self._board.recent(found, self._slice(slice)[0], as_span(span), moment))
+        return Window(**self._board.recent(found, place, KINDS.index(kind), length, moment))
 
     def __repr__(self) -> str:
         return f"<Fleet of {len(self._models)} models, {len(self._open)} open tasks>"
@@ -263,7 +286,7 @@ class Fleet:
         return self._board.open(KINDS.index(task.kind), len(task.labels), slices)
 
     def _find(self, task: Task | str) -> _OpenTask:
-        task_id = task if isinstance(task, str) else task.id
+        task_id = _task_id(task)
         entry = self._open.get(task_id)
         if entry is not None:
             return entry
@@ -273,6 +296,14 @@ class Fleet:
     def _refuse_ended(self, task_id: str) -> None:
         if task_id in self._ended:
             raise TaskEndedError(f"task {task_id!r} has ended with {self._ended[task_id].outcome.value!r}")
+
+
+def _task_id(task: Task | str) -> str:
+    if isinstance(task, Task):
+        return task.id
+    if isinstance(task, str):
+        return task
+    raise InvalidRecordError(f"task is {task!r}, must be a Task or the id of one")
 
 
 def _same(known: Task, task: Task) -> None:
@@ -319,7 +350,8 @@ def _number(task: Task, outcome: float | str | None) -> float | None:
         return None
     if isinstance(outcome, str):
         if outcome not in task.labels:
-            fits = f"has {task.labels!r}{did_you_mean(outcome, task.labels)}" if task.labels else f"is {task.kind}"
+            needs = {"binary": "is binary: give 0 or 1", "numeric": "is numeric: give a number"}
+            fits = needs.get(task.kind, f"has {task.labels!r}{did_you_mean(outcome, task.labels)}")
             raise InvalidRecordError(f"outcome is {outcome!r}; task {task.id!r} {fits}")
         return float(task.labels.index(outcome))
     if task.kind == "binary" and outcome not in (0, 1):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fairlead.errors import InvalidRecordError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -28,4 +30,14 @@ class Settings:
     psi_window: int = 500
     """Drift: its last so many confidences are compared with them."""
     remember: int = 100_000
-    """Ended tasks whose outcome is remembered, to tell a duplicate from a contradiction."""
+    """Ended tasks whose outcome is remembered, to tell a duplicate from a contradiction. One that is forgotten may be
+    opened again."""
+
+    def __post_init__(self) -> None:
+        """Raises InvalidRecordError naming the setting that cannot be honoured."""
+        bounds = {"k": (1e-9, 1e6), "scale": (1e-3, 1e9), "start": (-1e9, 1e9), "half_life": (1e-9, 1e12)}
+        bounds |= dict.fromkeys(("history", "psi_reference", "psi_window"), (1, 1e9)) | {"remember": (0, 1e12)}
+        for name, (least, most) in bounds.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise InvalidRecordError(f"{name} is {value!r}, outside [{least:g}, {most:g}]")

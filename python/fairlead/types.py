@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 from fairlead.errors import InvalidRecordError
 from fairlead.times import as_time
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import date
 
 Kind = Literal["binary", "categorical", "numeric"]
 Tier = Literal["reasoning", "standard", "fast"]
@@ -34,6 +34,24 @@ MAX_TOKENS = 2**53
 MAX_SLICES = 6  # besides category and regime: the core's Scoreboard::max_slices
 
 _R = TypeVar("_R", bound="Record")
+_V = TypeVar("_V")
+
+
+class FrozenDict(dict[str, _V]):
+    """A dictionary that cannot be changed, so that a frozen record is frozen all through; hashable and picklable."""
+
+    __slots__ = ()
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("this mapping belongs to a record and cannot be changed; make a new record")
+
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+    def __reduce__(self) -> tuple[type, tuple[dict[str, _V]]]:
+        return type(self), (dict(self),)
 
 
 class Record:
@@ -128,18 +146,21 @@ def _names(values: Iterable[object], where: str) -> tuple[str, ...]:
     return names
 
 
-def _distribution(values: Mapping[str, object] | Iterable[object]) -> tuple[float, ...] | dict[str, float]:
-    """Probabilities that sum to 1, exactly renormalised; by label, or in the order of the task's labels."""
+def _distribution(values: Mapping[str, object] | Iterable[object]) -> tuple[float, ...] | FrozenDict[float]:
+    """Probabilities that sum to 1, renormalised; by label, or in the order of the task's labels."""
     named = isinstance(values, Mapping)
     items = list(values.items()) if isinstance(values, Mapping) else list(enumerate(values))
     if len(items) < 2:
         raise InvalidRecordError(f"p has {len(items)} entries, must be one number or have an entry for each label")
+    if named:
+        _names([key for key, _ in items], "labels of p")
     p = [_number(value, f"p[{key!r}]", least=0.0, most=1.0) for key, value in items]
     total = math.fsum(p)
     if abs(total - 1.0) > SUM_TOLERANCE + ROUNDING:
         raise InvalidRecordError(f"p sums to {total:g}, must sum to 1 within {SUM_TOLERANCE:g}")
-    p = [x / total for x in p]
-    return {str(key): x for (key, _), x in zip(items, p, strict=True)} if named else tuple(p)
+    if abs(total - 1.0) > 1e-12:  # what is normalised stays as it is, so that JSON gives back the same record
+        p = [x / total for x in p]
+    return FrozenDict({str(key): x for (key, _), x in zip(items, p, strict=True)}) if named else tuple(p)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +231,7 @@ class Task(Record):
             regime: str = "",
             expires_in_s: float | None = None,
             slices: Mapping[str, str] = ...,
-            time: int | str | datetime = 0,
+            time: int | str | date = 0,
         ) -> None: ...
 
     def __post_init__(self) -> None:
@@ -230,7 +251,8 @@ class Task(Record):
         self._set("expires_in_s", _optional(self.expires_in_s, "expires_in_s", least=0.0))
         if not isinstance(self.slices, Mapping):
             raise InvalidRecordError(f"slices is {self.slices!r}, must map dimensions to values")
-        self._set("slices", {_name(k, "slices"): _name(v, f"slices[{k!r}]") for k, v in self.slices.items()})
+        slices = {_name(k, "slices"): _name(v, f"slices[{k!r}]") for k, v in self.slices.items()}
+        self._set("slices", FrozenDict(slices))
         if len(self.slices) > MAX_SLICES:
             raise InvalidRecordError(f"slices has {len(self.slices)} dimensions, may have {MAX_SLICES}")
         for reserved in ("overall", "category", "regime"):
@@ -272,7 +294,7 @@ class Forecast(Record):
         def __init__(
             self,
             model: str,
-            p: float | Sequence[float] | Mapping[str, float] | None = None,
+            p: float | Iterable[float] | Mapping[str, float] | None = None,
             value: float | None = None,
             confidence: float | None = None,
             latency_ms: float | None = None,
@@ -280,7 +302,7 @@ class Forecast(Record):
             tokens_out: int = 0,
             cost_usd: float = 0.0,
             error: str = "",
-            time: int | str | datetime = 0,
+            time: int | str | date = 0,
         ) -> None: ...
 
     def __post_init__(self) -> None:
@@ -337,6 +359,41 @@ class Decision(Record):
 
     def __post_init__(self) -> None:
         self._set("reasons", tuple(self.reasons))
+        self._set("weights", FrozenDict(self.weights))
+        if isinstance(self.p, dict):
+            self._set("p", FrozenDict(self.p))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Decision:
+        """As of every record; what comes from outside is validated, what the core decides is not once more."""
+        decision = super(Decision, cls).from_dict(values)
+        _name(decision.task, "task")
+        _name(decision.strategy, "strategy")
+        weights = [_number(w, f"weights[{m!r}]", least=0.0, most=1.0) for m, w in decision.weights.items()]
+        if abs(math.fsum(weights) - 1.0) > SUM_TOLERANCE:
+            raise InvalidRecordError(f"weights sum to {math.fsum(weights):g}, must sum to 1")
+        if (decision.p is None) == (decision.value is None):
+            raise InvalidRecordError(f"p is {decision.p!r} and value is {decision.value!r}: exactly one must be given")
+        if decision.p is not None:
+            _probabilities(decision.p)
+        _optional(decision.value, "value")
+        for name in ("disagreement", "position_scale"):
+            _number(getattr(decision, name), name, least=0.0, most=1.0)
+        for name in ("uncertainty", "cost_usd"):
+            _number(getattr(decision, name), name, least=0.0)
+        as_time(decision.time)
+        return decision
+
+    def __str__(self) -> str:
+        if isinstance(self.p, dict):
+            answer = ", ".join(f"{label} {p:.3f}" for label, p in self.p.items())
+        else:
+            answer = f"{self.answer:.4g}"
+        weights = ", ".join(f"{m} {w:.0%}" for m, w in sorted(self.weights.items(), key=lambda item: -item[1]))
+        return (
+            f"{self.task}: {answer} ({weights}; uncertainty {self.uncertainty:.2g}, disagreement "
+            f"{self.disagreement:.2g}, position scale {self.position_scale:.2f}): {'; '.join(self.reasons)}"
+        )
 
     @property
     def answer(self) -> float | dict[str, float]:
@@ -369,7 +426,7 @@ class Outcome(Record):
             self,
             task: str,
             value: float | str | None,
-            time: int | str | datetime = 0,
+            time: int | str | date = 0,
             profit_usd: float | None = None,
         ) -> None: ...
 

@@ -65,6 +65,7 @@ def a_result(
         history_time=np.arange(START, START + history * DAY, DAY, dtype=np.int64),
         history_elo=elo.astype(np.float64),
         history_excess={name: np.full(history, losses[name] - mean_loss) for name in STRATEGIES},
+        slices={},
         bad_rows=tuple(BadRow(i + 2, f"p is 1.{i}, outside [0, 1]") for i in range(bad)),
     )
 
@@ -271,9 +272,10 @@ def test_json_is_strict_and_has_the_promised_shape() -> None:
     scores = {"brier", "log_loss", "accuracy", "calibration_error", "mae", "rmse", "n"}
     assert set(found) == {
         "default", "kind", "tasks", "unsettled", "forecasts", "bad_rows", "events_per_second", "best_single",
-        "models", "strategies",
+        "models", "strategies", "slices", "bad_row_list",
     }  # fmt: skip
     assert found["bad_rows"] == 2
+    assert found["bad_row_list"][0] == {"line": 2, "reason": "p is 1.0, outside [0, 1]"}
     assert [model["model"] for model in found["models"]] == ["alpha", "beta"]
     assert set(found["models"][0]) == scores | {"model", "elo", "cost_usd", "failed", "drift"}
     assert set(found["strategies"]) == {*STRATEGIES, "best_single"}

@@ -438,3 +438,17 @@ def test_a_table_whose_calls_all_failed_has_nothing_to_score() -> None:
 def test_a_warmup_that_is_no_time_is_refused(bad: object) -> None:
     with pytest.raises(fl.InvalidRecordError, match="warmup is"):
         fl.replay(two_models(5), warmup=bad)
+
+
+def test_a_model_that_comes_later_changes_no_earlier_decision() -> None:
+    rng = np.random.default_rng(3)
+    rows = [(t, f"q{t}", f"m{m}", rng.random(), int(rng.random() < 0.5)) for t in range(120) for m in range(3)]
+    outcomes = {task: outcome for _, task, _, _, outcome in rows}
+    rows = [(t, task, model, p, outcomes[task]) for t, task, model, p, _ in rows]
+    late = [(200 + t, f"late{t}", f"new{m}", rng.random(), 1) for t in range(5) for m in range(40)]
+    names = ["time", "task", "model", "p", "outcome"]
+    before = fl.replay(pd.DataFrame(rows, columns=names))
+    after = fl.replay(pd.DataFrame(rows + late, columns=names))
+    # Row i is taken at time i, before its forecasts; the last row is what all came to.
+    for name in fl.STRATEGIES:
+        np.testing.assert_array_equal(before.history_excess[name][:119], after.history_excess[name][:119])

@@ -110,7 +110,7 @@ def test_types_and_layout_of_the_arrays(csv: Csv) -> None:
 
 @pytest.mark.parametrize("name", ["time", "task", "model", "outcome"])
 def test_a_required_column_is_missed_by_name(csv: Csv, name: str) -> None:
-    with pytest.raises(TableError, match=f"no column '{name}'.*The table has the columns: "):
+    with pytest.raises(TableError, match=f"no column '{name}'.*the table has the columns: "):
         csv(BINARY.replace(name, "other"), "1,1,1,0.5,1")
 
 
@@ -293,7 +293,7 @@ def test_times_as_text(csv: Csv, text: str, ns: int) -> None:
 )
 def test_what_is_no_time(csv: Csv, text: str) -> None:
     reason = csv.reason(BINARY, f"{text},q,b,0.5,1", "2024-01-01,q,a,0.5,1")
-    assert reason == f"time is {text}, not a time between the years 1678 and 2262"
+    assert reason == f"time is {text}, not an ISO date or time (such as 2024-05-03) between 1678 and 2262"
 
 
 @pytest.mark.parametrize("name", ["time", "task", "model"])
@@ -335,7 +335,9 @@ def test_times_as_objects_of_several_kinds() -> None:
     frame = pandas.DataFrame({"time": pandas.Series(times, dtype=object), "task": "q", "model": "a", "p": 0.5})
     table = read_table(frame.assign(outcome=1))
     assert table.time.tolist() == [5, 7, DAY, 2 * DAY, 3 * DAY]
-    assert table.bad_rows == (BadRow(5, "time is True, not a time between the years 1678 and 2262"),)
+    assert table.bad_rows == (
+        BadRow(5, "time is True, not an ISO date or time (such as 2024-05-03) between 1678 and 2262"),
+    )
 
 
 def test_typed_times_that_64_bits_cannot_hold() -> None:
@@ -344,7 +346,7 @@ def test_typed_times_that_64_bits_cannot_hold() -> None:
     for times in ([date(2024, 1, 1), date(9999, 1, 1)], [1, 2**63 + 1], [1.0, 2.5], [0.0, 1e300]):
         frame = polars.DataFrame({"time": times, **data}, strict=False)
         (bad,) = read_table(frame).bad_rows
-        assert "not a time between the years 1678 and 2262" in bad.reason
+        assert "not an ISO date or time (such as 2024-05-03) between 1678 and 2262" in bad.reason
     with pytest.raises(TableError, match="all 2 rows are bad; row 1: time is True"):
         read_table(polars.DataFrame({"time": [True, True], **data}))
 
@@ -504,7 +506,7 @@ def test_a_forecast_once_the_outcome_is_known(csv: Csv, time: str) -> None:
 
 def test_an_outcome_time_that_is_none(csv: Csv) -> None:
     reason = csv.reason("outcome_time," + BINARY, "later,1,r,a,0.5,1", "5,1,q,a,0.5,1")
-    assert reason == "outcome_time is later, not a time between the years 1678 and 2262"
+    assert reason == "outcome_time is later, not an ISO date or time (such as 2024-05-03) between 1678 and 2262"
 
 
 # --- what the rows of a task share --------------------------------------------------------------------------

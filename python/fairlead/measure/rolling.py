@@ -37,6 +37,9 @@ class RollingWindow(_RollingWindow):
         if isinstance(window, (str, timedelta)):
             super().__init__(span=as_span(window, "window"))
             return
+        given: object = window  # callers may have no type checker
+        if not isinstance(given, int) or isinstance(given, bool):
+            raise InvalidRecordError(f"window is {window!r}, must be a number of samples or a span such as '24h'")
         if window < 1:
             raise InvalidRecordError(f"window is {window!r}, must be at least 1")
         super().__init__(count=window)

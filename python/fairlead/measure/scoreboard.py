@@ -74,7 +74,7 @@ class Leaderboard:
         return [asdict(row) for row in self.rows]
 
     def __str__(self) -> str:
-        columns = [column for column in _COLUMNS if column[0] in ("model", "elo", "n") or self._has(column[1])]
+        columns = [column for column in _COLUMNS if self._has(*column[:2])]
         cells = [[name for name, _, _ in columns]]
         cells += [[show(read(row)) for _, read, show in columns] for row in self.rows]
         widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
@@ -86,9 +86,12 @@ class Leaderboard:
             for line in cells
         )
 
-    def _has(self, read: Callable[[ModelRow], Any]) -> bool:
-        """Whether any model has something to show in this column."""
-        return any(value == value and value != 0 for value in map(read, self.rows))
+    def _has(self, column: str, read: Callable[[ModelRow], Any]) -> bool:
+        """Whether any model has something to show in this column; no failures and no cost are nothing to show."""
+        values = [read(row) for row in self.rows]
+        if column in ("failed", "cost $"):
+            return any(values)
+        return column in ("model", "elo", "n") or any(value == value for value in values)  # NaN is not itself
 
 
 def _decimals(digits: int) -> Callable[[float], str]:
@@ -130,9 +133,9 @@ def new_scoreboard(settings: Settings) -> Scoreboard:
 
 
 def model_row(board: Scoreboard, model: int, slice: int = 0) -> ModelRow:
-    """One model's row in a slice of a core scoreboard; calls, cost, latency and drift are of all its calls."""
+    """One model's row in a slice of a core scoreboard; drift is of all its calls."""
     score = board.score(model, slice)
-    calls = board.calls(model)
+    calls = board.calls(model, slice)
     return ModelRow(
         model=board.model_name(model),
         elo=board.rating(model, slice),

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO, cast
 import numpy as np
 
 from fairlead.errors import TableError
+from fairlead.times import datetime_ns, iso_ns
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoDataFrame
@@ -358,12 +359,8 @@ def _nanoseconds(value: Any) -> int:
 
 
 def _object_time(value: Any) -> int:
-    if isinstance(value, datetime):
-        since = value - (_EPOCH if value.tzinfo is None else _EPOCH_UTC)
-        nanosecond: int = getattr(value, "nanosecond", 0)  # pandas.Timestamp
-        return (since.days * 86_400 + since.seconds) * 10**9 + since.microseconds * 1_000 + nanosecond
     if isinstance(value, date):
-        return (value - _EPOCH.date()).days * 86_400 * 10**9
+        return datetime_ns(value)
     if isinstance(value, np.datetime64):
         return _object_time(value.astype("datetime64[us]").item())
     if isinstance(value, bool) or value % 1:
@@ -372,14 +369,5 @@ def _object_time(value: Any) -> int:
 
 
 def _parse_time(text: str) -> int:
-    """ISO 8601, with up to nine digits after the second and ``Z`` on every Python version; or digits: ns."""
-    if text.lstrip("+-").isdecimal():
-        return int(text)
-    if text[-1] in "Zz":
-        text = f"{text[:-1]}+00:00"
-    seconds, _, rest = text.partition(".")
-    if seconds[-3:-2] != ":" or seconds[-6:-5] != ":":
-        return _object_time(datetime.fromisoformat(text))
-    zone = rest.lstrip("0123456789")
-    digits = rest[: len(rest) - len(zone)]
-    return _object_time(datetime.fromisoformat(seconds + zone)) + int(digits[:9].ljust(9, "0"))
+    """Digits are nanoseconds, anything else ISO 8601."""
+    return int(text) if text.lstrip("+-").isdecimal() else iso_ns(text)

@@ -122,6 +122,7 @@ class ReplayResult:
             before a model's first contest.
         history_excess: For each strategy but ``"best_single"``, ``(H,)``: its mean loss so far less
             that of the equal-weight mean. Negative is better than the mean.
+        slices: For each slice, such as ``"horizon=2"``, the score of each strategy on its scored tasks.
         bad_rows: The rows that were skipped, and why.
     """
 
@@ -138,12 +139,13 @@ class ReplayResult:
     history_time: NDArray[np.int64]
     history_elo: NDArray[np.float64]
     history_excess: dict[str, NDArray[np.float64]]
+    slices: dict[str, dict[str, Score]]
     bad_rows: tuple[BadRow, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """What ``fairlead replay --json`` prints: strict JSON, NaN as ``None``, no histories.
 
-        ``bad_rows`` is a count here.
+        ``bad_rows`` is a count here, ``bad_row_list`` holds the first 1,000.
         """
         return {
             "default": self.default,
@@ -152,8 +154,13 @@ class ReplayResult:
             "unsettled": int(self.unsettled),
             "forecasts": int(self.forecasts),
             "bad_rows": len(self.bad_rows),
+            "bad_row_list": [{"line": row.line, "reason": row.reason} for row in self.bad_rows[:1000]],
             "events_per_second": _number(self.events_per_second),
             "best_single": self.best_single,
             "models": [model.to_dict() for model in self.models],
             "strategies": {name: score.to_dict() for name, score in self.strategies.items()},
+            "slices": {
+                name: {strategy: score.to_dict() for strategy, score in scores.items()}
+                for name, scores in self.slices.items()
+            },
         }

@@ -14,6 +14,7 @@ import numpy as np
 
 from fairlead.errors import TableError, did_you_mean
 from fairlead.replays.read import MISSING_WORDS, NO_TIME, Column, Names, RawTable
+from fairlead.types import MAX_LABELS, MAX_SLICES, MAX_TOKENS, ROUNDING, SUM_TOLERANCE
 
 if TYPE_CHECKING:
     from typing import Any
@@ -24,16 +25,11 @@ if TYPE_CHECKING:
     Times = NDArray[np.int64]
     Mask = NDArray[np.bool_]
 
-SUM_TOLERANCE = 1e-3
-"""How far from 1 the probabilities of one forecast may sum; within it they are renormalised."""
-
 _REQUIRED = ("time", "task", "model", "outcome")
 _AMOUNTS = ("latency_ms", "cost_usd", "stake_usd")
 _COUNTS = ("tokens_in", "tokens_out")
 _OPTIONAL = ("category", "confidence", *_AMOUNTS, *_COUNTS, "error", "outcome_time")
 _NO_ERROR = MISSING_WORDS | {"0", "false"}
-_ROUNDING = 1e-9  # 0.333 three times sums to 1 - 1e-3, but not in binary
-_COUNTABLE = 2**53  # up to here a float64 holds every whole number
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +51,8 @@ def layout_of(columns: tuple[str, ...], slices: Sequence[str] = ()) -> Layout:
     >>> layout_of(("time", "task", "model", "p_no", "p_yes", "outcome")).labels
     ('no', 'yes')
     """
+    if isinstance(slices, str):
+        raise TableError(f"slices is {slices!r}, must be a sequence of column names")
     vector = tuple(name for name in columns if name.startswith("p_") and name != "p_" and name not in slices)
     vector = vector if len(vector) > 1 else ()
     families = {
@@ -71,13 +69,17 @@ def layout_of(columns: tuple[str, ...], slices: Sequence[str] = ()) -> Layout:
         f"no column {name!r} to slice by{did_you_mean(name, columns)}" for name in slices if name not in columns
     ]
     problems += [f"{name!r} cannot be a slice: it has a meaning" for name in slices if name in spoken_for]
+    if len(set(slices) - {"category"}) > MAX_SLICES:
+        problems.append(f"{len(slices)} columns to slice by, at most {MAX_SLICES}")
+    if len(vector) > MAX_LABELS:
+        problems.append(f"{len(vector)} columns p_<label>, at most {MAX_LABELS}")
     problems += [f"column {name!r} is there twice" for name in sorted(wanted) if columns.count(name) > 1]
     if not present:
         problems.append("no answer column: 'p', or two or more 'p_<label>', or 'value'")
     if len(present) > 1:
         problems.append(f"more than one kind of answer: {', '.join(map(repr, present))}")
     if problems:
-        raise TableError(f"{'; '.join(problems)}. The table has the columns: {', '.join(columns) or 'none'}")
+        raise TableError(f"{'; '.join(problems)}; the table has the columns: {', '.join(columns) or 'none'}")
 
     kind, labels, answers = families[present[0]]
     category = ("category",) if "category" in columns else ()
@@ -178,7 +180,7 @@ class _Rows:
     def times(self, name: str) -> Times:
         """A column of times, `NO_TIME` where missing; anything else makes the row bad."""
         values, unreadable = self.column(name).times()
-        self.refuse(unreadable, name, "not a time between the years 1678 and 2262")
+        self.refuse(unreadable, name, "not an ISO date or time (such as 2024-05-03) between 1678 and 2262")
         return values
 
     def place(self, row: int) -> str:
@@ -206,7 +208,7 @@ def _answers(rows: _Rows, layout: Layout, failed: Mask) -> Floats:
     if layout.kind == "categorical":
         with np.errstate(over="ignore"):
             total = answer.sum(axis=1)
-        off = np.abs(total - 1) > SUM_TOLERANCE + _ROUNDING
+        off = np.abs(total - 1) > SUM_TOLERANCE + ROUNDING
         rows.reject(off, lambda row: f"{', '.join(layout.answers)} sum to {total[row]:.6g}, not 1")
         answer[rows.good] /= total[rows.good, None]
     return answer
@@ -223,7 +225,7 @@ def _optional_numbers(rows: _Rows) -> dict[str, Floats]:
     for name in _COUNTS:
         count = numbers[name]
         rows.refuse((count != np.floor(count)) & ~np.isnan(count), name, "not a whole number")
-        rows.refuse(count > _COUNTABLE, name, "too many to count")
+        rows.refuse(count > MAX_TOKENS, name, "too many to count")
     return numbers
 
 

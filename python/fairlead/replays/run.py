@@ -152,5 +152,9 @@ def _result(table: ForecastTable, board: Scoreboard, found: dict[str, Any], seco
         history_time=found["history_time"],
         history_elo=found["history_rating"][:, order],
         history_excess={name: (found["history_loss"][:, i] - mean) / counts for i, name in enumerate(STRATEGIES)},
+        slices={
+            f"{dimension}={value}": {name: _score(score) for name, score in found["slices"][i].items()}
+            for i, (dimension, value) in enumerate(board.slices(), start=1)
+        },
         bad_rows=table.bad_rows,
     )
