@@ -83,5 +83,22 @@ def table(folder: Path) -> list[str]:
     return lines
 
 
+def sensitivity(folder: Path) -> list[str]:
+    """What the one constant of the default strategy that matters, the half-life, does to the first set."""
+    frame = flusight(folder)
+    half_lives = (50, 100, 200, 400, 1000)
+    scores = [
+        fl.replay(frame, slices=["horizon"], warmup="2024-08-01", settings=fl.Settings(half_life=half_life))
+        .strategies["hedge"]
+        .brier
+        for half_life in half_lives
+    ]
+    return [
+        "| half-life in tasks | " + " | ".join(f"{h} (default)" if h == 200 else str(h) for h in half_lives) + " |",
+        "|---|" + "--:|" * len(half_lives),
+        "| FluSight 2024/25, hedge | " + " | ".join(f"{score:.4f}" for score in scores) + " |",
+    ]
+
+
 if __name__ == "__main__":
-    print("\n".join(table(Path(sys.argv[1]))))
+    print("\n".join([*table(Path(sys.argv[1])), "", *sensitivity(Path(sys.argv[1]))]))

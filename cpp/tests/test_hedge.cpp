@@ -159,7 +159,7 @@ TEST_CASE("hedge: a model that left decays to exactly nothing") {
   Hedge hedge({.half_life = 1.0});
   hedge.resize(2);
   hedge.update(std::vector<ModelId>{0, 1}, Numbers{0.5, -0.5}, 0);
-  for (int t = 1; t < 1'000; ++t) hedge.update(std::vector<ModelId>{1}, Numbers{0.0}, t);
+  for (int t = 1; t < 1'100; ++t) hedge.update(std::vector<ModelId>{1}, Numbers{0.0}, t);
   CHECK(hedge.evidence(0) == 0.0);
   CHECK(hedge.advantage(0) == 0.0);
 }

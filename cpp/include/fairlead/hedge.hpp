@@ -53,11 +53,12 @@ class Hedge {
     double* const r = round_.data();
     double* const n = seen_.data();
     for (std::size_t i = 0; i < size; ++i) {
-      v[i] = flushed(keep * (v[i] + close * r[i] * r[i]));
-      r[i] = flushed(keep * (1.0 - close) * r[i]);
-      d[i] = flushed(keep * d[i]);
-      n[i] = flushed(keep * n[i]);
+      v[i] = keep * (v[i] + close * r[i] * r[i]);
+      r[i] = keep * (1.0 - close) * r[i];
+      d[i] *= keep;
+      n[i] *= keep;
     }
+    if (++updates_ % 256 == 0) flush();
     for (std::size_t j = 0; j < models.size(); ++j) {
       const auto i = static_cast<std::size_t>(models[j]);
       if (!met_[i]) {  // counted when it first answers: who will come later must not change what is decided now
@@ -88,11 +89,16 @@ class Hedge {
   static constexpr double shrink = 20.0;
 
   // What has decayed to nothing becomes 0, as arithmetic on denormal numbers is slow.
-  static double flushed(double x) noexcept { return std::abs(x) < 1e-200 ? 0.0 : x; }
+  void flush() noexcept {
+    for (auto* column : {&excess_, &variance_, &round_, &seen_}) {
+      for (double& x : *column) x = std::abs(x) < 1e-200 ? 0.0 : x;
+    }
+  }
 
   double decay_;
   bool started_ = false;
   Time round_time_ = 0;
+  std::uint64_t updates_ = 0;
   std::size_t n_met_ = 0;
   std::vector<std::uint8_t> met_;
   std::vector<double> excess_, variance_, round_, seen_, advantage_, evidence_;

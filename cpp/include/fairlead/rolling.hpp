@@ -179,8 +179,8 @@ class History {
 
   std::size_t size() const noexcept { return n_; }
 
-  // Takes all the memory it may ever need now.
-  void reserve() { ring_.reserve(capacity_); }
+  // Takes all the memory it may ever need now, and touches it, so that no page is first touched in a loop.
+  void reserve() { ring_.resize(capacity_); }
 
   // Moments of the samples with time in (now - span, now].
   Moments window(Time span, Time now) const noexcept {

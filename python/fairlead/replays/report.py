@@ -16,6 +16,7 @@ from fairlead.replays.result import ReplayResult, Score
 from fairlead.replays.svg import number
 
 _CURVES = 6
+_SLICES_SHOWN = 20
 _BAD_ROWS_SHOWN = 20
 _SHIFTED = 0.25  # the usual reading of PSI: below 0.1 stable, above 0.25 shifted
 _LEVEL = 0.0005  # relative differences smaller than this are called level
@@ -87,13 +88,13 @@ def write_report(result: ReplayResult, path: str | os.PathLike[str], *, title: s
 
 
 def render_report(result: ReplayResult, *, title: str) -> str:
-    """The page as HTML: headline, strategies, ratings, calibration, leaderboard, skipped rows.
+    """The page as HTML: headline, strategies, slices, ratings, calibration, leaderboard, skipped rows.
 
     Any text of the table (names, reasons) is escaped. Nothing in the page depends on when or where it
     was made, so the same result gives the same page. What cannot be drawn or told (no history, nothing
     scored) is left out.
     """
-    parts = (_strategies, _over_time, _ratings, _calibration, _leaderboard, _bad_rows, _glossary)
+    parts = (_strategies, _slices, _over_time, _ratings, _calibration, _leaderboard, _bad_rows, _glossary)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"/>'
         '<meta name="viewport" content="width=device-width, initial-scale=1"/>'
@@ -114,7 +115,7 @@ def _figure(drawing: str, caption: str) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[str]) -> str:
-    left = {"strategy": "name", "model": "name", "reason": "why"}
+    left = {"strategy": "name", "model": "name", "slice": "name", "reason": "why"}
     cells = "".join(f'<th scope="col" class="{left.get(text, "")}">{text}</th>' for text in head)
     body = "".join(rows)
     return f'<div class="wide"><table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>'
@@ -266,6 +267,27 @@ def _strategies(result: ReplayResult) -> str:
     head = ["strategy", *_columns(result).values(), "loss against mean", "tasks"]
     figure = _figure(chart, caption) if chart else ""
     return _section("Which way of combining did best", figure + _table(head, rows)) if rows else ""
+
+
+def _slices(result: ReplayResult) -> str:
+    names, digits = [name for name in result.strategies if name != "best_single"], _digits(result)
+    largest = sorted(result.slices.items(), key=lambda item: -item[1]["mean"].n)[:_SLICES_SHOWN]
+    rows = []
+    for slice_name, scores in largest:
+        losses = [_loss(result, scores[name]) for name in names]
+        best = min((loss for loss in losses if math.isfinite(loss)), default=math.nan)
+        cells = "".join(
+            f"<td>{'<b>' if loss == best else ''}{number(loss, digits)}{'</b>' if loss == best else ''}</td>"
+            for loss in losses
+        )
+        rows.append(
+            f'<tr><th scope="row" class="name">{escape(slice_name)}</th>{cells}<td>{scores["mean"].n:,}</td></tr>'
+        )
+    kept = (
+        f" The {_SLICES_SHOWN} largest of {len(result.slices)} are shown." if len(result.slices) > _SLICES_SHOWN else ""
+    )
+    note = f'<p class="caption">{_loss_name(result)} of each strategy in each slice; lower is better.{kept}</p>'
+    return _section("Slice by slice", note + _table(["slice", *names, "tasks"], rows)) if rows else ""
 
 
 def _period(result: ReplayResult) -> str:
