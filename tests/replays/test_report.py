@@ -65,7 +65,7 @@ def a_result(
         history_time=np.arange(START, START + history * DAY, DAY, dtype=np.int64),
         history_elo=elo.astype(np.float64),
         history_excess={name: np.full(history, losses[name] - mean_loss) for name in STRATEGIES},
-        slices={},
+        slices={"desk=<rates>": {name: a_score(loss, kind=kind) for name, loss in losses.items()}},
         bad_rows=tuple(BadRow(i + 2, f"p is 1.{i}, outside [0, 1]") for i in range(bad)),
     )
 
@@ -355,3 +355,10 @@ def test_calibration_chart_draws_perfect_points_on_the_diagonal() -> None:
     places = re.findall(r'<circle class="dot" cx="([\d.]+)%" cy="([\d.]+)%" r="([\d.]+)"', chart)
     assert [(float(x), 100 - float(y)) for x, y, _ in places] == [(20.0, 20.0), (80.0, 80.0)]
     assert float(places[0][2]) < float(places[1][2])
+
+
+def test_slices_are_shown_and_escaped() -> None:
+    page = render_report(a_result(("alpha", "beta")), title="t")
+    assert "Slice by slice" in page
+    assert "desk=&lt;rates&gt;" in page
+    assert "desk=<rates>" not in page
