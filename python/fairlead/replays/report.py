@@ -276,10 +276,7 @@ def _slices(result: ReplayResult) -> str:
     for slice_name, scores in largest:
         losses = [_loss(result, scores[name]) for name in names]
         best = min((loss for loss in losses if math.isfinite(loss)), default=math.nan)
-        cells = "".join(
-            f"<td>{'<b>' if loss == best else ''}{number(loss, digits)}{'</b>' if loss == best else ''}</td>"
-            for loss in losses
-        )
+        cells = "".join(f'<td class="{"best" if loss == best else ""}">{number(loss, digits)}</td>' for loss in losses)
         rows.append(
             f'<tr><th scope="row" class="name">{escape(slice_name)}</th>{cells}<td>{scores["mean"].n:,}</td></tr>'
         )
