@@ -287,8 +287,8 @@ void Scoreboard::weigh(const OpenTask& task, Strategy strategy, std::span<const 
     return;
   }
   if (strategy == Strategy::weighted) {
-    // Inverse mean loss (J. M. Bates, C. W. J. Granger, "The Combination of Forecasts", 1969) in the narrowest slice that
-    // was named last, shrunk by ten pseudo-tasks toward the mean of those who answered.
+    // Inverse mean loss (J. M. Bates, C. W. J. Granger, "The Combination of Forecasts", 1969) in the slice that was
+    // named last, shrunk by ten pseudo-tasks toward the mean of those who answered.
     const Slice& slice = at(task.slices[task.n_slices - 1u]);
     const auto loss_sum = [&](std::size_t i) {
       const Score& score = slice.score[index(models[i])];

@@ -162,7 +162,7 @@ class Fleet:
     ) -> bool:
         """What happened: every model that answered is scored. Pass the task or its id and the outcome, or an `Outcome`.
 
-        outcome: 0 or 1, a label or its index, or a number. time: when it became known; the clock's time if not given.
+        outcome: 0 or 1, a label or its index, or a number. time: when it became known; 0 = the clock's time.
         Give outcomes that became known together the same time: they are then one piece of news, not many. Returns
         whether this was news: the same outcome again returns False.
 

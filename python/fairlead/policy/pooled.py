@@ -6,7 +6,7 @@ The rules that make weights stand in `cpp/src/scoreboard.cpp` (`Scoreboard::weig
 - `hedge`, the default: exponential weights on past outcomes, in the slices of the task, with a learning rate that each
   model's own record sets. Nothing to tune.
 - `weighted`: weights by inverse mean loss.
-- `mean`, `log`, `median`: every model has one vote.
+- `mean`, `log`, `median`: every model has one vote. Of numbers, `log` is the mean.
 """
 
 from __future__ import annotations
