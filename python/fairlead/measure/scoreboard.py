@@ -13,7 +13,12 @@ from fairlead.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class ModelRow:
-    """One model on a leaderboard. Scores are means over its settled answers, NaN where it has none of that kind."""
+    """One model on a leaderboard. Scores are means over its settled answers, NaN where it has none of that kind.
+
+    brier is the mean of (p - y)^2 of binary answers and of the sum over classes of categorical ones: where a fleet
+    answers both, read it slice by slice. mae and rmse are of numbers. drift: PSI of all the model's confidences, the
+    last against the first.
+    """
 
     model: str
     elo: float
