@@ -100,7 +100,7 @@ def _replay(arguments: argparse.Namespace) -> int:
 
     from fairlead.replays import replay
 
-    with _progress(Console(stderr=True), quiet=arguments.json) as advance:
+    with _ProgressBar(Console(stderr=True), quiet=arguments.json) as advance:
         result = replay(
             arguments.table,
             slices=arguments.slices,
@@ -147,7 +147,7 @@ def _warmup(text: str | None) -> int | str | None:
         return text
 
 
-class _progress:
+class _ProgressBar:
     """A progress bar over forecasts on a terminal, nothing elsewhere."""
 
     def __init__(self, console: Console, *, quiet: bool) -> None:
