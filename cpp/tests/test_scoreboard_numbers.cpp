@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <limits>
+#include <span>
 #include <utility>
 
 #include "fairlead/scoreboard.hpp"
@@ -95,6 +96,23 @@ TEST_CASE("scoreboard: one absurd number does not poison what was learned") {
       CHECK(bad_weights == 0);
       CHECK(bad_scales == 0);
       CHECK(std::isfinite(board.rating(2)));
+    }
+  }
+}
+
+TEST_CASE("scoreboard: losses too small to divide by still make weights") {
+  for (const double tiny : {6e-157, 1e-160, 1e-162, 5e-324}) {
+    Scoreboard board;
+    const ModelId a = board.add("a"), b = board.add("b");
+    const auto first = open(board);
+    REQUIRE(board.record(first, {.model = a, .p = std::span(&tiny, 1)}) == Status::ok);
+    REQUIRE(board.record(first, {.model = b, .p = std::span(&tiny, 1)}) == Status::ok);
+    REQUIRE(settle(board, first, 0.0) == Status::ok);
+    const auto second = open(board);
+    REQUIRE(board.record(second, {.model = a, .p = std::span(&tiny, 1)}) == Status::ok);
+    REQUIRE(board.record(second, {.model = b, .p = std::span(&tiny, 1)}) == Status::ok);
+    for (const Strategy strategy : {Strategy::weighted, Strategy::hedge}) {
+      for (const auto& [model, weight] : decide(board, second, strategy).weights) CHECK(weight == 0.5);
     }
   }
 }
