@@ -61,11 +61,10 @@ struct HeldReplay {
 
 ReplayTable HeldReplay::table_from(const Scoreboard& board, int kind, std::size_t labels, std::size_t dimensions) {
   const py::dict& columns = arrays;
-  if (kind < 0 || kind > 2) throw py::value_error("kind is " + std::to_string(kind) + ", must be 0, 1 or 2");
   const std::size_t n = length(columns, "time");
   const std::size_t tasks = length(columns, "outcome");
   ReplayTable table;
-  table.kind = static_cast<Kind>(kind);
+  table.kind = kind_from(kind);
   table.labels = labels;
   table.dimensions = dimensions;
   if (dimensions > Scoreboard::max_slices) throw py::value_error("dimensions is " + std::to_string(dimensions) + ", at most 8");
@@ -105,21 +104,21 @@ py::array_t<T> copy(const std::vector<T>& values, std::size_t rows, std::size_t 
   return py::array_t<T>({static_cast<py::ssize_t>(rows), static_cast<py::ssize_t>(columns)}, values.data());
 }
 
+py::dict by_strategy(const std::array<Score, ReplayScores::n_strategies>& scores) {
+  py::dict out;
+  for (std::size_t i = 0; i < scores.size(); ++i) out[py::str(std::string(strategy_names[i]))] = score_dict(scores[i]);
+  return out;
+}
+
 py::dict scores(const Replay& replay) {
   const ReplayScores& s = replay.scores();
-  py::dict strategies;
-  for (std::size_t i = 0; i < strategy_names.size(); ++i) strategies[py::str(std::string(strategy_names[i]))] = score_dict(s.strategies[i]);
   py::list slices;
-  for (const auto& slice : s.slices) {
-    py::dict of_slice;
-    for (std::size_t i = 0; i < strategy_names.size(); ++i) of_slice[py::str(std::string(strategy_names[i]))] = score_dict(slice[i]);
-    slices.append(of_slice);
-  }
+  for (const auto& slice : s.slices) slices.append(by_strategy(slice));
   py::list models;
   for (const Score& score : s.models) models.append(score_dict(score));
   const std::size_t rows = s.history_time.size();
   py::dict out;
-  out["strategies"] = strategies;
+  out["strategies"] = by_strategy(s.strategies);
   out["models"] = models;
   out["slices"] = slices;
   out["tasks"] = s.tasks;

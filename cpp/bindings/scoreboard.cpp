@@ -163,10 +163,9 @@ void bind_scoreboard(py::module_& m) {
           .def(
               "open",
               [](Scoreboard& board, int kind, std::int64_t labels, const std::vector<SliceId>& slices) {
-                if (kind < 0 || kind > 2) throw py::value_error("kind is " + std::to_string(kind) + ", must be 0, 1 or 2");
                 if (labels < 0) throw py::value_error("labels is " + std::to_string(labels) + ", must not be negative");
                 TaskHandle handle;
-                check(board.open(static_cast<Kind>(kind), static_cast<std::size_t>(labels), slices, handle));
+                check(board.open(kind_from(kind), static_cast<std::size_t>(labels), slices, handle));
                 return pack(handle);
               },
               py::arg("kind"), py::arg("labels") = 0, py::arg("slices") = std::vector<SliceId>{})
@@ -220,9 +219,8 @@ void bind_scoreboard(py::module_& m) {
           .def("recent", [](const Scoreboard& board, ModelId model, SliceId slice, int kind, Time span, Time now) {
                  need_model(board, model);
                  need_slice(board, slice);
-                 if (kind < 0 || kind > 2) throw py::value_error("kind is " + std::to_string(kind) + ", must be 0, 1 or 2");
                  if (span < 1) throw py::value_error("span is " + std::to_string(span) + " ns, must be at least 1");
-                 const Moments sum = board.history(model, slice, static_cast<Kind>(kind)).window(span, now);
+                 const Moments sum = board.history(model, slice, kind_from(kind)).window(span, now);
                  py::dict out;
                  out["count"] = static_cast<std::uint64_t>(sum.n);
                  out["mean"] = sum.n > 0 ? sum.mean : nan;

@@ -8,6 +8,11 @@ namespace fairlead::bindings {
 
 py::list calibration_curve(const Calibration& calibration);  // calibration.cpp
 
+inline Kind kind_from(int kind) {
+  if (kind < 0 || kind > 2) throw py::value_error("kind is " + std::to_string(kind) + ", must be 0, 1 or 2");
+  return static_cast<Kind>(kind);
+}
+
 // A score as a dictionary: n, brier, log_loss, accuracy, calibration_error, mae, rmse, curve.
 inline py::dict score_dict(const Score& score) {
   py::dict out;

@@ -113,7 +113,7 @@ Status Replay::settle(std::uint32_t id, Time time) {
                              : mark_classes({answer, classes_}, static_cast<std::size_t>(outcome), table_.kind == Kind::binary);
       scores_.strategies[s].add(mark, table_.kind);
       // What the mean scores are made of: Brier score, or absolute error of numbers.
-      loss_[s] += table_.kind == Kind::binary ? 0.5 * mark.loss : table_.kind == Kind::numeric ? std::sqrt(mark.loss) : mark.loss;
+      loss_[s] += table_.kind == Kind::numeric ? std::sqrt(mark.loss) : reported(mark.loss, table_.kind);
       for (std::size_t d = 0; d < table_.dimensions; ++d) {
         const SliceId slice = table_.slices[id * table_.dimensions + d];
         if (slice >= 0) scores_.slices[static_cast<std::size_t>(slice)][s].add(mark, table_.kind);
@@ -182,8 +182,11 @@ ReplayError Replay::finish() {
   }
   // The last row is what all outcomes came to; its time is the last at which anything was known.
   Time last = table_.time.empty() ? 0 : table_.time.back();
-  for (const std::uint32_t task : by_outcome_) {
-    if (table_.outcome_time[task] < std::numeric_limits<Time>::max()) last = std::max(last, table_.outcome_time[task]);
+  for (auto task = by_outcome_.rbegin(); task != by_outcome_.rend(); ++task) {
+    const Time known = table_.outcome_time[*task];
+    if (known == std::numeric_limits<Time>::max()) continue;  // known one day, but nobody said when
+    last = std::max(last, known);
+    break;
   }
   if (!table_.time.empty()) note_history(last);
   return {};

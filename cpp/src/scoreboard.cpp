@@ -23,6 +23,10 @@ std::int64_t add_saturated(std::int64_t a, std::int64_t b) noexcept {
   return b > std::numeric_limits<std::int64_t>::max() - a ? std::numeric_limits<std::int64_t>::max() : a + b;
 }
 
+bool fits(Kind kind, std::size_t labels) noexcept {
+  return kind != Kind::categorical || (labels >= 2 && labels <= Scoreboard::max_labels);
+}
+
 }  // namespace
 
 Scoreboard::Scoreboard(ScoreboardOptions options) : options_(options) { slice("overall", ""); }
@@ -116,7 +120,7 @@ Status Scoreboard::open(Kind kind, std::size_t labels, std::span<const SliceId> 
   for (const SliceId slice : slices) {
     if (!has_slice(slice)) return Status::unknown_slice;
   }
-  if (kind == Kind::categorical && (labels < 2 || labels > max_labels)) return Status::wrong_length;
+  if (!fits(kind, labels)) return Status::wrong_length;
   const std::size_t classes = kind == Kind::categorical ? labels : kind == Kind::binary ? 2 : 1;
   try {
     if (classes > widest_) {
@@ -158,9 +162,7 @@ Status Scoreboard::open(const Task& task, TaskHandle& out) noexcept {
   const std::size_t wanted = task.slices.size() + (task.category.empty() ? 0 : 1) + (task.regime.empty() ? 0 : 1);
   if (wanted > max_slices) return Status::too_many_slices;
   // Checked before a new slice is added, so that an error changes nothing.
-  if (task.kind == Kind::categorical && (task.labels.size() < 2 || task.labels.size() > max_labels)) {
-    return Status::wrong_length;
-  }
+  if (!fits(task.kind, task.labels.size())) return Status::wrong_length;
   try {
     if (!task.category.empty()) ids[n++] = slice("category", task.category);
     if (!task.regime.empty()) ids[n++] = slice("regime", task.regime);
@@ -306,10 +308,10 @@ void Scoreboard::weigh(const OpenTask& task, Strategy strategy, std::span<const 
       n += count(i);
     }
     if (sum > 0.0) {
-      const double prior = sum / n;
       double total = 0.0;
       for (std::size_t i = 0; i < m; ++i) {
-        weights[i] = (count(i) + pseudo) / (loss_sum(i) + pseudo * prior);
+        // Relative to the mean loss, so that losses of any size, even denormal ones, give finite weights.
+        weights[i] = (count(i) + pseudo) / (n * (loss_sum(i) / sum) + pseudo);
         total += weights[i];
       }
       for (std::size_t i = 0; i < m; ++i) weights[i] /= total;
@@ -477,10 +479,9 @@ void Scoreboard::learn(const OpenTask& task, Slice& slice, Time time) noexcept {
   }
   slice.elo.contest_points(models, {points_.data(), m});
   slice.hedge[family(task.kind)].update(models, std::span<const double>(excess_.data(), m), time);
-  const double unit = task.kind == Kind::binary ? 0.5 : 1.0;
   for (std::size_t i = 0; i < m; ++i) {
     slice.score[index(models[i])].add(marks_[i], task.kind);
-    slice.history[index(models[i])][static_cast<std::size_t>(task.kind)].push(unit * losses[i], time);
+    slice.history[index(models[i])][static_cast<std::size_t>(task.kind)].push(reported(losses[i], task.kind), time);
   }
 }
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from fairlead.replays import ReplayResult, Score
 
 _BAD_ROWS_SHOWN = 10
-_SLICES_SHOWN = 20
 _SECOND = 10**9
 _YEAR = 365 * 86400 * 10**9
 
@@ -272,12 +271,12 @@ def _strategies_table(result: ReplayResult, *, numeric: bool) -> Table:
 def _slices_table(result: ReplayResult, *, numeric: bool) -> Table:
     """The strategies in each slice, largest slices first."""
     names = [name for name in result.strategies if name != "best_single"]
-    largest = sorted(result.slices.items(), key=lambda item: -item[1]["mean"].n)[:_SLICES_SHOWN]
+    largest = result.largest_slices()
     rows = [
         [name, *(_number(scores[s].mae if numeric else scores[s].brier, 4) for s in names), f"{scores['mean'].n:,}"]
         for name, scores in largest
     ]
-    left_out = f", the largest {_SLICES_SHOWN} of {len(result.slices)}" if len(result.slices) > _SLICES_SHOWN else ""
+    left_out = f", the largest {len(largest)} of {len(result.slices)}" if len(result.slices) > len(largest) else ""
     return _table(
         f"{'Mean absolute error' if numeric else 'Brier score'} by slice{left_out}", ["slice", *names, "n"], rows
     )

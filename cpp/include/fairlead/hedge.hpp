@@ -8,9 +8,11 @@
 //
 // and its weight is proportional to exp(A): the second-order rate of P. Gaillard, G. Stoltz, T. van Erven, "A Second-order
 // Bound with Excess Losses" (COLT 2014) and O. Wintenberger, "Optimal learning with Bernstein Online Aggregation"
-// (Machine Learning 106, 2017), here with decay, so that an old hero can fall. The rate follows from the data; what
-// is fixed, for all data alike, is the half-life (200 tasks) and the evidence that a narrow slice needs (20 tasks). A round is all outcomes that became known at the same time. Their errors go together (fifty states, one
-// flu season), and squaring their sum instead of summing their squares keeps fifty echoes from counting as fifty proofs.
+// (Machine Learning 106, 2017), here with decay, so that an old hero can fall. The rate follows from the data; what is
+// fixed, for all data alike, is the half-life (200 tasks) and the evidence that a narrow slice needs (20 tasks).
+//
+// A round is all outcomes that became known at the same time. Their errors go together (fifty states, one flu season),
+// and squaring their sum instead of summing their squares keeps fifty echoes from counting as fifty proofs.
 //
 // Precision: IEEE double. Memory: 49 bytes a model. Updating is O(M) and vectorises; nothing allocates but resize().
 #pragma once

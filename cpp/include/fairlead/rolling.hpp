@@ -48,9 +48,9 @@ struct Moments {
 
 class RollingWindow {
  public:
-  // The last `count` samples (count >= 1).
+  // The last `count` samples; 0 is taken as 1.
   static RollingWindow by_count(std::size_t count) { return RollingWindow(std::max<std::size_t>(count, 1), 0); }
-  // The samples with time in (now - span, now], where now is the newest time seen (span >= 1 ns).
+  // The samples with time in (now - span, now], where now is the newest time seen; a span below 1 ns is taken as 1.
   static RollingWindow by_time(Time span) { return RollingWindow(0, std::max<Time>(span, 1)); }
 
   std::size_t max_count() const noexcept { return count_; }

@@ -28,6 +28,9 @@ struct Marks {
   bool correct = false;   // the most probable class happened; a tie for the first place counts as the first of them
 };
 
+// A loss as scores and windows report it: the Brier score of probabilities, the squared error of a number.
+constexpr double reported(double loss, Kind kind) noexcept { return kind == Kind::binary ? 0.5 * loss : loss; }
+
 inline double clipped_log_loss(double p) noexcept {
   return -std::log(std::max(p, std::numeric_limits<double>::epsilon()));
 }
@@ -77,7 +80,7 @@ struct Score {
       return;
     }
     correct += marks.correct ? 1 : 0;
-    brier_sum += kind == Kind::binary ? 0.5 * marks.loss : marks.loss;
+    brier_sum += reported(marks.loss, kind);
     log_loss_sum += marks.log_loss;
     calibration.add_to(marks.bin, marks.shown, marks.happened);
   }

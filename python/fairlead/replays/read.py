@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import date, datetime, timezone
+from datetime import date, datetime
 from itertools import accumulate, compress, islice
 from typing import TYPE_CHECKING, Any, Protocol, TextIO, cast
 
@@ -44,8 +44,6 @@ MISSING_WORDS = frozenset({"", "na", "nan", "none", "null"})
 _CHUNK = 256  # CSV records held at a time: few enough not to wake the garbage collector
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 _NS_PER_UNIT = {"D": 86_400 * 10**9, "s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
-_EPOCH = datetime(1970, 1, 1)
-_EPOCH_UTC = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

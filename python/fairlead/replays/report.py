@@ -16,7 +16,6 @@ from fairlead.replays.result import ReplayResult, Score
 from fairlead.replays.svg import number
 
 _CURVES = 6
-_SLICES_SHOWN = 20
 _BAD_ROWS_SHOWN = 20
 _SHIFTED = 0.25  # the usual reading of PSI: below 0.1 stable, above 0.25 shifted
 _LEVEL = 0.0005  # relative differences smaller than this are called level
@@ -271,7 +270,7 @@ def _strategies(result: ReplayResult) -> str:
 
 def _slices(result: ReplayResult) -> str:
     names, digits = [name for name in result.strategies if name != "best_single"], _digits(result)
-    largest = sorted(result.slices.items(), key=lambda item: -item[1]["mean"].n)[:_SLICES_SHOWN]
+    largest = result.largest_slices()
     rows = []
     for slice_name, scores in largest:
         losses = [_loss(result, scores[name]) for name in names]
@@ -280,9 +279,8 @@ def _slices(result: ReplayResult) -> str:
         rows.append(
             f'<tr><th scope="row" class="name">{escape(slice_name)}</th>{cells}<td>{scores["mean"].n:,}</td></tr>'
         )
-    kept = (
-        f" The {_SLICES_SHOWN} largest of {len(result.slices)} are shown." if len(result.slices) > _SLICES_SHOWN else ""
-    )
+    cut = len(result.slices) > len(largest)
+    kept = f" The {len(largest)} largest of {len(result.slices)} are shown." if cut else ""
     note = f'<p class="caption">{_loss_name(result)} of each strategy in each slice; lower is better.{kept}</p>'
     return _section("Slice by slice", note + _table(["slice", *names, "tasks"], rows)) if rows else ""
 

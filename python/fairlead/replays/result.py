@@ -142,6 +142,10 @@ class ReplayResult:
     slices: dict[str, dict[str, Score]]
     bad_rows: tuple[BadRow, ...]
 
+    def largest_slices(self, most: int = 20) -> list[tuple[str, dict[str, Score]]]:
+        """The slices with the most scored tasks, and each strategy's score there; largest first."""
+        return sorted(self.slices.items(), key=lambda item: -item[1]["mean"].n)[:most]
+
     def to_dict(self) -> dict[str, Any]:
         """What ``fairlead replay --json`` prints: strict JSON, NaN as ``None``, no histories.
 
