@@ -4,6 +4,7 @@
 namespace py = pybind11;
 
 namespace fairlead::bindings {
+void bind_simd(py::module_& m);
 void bind_types(py::module_& m);
 void bind_elo(py::module_& m);
 void bind_rolling(py::module_& m);
@@ -17,6 +18,7 @@ void bind_replay(py::module_& m);
 PYBIND11_MODULE(_core, m) {
   m.attr("__version__") = FAIRLEAD_VERSION;
   m.doc() = "The compiled core of fairlead. Private: use the names that `fairlead` exports.";
+  fairlead::bindings::bind_simd(m);
   fairlead::bindings::bind_types(m);
   fairlead::bindings::bind_elo(m);
   fairlead::bindings::bind_rolling(m);

@@ -5,6 +5,7 @@ Importing this is light: numpy, pandas and the rest are imported by what needs t
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from fairlead._core import __version__
@@ -58,12 +59,13 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    # Replaying tables needs numpy, which would double the time to import fairlead.
-    if name in ("replay", "ReplayResult"):
-        from fairlead import replays
+# What needs numpy, which would double the time to import fairlead: name -> module that holds it.
+_LATER = {"replay": "fairlead.replays", "ReplayResult": "fairlead.replays"}
 
-        return getattr(replays, name)
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f"module 'fairlead' has no attribute {name!r}")
 
 

@@ -78,9 +78,7 @@ class Psi {
   }
 
   // Adds the sample's counts per bin to `counts`, of length size().
-  void count(std::span<const double> sample, std::span<std::uint64_t> counts) const noexcept {
-    for (const double x : sample) ++counts[bin(x)];
-  }
+  void count(std::span<const double> sample, std::span<std::uint64_t> counts) const noexcept;
 
   // The index, from counts per bin. `terms`, if not empty, receives each bin's contribution.
   double index(std::span<const std::uint64_t> live, std::span<double> terms = {}) const noexcept {

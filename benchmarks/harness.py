@@ -1,0 +1,92 @@
+"""What every file of rows is made of: a row compares ours with peers on the same data.
+
+A file `rows/<family>.py` has one function, `rows(size) -> Iterator[Row]`; `run.py` times them all beside their
+peers and `bench_regression.py` times ours alone under pytest-benchmark.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+Run = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much data: `scaled(1_000_000)` is 1,000,000, or a tenth of it in a quick run."""
+
+    quick: bool = False
+
+    def scaled(self, n: int) -> int:
+        return n // 10 if self.quick else n
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison. One call of `ours`, or of a peer, does `work` units (matches, samples, forecasts).
+
+    error: ours against the oracle, in words. bar: what was aimed at. peer_work: of peers that are too slow for all of
+    the data, how many units a call does. Each call of a `Run` must do all the work anew.
+    """
+
+    name: str
+    unit: str
+    work: int
+    ours: Run
+    peers: dict[str, Run] = field(default_factory=dict)
+    error: str = "-"
+    bar: str = ""
+    peer_work: dict[str, int] = field(default_factory=dict)
+
+
+MISSING: dict[str, str] = {}
+"""Peers that could not be imported, and why. They are named in the results."""
+
+
+def peer(name: str) -> Any:
+    """The module, or None, with its name noted in MISSING."""
+    try:
+        return importlib.import_module(name)
+    except Exception as error:  # a peer may fail in any way while it is imported
+        MISSING[name] = f"{type(error).__name__}: {error}"
+        return None
+
+
+@dataclass
+class Timing:
+    """Seconds of the calls of one run."""
+
+    calls: list[float]
+
+    @property
+    def fastest(self) -> float:
+        return min(self.calls)
+
+    @property
+    def median(self) -> float:
+        return sorted(self.calls)[len(self.calls) // 2]
+
+
+def interleaved(runs: dict[str, Run], repeats: int, seconds: float) -> dict[str, Timing]:
+    """Each run called in turns, so that a busy machine hurts all alike: at most `repeats` times, and no longer than
+    `seconds` each, but at least once. The first call of each, which fills caches and compiles, is not counted."""
+    taken: dict[str, list[float]] = {name: [] for name in runs}
+    spent = dict.fromkeys(runs, 0.0)
+    for name, run in runs.items():
+        start = time.perf_counter()
+        run()
+        spent[name] = time.perf_counter() - start
+    for repeat in range(repeats):
+        for name, run in runs.items():
+            if repeat > 0 and spent[name] > seconds:
+                continue
+            start = time.perf_counter()
+            run()
+            took = time.perf_counter() - start
+            taken[name].append(took)
+            spent[name] += took
+    return {name: Timing(calls) for name, calls in taken.items()}
