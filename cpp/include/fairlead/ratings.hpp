@@ -53,6 +53,7 @@ class Ratings {
   const KeepOptions& keep() const noexcept { return keep_; }
   std::size_t size() const noexcept { return system_.size(); }
   bool has(Player i) const noexcept { return static_cast<std::size_t>(static_cast<std::uint32_t>(i)) < system_.size(); }
+  bool recording() const noexcept { return keep_.history || keep_.undo > 0; }
   std::int64_t events() const noexcept { return events_; }
   Time clock() const noexcept { return clock_; }  // of the latest event that came with a time
 
@@ -136,8 +137,6 @@ class Ratings {
   Fault check_many(const Matches& matches, std::size_t first, std::size_t last, std::size_t players,
                    Time clock) const noexcept;
   void play_many(const Matches& matches, std::size_t first, std::size_t last, std::span<double> expected);
-  bool recording() const noexcept { return keep_.history || keep_.undo > 0; }
-
   // The one way in which a checked match is played, so that all ways of calling give the same bits.
   template <bool predict>
   double play(Player i, Player j, double score, double weight, Time time) {
