@@ -19,7 +19,18 @@ from fairlead.errors import (
     UnknownTaskError,
 )
 from fairlead.fleet import Fleet
-from fairlead.measure import Calibration, Elo, Leaderboard, ModelRow, Psi, RollingWindow, StreamingPsi, Window, pool
+from fairlead.measure import (
+    Calibration,
+    Elo,
+    KSchedule,
+    Leaderboard,
+    ModelRow,
+    Psi,
+    RollingWindow,
+    StreamingPsi,
+    Window,
+    pool,
+)
 from fairlead.policy import DEFAULT_STRATEGY, STRATEGIES
 from fairlead.settings import Settings
 from fairlead.types import Decision, Forecast, Model, Outcome, Task
@@ -33,6 +44,7 @@ __all__ = [
     "Calibration",
     "Decision",
     "Elo",
+    "KSchedule",
     "FairleadError",
     "Fleet",
     "Forecast",
