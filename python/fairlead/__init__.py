@@ -19,7 +19,25 @@ from fairlead.errors import (
     UnknownTaskError,
 )
 from fairlead.fleet import Fleet
-from fairlead.measure import Calibration, Elo, Leaderboard, ModelRow, Psi, RollingWindow, StreamingPsi, Window, pool
+from fairlead.measure import (
+    ADWIN,
+    CUSUM,
+    DDM,
+    EDDM,
+    HDDM_A,
+    HDDM_W,
+    KSWIN,
+    Calibration,
+    Elo,
+    Leaderboard,
+    ModelRow,
+    PageHinkley,
+    Psi,
+    RollingWindow,
+    StreamingPsi,
+    Window,
+    pool,
+)
 from fairlead.policy import DEFAULT_STRATEGY, STRATEGIES
 from fairlead.settings import Settings
 from fairlead.types import Decision, Forecast, Model, Outcome, Task
@@ -28,7 +46,14 @@ if TYPE_CHECKING:
     from fairlead.replays import ReplayResult, replay
 
 __all__ = [
+    "ADWIN",
+    "CUSUM",
+    "DDM",
     "DEFAULT_STRATEGY",
+    "EDDM",
+    "HDDM_A",
+    "HDDM_W",
+    "KSWIN",
     "STRATEGIES",
     "Calibration",
     "Decision",
@@ -42,6 +67,7 @@ __all__ = [
     "ModelRow",
     "NoForecastError",
     "Outcome",
+    "PageHinkley",
     "Psi",
     "ReplayResult",
     "RollingWindow",
