@@ -96,8 +96,8 @@ PageHinkley(n=210, drifts=1, stable))");
 void bind_cusum(py::module_& m) {
   py::class_<Cusum> cls(m, "CUSUM", R"(CUSUM: cumulative sums of deviations from a mean.
 
-There is one for rises and one for falls. Each sum grows by the deviation less `delta` and never falls below 0; a drift when one is above `threshold`. Then both
-start anew.
+There is one for rises and one for falls. Each sum grows by the deviation less `delta` and never falls below 0; a drift
+when one is above `threshold`. Then both start anew.
 
 min_instances: no test before so many events; delta: slack, often half of the shift that matters, in units of x;
 threshold: larger means fewer false alarms and more delay; target: the mean when all is well, or None for the mean of

@@ -72,7 +72,10 @@ class Adwin : public Detector<Adwin> {
 
   std::uint64_t width() const noexcept { return width_ + waiting_; }
   // Of the window; NaN while it is empty.
-  double estimation() const noexcept { return width() > 0 ? fold().mean : nan; }
+  double estimation() const noexcept {
+    const Fold all = fold();
+    return width() > 0 ? all.mean + all.rest / all.n : nan;
+  }
   double variance() const noexcept {  // with n in the denominator
     const Fold all = fold();
     return width() > 0 ? all.m2 / all.n : nan;
@@ -177,12 +180,16 @@ class Adwin : public Detector<Adwin> {
     Fold all;
     all.n = static_cast<double>(width());
     if (all.n == 0.0) return all;
+    // From the oldest bucket's mean, so that a constant window has exactly that mean and no variance.
+    const double pivot = rows_ > 0 ? sums_[(rows_ - 1) * static_cast<std::size_t>(options_.max_buckets)] /
+                                         static_cast<double>(std::uint64_t{1} << (rows_ - 1))
+                                   : buffer_[0];
     double total = 0.0;
-    for_each([&](double sum, double, double, double) {
-      total += sum;
+    for_each([&](double sum, double, double size, double inverse) {
+      total += size * (sum * inverse - pivot);
       return true;
     });
-    all.mean = total / all.n;
+    all.mean = pivot + total / all.n;
     double m2 = 0.0, rest = 0.0;
     for_each([&](double sum, double squares, double size, double inverse) {
       const double deviation = sum * inverse - all.mean;

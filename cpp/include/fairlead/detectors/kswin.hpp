@@ -124,7 +124,7 @@ class Kswin : public Detector<Kswin> {
   }
 
   void reset_state() noexcept {
-    held_ = end_ = 0;
+    held_ = end_ = distance_ = 0;
     tested_ = false;
     random_ = options_.seed;
   }
