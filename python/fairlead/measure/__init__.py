@@ -5,16 +5,39 @@ All are trackers: pure functions of the events they have seen. They read no cloc
 
 from __future__ import annotations
 
-from fairlead._core import Calibration, Elo, KSchedule, Psi, StreamingPsi, pool
+from fairlead._core import (
+    ADWIN,
+    CUSUM,
+    DDM,
+    EDDM,
+    HDDM_A,
+    HDDM_W,
+    KSWIN,
+    Calibration,
+    Elo,
+    KSchedule,
+    PageHinkley,
+    Psi,
+    StreamingPsi,
+    pool,
+)
 from fairlead.measure.rolling import RollingWindow
 from fairlead.measure.scoreboard import Leaderboard, ModelRow, Window
 
 __all__ = [
+    "ADWIN",
+    "CUSUM",
+    "DDM",
+    "EDDM",
+    "HDDM_A",
+    "HDDM_W",
+    "KSWIN",
     "Calibration",
     "Elo",
     "KSchedule",
     "Leaderboard",
     "ModelRow",
+    "PageHinkley",
     "Psi",
     "RollingWindow",
     "StreamingPsi",
