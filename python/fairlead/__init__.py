@@ -44,6 +44,7 @@ from fairlead.settings import Settings
 from fairlead.types import Decision, Forecast, Model, Outcome, Task
 
 if TYPE_CHECKING:
+    from fairlead.measure import rolling
     from fairlead.replays import ReplayResult, replay
 
 __all__ = [
@@ -84,11 +85,12 @@ __all__ = [
     "__version__",
     "pool",
     "replay",
+    "rolling",
 ]
 
 
 # What needs numpy, which would double the time to import fairlead: name -> module that holds it.
-_LATER = {"replay": "fairlead.replays", "ReplayResult": "fairlead.replays"}
+_LATER = {"replay": "fairlead.replays", "ReplayResult": "fairlead.replays", "rolling": "fairlead.measure"}
 
 
 def __getattr__(name: str) -> Any:

@@ -131,6 +131,35 @@ class RollingWindow:
     @property
     def rate(self) -> float: ...
 
+def sliding(
+    stats: Sequence[str],
+    x: ArrayLike,
+    y: ArrayLike | None = None,
+    times: ArrayLike | None = None,
+    *,
+    count: int = 0,
+    span: int = 0,
+    closed: str = "right",
+    min_periods: int = 1,
+    nan: str = "skip",
+    ddof: float = 1.0,
+    q: float = 0.5,
+    out: Sequence[NDArray[Any]] | None = None,
+) -> list[NDArray[Any]]: ...
+def decayed(
+    stat: str,
+    x: ArrayLike,
+    times: ArrayLike | None = None,
+    *,
+    alpha: float = 0.0,
+    half_life: float = 0.0,
+    adjust: bool = True,
+    ignore_nan: bool = False,
+    bias: bool = False,
+    min_periods: int = 1,
+    out: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]: ...
+
 class Calibration:
     def __init__(self, bins: int = 10) -> None: ...
     def add(self, p: float, happened: bool) -> None: ...
