@@ -19,12 +19,14 @@ from fairlead.errors import (
     UnknownTaskError,
 )
 from fairlead.fleet import Fleet
-from fairlead.measure import Calibration, Elo, Leaderboard, ModelRow, Psi, RollingWindow, StreamingPsi, Window, pool
+from fairlead.measure import Calibration, Elo, KeyedPsi, Leaderboard, ModelRow, Psi, RollingWindow, StreamingPsi, Window, pool
 from fairlead.policy import DEFAULT_STRATEGY, STRATEGIES
 from fairlead.settings import Settings
 from fairlead.types import Decision, Forecast, Model, Outcome, Task
 
 if TYPE_CHECKING:
+    from fairlead.measure import drift
+    from fairlead.measure.drift import DriftReport
     from fairlead.replays import ReplayResult, replay
 
 __all__ = [
@@ -32,11 +34,13 @@ __all__ = [
     "STRATEGIES",
     "Calibration",
     "Decision",
+    "DriftReport",
     "Elo",
     "FairleadError",
     "Fleet",
     "Forecast",
     "InvalidRecordError",
+    "KeyedPsi",
     "Leaderboard",
     "Model",
     "ModelRow",
@@ -54,18 +58,27 @@ __all__ = [
     "UnknownTaskError",
     "Window",
     "__version__",
+    "drift",
     "pool",
     "replay",
 ]
 
 
 # What needs numpy, which would double the time to import fairlead: name -> module that holds it.
-_LATER = {"replay": "fairlead.replays", "ReplayResult": "fairlead.replays"}
+_LATER = {
+    "DriftReport": "fairlead.measure.drift",
+    "replay": "fairlead.replays",
+    "ReplayResult": "fairlead.replays",
+}
+# Modules of functions, reached as `fairlead.drift`.
+_MODULES = {"drift": "fairlead.measure.drift"}
 
 
 def __getattr__(name: str) -> Any:
     if name in _LATER:
         return getattr(import_module(_LATER[name]), name)
+    if name in _MODULES:
+        return import_module(_MODULES[name])
     raise AttributeError(f"module 'fairlead' has no attribute {name!r}")
 
 
