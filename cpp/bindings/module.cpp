@@ -12,6 +12,7 @@ void bind_sliding(py::module_& m);
 void bind_calibration(py::module_& m);
 void bind_drift(py::module_& m);
 void bind_detectors(py::module_& m);
+void bind_sample(py::module_& m);
 void bind_pooling(py::module_& m);
 void bind_scoreboard(py::module_& m);
 void bind_replay(py::module_& m);
@@ -28,6 +29,7 @@ PYBIND11_MODULE(_core, m) {
   fairlead::bindings::bind_calibration(m);
   fairlead::bindings::bind_drift(m);
   fairlead::bindings::bind_detectors(m);
+  fairlead::bindings::bind_sample(m);
   fairlead::bindings::bind_pooling(m);
   fairlead::bindings::bind_scoreboard(m);
   fairlead::bindings::bind_replay(m);

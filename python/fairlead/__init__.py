@@ -29,6 +29,7 @@ from fairlead.measure import (
     KSWIN,
     Calibration,
     Elo,
+    KeyedPsi,
     KSchedule,
     Leaderboard,
     ModelRow,
@@ -44,7 +45,8 @@ from fairlead.settings import Settings
 from fairlead.types import Decision, Forecast, Model, Outcome, Task
 
 if TYPE_CHECKING:
-    from fairlead.measure import rolling
+    from fairlead.measure import drift, rolling
+    from fairlead.measure.drift import DriftReport
     from fairlead.replays import ReplayResult, replay
 
 __all__ = [
@@ -59,12 +61,14 @@ __all__ = [
     "STRATEGIES",
     "Calibration",
     "Decision",
+    "DriftReport",
     "Elo",
     "FairleadError",
     "Fleet",
     "Forecast",
     "InvalidRecordError",
     "KSchedule",
+    "KeyedPsi",
     "Leaderboard",
     "Model",
     "ModelRow",
@@ -83,6 +87,7 @@ __all__ = [
     "UnknownTaskError",
     "Window",
     "__version__",
+    "drift",
     "pool",
     "replay",
     "rolling",
@@ -91,11 +96,20 @@ __all__ = [
 
 # What needs numpy, which would double the time to import fairlead: name -> module that holds it.
 _LATER = {"replay": "fairlead.replays", "ReplayResult": "fairlead.replays", "rolling": "fairlead.measure"}
+_LATER = {
+    "DriftReport": "fairlead.measure.drift",
+    "replay": "fairlead.replays",
+    "ReplayResult": "fairlead.replays",
+}
+# Modules of functions, reached as `fairlead.drift`.
+_MODULES = {"drift": "fairlead.measure.drift"}
 
 
 def __getattr__(name: str) -> Any:
     if name in _LATER:
         return getattr(import_module(_LATER[name]), name)
+    if name in _MODULES:
+        return import_module(_MODULES[name])
     raise AttributeError(f"module 'fairlead' has no attribute {name!r}")
 
 

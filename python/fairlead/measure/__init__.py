@@ -15,14 +15,21 @@ from fairlead._core import (
     KSWIN,
     Calibration,
     Elo,
+    KeyedPsi,
     KSchedule,
     PageHinkley,
     Psi,
     StreamingPsi,
     pool,
 )
-from fairlead.measure.rolling import RollingWindow
-from fairlead.measure.scoreboard import Leaderboard, ModelRow, Window
+from fairlead.measure.rolling import (
+    RollingWindow,
+)
+from fairlead.measure.scoreboard import (
+    Leaderboard,
+    ModelRow,
+    Window,
+)
 
 __all__ = [
     "ADWIN",
@@ -38,6 +45,18 @@ __all__ = [
     "Leaderboard",
     "ModelRow",
     "PageHinkley",
+    "Psi",
+    "RollingWindow",
+    "StreamingPsi",
+    "Window",
+    "pool",
+]
+__all__ = [
+    "Calibration",
+    "Elo",
+    "KeyedPsi",
+    "Leaderboard",
+    "ModelRow",
     "Psi",
     "RollingWindow",
     "StreamingPsi",
