@@ -7,6 +7,7 @@ namespace fairlead::bindings {
 void bind_simd(py::module_& m);
 void bind_types(py::module_& m);
 void bind_elo(py::module_& m);
+void bind_bradley_terry(py::module_& m);
 void bind_rolling(py::module_& m);
 void bind_sliding(py::module_& m);
 void bind_calibration(py::module_& m);
@@ -24,6 +25,7 @@ PYBIND11_MODULE(_core, m) {
   fairlead::bindings::bind_simd(m);
   fairlead::bindings::bind_types(m);
   fairlead::bindings::bind_elo(m);
+  fairlead::bindings::bind_bradley_terry(m);
   fairlead::bindings::bind_rolling(m);
   fairlead::bindings::bind_sliding(m);
   fairlead::bindings::bind_calibration(m);

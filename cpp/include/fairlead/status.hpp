@@ -20,6 +20,7 @@ enum class [[nodiscard]] Status : std::uint8_t {
   bad_outcome,
   no_forecast,
   self_contest,
+  no_maximum,
   bad_snapshot,
   out_of_memory,
 };
@@ -40,6 +41,7 @@ constexpr const char* message(Status status) noexcept {
     case Status::bad_outcome: return "the outcome does not fit the task";
     case Status::no_forecast: return "no active model has answered the task";
     case Status::self_contest: return "a contest needs two different players";
+    case Status::no_maximum: return "the likelihood has no finite maximum, or none that the data determine";
     case Status::bad_snapshot: return "the bytes are no snapshot of this kind and version, or were damaged";
     case Status::out_of_memory: return "out of memory";
   }
