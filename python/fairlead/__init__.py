@@ -95,14 +95,13 @@ __all__ = [
 
 
 # What needs numpy, which would double the time to import fairlead: name -> module that holds it.
-_LATER = {"replay": "fairlead.replays", "ReplayResult": "fairlead.replays", "rolling": "fairlead.measure"}
 _LATER = {
     "DriftReport": "fairlead.measure.drift",
     "replay": "fairlead.replays",
     "ReplayResult": "fairlead.replays",
 }
 # Modules of functions, reached as `fairlead.drift`.
-_MODULES = {"drift": "fairlead.measure.drift"}
+_MODULES = {"drift": "fairlead.measure.drift", "rolling": "fairlead.measure.rolling"}
 
 
 def __getattr__(name: str) -> Any:

@@ -22,14 +22,8 @@ from fairlead._core import (
     StreamingPsi,
     pool,
 )
-from fairlead.measure.rolling import (
-    RollingWindow,
-)
-from fairlead.measure.scoreboard import (
-    Leaderboard,
-    ModelRow,
-    Window,
-)
+from fairlead.measure.rolling import RollingWindow
+from fairlead.measure.scoreboard import Leaderboard, ModelRow, Window
 
 __all__ = [
     "ADWIN",
@@ -42,21 +36,10 @@ __all__ = [
     "Calibration",
     "Elo",
     "KSchedule",
-    "Leaderboard",
-    "ModelRow",
-    "PageHinkley",
-    "Psi",
-    "RollingWindow",
-    "StreamingPsi",
-    "Window",
-    "pool",
-]
-__all__ = [
-    "Calibration",
-    "Elo",
     "KeyedPsi",
     "Leaderboard",
     "ModelRow",
+    "PageHinkley",
     "Psi",
     "RollingWindow",
     "StreamingPsi",

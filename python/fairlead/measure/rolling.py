@@ -566,7 +566,7 @@ def many(
 
     stats: names of functions of this module: sum, mean, var, std, skew, kurt, min, max, argmin, argmax, median, rank,
     count and, for a window of time, rate; or with y cov, corr and beta. min_periods is the same for all. out: an array
-    for each name. See `fairlead.rolling` for the other arguments and errors; ValueError for an unknown or repeated name.
+    for each name. For the rest see `fairlead.rolling`; ValueError for an unknown or repeated name.
 
     >>> many([1.0, 2.0, 4.0, 6.0], 2, ["mean", "max"])["max"].tolist()
     [nan, 2.0, 4.0, 6.0]
