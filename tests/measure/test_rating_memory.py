@@ -126,8 +126,9 @@ def test_merged_fleets_are_one_fleet_that_saw_both(system: str, data: st.DataObj
     assert merged.events == both.events
     for name in merged.names():
         assert list(merged.history(name).values())[2].tolist() == list(both.history(name).values())[2].tolist()
-    assert play(merged, [("player 0", "player 5", 1.0, 1.0, 50 * DAY)]).table()["name"] == (
-        play(both, [("player 0", "player 5", 1.0, 1.0, 50 * DAY)]).table()["name"]
+    assert (
+        play(merged, [("player 0", "player 5", 1.0, 1.0, 50 * DAY)]).table()["name"]
+        == (play(both, [("player 0", "player 5", 1.0, 1.0, 50 * DAY)]).table()["name"])
     )
 
 
@@ -220,13 +221,21 @@ def test_a_period_does_not_depend_on_the_order_of_its_matches(system: str, playe
 
 def test_a_period_that_raises_rates_nothing() -> None:
     ratings = fl.Elo()
-    with pytest.raises(RuntimeError), ratings.period() as period:
-        period.update("a", "b", 1.0)
-        raise RuntimeError
-    assert len(ratings) == 0
-    with pytest.raises(ValueError, match="score is 3.0"), ratings.period() as period:
-        period.update("a", "b", 1.0)
-        period.update("a", "b", 3.0)
+
+    def interrupted() -> None:
+        with ratings.period() as period:
+            period.update("a", "b", 1.0)
+            raise RuntimeError("rain")
+
+    def spoiled() -> None:
+        with ratings.period() as period:
+            period.update("a", "b", 1.0)
+            period.update("a", "b", 3.0)
+
+    with pytest.raises(RuntimeError, match="rain"):
+        interrupted()
+    with pytest.raises(ValueError, match=r"score is 3\.0"):
+        spoiled()
     assert len(ratings) == 0
 
 
