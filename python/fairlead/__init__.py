@@ -47,6 +47,7 @@ from fairlead.types import Decision, Forecast, Model, Outcome, Task
 if TYPE_CHECKING:
     from fairlead.measure import drift, rolling
     from fairlead.measure.drift import DriftReport
+    from fairlead.measure.ratings import PredictionScore, evaluate_ratings
     from fairlead.replays import ReplayResult, replay
 
 __all__ = [
@@ -75,6 +76,7 @@ __all__ = [
     "NoForecastError",
     "Outcome",
     "PageHinkley",
+    "PredictionScore",
     "Psi",
     "ReplayResult",
     "RollingWindow",
@@ -88,6 +90,7 @@ __all__ = [
     "Window",
     "__version__",
     "drift",
+    "evaluate_ratings",
     "pool",
     "replay",
     "rolling",
@@ -102,6 +105,8 @@ _LATER = {
 }
 # Modules of functions, reached as `fairlead.drift`.
 _MODULES = {"drift": "fairlead.measure.drift", "rolling": "fairlead.measure.rolling"}
+    "PredictionScore": "fairlead.measure.ratings",
+    "evaluate_ratings": "fairlead.measure.ratings",
 
 
 def __getattr__(name: str) -> Any:
