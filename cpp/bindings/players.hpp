@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -101,6 +102,9 @@ class Players {
   // categories. Raises TypeError or ValueError that names the argument.
   std::span<const std::int32_t> column(py::handle given, const char* argument);
 
+  // Newcomers get the ids that they would get, were the matches played one by one. Lengths must be equal.
+  void order_of_play(std::span<const std::int32_t> i, std::span<const std::int32_t> j);
+
   std::int32_t id(std::string_view name) {
     const std::int32_t known = names_.find(name);
     return known != NameTable::absent ? known : names_.size() + newcomers_.intern(name);
@@ -110,13 +114,15 @@ class Players {
 
  private:
   using Ids = std::vector<std::int32_t>;
-  void from_objects(PyObject* const* values, std::size_t n, const char* argument, Ids& out);
+  // plain: returns false at the first value that is neither a str nor a small int.
+  bool from_objects(PyObject* const* values, std::size_t n, const char* argument, Ids& out, bool plain);
   bool from_arrow(py::handle given, const char* argument, Ids& out);
   bool from_categories(py::handle given, const char* argument, Ids& out);
 
   const NameTable& names_;
   NameTable newcomers_;
-  std::vector<Ids> owned_;
+  std::int32_t stray_ = -1;  // an id that nobody has
+  std::deque<Ids> owned_;  // where a span points to, nothing may move
   std::vector<Array<std::int32_t>> held_;
 };
 

@@ -36,6 +36,7 @@ from fairlead.settings import Settings
 from fairlead.types import Decision, Forecast, Model, Outcome, Task
 
 if TYPE_CHECKING:
+    from fairlead.measure.ratings import PredictionScore, evaluate_ratings
     from fairlead.replays import ReplayResult, replay
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "ModelRow",
     "NoForecastError",
     "Outcome",
+    "PredictionScore",
     "Psi",
     "ReplayResult",
     "RollingWindow",
@@ -66,13 +68,19 @@ __all__ = [
     "UnknownTaskError",
     "Window",
     "__version__",
+    "evaluate_ratings",
     "pool",
     "replay",
 ]
 
 
 # What needs numpy, which would double the time to import fairlead: name -> module that holds it.
-_LATER = {"replay": "fairlead.replays", "ReplayResult": "fairlead.replays"}
+_LATER = {
+    "PredictionScore": "fairlead.measure.ratings",
+    "evaluate_ratings": "fairlead.measure.ratings",
+    "replay": "fairlead.replays",
+    "ReplayResult": "fairlead.replays",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -183,15 +184,23 @@ Fault Ratings<S>::check_many(const Matches& m, std::size_t first, std::size_t la
   const std::uint32_t top = static_cast<std::uint32_t>(players) - 1u;
   std::uint32_t outside = players == 0 ? ~0u : 0u;
   std::uint32_t same = 0;
+  const Player* const one = m.i.data();
+  const Player* const other = m.j.data();
   for (std::size_t k = first; k < last; ++k) {
-    const auto i = static_cast<std::uint32_t>(m.i[k]), j = static_cast<std::uint32_t>(m.j[k]);
+    const auto i = static_cast<std::uint32_t>(one[k]), j = static_cast<std::uint32_t>(other[k]);
     outside |= i | j | (top - i) | (top - j);  // the sign bit
     same |= i == j ? 1u : 0u;
   }
-  const auto within = [first, last](std::span<const double> x, double most) {
-    std::uint64_t out = 0;
-    for (std::size_t k = first; k < last; ++k) out |= static_cast<std::uint64_t>(!((x[k] >= 0.0) & (x[k] <= most)));
-    return out == 0;
+  // Doubles from 0 to `most` have the bit patterns from 0 to that of `most`. (-0.0 has not; the search forgives it.)
+  const auto within = [first, last](std::span<const double> column, double most) {
+    const double* const x = column.data();
+    const auto top_bits = std::bit_cast<std::uint64_t>(most);
+    std::uint64_t outside_bits = 0;
+    for (std::size_t k = first; k < last; ++k) {
+      const auto bits = std::bit_cast<std::uint64_t>(x[k]);
+      outside_bits |= bits | (top_bits - bits);
+    }
+    return (outside_bits >> 63) == 0;
   };
   bool ok = (outside >> 31) == 0 && same == 0 && within(m.score, 1.0);
   if (!m.weight.empty()) ok = ok && within(m.weight, max_match_weight);
