@@ -7,6 +7,10 @@ namespace fairlead::bindings {
 void bind_simd(py::module_& m);
 void bind_types(py::module_& m);
 void bind_elo(py::module_& m);
+void bind_glicko2(py::module_& m);
+void bind_weng_lin(py::module_& m);
+void bind_true_skill(py::module_& m);
+void bind_sweep(py::module_& m);
 void bind_rolling(py::module_& m);
 void bind_calibration(py::module_& m);
 void bind_drift(py::module_& m);
@@ -21,6 +25,10 @@ PYBIND11_MODULE(_core, m) {
   fairlead::bindings::bind_simd(m);
   fairlead::bindings::bind_types(m);
   fairlead::bindings::bind_elo(m);
+  fairlead::bindings::bind_glicko2(m);
+  fairlead::bindings::bind_weng_lin(m);
+  fairlead::bindings::bind_true_skill(m);
+  fairlead::bindings::bind_sweep(m);
   fairlead::bindings::bind_rolling(m);
   fairlead::bindings::bind_calibration(m);
   fairlead::bindings::bind_drift(m);

@@ -31,9 +31,9 @@ void pack(std::span<const double> each, std::size_t sets, std::size_t first, std
 }  // namespace
 
 void sweep(const Matches& matches, std::size_t players, std::span<const SweepSet> sets, std::span<const double> each,
-           std::size_t burn_in, std::span<double> ratings, std::span<SweepLoss> losses) {
+           std::size_t skip, std::span<double> ratings, std::span<SweepLoss> losses) {
   const auto& kernels = kernels::select(kernels::sweep_scalar, kernels::sweep_avx2, kernels::sweep_avx512);
-  const std::size_t n = matches.size(), unscored = std::min(burn_in, n);
+  const std::size_t n = matches.size(), unscored = std::min(skip, n);
   std::vector<Row> states(players), rows(each.empty() ? 0 : std::min(n, chunk));
   for (std::size_t first = 0; first < sets.size(); first += lanes) {
     const bool copied = !each.empty() && sets.size() - first < lanes;

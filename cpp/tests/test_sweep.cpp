@@ -48,10 +48,10 @@ struct Outcome {
   std::vector<SweepLoss> losses;
 };
 
-Outcome run(const Games& g, std::size_t players, const std::vector<SweepSet>& s, bool weighted, bool each, std::size_t burn_in) {
+Outcome run(const Games& g, std::size_t players, const std::vector<SweepSet>& s, bool weighted, bool each, std::size_t skip) {
   Outcome out{Numbers(s.size() * players), std::vector<SweepLoss>(s.size())};
   sweep({g.i, g.j, g.score, weighted ? std::span<const double>(g.weight) : std::span<const double>(), {}}, players, s,
-        each ? std::span<const double>(g.each) : std::span<const double>(), burn_in, out.ratings, out.losses);
+        each ? std::span<const double>(g.each) : std::span<const double>(), skip, out.ratings, out.losses);
   return out;
 }
 
@@ -61,10 +61,10 @@ TEST_CASE("sweep: each set is an Elo of its own, its losses those of the expecta
   for (const std::size_t count : {1u, 7u, 8u, 13u}) {
     for (const bool each : {false, true}) {
       for (const bool weighted : {false, true}) {
-        const std::size_t players = 9, n = 5'003, burn_in = 101;
+        const std::size_t players = 9, n = 5'003, skip = 101;
         const Games g = games(n, players, count, count);
         const auto s = sets(count);
-        const Outcome got = run(g, players, s, weighted, each, burn_in);
+        const Outcome got = run(g, players, s, weighted, each, skip);
         for (std::size_t k = 0; k < count; ++k) {
           Elo elo({.k = s[k].k, .scale = s[k].scale, .start = s[k].start, .home = s[k].home});
           elo.resize(players);
@@ -72,15 +72,15 @@ TEST_CASE("sweep: each set is an Elo of its own, its losses those of the expecta
           for (std::size_t m = 0; m < n; ++m) {
             const double score = each ? g.each[m * count + k] : g.score[m];
             const double p = elo.rate(g.i[m], g.j[m], score, weighted ? g.weight[m] : 1.0, no_time);
-            if (m < burn_in) continue;
+            if (m < skip) continue;
             log_loss -= score * std::log(p) + (1.0 - score) * std::log(1.0 - p);
             brier += (score - p) * (score - p);
           }
           for (std::size_t p = 0; p < players; ++p) {
             CHECK(std::abs(got.ratings[k * players + p] - elo[static_cast<Player>(p)]) < 1e-9);
           }
-          CHECK(got.losses[k].log_loss == doctest::Approx(log_loss / static_cast<double>(n - burn_in)).epsilon(1e-12));
-          CHECK(got.losses[k].brier == doctest::Approx(brier / static_cast<double>(n - burn_in)).epsilon(1e-12));
+          CHECK(got.losses[k].log_loss == doctest::Approx(log_loss / static_cast<double>(n - skip)).epsilon(1e-12));
+          CHECK(got.losses[k].brier == doctest::Approx(brier / static_cast<double>(n - skip)).epsilon(1e-12));
         }
       }
     }
@@ -93,20 +93,20 @@ TEST_CASE("sweep: every level gives the same bits") {
   for (int round = 0; round < 12; ++round) {
     const std::size_t count = 1 + random() % 20, players = 2 + random() % 30, n = random() % 3'000;
     const bool weighted = random() % 2 == 0, each = random() % 2 == 0;
-    const std::size_t burn_in = random() % 50;
+    const std::size_t skip = random() % 50;
     const Games g = games(n, players, count, random());
     auto s = sets(count);
     // Some with odds that go through the roof.
     if (round % 3 == 0) s[0] = {.k = 1e5, .scale = 1.0, .home = 0.0, .start = 0.0};
     REQUIRE(set_simd_level(Simd::scalar) == Status::ok);
-    const Outcome expected = run(g, players, s, weighted, each, burn_in);
+    const Outcome expected = run(g, players, s, weighted, each, skip);
     CHECK(simd_ran() == Simd::scalar);
     for (const Simd level : {Simd::avx2, Simd::avx512}) {
       if (set_simd_level(level) != Status::ok) {
         MESSAGE("skipped: this machine has no " << name(level));
         continue;
       }
-      const Outcome got = run(g, players, s, weighted, each, burn_in);
+      const Outcome got = run(g, players, s, weighted, each, skip);
       CHECK(simd_ran() == level);
       CHECK(std::memcmp(got.ratings.data(), expected.ratings.data(), 8 * expected.ratings.size()) == 0);
       CHECK(std::memcmp(got.losses.data(), expected.losses.data(), sizeof(SweepLoss) * count) == 0);

@@ -22,12 +22,15 @@ from fairlead.fleet import Fleet
 from fairlead.measure import (
     Calibration,
     Elo,
+    Glicko2,
     KSchedule,
     Leaderboard,
     ModelRow,
     Psi,
     RollingWindow,
     StreamingPsi,
+    TrueSkill,
+    WengLin,
     Window,
     pool,
 )
@@ -37,6 +40,7 @@ from fairlead.types import Decision, Forecast, Model, Outcome, Task
 
 if TYPE_CHECKING:
     from fairlead.measure.ratings import PredictionScore, evaluate_ratings
+    from fairlead.measure.sweep import SweepResult, sweep
     from fairlead.replays import ReplayResult, replay
 
 __all__ = [
@@ -45,11 +49,12 @@ __all__ = [
     "Calibration",
     "Decision",
     "Elo",
-    "KSchedule",
     "FairleadError",
     "Fleet",
     "Forecast",
+    "Glicko2",
     "InvalidRecordError",
+    "KSchedule",
     "Leaderboard",
     "Model",
     "ModelRow",
@@ -61,16 +66,20 @@ __all__ = [
     "RollingWindow",
     "Settings",
     "StreamingPsi",
+    "SweepResult",
     "TableError",
     "Task",
     "TaskEndedError",
+    "TrueSkill",
     "UnknownModelError",
     "UnknownTaskError",
+    "WengLin",
     "Window",
     "__version__",
     "evaluate_ratings",
     "pool",
     "replay",
+    "sweep",
 ]
 
 

@@ -27,9 +27,9 @@ struct SweepLoss {
 
 // Rates all matches in order, once for each set. Trusts its arguments: ids below `players`, i != j, scores in [0, 1]; times
 // are not looked at. `each`, unless empty, holds a score for each match and set (matches x sets) in place of
-// matches.score. The first `burn_in` matches rate but are not scored. ratings: sets x players. A match counts once in the
+// matches.score. The first `skip` matches rate but are not scored. ratings: sets x players. A match counts once in the
 // losses, whatever its weight; where none is scored they are NaN. May throw std::bad_alloc, before it has written.
 void sweep(const Matches& matches, std::size_t players, std::span<const SweepSet> sets, std::span<const double> each,
-           std::size_t burn_in, std::span<double> ratings, std::span<SweepLoss> losses);
+           std::size_t skip, std::span<double> ratings, std::span<SweepLoss> losses);
 
 }  // namespace fairlead

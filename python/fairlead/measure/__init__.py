@@ -5,19 +5,22 @@ All are trackers: pure functions of the events they have seen. They read no cloc
 
 from __future__ import annotations
 
-from fairlead._core import Calibration, Elo, KSchedule, Psi, StreamingPsi, pool
+from fairlead._core import Calibration, Elo, Glicko2, KSchedule, Psi, StreamingPsi, TrueSkill, WengLin, pool
 from fairlead.measure.rolling import RollingWindow
 from fairlead.measure.scoreboard import Leaderboard, ModelRow, Window
 
 __all__ = [
     "Calibration",
     "Elo",
+    "Glicko2",
     "KSchedule",
     "Leaderboard",
     "ModelRow",
     "Psi",
     "RollingWindow",
     "StreamingPsi",
+    "TrueSkill",
+    "WengLin",
     "Window",
     "pool",
 ]
