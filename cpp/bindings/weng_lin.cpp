@@ -54,7 +54,7 @@ outside (0, 1] or an idle that is not positive.
 >>> ratings = fl.WengLin(rule="plackett_luce")
 >>> ratings.contest(["a", "b", "c"], [1, 2, 3])
 >>> [(name, round(mu, 3)) for name, mu in ratings.items()]
-[('a', 27.795), ('b', 26.553), ('c', 20.652)])");
+[('a', 27.869), ('b', 25.717), ('c', 21.414)])");
   cls.def(py::init(&make), py::kw_only(), py::arg("rule") = bradley_terry, py::arg("mu") = 25.0, py::arg("sigma") = 25.0 / 3.0,
           py::arg("beta") = 25.0 / 6.0, py::arg("tau") = 25.0 / 300.0, py::arg("kappa") = 1e-4, py::arg("idle") = py::none(),
           py::arg("history") = false, py::arg("undo") = 0);

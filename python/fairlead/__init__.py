@@ -85,6 +85,8 @@ __all__ = [
 
 # What needs numpy, which would double the time to import fairlead: name -> module that holds it.
 _LATER = {
+    "SweepResult": "fairlead.measure.sweep",
+    "sweep": "fairlead.measure.sweep",
     "PredictionScore": "fairlead.measure.ratings",
     "evaluate_ratings": "fairlead.measure.ratings",
     "replay": "fairlead.replays",

@@ -71,10 +71,11 @@ def sweep(
     """Rate the same matches with many sets of Elo parameters side by side, and score what each expected beforehand.
 
     i, j: columns of shape (n,), as `Elo.update_many` takes them: ids from 0 on, or names. score: of shape (n,), or to
-    rate many fleets that play the same pairs, (n, fleets). k, scale, home, start: as of `Elo`, numbers or arrays, which
-    are broadcast against each other (and against the fleets) to the shape S of the sets: `k=[16, 32]` are two sets,
-    `k=np.array([[16], [32]]), scale=[300, 400]` a grid of four. weight: of shape (n,), scales K. players: how many there
-    are, if not told by the names or the largest id. skip: how many matches at the beginning are rated but not scored.
+    rate many fleets that play the same pairs, (n, fleets). k, scale, home, start: as of `Elo`; numbers or arrays,
+    broadcast against each other (and against the fleets) to the shape S of the sets: `k=[16, 32]` are two sets,
+    `k=np.array([[16], [32]]), scale=[300, 400]` a grid of four. weight: of shape (n,), scales K. players: how many
+    there are, if not told by the names or the largest id. skip: how many matches at the beginning are rated, but not
+    scored.
 
     Each set gives the ratings of an Elo of its own within 1e-9; the same bits on every instruction set. Odds are taken
     no further than 2^250. A match counts once in the losses, whatever its weight. Raises ValueError for parameters out
@@ -108,8 +109,26 @@ def sweep(
         scores = np.ascontiguousarray(scores).reshape(len(scores), -1)
     if players is not None and players < 0:
         raise ValueError(f"players is {players}, must not be negative")
-    flat = [each.ravel() for each in sets]
-    ratings, log_loss, brier, names = _sweep(i, j, scores, *flat, weight, -1 if players is None else players, skip)
+    ks, scales, homes, starts = sets
+    ratings, log_loss, brier, names = _sweep(
+        i,
+        j,
+        scores,
+        ks.ravel(),
+        scales.ravel(),
+        homes.ravel(),
+        starts.ravel(),
+        weight,
+        -1 if players is None else players,
+        skip,
+    )
     return SweepResult(
-        *sets, log_loss.reshape(shape), brier.reshape(shape), ratings.reshape(*shape, ratings.shape[-1]), names
+        k=ks,
+        scale=scales,
+        home=homes,
+        start=starts,
+        log_loss=log_loss.reshape(shape),
+        brier=brier.reshape(shape),
+        ratings=ratings.reshape(*shape, ratings.shape[-1]),
+        names=names,
     )
