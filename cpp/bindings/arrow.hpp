@@ -86,18 +86,18 @@ class Texts {
   const Array& array_;
 };
 
-// The integer in a row, whatever its width; the format is one of cCsSiIlL.
-inline std::int64_t integer(char format, const Array& array, std::int64_t row) noexcept {
-  const auto at = static_cast<std::size_t>(row + array.offset);
-  const auto read = [&]<class T>(T) { return static_cast<std::int64_t>(static_cast<const T*>(array.buffers[1])[at]); };
+// Calls `with(pointer to the first row)` for an array of integers, whatever their width; the format is one of cCsSiIlL.
+template <class With>
+void integers(char format, const Array& array, With&& with) {
+  const auto call = [&]<class T>(T) { with(static_cast<const T*>(array.buffers[1]) + array.offset); };
   switch (format) {
-    case 'c': return read(std::int8_t{});
-    case 'C': return read(std::uint8_t{});
-    case 's': return read(std::int16_t{});
-    case 'S': return read(std::uint16_t{});
-    case 'i': return read(std::int32_t{});
-    case 'I': return read(std::uint32_t{});
-    default: return read(std::int64_t{});
+    case 'c': return call(std::int8_t{});
+    case 'C': return call(std::uint8_t{});
+    case 's': return call(std::int16_t{});
+    case 'S': return call(std::uint16_t{});
+    case 'i': return call(std::int32_t{});
+    case 'I': return call(std::uint32_t{});
+    default: return call(std::int64_t{});
   }
 }
 

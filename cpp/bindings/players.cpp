@@ -80,17 +80,18 @@ bool Players::from_arrow(py::handle given, const char* argument, Ids& out) {
     }
     const arrow::Texts texts(schema.dictionary->format, *array.dictionary);
     Ids map(static_cast<std::size_t>(array.dictionary->length), unmapped);
-    for (std::int64_t row = 0; row < array.length; ++row) {
-      if (array.is_null(row)) missing(argument, out.size());
-      const std::int64_t code = arrow::integer(schema.format[0], array, row);
-      if (code < 0 || code >= array.dictionary->length) missing(argument, out.size());
-      std::int32_t& mapped = map[static_cast<std::size_t>(code)];
-      if (mapped == unmapped) {
-        if (array.dictionary->is_null(code)) missing(argument, out.size());
-        mapped = id(texts[code]);
+    arrow::integers(schema.format[0], array, [&](const auto* codes) {
+      for (std::int64_t row = 0; row < array.length; ++row) {
+        const auto code = static_cast<std::int64_t>(codes[row]);
+        if (array.is_null(row) || code < 0 || code >= array.dictionary->length) missing(argument, out.size());
+        std::int32_t& mapped = map[static_cast<std::size_t>(code)];
+        if (mapped == unmapped) {
+          if (array.dictionary->is_null(code)) missing(argument, out.size());
+          mapped = id(texts[code]);
+        }
+        out.push_back(mapped);
       }
-      out.push_back(mapped);
-    }
+    });
   });
 }
 

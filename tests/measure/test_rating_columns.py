@@ -158,7 +158,9 @@ BAD_COLUMNS = [
 ]
 
 
-@pytest.mark.parametrize(("i", "error", "words"), BAD_COLUMNS, ids=[repr(type(case[0])) + case[2] for case in BAD_COLUMNS])
+@pytest.mark.parametrize(
+    ("i", "error", "words"), BAD_COLUMNS, ids=[f"{type(case[0]).__name__}: {case[2]}" for case in BAD_COLUMNS]
+)
 def test_a_bad_column_is_named_and_adds_nobody(i: Any, error: type[Exception], words: str) -> None:
     ratings = fl.Elo()
     with pytest.raises(error, match=words):

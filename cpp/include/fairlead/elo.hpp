@@ -3,7 +3,7 @@
 // THE RATING RULE lives in this file: `expected` is the model, `update` the rule for one pair, `contest` the rule for
 // all who answered one task. Everything else (slices, replay, Python) calls these three.
 //
-// Precision: IEEE double throughout; the logistic function within 1.5 ulp. With a constant K and no half-life a pair's two
+// Precision: IEEE double throughout; the logistic function within 2 ulp. With a constant K and no half-life a pair's two
 // changes are +d and -d for the same d, so the sum of all ratings is conserved up to rounding. Memory: one double a player
 // (24 bytes with a K schedule or a half-life), and scratch for the largest contest seen.
 #pragma once
@@ -17,6 +17,7 @@
 #include <numbers>
 #include <span>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -121,6 +122,8 @@ class Elo {
     return p;
   }
   void apply(Player i, Player j, double score, double weight, Time time) noexcept { (void)rate(i, j, score, weight, time); }
+  // Matches first .. last - 1, as so many calls of rate; expected: nullptr, or where to write what each gave.
+  void rate_many(const Matches& matches, std::size_t first, std::size_t last, Time clock, double* expected) noexcept;
   void apply_contest(std::span<const Player> players, std::span<const double> losses, double weight, Time time) noexcept {
     for (const Player i : players) idle(i, time);
     pair_points(losses, points_);
@@ -287,6 +290,40 @@ inline double Elo::rate_with_past(Player i, Player j, double score, double weigh
   played(i);
   played(j);
   return p;
+}
+
+inline void Elo::rate_many(const Matches& matches, std::size_t first, std::size_t last, Time clock, double* expected) noexcept {
+  if (!plain_) {
+    for (std::size_t m = first; m < last; ++m) {
+      if (matches.time_of(m) != no_time) clock = matches.time_of(m);
+      const double p = rate_with_past(matches.i[m], matches.j[m], matches.score[m], matches.weight_of(m), clock);
+      if (expected != nullptr) expected[m] = p;
+    }
+    return;
+  }
+  // All that stays the same is told to the compiler, which cannot know what the stores to ratings leave alone.
+  const auto loop = [=, this, i = matches.i.data(), j = matches.j.data(), score = matches.score.data(), k = options_.k,
+                     weight = matches.weight.data(), rating = ratings_.data()](auto weighted, auto told) {
+    const double steps = steps_, home = home_;
+    for (std::size_t m = first; m < last; ++m) {
+      double& a = rating[i[m]];
+      double& b = rating[j[m]];
+      const double p = logistic16((a - b) * steps + home);
+      double stake = k;
+      if constexpr (weighted) stake *= weight[m];
+      const double change = stake * (score[m] - p);
+      a += change;
+      b -= change;
+      if constexpr (told) expected[m] = p;
+    }
+  };
+  constexpr std::true_type yes;
+  constexpr std::false_type no;
+  if (matches.weight.empty()) {
+    expected == nullptr ? loop(no, no) : loop(no, yes);
+  } else {
+    expected == nullptr ? loop(yes, no) : loop(yes, yes);
+  }
 }
 
 inline void Elo::apply_period(const Matches& matches, Time time) {

@@ -41,9 +41,11 @@ struct Matches {
 //           0 <= score <= 1, 0 <= weight <= max_match_weight, and that no earlier event was later than `time`.
 // apply_contest: one contest among distinct players, at least two; a smaller loss is better, equal losses draw.
 // A system to which only some scores mean something has a static `accepts_score(score)`.
-// A system may also have `rate(i, j, score, weight, time)`, which is `expected` and `apply` in one, where that is cheaper,
-// and `apply_period(Matches, time)`: all matches rated from the states before any of them. It may
-// allocate, and throw std::bad_alloc before it has changed anything.
+// A system may also have, where that is cheaper, `rate(i, j, score, weight, time)`, which is `expected` and `apply` in one,
+// and `rate_many(matches, first, last, clock, expected)`, which is `rate` for a range of matches, of which those without a
+// time are at that of the match before (at first: clock); expected is nullptr or where to write what each gave. And it may
+// have `apply_period(matches, time)`: all matches rated from the states before any of them, in which it may allocate, and
+// throw std::bad_alloc before it has changed anything.
 template <class S>
 concept RatingSystem =
     std::copy_constructible<S> && std::is_nothrow_move_assignable_v<S> && std::is_trivially_copyable_v<typename S::State> &&

@@ -240,6 +240,18 @@ Fault Ratings<S>::check_many(const Matches& m, std::size_t first, std::size_t la
 
 template <RatingSystem S>
 void Ratings<S>::play_many(const Matches& m, std::size_t first, std::size_t last, std::span<double> expected) {
+  if constexpr (requires { system_.rate_many(m, first, last, clock_, expected.data()); }) {
+    if (!recording()) {
+      system_.rate_many(m, first, last, clock_, expected.empty() ? nullptr : expected.data());
+      events_ += static_cast<std::int64_t>(last - first);
+      for (std::size_t k = last; !m.time.empty() && k > first; --k) {
+        if (m.time[k - 1] == no_time) continue;
+        clock_ = m.time[k - 1];
+        break;
+      }
+      return;
+    }
+  }
   if (expected.empty()) {
     for (std::size_t k = first; k < last; ++k) play<false>(m.i[k], m.j[k], m.score[k], m.weight_of(k), m.time_of(k));
   } else {

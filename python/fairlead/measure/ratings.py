@@ -32,7 +32,8 @@ class PredictionScore:
         log_loss: Mean of -(s ln p + (1 - s) ln(1 - p)) in nats, with p kept 1e-15 away from 0 and 1; ln 2 = 0.693 is
             what knowing nothing gives where there are no draws.
         brier: Mean of (p - s)^2; 0.25 is what knowing nothing gives where there are no draws.
-        accuracy: Share of the matches with a winner whose winner was expected; p = 0.5 counts half. NaN if none had one.
+        accuracy: Share of the matches with a winner whose winner was expected; p = 0.5 counts half. NaN if there
+            were none.
     """
 
     matches: int
@@ -63,12 +64,12 @@ def evaluate_ratings(
 ) -> PredictionScore:
     """Predicts each match from the ratings before it, then rates it; tells how good the predictions were.
 
-    No match leaks into its own prediction. Columns are of shape (n,), as `update_many` takes them. skip: how many matches
-    at the beginning are rated but not counted, while newcomers find their place. weight scales how much a match moves the
-    ratings, not how much its prediction counts.
+    No match leaks into its own prediction. Columns are of shape (n,), as `update_many` takes them. skip: how many
+    matches at the beginning are rated but not counted, while newcomers find their place. weight scales how much a match
+    moves the ratings, not how much its prediction counts.
 
-    Raises what `rate` raises, and ValueError for a skip that leaves no match; the ratings have not changed then. Source:
-    prequential evaluation, A. P. Dawid, "Statistical theory: the prequential approach" (1984).
+    Raises what `rate` raises, and ValueError for a skip that leaves no match; the ratings have not changed then.
+    Source: prequential evaluation, A. P. Dawid, "Statistical theory: the prequential approach" (1984).
 
     >>> import fairlead as fl
     >>> found = fl.evaluate_ratings(fl.Elo(k=32), ["a", "a", "a"], ["b", "b", "b"], [1.0, 1.0, 1.0])
