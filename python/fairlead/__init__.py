@@ -30,6 +30,7 @@ from fairlead.measure import (
     Calibration,
     Elo,
     KeyedPsi,
+    Glicko2,
     KSchedule,
     Leaderboard,
     ModelRow,
@@ -37,6 +38,8 @@ from fairlead.measure import (
     Psi,
     RollingWindow,
     StreamingPsi,
+    TrueSkill,
+    WengLin,
     Window,
     pool,
 )
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
     from fairlead.measure import drift, rolling
     from fairlead.measure.drift import DriftReport
     from fairlead.measure.ratings import PredictionScore, evaluate_ratings
+    from fairlead.measure.sweep import SweepResult, sweep
     from fairlead.replays import ReplayResult, replay
 
 __all__ = [
@@ -67,6 +71,7 @@ __all__ = [
     "FairleadError",
     "Fleet",
     "Forecast",
+    "Glicko2",
     "InvalidRecordError",
     "KSchedule",
     "KeyedPsi",
@@ -82,11 +87,14 @@ __all__ = [
     "RollingWindow",
     "Settings",
     "StreamingPsi",
+    "SweepResult",
     "TableError",
     "Task",
     "TaskEndedError",
+    "TrueSkill",
     "UnknownModelError",
     "UnknownTaskError",
+    "WengLin",
     "Window",
     "__version__",
     "drift",
@@ -94,12 +102,17 @@ __all__ = [
     "pool",
     "replay",
     "rolling",
+    "sweep",
 ]
 
 
 # What needs numpy, which would double the time to import fairlead: name -> module that holds it.
 _LATER = {
     "DriftReport": "fairlead.measure.drift",
+    "SweepResult": "fairlead.measure.sweep",
+    "sweep": "fairlead.measure.sweep",
+    "PredictionScore": "fairlead.measure.ratings",
+    "evaluate_ratings": "fairlead.measure.ratings",
     "replay": "fairlead.replays",
     "ReplayResult": "fairlead.replays",
 }

@@ -40,6 +40,7 @@ struct Matches {
 // apply:    one match. score: 1 = i won, 0.5 = draw, 0 = j won. The caller has checked that i and j exist and differ,
 //           0 <= score <= 1, 0 <= weight <= max_match_weight, and that no earlier event was later than `time`.
 // apply_contest: one contest among distinct players, at least two; a smaller loss is better, equal losses draw.
+// A system to which only some scores mean something has a static `accepts_score(score)`.
 // A system may also have, where that is cheaper, `rate(i, j, score, weight, time)`, which is `expected` and `apply` in one,
 // and `rate_many(matches, first, last, clock, expected)`, which is `rate` for a range of matches, of which those without a
 // time are at that of the match before (at first: clock); expected is nullptr or where to write what each gave. And it may
@@ -69,8 +70,21 @@ concept RatingSystem =
     };
 
 template <class S>
+bool accepts_score(double score) noexcept {
+  if constexpr (requires { S::accepts_score(score); }) return S::accepts_score(score);
+  else return score >= 0.0 && score <= 1.0;
+}
+
+template <class S>
 concept HasPeriods = RatingSystem<S> && requires(S system, const Matches& matches, Time time) {
   { system.apply_period(matches, time) };
+};
+
+// Contests of teams: those of team k are players[first[k]] to players[first[k + 1] - 1]; first has one more than losses.
+template <class S>
+concept HasTeams = RatingSystem<S> && requires(S system, std::span<const Player> players, std::span<const std::size_t> first,
+                                               std::span<const double> losses, double weight, Time time) {
+  { system.apply_teams(players, first, losses, weight, time) } noexcept;
 };
 
 }  // namespace fairlead

@@ -70,7 +70,7 @@ class Ratings {
   Status check(Player i, Player j, double score, double weight, Time time) const noexcept {
     if (!has(i) || !has(j)) return Status::unknown_model;
     if (i == j) return Status::self_contest;
-    if (!(score >= 0.0 && score <= 1.0) || !(weight >= 0.0 && weight <= max_match_weight)) return Status::out_of_range;
+    if (!accepts_score<S>(score) || !(weight >= 0.0 && weight <= max_match_weight)) return Status::out_of_range;
     if (time != no_time && time < clock_) return Status::out_of_range;
     return Status::ok;
   }
@@ -94,6 +94,11 @@ class Ratings {
   // One contest among distinct players: a smaller loss is better, equal losses draw.
   Status contest(std::span<const Player> players, std::span<const double> losses, double weight = 1.0,
                  Time time = no_time);
+
+  // One contest of teams, none of them empty: those of team k are players[first[k]] to players[first[k + 1] - 1].
+  Status contest_teams(std::span<const Player> players, std::span<const std::size_t> first, std::span<const double> losses,
+                       double weight = 1.0, Time time = no_time)
+    requires HasTeams<S>;
 
   // Matches that are all rated from the states before any of them: one event. Times must not decrease; the last counts.
   Fault update_period(const Matches& matches)
@@ -137,6 +142,7 @@ class Ratings {
 
   Fault check_many(const Matches& matches, std::size_t first, std::size_t last, std::size_t players,
                    Time clock) const noexcept;
+  Status check_contest(std::span<const Player> players, std::span<const double> losses, double weight, Time time);
   void play_many(const Matches& matches, std::size_t first, std::size_t last, std::span<double> expected);
   // The one way in which a checked match is played, so that all ways of calling give the same bits.
   template <bool predict>
@@ -203,6 +209,9 @@ Fault Ratings<S>::check_many(const Matches& m, std::size_t first, std::size_t la
     return (outside_bits >> 63) == 0;
   };
   bool ok = (outside >> 31) == 0 && same == 0 && within(m.score, 1.0);
+  if constexpr (requires(double score) { S::accepts_score(score); }) {
+    for (std::size_t k = first; k < last; ++k) ok = ok & S::accepts_score(m.score[k]);
+  }
   if (!m.weight.empty()) ok = ok && within(m.weight, max_match_weight);
   if (!m.time.empty()) {
     for (std::size_t k = first; k < last; ++k) {
@@ -220,7 +229,7 @@ Fault Ratings<S>::check_many(const Matches& m, std::size_t first, std::size_t la
     Status status = Status::ok;
     if (!known(i) || !known(j)) status = Status::unknown_model;
     else if (i == j) status = Status::self_contest;
-    else if (!(m.score[k] >= 0.0 && m.score[k] <= 1.0) || !(m.weight_of(k) >= 0.0 && m.weight_of(k) <= max_match_weight)) {
+    else if (!accepts_score<S>(m.score[k]) || !(m.weight_of(k) >= 0.0 && m.weight_of(k) <= max_match_weight)) {
       status = Status::out_of_range;
     } else if (time != no_time && time < latest) status = Status::out_of_range;
     if (status != Status::ok) return {status, k};
@@ -278,8 +287,7 @@ Fault Ratings<S>::update_many(const Matches& m, std::span<double> expected) {
 }
 
 template <RatingSystem S>
-Status Ratings<S>::contest(std::span<const Player> players, std::span<const double> losses, double weight, Time time) {
-  if (losses.size() != players.size()) return Status::wrong_length;
+Status Ratings<S>::check_contest(std::span<const Player> players, std::span<const double> losses, double weight, Time time) {
   if (!(weight >= 0.0 && weight <= max_match_weight) || (time != no_time && time < clock_)) return Status::out_of_range;
   for (const Player i : players) {
     if (!has(i)) return Status::unknown_model;
@@ -290,9 +298,33 @@ Status Ratings<S>::contest(std::span<const Player> players, std::span<const doub
   for (const double loss : losses) {
     if (loss != loss) return Status::not_finite;
   }
+  return Status::ok;
+}
+
+template <RatingSystem S>
+Status Ratings<S>::contest(std::span<const Player> players, std::span<const double> losses, double weight, Time time) {
+  if (losses.size() != players.size()) return Status::wrong_length;
+  if (const Status status = check_contest(players, losses, weight, time); status != Status::ok) return status;
   if (recording()) before(players);
   tick(time);
   if (players.size() > 1) system_.apply_contest(players, losses, weight, clock_);
+  if (recording()) after(players);
+  return Status::ok;
+}
+
+template <RatingSystem S>
+Status Ratings<S>::contest_teams(std::span<const Player> players, std::span<const std::size_t> first,
+                                 std::span<const double> losses, double weight, Time time)
+  requires HasTeams<S>
+{
+  if (first.size() != losses.size() + 1 || first.front() != 0 || first.back() != players.size()) return Status::wrong_length;
+  for (std::size_t k = 0; k < losses.size(); ++k) {
+    if (first[k] >= first[k + 1]) return Status::wrong_length;
+  }
+  if (const Status status = check_contest(players, losses, weight, time); status != Status::ok) return status;
+  if (recording()) before(players);
+  tick(time);
+  if (losses.size() > 1) system_.apply_teams(players, first, losses, weight, clock_);
   if (recording()) after(players);
   return Status::ok;
 }

@@ -15,11 +15,14 @@ from fairlead._core import (
     KSWIN,
     Calibration,
     Elo,
+    Glicko2,
     KeyedPsi,
     KSchedule,
     PageHinkley,
     Psi,
     StreamingPsi,
+    TrueSkill,
+    WengLin,
     pool,
 )
 from fairlead.measure.rolling import RollingWindow
@@ -35,6 +38,7 @@ __all__ = [
     "KSWIN",
     "Calibration",
     "Elo",
+    "Glicko2",
     "KSchedule",
     "KeyedPsi",
     "Leaderboard",
@@ -43,6 +47,8 @@ __all__ = [
     "Psi",
     "RollingWindow",
     "StreamingPsi",
+    "TrueSkill",
+    "WengLin",
     "Window",
     "pool",
 ]
