@@ -25,11 +25,14 @@ from fairlead.settings import Settings
 from fairlead.types import Decision, Forecast, Model, Outcome, Task
 
 if TYPE_CHECKING:
+    from fairlead.measure.bradley_terry import BradleyTerry, BradleyTerryRatings
     from fairlead.replays import ReplayResult, replay
 
 __all__ = [
     "DEFAULT_STRATEGY",
     "STRATEGIES",
+    "BradleyTerry",
+    "BradleyTerryRatings",
     "Calibration",
     "Decision",
     "Elo",
@@ -60,7 +63,12 @@ __all__ = [
 
 
 # What needs numpy, which would double the time to import fairlead: name -> module that holds it.
-_LATER = {"replay": "fairlead.replays", "ReplayResult": "fairlead.replays"}
+_LATER = {
+    "BradleyTerry": "fairlead.measure.bradley_terry",
+    "BradleyTerryRatings": "fairlead.measure.bradley_terry",
+    "replay": "fairlead.replays",
+    "ReplayResult": "fairlead.replays",
+}
 
 
 def __getattr__(name: str) -> Any:

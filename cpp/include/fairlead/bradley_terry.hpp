@@ -104,9 +104,9 @@ class BradleyTerry {
   void probabilities(std::int32_t i, std::int32_t j, std::span<const double> covariates, double out[3]) const noexcept;
 
   // Standard errors of each strength against its centre, then of each coefficient and of log nu: by the observed
-  // information, and by the sandwich (P. J. Huber, 1967), which holds also where the model is only nearly true. Of
-  // players that are not `ok` both are the former, as a perfect record has no residuals. Above `dense_limit` parameters
-  // the sandwich is estimated from `draws` solutions, and exact is false.
+  // information, and by the sandwich (P. J. Huber, 1967), which holds also where the model is only nearly true. Where
+  // there are no residuals (a perfect record, nothing but draws) both are the former. Above `dense_limit` parameters
+  // those of strengths are estimated from solutions for 64 random residuals, and exact is false.
   struct Errors {
     std::vector<double> model, sandwich;
     bool exact = true;
