@@ -171,6 +171,7 @@ void bind_bradley_terry(py::module_& m) {
       .def_property_readonly("strengths", [](const BradleyTerry& fit) { return copy(fit.strengths()); }, "Centred log-strengths.")
       .def_property_readonly("coefficients", [](const BradleyTerry& fit) { return copy(fit.coefficients()); }, "Of the covariates.")
       .def_property_readonly("tie_strength", &BradleyTerry::tie_strength, "Davidson's nu.")
+      .def_property_readonly("ties_guarded", &BradleyTerry::ties_guarded, "Whether nu had no finite maximum.")
       .def_property_readonly(
           "standings",
           [](const BradleyTerry& fit) {

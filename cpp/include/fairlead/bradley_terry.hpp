@@ -73,6 +73,8 @@ struct BradleyTerryOptions {
   Ties ties = Ties::half;
   double prior = 1.0;          // virtual draws against the average of the main group
   bool prior_for_all = false;  // for every player, not only for those without a finite maximum
+  // `prior` virtual decisive matches between equals, where Davidson's nu has no finite maximum. `fit` sets it by itself.
+  bool prior_for_ties = false;
   int iterations = 100;        // at most, of Newton's method
 };
 
@@ -94,6 +96,7 @@ class BradleyTerry {
   std::span<const double> strengths() const noexcept;
   std::span<const double> coefficients() const noexcept;  // of the covariates
   double tie_strength() const noexcept;                   // Davidson's nu; 0 without ties
+  bool ties_guarded() const noexcept;                     // nu had no finite maximum and was given a prior
   std::span<const Standing> standings() const noexcept;
   std::span<const std::int32_t> components() const noexcept;  // 0 is the largest; -1: unplayed
   int iterations() const noexcept;

@@ -167,6 +167,24 @@ class BradleyTerryRatings(Mapping[Any, float]):
         return {self._names[k]: _STANDINGS[self._standing[k]] for k in self._order if self._standing[k] != 0}
 
     @property
+    def notes(self) -> list[str]:
+        """What had to be guarded, in words; empty where every number is the plain maximum."""
+        out = []
+        if self.affected:
+            listed = ", ".join(f"{player} ({status})" for player, status in list(self.affected.items())[:5])
+            more = f" and {len(self.affected) - 5} more" if len(self.affected) > 5 else ""
+            out.append(
+                f"no finite maximum for {listed}{more}: kept finite by {self._settings.prior:g} virtual draws each"
+            )
+        if len(self.components) > 1:
+            out.append(f"{len(self.components)} sets of players are not connected: compare ratings within a set only")
+        if self.unplayed:
+            out.append(f"{len(self.unplayed)} players have not played and have no rating")
+        if self._fit.ties_guarded:
+            out.append(f"tie_strength has no finite maximum: kept finite by {self._settings.prior:g} virtual wins")
+        return out
+
+    @property
     def components(self) -> list[list[Any]]:
         """Players whom chains of matches connect, the largest set first. Ratings of two sets cannot be compared."""
         out: list[list[Any]] = [[] for _ in range(int(self._component.max()) + 1)]
