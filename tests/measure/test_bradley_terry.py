@@ -1,4 +1,4 @@
-"""Bradley-Terry: agrees with an independent maximum and covariance from the matches one by one, and with evalica and choix."""
+"""Bradley-Terry agrees with a maximum and a covariance from single matches, and with evalica and choix."""
 
 from __future__ import annotations
 
