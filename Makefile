@@ -9,6 +9,7 @@ MAKEFLAGS += --no-print-directory
 
 VENV := .venv
 BIN  := $(VENV)/bin
+BENCH := .venv-bench
 PIP  := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 # What the installed package is made of. Folders are listed too, as their times tell of files that were deleted.
@@ -17,7 +18,7 @@ DOCS    := $(wildcard *.md docs/*.md)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-cpp test-python test-docs test-types test-style sanitize bench wheel clean
+.PHONY: help demo test test-cpp test-python test-docs test-types test-style sanitize bench bench-regression wheel clean
 
 help:
 	@echo 'make demo         run the demo'
@@ -29,6 +30,7 @@ help:
 	@echo 'make test-style   ruff and import-linter'
 	@echo 'make sanitize     C++ tests under the address, undefined-behaviour and thread sanitizers'
 	@echo 'make bench        ours and the peers in one run, into benchmarks/RESULTS.md'
+	@echo 'make bench-regression   ours alone, compared with the last run under pytest-benchmark'
 	@echo 'make wheel        build a wheel into dist'
 	@echo 'make clean        remove .venv, build, dist and caches'
 	@echo
@@ -78,16 +80,30 @@ build-%: $(VENV)/.tools
 	@$(BIN)/cmake --preset $* >build/$*.log
 	@$(BIN)/cmake --build --preset $* --parallel $(JOBS) >build/$*.log 2>&1 || { cat build/$*.log; exit 1; }
 
-bench: build-release $(VENV)/.with-dev
+# The peers have a .venv of their own, as they bring a hundred packages. QUICK=--quick ends in two minutes.
+bench: build-release $(BENCH)/.peers
 	@echo '== benchmarks, written to benchmarks/RESULTS.md'
-	@$(BIN)/python benchmarks/run.py --build build/release
+	@$(BENCH)/bin/python benchmarks/run.py --build build/release $(QUICK)
+
+bench-regression: $(BENCH)/.peers
+	@$(BENCH)/bin/python -m pytest -q benchmarks --benchmark-autosave --benchmark-compare
+
+$(BENCH)/.made: $(VENV)/.made
+	@$(PYTHON) -m venv --clear $(BENCH)
+	@touch $@
+
+$(BENCH)/.peers: $(BENCH)/.made $(SOURCES) benchmarks/peers.txt benchmarks/install_peers.py
+	@echo '== installing fairlead and its peers into $(BENCH)'
+	@SKBUILD_CMAKE_DEFINE=FAIRLEAD_WERROR=ON $(BENCH)/bin/python -m pip --disable-pip-version-check --no-input install --quiet -c benchmarks/peers.txt '.[parquet]'
+	@$(BENCH)/bin/python benchmarks/install_peers.py
+	@touch $@
 
 wheel: $(VENV)/.tools
 	@echo '== building a wheel into dist'
 	@$(PIP) --quiet wheel --no-deps --wheel-dir dist .
 
 clean:
-	rm -rf $(VENV) build dist .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(BENCH) build dist .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # --- .venv ------------------------------------------------------------------------------------------------------------
 

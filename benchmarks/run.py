@@ -21,7 +21,7 @@ import real_data
 from harness import MISSING, Row, Size, interleaved
 
 ROOT = Path(__file__).resolve().parent
-FAMILIES = ("ratings", "windows", "drift", "pooling", "fleet")
+FAMILIES = tuple(sorted(path.stem for path in (ROOT / "rows").glob("[!_]*.py")))
 
 
 def line(row: Row, repeats: int, seconds: float) -> str:
@@ -36,11 +36,11 @@ def line(row: Row, repeats: int, seconds: float) -> str:
     return f"| {row.name} | {row.unit} | {ours:.3g} ({median:.3g}) | {best} | {others} | {row.error} | {row.bar} |"
 
 
-def cpp_percentiles(build: Path) -> str:
-    example = build / "trading_loop"
-    if not example.exists():
-        return f"not built: {example.name} (cmake --preset release && cmake --build --preset release)"
-    return subprocess.run([example], check=True, capture_output=True, text=True).stdout.rstrip()
+def program(path: Path, *arguments: str) -> str:
+    """What a compiled program prints."""
+    if not path.exists():
+        return f"not built: {path.name} (cmake --preset release && cmake --build --preset release)"
+    return subprocess.run([path, *arguments], check=True, capture_output=True, text=True).stdout.rstrip()
 
 
 def hardware() -> str:
@@ -92,7 +92,7 @@ def main() -> None:
     for family in (arguments.only,) if arguments.only else FAMILIES:
         heading = [
             "",
-            f"## {family.capitalize()}",
+            f"## {family.replace(chr(95), chr(32)).capitalize()}",
             "",
             "| what | unit | fairlead | best peer | | times faster | other peers | error against the oracle | bar |",
             "|---|---|--:|--:|---|--:|---|---|---|",
@@ -108,13 +108,22 @@ def main() -> None:
         "",
         *(f"Not measured: {name} ({why})." for name, why in sorted(MISSING.items())),
         "",
+        "## One event in C++",
+        "",
+        "`benchmarks/cpp/events.cpp`: nanoseconds an event when they come in a row, then each event timed on its own,",
+        "in cycles of the time-stamp counter, the reading of which (first row) is not taken off.",
+        "",
+        "```",
+        program(arguments.build / "bench_events", *(["100000"] if arguments.quick else [])),
+        "```",
+        "",
         "## The C++ Scoreboard",
         "",
         "`cpp/examples/trading_loop.cpp`: 20 models, overall and one category; each call timed on its own, the time of",
         "reading the clock (first row) is not taken off. Bars: record <= 60 ns, decide <= 500 ns, settle <= 2,000 ns.",
         "",
         "```",
-        cpp_percentiles(arguments.build),
+        program(arguments.build / "trading_loop"),
         "```",
         "",
         "## How good the decisions are",

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "fairlead/detectors.hpp"
 #include "fairlead/scoreboard.hpp"
 
 namespace fl = fairlead;
@@ -222,6 +223,21 @@ TEST_CASE("no_alloc: elo and windows in the steady state") {
   add();
   CHECK(allocations_of(add) == 0);
   CHECK(ok);
+}
+
+TEST_CASE_TEMPLATE("no_alloc: a drift detector, from the first event", D, fl::Adwin, fl::PageHinkley, fl::Cusum, fl::Kswin,
+                   fl::Ddm, fl::Eddm, fl::HddmA, fl::HddmW) {
+  static_assert(noexcept(std::declval<D&>().update(0.0)));
+  D detector;
+  bool ok = true;
+  CHECK(allocations_of([&] {
+          for (int t = 0; t < 5'000; ++t) {
+            const bool much = t / 500 % 2 == 1;
+            ok &= detector.update((t * 31 % 10 < (much ? 7 : 2)) ? 1.0 : 0.0) == Status::ok;
+          }
+        }) == 0);
+  CHECK(ok);
+  CHECK(detector.n() == 5'000);
 }
 
 TEST_CASE("no_alloc: open, record, decide, settle and close once the rings are full") {

@@ -19,32 +19,65 @@ from fairlead.errors import (
     UnknownTaskError,
 )
 from fairlead.fleet import Fleet
-from fairlead.measure import Calibration, Elo, Leaderboard, ModelRow, Psi, RollingWindow, StreamingPsi, Window, pool
+from fairlead.measure import (
+    ADWIN,
+    CUSUM,
+    DDM,
+    EDDM,
+    HDDM_A,
+    HDDM_W,
+    KSWIN,
+    Calibration,
+    Elo,
+    KeyedPsi,
+    KSchedule,
+    Leaderboard,
+    ModelRow,
+    PageHinkley,
+    Psi,
+    RollingWindow,
+    StreamingPsi,
+    Window,
+    pool,
+)
 from fairlead.policy import DEFAULT_STRATEGY, STRATEGIES
 from fairlead.settings import Settings
 from fairlead.types import Decision, Forecast, Model, Outcome, Task
 
 if TYPE_CHECKING:
     from fairlead.measure.bradley_terry import BradleyTerry, BradleyTerryRatings
+    from fairlead.measure import drift, rolling
+    from fairlead.measure.drift import DriftReport
     from fairlead.replays import ReplayResult, replay
 
 __all__ = [
+    "ADWIN",
+    "CUSUM",
+    "DDM",
     "DEFAULT_STRATEGY",
+    "EDDM",
+    "HDDM_A",
+    "HDDM_W",
+    "KSWIN",
     "STRATEGIES",
     "BradleyTerry",
     "BradleyTerryRatings",
     "Calibration",
     "Decision",
+    "DriftReport",
     "Elo",
     "FairleadError",
     "Fleet",
     "Forecast",
     "InvalidRecordError",
+    "KSchedule",
+    "KeyedPsi",
     "Leaderboard",
     "Model",
     "ModelRow",
     "NoForecastError",
     "Outcome",
+    "PageHinkley",
     "Psi",
     "ReplayResult",
     "RollingWindow",
@@ -57,8 +90,10 @@ __all__ = [
     "UnknownTaskError",
     "Window",
     "__version__",
+    "drift",
     "pool",
     "replay",
+    "rolling",
 ]
 
 
@@ -66,14 +101,19 @@ __all__ = [
 _LATER = {
     "BradleyTerry": "fairlead.measure.bradley_terry",
     "BradleyTerryRatings": "fairlead.measure.bradley_terry",
+    "DriftReport": "fairlead.measure.drift",
     "replay": "fairlead.replays",
     "ReplayResult": "fairlead.replays",
 }
+# Modules of functions, reached as `fairlead.drift`.
+_MODULES = {"drift": "fairlead.measure.drift", "rolling": "fairlead.measure.rolling"}
 
 
 def __getattr__(name: str) -> Any:
     if name in _LATER:
         return getattr(import_module(_LATER[name]), name)
+    if name in _MODULES:
+        return import_module(_MODULES[name])
     raise AttributeError(f"module 'fairlead' has no attribute {name!r}")
 
 

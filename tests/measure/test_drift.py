@@ -123,7 +123,7 @@ def test_a_beginning_of_nothing_is_waited_out() -> None:
         (lambda: fl.Psi([1.0, 2.0], bins=256), "bins is 256"),
         (lambda: fl.Psi([]), "reference holds no number"),
         (lambda: fl.Psi([math.nan]), "reference holds no number"),
-        (lambda: fl.Psi([[1.0]]), "reference has 2 dimensions"),
+        (lambda: fl.Psi([[1.0]]), r"reference has shape \(1, 1\), must have 1 dimension"),
         (lambda: fl.Psi([1.0, 2.0]).compare([]), "live is empty"),
         (lambda: fl.StreamingPsi(reference=0), "reference is 0"),
         (lambda: fl.StreamingPsi(window=0), "window is 0"),

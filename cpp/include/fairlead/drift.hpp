@@ -1,123 +1,25 @@
-// Population stability index: sum over bins of (q - p) ln(q / p), the symmetrised Kullback-Leibler divergence
-// (H. Jeffreys 1946; in credit scoring: N. Siddiqi, "Credit Risk Scorecards", 2006). Below .1 calm, above .25 drift.
-//
-// Bins: quantiles of the reference by default (linear interpolation, as numpy), equal edges merged; outer edges are
-// infinite; bin i holds edge[i-1] < x <= edge[i]; NaN has a bin of its own, which counts when either side has any.
-// Smoothing: half a count is added to every bin (Krichevsky-Trofimov), so an empty bin is a large but finite term and
-// the answer does not hang on an arbitrary epsilon.
-// Precision: exact integer counts, IEEE double sums.
+// Drift of streams: the population stability index of the newest values against a reference.
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
+#include "fairlead/names.hpp"
+#include "fairlead/psi.hpp"
+#include "fairlead/snapshot.hpp"
 #include "fairlead/status.hpp"
 #include "fairlead/types.hpp"
 
 namespace fairlead {
 
-class Psi {
- public:
-  static constexpr std::size_t default_bins = 10;
-  static constexpr std::size_t max_bins = 255;
-
-  // Fits quantile edges and reference counts. Needs at least one number that is not NaN.
-  static Status fit(std::span<const double> reference, std::size_t bins, Psi& out) {
-    std::vector<double> values(reference.begin(), reference.end());
-    Psi fitted;
-    fitted.reserve(bins);
-    const Status status = fitted.refit(values, bins);
-    if (status == Status::ok) out = std::move(fitted);
-    return status;
-  }
-
-  // Takes now what refit(.., bins) will need.
-  void reserve(std::size_t bins) {
-    edges_.reserve(std::max<std::size_t>(bins, 2));
-    reference_.reserve(bins + 2);
-  }
-
-  // The same in place: sorts `values`, and allocates nothing after reserve(bins). An error leaves this as it was.
-  Status refit(std::span<double> values, std::size_t bins) {
-    if (bins < 2 || bins > max_bins) return Status::out_of_range;
-    const auto end = std::partition(values.begin(), values.end(), [](double x) { return !std::isnan(x); });
-    const std::span<double> sorted(values.begin(), end);
-    if (sorted.empty()) return Status::wrong_length;
-    std::sort(sorted.begin(), sorted.end());
-    edges_.clear();
-    for (std::size_t i = 1; i < bins; ++i) {
-      const double edge = quantile(sorted, static_cast<double>(i) / static_cast<double>(bins));
-      // An edge at the maximum would leave an empty bin above it.
-      if ((edges_.empty() || edge > edges_.back()) && edge < sorted.back()) edges_.push_back(edge);
-    }
-    if (edges_.empty()) {
-      // Nearly every value is the same: tell it from what is below and above.
-      edges_.push_back(std::nextafter(sorted.back(), -std::numeric_limits<double>::infinity()));
-      edges_.push_back(sorted.back());
-    }
-    reference_.assign(size(), 0);
-    count(values, reference_);
-    return Status::ok;
-  }
-
-  // Bins of numbers plus the one for NaN, which is the last.
-  std::size_t size() const noexcept { return edges_.size() + 2; }
-  std::span<const double> edges() const noexcept { return edges_; }
-  std::span<const std::uint64_t> reference() const noexcept { return reference_; }
-
-  std::size_t bin(double x) const noexcept {
-    if (std::isnan(x)) return size() - 1;
-    std::size_t above = 0;
-    for (const double edge : edges_) above += x > edge ? 1 : 0;  // branch-free; faster than a search at 10 bins
-    return above;
-  }
-
-  // Adds the sample's counts per bin to `counts`, of length size().
-  void count(std::span<const double> sample, std::span<std::uint64_t> counts) const noexcept;
-
-  // The index, from counts per bin. `terms`, if not empty, receives each bin's contribution.
-  double index(std::span<const std::uint64_t> live, std::span<double> terms = {}) const noexcept {
-    const std::size_t nan_bin = size() - 1;
-    const std::size_t used = reference_[nan_bin] + live[nan_bin] > 0 ? size() : nan_bin;
-    double reference_total = 0.5 * static_cast<double>(used);
-    double live_total = reference_total;
-    for (std::size_t i = 0; i < used; ++i) {
-      reference_total += static_cast<double>(reference_[i]);
-      live_total += static_cast<double>(live[i]);
-    }
-    std::fill(terms.begin(), terms.end(), 0.0);
-    double sum = 0.0;
-    for (std::size_t i = 0; i < used; ++i) {
-      const double p = (static_cast<double>(reference_[i]) + 0.5) / reference_total;
-      const double q = (static_cast<double>(live[i]) + 0.5) / live_total;
-      const double term = (q - p) * std::log(q / p);
-      if (!terms.empty()) terms[i] = term;
-      sum += term;
-    }
-    return sum;
-  }
-
- private:
-  static double quantile(std::span<const double> sorted, double q) noexcept {
-    const double at = q * static_cast<double>(sorted.size() - 1);
-    const auto below = static_cast<std::size_t>(at);
-    const double low = sorted[below];
-    const double high = sorted[std::min(below + 1, sorted.size() - 1)];
-    return low == high ? low : low + (high - low) * (at - static_cast<double>(below));
-  }
-
-  std::vector<double> edges_;
-  std::vector<std::uint64_t> reference_;
-};
-
-// PSI of the last `window` values of a stream against its first `reference` values. O(1) a value, and no allocation after
-// construction, but for the one value that completes the reference, which sorts it.
-// Memory: 8 bytes a value of the reference, 1 byte a value of the window.
+// PSI of the last `window` values of a stream against a reference: a fitted one, or the stream's first values. O(1) a
+// value, and no allocation after construction, but for the one value that completes the reference, which sorts it.
+// Memory: 8 bytes a value of the reference where that is the stream's own, 1 byte a value of the window.
 class StreamingPsi {
  public:
   explicit StreamingPsi(std::size_t reference = 500, std::size_t window = 500, std::size_t bins = Psi::default_bins)
@@ -129,13 +31,106 @@ class StreamingPsi {
     counts_.reserve(bins_ + 2);
   }
 
+  // Against a reference that is known beforehand.
+  StreamingPsi(const Psi& reference, std::size_t window)
+      : reference_(0), bins_(0), fitted_(true), psi_(reference), recent_(std::max<std::size_t>(window, 1)), counts_(reference.size()) {}
+
   void add(double x) noexcept {
     if (!fitted_) {
       first_.push_back(x);  // within the capacity reserved above, as is everything below
       if (first_.size() == reference_) finish_reference();
       return;
     }
-    const auto code = static_cast<std::uint8_t>(psi_.bin(x));
+    push(static_cast<std::uint8_t>(psi_.bin(x)));
+  }
+
+  // NaN until the reference is complete and the window is full: a smaller window would read as drift by chance.
+  double index() const noexcept { return index(PsiLogs()); }
+  template <class Logs>
+  double index(const Logs& logs) const noexcept {
+    return ready() ? psi_.index(std::span<const std::uint32_t>(counts_), {}, logs) : nan;
+  }
+
+  bool ready() const noexcept { return fitted_ && n_ == recent_.size(); }
+  bool fitted() const noexcept { return fitted_; }
+  std::size_t window() const noexcept { return recent_.size(); }
+  std::size_t size() const noexcept { return n_; }  // values in the window
+  const Psi& psi() const noexcept { return psi_; }
+  std::span<const std::uint32_t> counts() const noexcept { return counts_; }
+
+  // As if the values of `later` had come after those of this. out_of_range where that cannot be told: `later` has fitted
+  // a reference to its own first values, which are gone; wrong_length for other references, windows or bins.
+  Status merge(const StreamingPsi& later) {
+    const Status status = mergeable(later);
+    if (status != Status::ok) return status;
+    if (reference_ > 0 && later.fitted_) {
+      *this = later;
+      return Status::ok;
+    }
+    for (const double x : later.first_) add(x);
+    const std::size_t oldest = later.n_ == later.window() ? later.next_ : 0;
+    for (std::size_t i = 0; i < later.n_; ++i) push(later.recent_[(oldest + i) % later.window()]);
+    return Status::ok;
+  }
+
+  Status mergeable(const StreamingPsi& later) const noexcept {
+    if (reference_ != later.reference_ || bins_ != later.bins_ || window() != later.window()) return Status::wrong_length;
+    if (reference_ == 0 && !same_reference(later)) return Status::wrong_length;
+    const bool told = reference_ == 0 || !later.fitted_ || (!fitted_ && first_.empty());
+    return told ? Status::ok : Status::out_of_range;
+  }
+
+  // One of the same settings that has seen nothing. A copy would not have taken the memory beforehand.
+  StreamingPsi blank() const {
+    return reference_ == 0 ? StreamingPsi(psi_, window()) : StreamingPsi(reference_, window(), bins_);
+  }
+
+  void write(SnapshotWriter& out) const {
+    for (const std::uint64_t n : {reference_, bins_, n_, next_}) out.put(static_cast<std::uint64_t>(n));
+    out.put(static_cast<std::uint8_t>(fitted_));
+    out.put(recent_);
+    out.put(first_);
+    if (fitted_) psi_.write(out);
+  }
+  // Leaves this as it was where the reader fails.
+  void read(SnapshotReader& in) {
+    std::uint64_t sizes[4] = {};
+    std::uint8_t fitted = 0;
+    std::vector<std::uint8_t> recent;
+    std::vector<double> first;
+    for (std::uint64_t& n : sizes) in.get(n);
+    in.get(fitted);
+    in.get(recent);
+    in.get(first);
+    const auto [reference, bins, n, next] = sizes;
+    in.require(fitted <= 1 && !recent.empty() && n <= recent.size() && next < recent.size());
+    in.require(n == recent.size() || next == n);
+    in.require(reference == 0 ? fitted == 1 && bins == 0 : bins >= 2 && bins <= Psi::max_bins && reference <= most_values);
+    in.require(fitted == 1 ? first.empty() : first.size() < reference && n == 0);
+    if (!in.ok()) return;
+    StreamingPsi made = reference == 0 ? StreamingPsi(Psi(), recent.size()) : StreamingPsi(reference, recent.size(), bins);
+    made.first_.insert(made.first_.end(), first.begin(), first.end());
+    made.fitted_ = fitted == 1;
+    if (made.fitted_) {
+      made.psi_.read(in);
+      if (!in.ok()) return;
+      made.counts_.assign(made.psi_.size(), 0);
+      for (std::size_t i = 0; i < n; ++i) {
+        in.require(recent[i] < made.psi_.size());
+        if (!in.ok()) return;
+        ++made.counts_[recent[i]];
+      }
+    }
+    made.recent_ = std::move(recent);
+    made.n_ = n;
+    made.next_ = next;
+    *this = std::move(made);
+  }
+
+  static constexpr std::size_t most_values = std::size_t{1} << 31;  // of a reference or a window
+
+ private:
+  void push(std::uint8_t code) noexcept {
     if (n_ == recent_.size()) {
       --counts_[recent_[next_]];
     } else {
@@ -146,10 +141,10 @@ class StreamingPsi {
     next_ = next_ + 1 == recent_.size() ? 0 : next_ + 1;
   }
 
-  // NaN until the reference is complete and the window is full: a smaller window would read as drift by chance.
-  double index() const noexcept { return fitted_ && n_ == recent_.size() ? psi_.index(counts_) : nan; }
+  bool same_reference(const StreamingPsi& other) const noexcept {
+    return std::ranges::equal(psi_.edges(), other.psi_.edges()) && std::ranges::equal(psi_.reference(), other.psi_.reference());
+  }
 
- private:
   void finish_reference() noexcept {
     // All values NaN: wait for as many more rather than compare with nothing.
     fitted_ = psi_.refit(first_, bins_) == Status::ok;
@@ -157,13 +152,102 @@ class StreamingPsi {
     first_.clear();
   }
 
-  std::size_t reference_, bins_;
+  std::size_t reference_, bins_;  // both 0 where the reference was given
   bool fitted_ = false;
   Psi psi_;
   std::vector<double> first_;
   std::vector<std::uint8_t> recent_;
-  std::vector<std::uint64_t> counts_;
+  std::vector<std::uint32_t> counts_;
   std::size_t n_ = 0, next_ = 0;
+};
+
+// A StreamingPsi for each key, all of one window. Logarithms are looked up, as a window has few different counts; the
+// index is bit for bit that of a StreamingPsi.
+class KeyedPsi {
+ public:
+  using Key = std::int32_t;
+
+  explicit KeyedPsi(StreamingPsi blank) : blank_(std::move(blank)) { tabulate(); }
+
+  const StreamingPsi& blank() const noexcept { return blank_; }  // a key that has seen nothing
+  const NameTable& names() const noexcept { return names_; }
+  std::size_t size() const noexcept { return keys_.size(); }
+  bool has(Key key) const noexcept { return key >= 0 && static_cast<std::size_t>(key) < keys_.size(); }
+
+  // The id of a key, added if new.
+  Key id(std::string_view name) {
+    const Key known = names_.find(name);
+    if (known != NameTable::absent) return known;
+    const Key made = names_.intern(name);
+    keys_.push_back(blank_.blank());
+    return made;
+  }
+
+  const StreamingPsi& operator[](Key key) const noexcept { return keys_[static_cast<std::size_t>(key)]; }
+  void update(Key key, double x) noexcept { keys_[static_cast<std::size_t>(key)].add(x); }
+  double index(Key key) const noexcept { return (*this)[key].index(Logs{log_count_.data()}); }
+
+  // Keys of `later` that are new here come over; those in both are joined as StreamingPsi::merge does. An error (at the
+  // key `wrong`) leaves this as it was.
+  Status merge(const KeyedPsi& later, Key& wrong) {
+    wrong = NameTable::absent;
+    if (const Status status = blank_.mergeable(later.blank_); status != Status::ok) return status;
+    for (Key other = 0; other < later.names_.size(); ++other) {
+      const Key own = names_.find(later.names_.name(other));
+      const Status status = own == NameTable::absent ? Status::ok : (*this)[own].mergeable(later[other]);
+      if (status == Status::ok) continue;
+      wrong = other;
+      return status;
+    }
+    for (Key other = 0; other < later.names_.size(); ++other) {
+      (void)keys_[static_cast<std::size_t>(id(later.names_.name(other)))].merge(later[other]);
+    }
+    return Status::ok;
+  }
+
+  std::string snapshot() const {
+    SnapshotWriter out("keyed_psi", 1);
+    out.put(names_);
+    blank_.write(out);
+    for (const StreamingPsi& key : keys_) key.write(out);
+    return out.finish();
+  }
+  Status restore(std::string_view bytes) {
+    SnapshotReader in(bytes, "keyed_psi", 1);
+    NameTable names;
+    StreamingPsi blank;
+    in.get(names);
+    blank.read(in);
+    KeyedPsi made(std::move(blank));
+    for (std::int32_t i = 0; in.ok() && i < names.size(); ++i) {
+      made.keys_.push_back(made.blank_.blank());
+      made.keys_.back().read(in);
+      in.require(made.keys_.back().window() == made.blank_.window());
+    }
+    made.names_ = std::move(names);
+    const Status status = in.finish();
+    if (status == Status::ok) *this = std::move(made);
+    return status;
+  }
+
+ private:
+  static constexpr std::size_t looked_up = 4096;  // counts above have their logarithm computed
+
+  struct Logs {
+    const double* table;
+    double count(std::uint64_t n) const noexcept { return n < looked_up ? table[n] : PsiLogs::count(n); }
+    double total(double n) const noexcept { return PsiLogs::total(n); }
+  };
+
+  void tabulate() {
+    log_count_.resize(looked_up);
+    for (std::size_t n = 0; n < log_count_.size(); ++n) log_count_[n] = PsiLogs::count(n);
+  }
+
+  StreamingPsi blank_;
+  std::vector<StreamingPsi> keys_;
+  NameTable names_;
+  std::vector<double> log_count_;
 };
 
 }  // namespace fairlead

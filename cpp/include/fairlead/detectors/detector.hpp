@@ -1,0 +1,153 @@
+// What all drift detectors share: checked events, the states "drift" and "warning", counters, batches, snapshots.
+//
+// A detector is made from options without a fault(): it corrects none but those that could harm memory.
+// After a drift the next event starts anew; until then the statistics show what fired. Adwin and Kswin keep the part of
+// their window that is newer than the drift. Detectors cannot be merged: what they say hangs on the order of events.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fairlead/snapshot.hpp"
+#include "fairlead/status.hpp"
+#include "fairlead/types.hpp"
+
+namespace fairlead {
+
+// Which changes of the mean count.
+enum class Direction : std::uint8_t { up, down, both };
+
+constexpr bool sees_up(Direction mode) noexcept { return mode != Direction::down; }
+constexpr bool sees_down(Direction mode) noexcept { return mode != Direction::up; }
+
+// An option that cannot be honoured, its value, and what it must be.
+struct OptionFault {
+  const char* option;
+  double value;
+  const char* must;
+};
+
+// `Self` has: name; check(x), whether an event is valid; step(x), which sets drift_ and warning_; restart() after a
+// drift; reset_state(); options_ and fault(options); fields(self, visit), the options and the state in the order in
+// which they are saved, and save_more and load_more for what is no plain number.
+template <class Self>
+class Detector {
+ public:
+  // What a detector of a stream of numbers takes; beyond it squares would overflow.
+  static constexpr double largest = 1e100;
+
+  bool drift() const noexcept { return drift_; }      // the last event completed a drift
+  bool warning() const noexcept { return warning_; }  // it may be coming; never together with drift
+  std::uint64_t n() const noexcept { return n_; }     // events since the start, or the last reset
+  std::uint64_t drifts() const noexcept { return drifts_; }
+
+  // An event that is refused has changed nothing.
+  Status update(double x) noexcept {
+    const Status status = Self::check(x);
+    if (status == Status::ok) take(x);
+    return status;
+  }
+
+  // As many calls of update, but all are checked before any counts; `bad` is then the first that is refused. Appends
+  // the positions of drifts, and of events in the warning state.
+  Status update_many(std::span<const double> x, std::vector<std::int64_t>& drifts, std::vector<std::int64_t>& warnings,
+                     std::size_t& bad) {
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const Status status = Self::check(x[i]);
+      if (status != Status::ok) {
+        bad = i;
+        return status;
+      }
+    }
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      take(x[i]);
+      if (drift_) drifts.push_back(static_cast<std::int64_t>(i));
+      if (warning_) warnings.push_back(static_cast<std::int64_t>(i));
+    }
+    return Status::ok;
+  }
+
+  // As if no event had ever come.
+  void reset() noexcept {
+    n_ = drifts_ = 0;
+    drift_ = warning_ = false;
+    self().reset_state();
+  }
+
+  std::string snapshot() const {
+    SnapshotWriter writer(Self::name, version);
+    writer.put(n_);
+    writer.put(drifts_);
+    writer.put(static_cast<std::uint8_t>((drift_ ? 1 : 0) | (warning_ ? 2 : 0)));
+    Self::fields(self(), [&](const auto&... field) { (writer.put(field), ...); });
+    self().save_more(writer);
+    return writer.finish();
+  }
+
+  static Status restore(std::string_view bytes, Self& out) {
+    SnapshotReader reader(bytes, Self::name, version);
+    Self read;
+    std::uint8_t flags = 0;
+    reader.get(read.n_);
+    reader.get(read.drifts_);
+    reader.get(flags);
+    Self::fields(read, [&](auto&... field) { (reader.get(field), ...); });
+    reader.require(flags <= 2 && !Self::fault(read.options_));
+    read.load_more(reader);
+    const Status status = reader.finish();
+    if (status != Status::ok) return status;
+    read.drift_ = (flags & 1) != 0;
+    read.warning_ = (flags & 2) != 0;
+    out = std::move(read);
+    return Status::ok;
+  }
+
+ protected:
+  static Status check_number(double x) noexcept {
+    if (std::abs(x) <= largest) return Status::ok;  // false for NaN
+    return std::isfinite(x) ? Status::out_of_range : Status::not_finite;
+  }
+  static Status check_share(double x) noexcept {
+    if (x >= 0.0 && x <= 1.0) return Status::ok;
+    return std::isfinite(x) ? Status::out_of_range : Status::not_finite;
+  }
+  static Status check_error(double x) noexcept {
+    if (x == 0.0 || x == 1.0) return Status::ok;
+    return std::isfinite(x) ? Status::out_of_range : Status::not_finite;
+  }
+
+  void save_more(SnapshotWriter&) const noexcept {}
+  void load_more(SnapshotReader&) noexcept {}
+
+  bool drift_ = false, warning_ = false;
+  std::uint64_t n_ = 0, drifts_ = 0;
+
+ private:
+  static constexpr std::uint32_t version = 1;
+
+  Self& self() noexcept { return static_cast<Self&>(*this); }
+  const Self& self() const noexcept { return static_cast<const Self&>(*this); }
+
+  void take(double x) noexcept {
+    if (drift_) {
+      drift_ = false;
+      self().restart();
+    }
+    ++n_;
+    self().step(x);
+    if (drift_) {
+      warning_ = false;
+      ++drifts_;
+    }
+  }
+};
+
+// A copy of `given`, or `otherwise` where it is NaN: the option was left open.
+inline double given_or(double given, double otherwise) noexcept { return std::isnan(given) ? otherwise : given; }
+
+}  // namespace fairlead

@@ -1,0 +1,116 @@
+// Exponentially weighted statistics of a row.
+#include <algorithm>
+#include <cmath>
+
+#include "fairlead/sliding.hpp"
+#include "kernels/dispatch.hpp"
+#include "kernels/sliding.hpp"
+
+namespace fairlead {
+
+namespace {
+
+// Weighted mean and variance, one sample at a time, for any gaps (D. West 1979, with decay). The weight of all that was
+// seen and the sum of squared weights are relative to a newest sample of weight 1.
+class Decaying {
+ public:
+  void age(double keep) noexcept {
+    weight_ *= keep;
+    squares_ *= keep * keep;
+  }
+
+  void add(double x, double own) noexcept {
+    ++n_;
+    if (n_ == 1) {
+      mean_ = x;
+      weight_ = 1.0;
+      squares_ = 1.0;
+      return;
+    }
+    const double all = weight_ + own;
+    const double delta = x - mean_, share = own / all;
+    variance_ = (1.0 - share) * (variance_ + share * delta * delta);
+    // What is infinite stays so.
+    mean_ = std::isfinite(delta) ? mean_ + share * delta : (1.0 - share) * mean_ + share * x;
+    weight_ = all;
+    squares_ += own * own;
+  }
+
+  // The weights of the recursion without `adjust` always add up to 1.
+  void scale_to_one() noexcept {
+    squares_ /= weight_ * weight_;
+    weight_ = 1.0;
+  }
+
+  std::size_t n() const noexcept { return n_; }
+  double mean() const noexcept { return mean_; }
+  double variance(bool bias) const noexcept {
+    if (bias) return variance_;
+    const double free = weight_ * weight_ - squares_;
+    return n_ > 1 && free > 0.0 ? variance_ * (weight_ * weight_ / free) : nan;
+  }
+
+ private:
+  std::size_t n_ = 0;
+  double mean_ = nan, variance_ = 0.0, weight_ = 0.0, squares_ = 0.0;
+};
+
+void any_row(std::span<const double> x, std::span<const Time> times, const DecayOptions& options, DecayStat stat, double* out) {
+  Decaying state;
+  const double keep = 1.0 - options.alpha;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const bool number = x[i] == x[i];
+    if (state.n() > 0 && (number || !options.ignore_nan)) {
+      const double aged =
+          times.empty() ? keep
+                        : std::exp2(-static_cast<double>(static_cast<std::uint64_t>(times[i]) - static_cast<std::uint64_t>(times[i - 1])) /
+                                    options.half_life);
+      state.age(aged);
+    }
+    if (number) {
+      state.add(x[i], options.adjust || state.n() == 0 ? 1.0 : options.alpha);
+      if (!options.adjust) state.scale_to_one();
+    }
+    const bool enough = state.n() >= std::max<std::size_t>(options.min_periods, 1);
+    const double found = stat == DecayStat::mean ? state.mean() : state.variance(options.bias);
+    out[i] = !enough ? nan : stat == DecayStat::std ? std::sqrt(found) : found;
+  }
+}
+
+// The mean of a row of finite numbers. False where one is not: then what is written is garbage.
+bool finite_mean(std::span<const double> x, const DecayOptions& options, double* out) noexcept {
+  const auto& run = kernels::select(kernels::sliding_scalar, kernels::sliding_avx2, kernels::sliding_avx512);
+  const std::size_t n = x.size();
+  const double keep = 1.0 - options.alpha;
+  if (!std::isfinite(x[0])) return false;
+  // Without `adjust` the first sample has all the weight; as it is the pivot, no more is to be said of it. With it the
+  // weight grows towards 1 / alpha, and has arrived when keep^i is nothing beside 1.
+  const double half_life = keep > 0.0 ? -1.0 / std::log2(keep) : 0.0;
+  const double growing = options.adjust ? 56.0 * half_life + 1.0 : 0.0;
+  // Block by block about the mean so far, so that what has faded leaves no rounding behind.
+  const std::size_t block = 8 * static_cast<std::size_t>(std::clamp(std::ceil(half_life), 8.0, 128.0));
+  kernels::SlidingDecayed state{0.0, 0.0};
+  double pivot = x[0];
+  for (std::size_t i = 0; i < n; i += block) {
+    const std::size_t size = std::min(block, n - i);
+    state.sum = 0.0;
+    run.decayed(x.data() + i, size, {keep, pivot, options.alpha, static_cast<double>(i) < growing}, state, out + i);
+    pivot = out[i + size - 1];
+    if (!std::isfinite(pivot)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+Status decayed_row(std::span<const double> x, std::span<const Time> times, const DecayOptions& options, DecayStat stat,
+                   double* out) noexcept {
+  const bool timed = !times.empty();
+  if (timed ? !(options.half_life > 0.0) : !(options.alpha > 0.0 && options.alpha <= 1.0)) return Status::out_of_range;
+  if (x.empty()) return Status::ok;
+  if (stat == DecayStat::mean && !timed && options.min_periods <= 1 && finite_mean(x, options, out)) return Status::ok;
+  any_row(x, times, options, stat, out);
+  return Status::ok;
+}
+
+}  // namespace fairlead
