@@ -127,6 +127,8 @@ PyObject* ratings_update_slow(Named<S>& named, PyObject* const* args, Py_ssize_t
     const bool new_i = i == NameTable::absent && PyUnicode_Check(args[0]);
     const bool new_j = j == NameTable::absent && PyUnicode_Check(args[1]);
     if (new_i || new_j) {  // checked as if they were here, so that nobody is added for nothing
+      if (!new_i && !named.ratings.has(i)) named.unknown(args[0]);
+      if (!new_j && !named.ratings.has(j)) named.unknown(args[1]);
       Players players(named.ratings.names());
       if (new_i) i = players.id(utf8(args[0]));
       if (new_j) j = players.id(utf8(args[1]));

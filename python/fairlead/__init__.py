@@ -45,9 +45,10 @@ from fairlead.settings import Settings
 from fairlead.types import Decision, Forecast, Model, Outcome, Task
 
 if TYPE_CHECKING:
-    from fairlead.measure.bradley_terry import BradleyTerry, BradleyTerryRatings
     from fairlead.measure import drift, rolling
+    from fairlead.measure.bradley_terry import BradleyTerry, BradleyTerryRatings
     from fairlead.measure.drift import DriftReport
+    from fairlead.measure.ratings import PredictionScore, evaluate_ratings
     from fairlead.replays import ReplayResult, replay
 
 __all__ = [
@@ -78,6 +79,7 @@ __all__ = [
     "NoForecastError",
     "Outcome",
     "PageHinkley",
+    "PredictionScore",
     "Psi",
     "ReplayResult",
     "RollingWindow",
@@ -91,6 +93,7 @@ __all__ = [
     "Window",
     "__version__",
     "drift",
+    "evaluate_ratings",
     "pool",
     "replay",
     "rolling",
@@ -102,6 +105,8 @@ _LATER = {
     "BradleyTerry": "fairlead.measure.bradley_terry",
     "BradleyTerryRatings": "fairlead.measure.bradley_terry",
     "DriftReport": "fairlead.measure.drift",
+    "PredictionScore": "fairlead.measure.ratings",
+    "evaluate_ratings": "fairlead.measure.ratings",
     "replay": "fairlead.replays",
     "ReplayResult": "fairlead.replays",
 }

@@ -20,6 +20,7 @@ def set_simd_level(level: str) -> None: ...
 def simd_ran() -> str: ...
 
 # A player is an id or a name; a column of players: an array or list of either, or a column of pandas, polars, pyarrow.
+# A player is an id or a name; a column of players is an array or a list of either, or one of pandas, polars or pyarrow.
 _Player = int | str
 _When = int | str | date
 

@@ -1,0 +1,221 @@
+"""Batches of matches: whatever the columns are held in, the bits are those of one match after the other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rating_systems import PLAYERS, SYSTEMS, Match, columns, make, matches, play
+
+import fairlead as fl
+
+
+def arrow(kind: str) -> Callable[[list[str]], Any]:
+    def column(names: list[str]) -> Any:
+        pa = pytest.importorskip("pyarrow")
+        made = {
+            "strings": lambda: pa.array(names, pa.string()),
+            "large strings": lambda: pa.array(names, pa.large_string()),
+            "string views": lambda: pa.array(names, pa.string_view()),
+            "dictionary": lambda: pa.array(names, pa.string()).dictionary_encode(),
+            "dictionary of int8": lambda: pa.array(names).cast(pa.dictionary(pa.int8(), pa.string())),
+            "chunks": lambda: pa.chunked_array([names[:3], [], names[3:]], pa.string()),
+            "chunks of dictionaries": lambda: pa.chunked_array(
+                [pa.array(part, pa.string()).dictionary_encode() for part in (names[:3], names[3:])]
+            ),
+            "slice": lambda: pa.array(["nobody", "player 5", *names], pa.string()).dictionary_encode()[2:],
+            "slice of strings": lambda: pa.array(["nobody", *names], pa.string())[1:],
+        }
+        return made[kind]()
+
+    return column
+
+
+KINDS: dict[str, Callable[[list[str]], Any]] = {
+    "list": list,
+    "tuple": tuple,
+    "one str a row": lambda names: ["".join(list(name)) for name in names],
+    "numpy objects": lambda names: np.array(names, dtype=object),
+    "numpy str": lambda names: np.array(names, dtype="U20"),
+    "pandas str": lambda names: pd.Series(names, dtype="str"),
+    "pandas objects": lambda names: pd.Series(names, dtype=object),
+    "pandas category": lambda names: pd.Series(names, dtype=pd.CategoricalDtype([*reversed(PLAYERS), "nobody"])),
+    "pandas Categorical": lambda names: pd.Categorical(names, categories=PLAYERS),
+    "pandas CategoricalIndex": lambda names: pd.CategoricalIndex(names, categories=PLAYERS),
+    "polars str": lambda names: pl.Series(names, dtype=pl.String),
+    "polars Categorical": lambda names: pl.Series(names, dtype=pl.Categorical),
+    "polars Enum": lambda names: pl.Series(names, dtype=pl.Enum([*reversed(PLAYERS), "nobody"])),
+    **{
+        f"pyarrow {kind}": arrow(kind)
+        for kind in (
+            "strings",
+            "large strings",
+            "string views",
+            "dictionary",
+            "dictionary of int8",
+            "chunks",
+            "chunks of dictionaries",
+            "slice",
+            "slice of strings",
+        )
+    },
+}
+
+SEASON: list[Match] = [
+    (PLAYERS[k % 5], PLAYERS[(k % 5 + 1 + k % 4) % 6], (k * 7 % 3) / 2, 1.0 + k % 2, k * 10**15) for k in range(40)
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_column_gives_the_same_bits(kind: str) -> None:
+    first, second, score, weight, time = columns(SEASON)
+    at_once = fl.Elo()
+    at_once.update_many(KINDS[kind](first), KINDS[kind](second), score, weight, time)
+    assert at_once.snapshot() == play(fl.Elo(), SEASON).snapshot()
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+@given(matches())
+def test_a_batch_is_many_updates_bit_for_bit(system: str, played: list[Match]) -> None:
+    one_by_one = play(make(system), played)
+    at_once, rated = make(system), make(system)
+    at_once.update_many(*columns(played))
+    rated.rate(*columns(played))
+    assert at_once.snapshot() == rated.snapshot() == one_by_one.snapshot()
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+@given(matches(), st.integers(0, 40))
+def test_a_batch_in_two_parts_is_one_batch(system: str, played: list[Match], cut: int) -> None:
+    whole, parts = make(system), make(system)
+    whole.update_many(*columns(played))
+    parts.update_many(*columns(played[:cut]))
+    parts.update_many(*columns(played[cut:]))
+    assert parts.snapshot() == whole.snapshot()
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+@given(matches())
+def test_rate_tells_what_was_expected_before_each_match(system: str, played: list[Match]) -> None:
+    ratings = make(system)
+    for name in PLAYERS:
+        ratings.id(name)
+    before = []
+    for i, j, score, weight, time in played:
+        before.append(ratings.expected(i, j, time))
+        ratings.update(i, j, score, weight, time)
+    out = np.full(len(played), math.nan)
+    again = make(system)
+    assert again.rate(*columns(played), out=out) is out
+    assert out.tolist() == before
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_a_long_batch_is_checked_block_by_block_and_taken_back_whole(system: str) -> None:
+    rng = np.random.default_rng(1)
+    n = 10_000
+    i = rng.integers(0, 3, n)
+    j, score = i + 3, rng.integers(0, 3, n) / 2
+    ratings, one_by_one = make(system), make(system)
+    for name in PLAYERS:
+        ratings.id(name)
+        one_by_one.id(name)
+    untouched = ratings.snapshot()
+    for row, bad in ((9_999, math.nan), (5_000, 1.5), (2_048, -1e-300), (0, math.inf)):
+        wrong = score.copy()
+        wrong[row] = bad
+        with pytest.raises(ValueError, match=rf"score is .*match {row}\)"):
+            ratings.update_many(i, j, wrong)
+        with pytest.raises(ValueError, match=r"time is .*match 7000\)"):
+            ratings.update_many(i, j, score, time=np.where(np.arange(n) == 7000, 1, 2 + np.arange(n)))
+        assert ratings.snapshot() == untouched
+    ratings.update_many(i, j, score)
+    for a, b, s in zip(i.tolist(), j.tolist(), score.tolist(), strict=True):
+        one_by_one.update(a, b, s)
+    assert ratings.snapshot() == one_by_one.snapshot()
+
+
+BAD_COLUMNS = [
+    (["a", None], TypeError, r"i\[1\] is None"),
+    (["a", 0.5], TypeError, r"i\[1\] is 0.5"),
+    (np.array([0.5, 1.5]), TypeError, "i has dtype float64"),
+    (np.array([[0, 1]]), ValueError, "i has shape"),
+    ("ab", TypeError, "i is one str"),
+    (7, ValueError, "i has shape"),
+    (pd.Series(["a", None], dtype="category"), ValueError, r"i\[1\] is missing"),
+    (pl.Series(["a", None]), ValueError, r"i\[1\] is missing"),
+    (pl.Series(["a", None], dtype=pl.Categorical), ValueError, r"i\[1\] is missing"),
+    ([0, 1], KeyError, "no player has the id"),
+    (np.array([2**40, 0]), KeyError, "no player has the id"),
+    (["a", "b", "c"], ValueError, "j has length 2, i has 3"),
+]
+
+
+@pytest.mark.parametrize(
+    ("i", "error", "words"), BAD_COLUMNS, ids=[f"{type(case[0]).__name__}: {case[2]}" for case in BAD_COLUMNS]
+)
+def test_a_bad_column_is_named_and_adds_nobody(i: Any, error: type[Exception], words: str) -> None:
+    ratings = fl.Elo()
+    with pytest.raises(error, match=words):
+        ratings.update_many(i, ["x", "y"], [1.0, 0.0])
+    assert len(ratings) == 0
+
+
+@pytest.mark.parametrize(
+    ("score", "weight", "time", "error", "words"),
+    [
+        ([1.0, 2.0], None, None, ValueError, r"score is 2.0, outside \[0, 1\] \(match 1\)"),
+        ([1.0], None, None, ValueError, "score has length 1, i has 2"),
+        (["won", "lost"], None, None, TypeError, "score has dtype"),
+        ([1.0, 1.0], [1.0, -1.0], None, ValueError, r"weight is -1.0, outside \[0, 1e6\] \(match 1\)"),
+        ([1.0, 1.0], [1.0], None, ValueError, "weight has length 1"),
+        ([1.0, 1.0], None, [5, 4], ValueError, r"time is 4, before the latest event at 5 \(match 1\)"),
+        ([1.0, 1.0], None, [5.5, 6.5], TypeError, "time has dtype float64"),
+        ([1.0, 1.0], None, [5], ValueError, "time has length 1"),
+    ],
+)
+@pytest.mark.parametrize("method", ["update_many", "rate", "update_period"])
+def test_a_bad_batch_adds_no_newcomer(
+    method: str, score: Any, weight: Any, time: Any, error: type[Exception], words: str
+) -> None:
+    ratings = fl.Elo()
+    with pytest.raises(error, match=words):
+        getattr(ratings, method)(["a", "b"], ["b", "c"], score, weight, time)
+    assert (len(ratings), ratings.events) == (0, 0)
+
+
+def test_ids_do_not_come_to_mean_newcomers() -> None:
+    ratings = fl.Elo()
+    ratings.id("a")
+    for i, j in ((["x", 1], ["a", "a"]), (["x", "y"], [0, 1]), (["x", "y"], np.array([0, 2]))):
+        with pytest.raises(KeyError, match="no player has the id"):
+            ratings.update_many(i, j, [1.0, 1.0])
+    assert ratings.names() == ["a"]
+    ratings.update_many(["x", 0], [0, "y"], [1.0, 1.0])
+    assert ratings.names() == ["a", "x", "y"]
+
+
+def test_times_are_integers_or_datetimes() -> None:
+    stamps = np.array(["2024-01-01", "2024-01-02"], dtype="datetime64[D]")
+    first, second = fl.Elo(history=True), fl.Elo(history=True)
+    first.update_many(["a", "b"], ["b", "a"], [1, 1], time=stamps)
+    second.update_many(["a", "b"], ["b", "a"], [1, 1], time=stamps.astype("datetime64[ns]").astype(np.int64))
+    third = play(fl.Elo(history=True), [])
+    third.update("a", "b", 1.0, 1.0, "2024-01-01")
+    third.update("b", "a", 1.0, 1.0, pd.Timestamp("2024-01-02"))
+    assert first.snapshot() == second.snapshot() == third.snapshot()
+    assert first.history("a")["time"].tolist() == stamps.astype("datetime64[ns]").tolist()
+
+
+def test_an_empty_batch_changes_nothing() -> None:
+    ratings = fl.Elo()
+    ratings.update_many([], [], [])
+    assert ratings.rate(np.array([], np.int32), np.array([], np.int32), np.array([])).shape == (0,)
+    assert (len(ratings), ratings.events) == (0, 0)
