@@ -59,14 +59,23 @@ std::unique_ptr<BradleyTerry> fit(py::handle i, py::handle j, py::handle score, 
   Status summed = Status::ok, fitted = Status::ok;
   {
     const py::gil_scoped_release unlocked;
-    if (players < 0) {
-      for (const auto ids_of : {matches.i, matches.j}) {
-        for (const std::int32_t id : ids_of) players = std::max<std::int64_t>(players, id + std::int64_t{1});
+    // Where nobody says how many players there are, the first matches tell, unless a larger id comes later.
+    constexpr std::size_t first_look = 65'536;
+    const auto most = [&](std::size_t looked) {
+      std::int32_t largest = -1;
+      for (const auto ids_of : {matches.i.first(looked), matches.j.first(looked)}) {
+        for (const std::int32_t id : ids_of) largest = std::max(largest, id);
       }
-    }
-    matches.players = players > 0 ? static_cast<std::size_t>(players) : 0;
+      return static_cast<std::size_t>(largest + std::int64_t{1});
+    };
+    const std::size_t looked = std::min(first_look, matches.i.size());
+    matches.players = players >= 0 ? static_cast<std::size_t>(players) : most(looked);
     PairCells cells;
     summed = aggregate(matches, cells, bad);
+    if (summed == Status::unknown_model && players < 0 && looked < matches.i.size()) {
+      matches.players = most(matches.i.size());
+      summed = aggregate(matches, cells, bad);
+    }
     const BradleyTerryOptions options{.ties = ties == "half" ? Ties::half : Ties::davidson, .prior = prior, .prior_for_all = prior_for_all};
     if (summed == Status::ok) fitted = out->fit(std::move(cells), options);
   }
@@ -171,6 +180,7 @@ void bind_bradley_terry(py::module_& m) {
       .def_property_readonly("strengths", [](const BradleyTerry& fit) { return copy(fit.strengths()); }, "Centred log-strengths.")
       .def_property_readonly("coefficients", [](const BradleyTerry& fit) { return copy(fit.coefficients()); }, "Of the covariates.")
       .def_property_readonly("tie_strength", &BradleyTerry::tie_strength, "Davidson's nu.")
+      .def_property_readonly("ties_guarded", &BradleyTerry::ties_guarded, "Whether nu had no finite maximum.")
       .def_property_readonly(
           "standings",
           [](const BradleyTerry& fit) {

@@ -21,17 +21,32 @@ Status BradleyTerry::fit(PairCells cells, const BradleyTerryOptions& options) tr
   state->cells = std::move(cells);
   state->options = options;
   state->groups = bradley_terry::group(state->cells);
-  bradley_terry::Model model(state->cells, state->groups, options);
-  if (const Status status = model.maximise(); status != Status::ok) return status;
-  model.centre(model.x);
-  state->x = std::move(model.x);
-  state->dim = model.dim;
-  state->ties = model.ties;
-  state->iterations = model.iterations;
+  if (const Status status = state->maximise(); status != Status::ok) return status;
   state_ = std::move(state);
   return Status::ok;
 } catch (const std::bad_alloc&) {
   return Status::out_of_memory;
+}
+
+// Draws and wins that no cycle of more wins than draws contradicts are likeliest at the largest nu: then there is no
+// maximum, Newton's method says so, and nu is given a prior.
+Status BradleyTerry::State::maximise() {
+  for (const bool guarded : {false, true}) {
+    options.prior_for_ties = options.prior_for_ties || guarded;
+    bradley_terry::Model likelihood(cells, groups, options);
+    if (x.size() == likelihood.dim) likelihood.x = x;
+    const Status status = likelihood.maximise();
+    if (status == Status::no_maximum && likelihood.ties && !guarded) continue;
+    if (status != Status::ok) return status;
+    likelihood.centre(likelihood.x);
+    x = std::move(likelihood.x);
+    dim = likelihood.dim;
+    ties = likelihood.ties;
+    ties_guarded = likelihood.ties_guarded();
+    iterations = likelihood.iterations;
+    break;
+  }
+  return Status::ok;
 }
 
 const PairCells& BradleyTerry::cells() const noexcept { return state_->cells; }
@@ -40,6 +55,7 @@ std::span<const double> BradleyTerry::coefficients() const noexcept {
   return std::span(state_->x).subspan(players(), cells().columns);
 }
 double BradleyTerry::tie_strength() const noexcept { return state_->ties ? std::exp(state_->x.back()) : 0.0; }
+bool BradleyTerry::ties_guarded() const noexcept { return state_->ties_guarded; }
 std::span<const Standing> BradleyTerry::standings() const noexcept { return state_->groups.standing; }
 std::span<const std::int32_t> BradleyTerry::components() const noexcept { return state_->groups.component; }
 int BradleyTerry::iterations() const noexcept { return state_->iterations; }

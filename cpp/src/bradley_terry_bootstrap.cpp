@@ -177,9 +177,8 @@ class Sampler {
   double total_ = 0.0, rare_ = 0.0;
 };
 
-// One round by itself, guarded as any fit is: a sample may lack what kept a player from being undefeated.
-Status refit(const PairCells& cells, const BradleyTerryOptions& options, std::span<const double> from, const Samples& samples,
-             std::size_t round, std::span<double> out) {
+// The pairs of one round.
+PairCells pairs_of(const PairCells& cells, const Samples& samples, std::size_t round) {
   PairCells sample;
   sample.players = cells.players;
   sample.columns = cells.columns;
@@ -194,26 +193,27 @@ Status refit(const PairCells& cells, const BradleyTerryOptions& options, std::sp
     sample.ss.push_back(samples.ss[at]);
     if (cells.columns > 0) sample.row.push_back(cells.row[c]);
   }
-  const bradley_terry::Groups groups = bradley_terry::group(sample);
-  Model model(sample, groups, options);
-  if (model.dim == from.size()) model.x.assign(from.begin(), from.end());
-  Status status = model.maximise();
-  if (status != Status::ok) {  // once more, from nowhere
-    model.x.clear();
-    status = model.maximise();
-  }
-  if (status != Status::ok) return status;
-  model.centre(model.x);
-  const std::size_t kept = cells.players + cells.columns;
-  std::copy_n(model.x.begin(), kept, out.begin());
-  for (std::size_t k = 0; k < cells.players; ++k) {
-    if (groups.component[k] < 0) out[k] = std::numeric_limits<double>::quiet_NaN();
-  }
-  out[kept] = model.ties ? std::exp(model.x.back()) : 0.0;
-  return Status::ok;
+  return sample;
 }
 
 }  // namespace
+
+// One round by itself, guarded as any fit is: a sample may lack what kept a player from being undefeated.
+Status BradleyTerry::State::refit(PairCells sample, std::span<double> out) const {
+  State round;
+  round.cells = std::move(sample);
+  round.options = options;
+  round.x = x;  // a good place to begin
+  round.groups = bradley_terry::group(round.cells);
+  if (const Status status = round.maximise(); status != Status::ok) return status;
+  const std::size_t kept = cells.players + cells.columns;
+  std::copy_n(round.x.begin(), kept, out.begin());
+  for (std::size_t k = 0; k < cells.players; ++k) {
+    if (round.groups.component[k] < 0) out[k] = std::numeric_limits<double>::quiet_NaN();
+  }
+  out[kept] = round.ties ? std::exp(round.x.back()) : 0.0;
+  return Status::ok;
+}
 
 Status BradleyTerry::bootstrap(std::size_t rounds, std::uint64_t seed, std::span<double> out) const try {
   const State& state = *state_;
@@ -260,7 +260,7 @@ Status BradleyTerry::bootstrap(std::size_t rounds, std::uint64_t seed, std::span
       for (std::size_t lane = 0; lane < lanes && block + lane < now; ++lane) {
         const std::span<double> row = out.subspan((first + block + lane) * width, width);
         if (!done[lane]) {
-          if (const Status status = refit(cells(), state.options, state.x, samples, block + lane, row); status != Status::ok) return status;
+          if (const Status status = state.refit(pairs_of(cells(), samples, block + lane), row); status != Status::ok) return status;
           continue;
         }
         double mean = 0.0;

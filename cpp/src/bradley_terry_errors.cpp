@@ -41,6 +41,11 @@ void centre(const Model& model, dense::Matrix& c) {
 
 double root(double variance) noexcept { return std::sqrt(std::max(0.0, variance)); }
 
+// The sandwich, where there are residuals to speak of: a perfect record has none, nor has one of nothing but draws.
+double robust(double model, double sandwich, bool ok) noexcept {
+  return ok && sandwich > 1e-9 * model ? sandwich : std::max(model, 0.0);
+}
+
 }  // namespace
 
 void BradleyTerry::State::make_dense_errors(const Model& at_max) {
@@ -120,8 +125,10 @@ void BradleyTerry::State::make_errors() try {
   errors.model.assign(dim, 0.0);
   errors.sandwich.assign(dim, 0.0);
   dim <= dense_limit ? make_dense_errors(at_max) : make_drawn_errors(at_max);
-  for (std::size_t k = 0; k < cells.players; ++k) {
-    if (groups.standing[k] != Standing::ok) errors.sandwich[k] = errors.model[k];
+  for (std::size_t k = 0; k < dim; ++k) {
+    const bool ok = k >= cells.players || groups.standing[k] == Standing::ok;
+    const double m = errors.model[k], s = errors.sandwich[k];
+    errors.sandwich[k] = std::sqrt(robust(m * m, s * s, ok));
   }
 } catch (const std::bad_alloc&) {
   errors_status = Status::out_of_memory;
@@ -153,7 +160,8 @@ Status BradleyTerry::contrast(std::int32_t a, std::int32_t b, Contrast& out) con
     out.model = std::max(0.0, solved[at(a)] - solved[at(b)]);
     out.sandwich = model.form(model.squared_residuals(), solved);
   }
-  if (standings()[at(a)] != Standing::ok || standings()[at(b)] != Standing::ok) out.sandwich = std::max(out.model, out.sandwich);
+  const bool ok = standings()[at(a)] == Standing::ok && standings()[at(b)] == Standing::ok;
+  out.sandwich = a == b ? 0.0 : robust(out.model, out.sandwich, ok);
   return Status::ok;
 } catch (const std::bad_alloc&) {
   return Status::out_of_memory;
@@ -166,7 +174,7 @@ Status BradleyTerry::ranks(double z, std::span<std::int32_t> best, std::span<std
   const auto component = components();
   const auto strength = strengths();
   const auto standing = standings();
-  std::vector<std::int32_t> better(n), worse(n), size(n + 1);
+  std::vector<std::int32_t> better(n), worse(n), size(n);
   for (std::size_t i = 0; i < n; ++i) {
     if (component[i] < 0) continue;
     ++size[at(component[i])];
@@ -174,10 +182,8 @@ Status BradleyTerry::ranks(double z, std::span<std::int32_t> best, std::span<std
       if (component[k] != component[i]) continue;
       double variance = errors.sandwich[i] * errors.sandwich[i] + errors.sandwich[k] * errors.sandwich[k];
       if (state_->dense) {
-        variance = state_->sandwich(i, i) + state_->sandwich(k, k) - 2.0 * state_->sandwich(i, k);
-        if (standing[i] != Standing::ok || standing[k] != Standing::ok) {
-          variance = std::max(variance, state_->model(i, i) + state_->model(k, k) - 2.0 * state_->model(i, k));
-        }
+        const auto of = [&](const dense::Matrix& c) { return c(i, i) + c(k, k) - 2.0 * c(i, k); };
+        variance = robust(of(state_->model), of(state_->sandwich), standing[i] == Standing::ok && standing[k] == Standing::ok);
       }
       const double difference = strength[i] - strength[k];
       if (!(difference * difference > z * z * variance)) continue;

@@ -41,25 +41,29 @@ struct Arcs {
   }
 };
 
-// The usual case, in a few passes over the pairs: all who played reach, and are reached from, the first player.
-bool strongly_connected(const PairCells& cells, const std::vector<std::uint8_t>& played) {
-  constexpr std::uint8_t reached = 1, reaches = 2, both = 3;
+// The usual case, in a few passes over the pairs: all who played reach, and are reached from, the first player. `played`
+// is set in any case.
+bool strongly_connected(const PairCells& cells, std::vector<std::uint8_t>& played) {
+  constexpr unsigned reached = 1, reaches = 2, plays = 4, all = 7;
   std::vector<std::uint8_t> flags(cells.players);
-  flags[at(cells.i[0])] = both;
-  for (int pass = 0; pass < 8; ++pass) {
-    for (std::size_t c = 0; c < cells.size(); ++c) {
-      std::uint8_t &i = flags[at(cells.i[c])], &j = flags[at(cells.j[c])];
-      const std::uint8_t from_winner = cells.s[c] > 0.0 ? both : 0, from_loser = cells.s[c] < cells.n[c] ? both : 0;
-      const std::uint8_t to_j = i & ((from_winner & reached) | (from_loser & reaches));
-      const std::uint8_t to_i = j & ((from_loser & reached) | (from_winner & reaches));
-      i |= to_i;
-      j |= to_j;
+  flags[at(cells.i[0])] = all;
+  bool done = false;
+  for (int pass = 0; pass < 8 && !done; ++pass) {
+    for (std::size_t c = 0; c < cells.size();) {
+      const std::int32_t first = cells.i[c];
+      unsigned i = flags[at(first)] | plays;
+      for (; c < cells.size() && cells.i[c] == first; ++c) {
+        const unsigned j = flags[at(cells.j[c])];
+        const unsigned won = cells.s[c] > 0.0 ? all : 0, lost = cells.s[c] < cells.n[c] ? all : 0;
+        flags[at(cells.j[c])] = static_cast<std::uint8_t>(j | plays | (i & ((won & reached) | (lost & reaches))));
+        i |= j & ((lost & reached) | (won & reaches));
+      }
+      flags[at(first)] = static_cast<std::uint8_t>(i);
     }
-    bool all = true;
-    for (std::size_t k = 0; k < flags.size(); ++k) all = all && (flags[k] == both || !played[k]);
-    if (all) return true;
+    done = std::all_of(flags.begin(), flags.end(), [](std::uint8_t f) { return f == all || f == 0; });
   }
-  return false;
+  for (std::size_t k = 0; k < flags.size(); ++k) played[k] = flags[k] & plays ? 1 : 0;
+  return done;
 }
 
 // Strongly connected components: R. Tarjan (1972), without recursion.
@@ -158,29 +162,29 @@ std::vector<std::uint8_t> spread(const Arcs& arcs, std::vector<std::uint8_t> mar
 
 Groups group(const PairCells& cells) {
   const std::size_t players = cells.players;
-  std::vector<std::uint8_t> played(players), won(players), lost(players);
+  std::vector<std::uint8_t> played(players);
+  Groups out;
+  out.standing.assign(players, Standing::ok);
+  const bool connected = strongly_connected(cells, played);
+  out.main = played;
+  if (connected) {
+    out.component.assign(players, 0);
+    out.main_size = {static_cast<double>(std::count(played.begin(), played.end(), 1))};
+    for (std::size_t k = 0; k < players; ++k) {
+      if (played[k]) continue;
+      out.component[k] = -1;
+      out.standing[k] = Standing::unplayed;
+    }
+    return out;
+  }
+  std::vector<std::uint8_t> won(players), lost(players);
   std::vector<double> games(players);
   for (std::size_t c = 0; c < cells.size(); ++c) {
     const std::size_t i = at(cells.i[c]), j = at(cells.j[c]);
-    played[i] = played[j] = 1;
     games[i] += cells.n[c];
     games[j] += cells.n[c];
     if (cells.s[c] > 0.0) won[i] = lost[j] = 1;
     if (cells.s[c] < cells.n[c]) won[j] = lost[i] = 1;
-  }
-  Groups out;
-  out.standing.assign(players, Standing::ok);
-  out.main = played;
-  if (strongly_connected(cells, played)) {
-    out.component.assign(players, 0);
-    out.main_size = {static_cast<double>(std::count(played.begin(), played.end(), 1))};
-    for (std::size_t k = 0; k < players; ++k) {
-      if (!played[k]) {
-        out.component[k] = -1;
-        out.standing[k] = Standing::unplayed;
-      }
-    }
-    return out;
   }
   out.component = components(cells, played, games);
   const auto n_components = static_cast<std::size_t>(*std::max_element(out.component.begin(), out.component.end()) + 1);

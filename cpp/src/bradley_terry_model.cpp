@@ -42,7 +42,7 @@ Model::Model(const PairCells& cells_, const Groups& groups_, const BradleyTerryO
   if (ties) {
     bool all_drawn = true;
     for (std::size_t c = 0; c < cells.size(); ++c) all_drawn = all_drawn && 4.0 * (cells.s[c] - cells.ss[c]) >= cells.n[c];
-    if (all_drawn) decisive_ = options.prior;
+    if (all_drawn || options.prior_for_ties) decisive_ = options.prior;
   }
   gradient.resize(dim);
   strength_.resize(players);
@@ -362,6 +362,16 @@ void Model::conjugate_gradients(std::span<const double> b, std::span<double> out
   std::vector<double> scale = diagonal(information_terms, true);
   for (double& s : scale) s = s > 0.0 ? 1.0 / s : 1.0;
   std::fill(out.begin(), out.end(), 0.0);
+  // What rounding left of the constants, which the information maps to 0 and steps would blow up.
+  std::vector<double> sum(groups.main_size.size()), count(groups.main_size.size());
+  for (std::size_t k = 0; k < players; ++k) {
+    if (groups.component[k] < 0) continue;
+    sum[at(groups.component[k])] += residual[k];
+    count[at(groups.component[k])] += 1.0;
+  }
+  for (std::size_t k = 0; k < players; ++k) {
+    residual[k] -= groups.component[k] < 0 ? residual[k] : sum[at(groups.component[k])] / count[at(groups.component[k])];
+  }
   const auto precondition = [&] {
     double dot = 0.0;
     for (std::size_t k = 0; k < dim; ++k) {
@@ -448,7 +458,7 @@ Status Model::maximise() {
       length *= std::clamp(slope / (slope - now), 0.1, 0.6);
     }
     // After an exact step the error is about its square, after an inexact one also `tolerance` of it.
-    if (length == 1.0 && largest < (dense ? 1e-6 : 1e-5) && (dense || largest * tolerance < 1e-10)) {
+    if (largest * length < 1e-9 || (length == 1.0 && largest < (dense ? 1e-6 : 1e-5) && (dense || largest * tolerance < 1e-10))) {
       if (!dense && columns > 0 && !covariates_determined()) return Status::no_maximum;
       return Status::ok;
     }

@@ -51,6 +51,7 @@ class Model {
   void conjugate_gradients(std::span<const double> b, std::span<double> out, double tolerance,
                            bool strengths_only = false) const;
   std::vector<double> diagonal(const Quadratic& q, bool with_prior) const;
+  bool ties_guarded() const noexcept { return decisive_ > 0.0; }
   void centre(std::span<double> v) const;  // strengths minus the mean of their component's main group
 
   const PairCells& cells;

@@ -100,6 +100,7 @@ void sort_by(std::vector<Record>& records, std::vector<Record>& spare, std::size
 }
 
 // Many players, no weights, scores of 0, 1/2 and 1: one word a match, low << 32 | high << 2 | twice the score of low.
+// Sorted by low alone; the pairs of one low are told apart by a table over high.
 bool count_sorted(const Matches& m, PairCells& out) {
   std::vector<std::uint64_t> records(m.i.size()), spare;
   for (std::size_t k = 0; k < records.size(); ++k) {
@@ -110,17 +111,32 @@ bool count_sorted(const Matches& m, PairCells& out) {
     const auto high = static_cast<std::uint64_t>(swapped ? m.i[k] : m.j[k]);
     records[k] = low << 33 | high << 2 | static_cast<std::uint64_t>(swapped ? 2.0 - twice : twice);
   }
-  sort_by(records, spare, m.players, [](std::uint64_t r) { return static_cast<std::size_t>(r >> 2 & 0x7fffffff); });
   sort_by(records, spare, m.players, [](std::uint64_t r) { return static_cast<std::size_t>(r >> 33); });
-  resize(out, records.size());
-  std::size_t cell = 0;
-  for (std::size_t k = 0; k < records.size(); ++cell) {
-    const std::uint64_t pair = records[k] >> 2;
-    double count[3] = {};
-    for (; k < records.size() && records[k] >> 2 == pair; ++k) count[records[k] & 3] += 1.0;
-    set_counts(out, cell, static_cast<std::size_t>(pair >> 31), static_cast<std::size_t>(pair & 0x7fffffff), count);
+  for (auto* ids : {&out.i, &out.j}) ids->reserve(records.size());
+  for (auto* sums : {&out.n, &out.s, &out.ss}) sums->reserve(records.size());
+  std::vector<std::uint32_t> cell_of(m.players, none);  // of the newest low; older ones are told by being too small
+  for (std::size_t k = 0; k < records.size();) {
+    const std::uint64_t low = records[k] >> 33;
+    const std::size_t first = out.i.size();
+    for (; k < records.size() && records[k] >> 33 == low; ++k) {
+      const auto high = static_cast<std::size_t>(records[k] >> 2 & 0x7fffffff);
+      const double score = 0.5 * static_cast<double>(static_cast<int>(records[k] & 3));
+      const double square = score * score;
+      const std::uint32_t cell = cell_of[high];
+      if (cell != none && cell >= first) {
+        out.n[cell] += 1.0;
+        out.s[cell] += score;
+        out.ss[cell] += square;
+        continue;
+      }
+      cell_of[high] = static_cast<std::uint32_t>(out.i.size());
+      out.i.push_back(static_cast<std::int32_t>(low));
+      out.j.push_back(static_cast<std::int32_t>(high));
+      out.n.push_back(1.0);
+      out.s.push_back(score);
+      out.ss.push_back(square);
+    }
   }
-  resize(out, cell);
   return true;
 }
 

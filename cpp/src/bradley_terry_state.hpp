@@ -13,7 +13,7 @@ struct BradleyTerry::State {
   bradley_terry::Groups groups;
   std::vector<double> x;  // parameters at the maximum, strengths centred
   std::size_t dim = 0;
-  bool ties = false;
+  bool ties = false, ties_guarded = false;
   int iterations = 0;
 
   // Made when first asked for, by whichever thread comes first.
@@ -28,6 +28,8 @@ struct BradleyTerry::State {
     out.evaluate(x);
     return out;
   }
+  Status maximise();  // from x, if it has as many parameters
+  Status refit(PairCells sample, std::span<double> out) const;
   void make_errors();
   void make_dense_errors(const bradley_terry::Model& at);
   void make_drawn_errors(const bradley_terry::Model& at);

@@ -49,6 +49,7 @@ from fairlead.types import Decision, Forecast, Model, Outcome, Task
 
 if TYPE_CHECKING:
     from fairlead.measure import drift, rolling
+    from fairlead.measure.bradley_terry import BradleyTerry, BradleyTerryRatings
     from fairlead.measure.drift import DriftReport
     from fairlead.measure.ratings import PredictionScore, evaluate_ratings
     from fairlead.measure.sweep import SweepResult, sweep
@@ -64,6 +65,8 @@ __all__ = [
     "HDDM_W",
     "KSWIN",
     "STRATEGIES",
+    "BradleyTerry",
+    "BradleyTerryRatings",
     "Calibration",
     "Decision",
     "DriftReport",
@@ -111,6 +114,8 @@ _LATER = {
     "DriftReport": "fairlead.measure.drift",
     "SweepResult": "fairlead.measure.sweep",
     "sweep": "fairlead.measure.sweep",
+    "BradleyTerry": "fairlead.measure.bradley_terry",
+    "BradleyTerryRatings": "fairlead.measure.bradley_terry",
     "PredictionScore": "fairlead.measure.ratings",
     "evaluate_ratings": "fairlead.measure.ratings",
     "replay": "fairlead.replays",

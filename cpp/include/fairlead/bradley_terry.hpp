@@ -73,6 +73,8 @@ struct BradleyTerryOptions {
   Ties ties = Ties::half;
   double prior = 1.0;          // virtual draws against the average of the main group
   bool prior_for_all = false;  // for every player, not only for those without a finite maximum
+  // `prior` virtual decisive matches between equals, where Davidson's nu has no finite maximum. `fit` sets it by itself.
+  bool prior_for_ties = false;
   int iterations = 100;        // at most, of Newton's method
 };
 
@@ -94,6 +96,7 @@ class BradleyTerry {
   std::span<const double> strengths() const noexcept;
   std::span<const double> coefficients() const noexcept;  // of the covariates
   double tie_strength() const noexcept;                   // Davidson's nu; 0 without ties
+  bool ties_guarded() const noexcept;                     // nu had no finite maximum and was given a prior
   std::span<const Standing> standings() const noexcept;
   std::span<const std::int32_t> components() const noexcept;  // 0 is the largest; -1: unplayed
   int iterations() const noexcept;
@@ -104,9 +107,9 @@ class BradleyTerry {
   void probabilities(std::int32_t i, std::int32_t j, std::span<const double> covariates, double out[3]) const noexcept;
 
   // Standard errors of each strength against its centre, then of each coefficient and of log nu: by the observed
-  // information, and by the sandwich (P. J. Huber, 1967), which holds also where the model is only nearly true. Of
-  // players that are not `ok` both are the former, as a perfect record has no residuals. Above `dense_limit` parameters
-  // the sandwich is estimated from `draws` solutions, and exact is false.
+  // information, and by the sandwich (P. J. Huber, 1967), which holds also where the model is only nearly true. Where
+  // there are no residuals (a perfect record, nothing but draws) both are the former. Above `dense_limit` parameters
+  // those of strengths are estimated from solutions for 64 random residuals, and exact is false.
   struct Errors {
     std::vector<double> model, sandwich;
     bool exact = true;
