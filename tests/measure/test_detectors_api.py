@@ -217,8 +217,8 @@ def test_kswin_depends_on_its_seed_alone() -> None:
 
 @pytest.mark.parametrize("cls", NUMBERS)
 def test_numbers_that_are_hard_to_sum(cls: Any) -> None:
-    """An offset of 1e9 and a spike of 1e12 leave a detector that still works. (A window that holds the spike sees little
-    else, whatever the arithmetic; with 32 buckets of a size ADWIN drops it.)"""
+    """An offset of 1e9 and a spike of 1e12 leave a detector that still works. (A window that holds the spike
+    sees little else, whatever the arithmetic; with 32 buckets of a size ADWIN drops it.)"""
     dice = np.random.default_rng(2)
     x = dice.normal(1e9, 1, 30_000)
     x[5000] = 1e12
