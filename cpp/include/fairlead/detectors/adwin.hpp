@@ -96,7 +96,7 @@ class Adwin : public Detector<Adwin> {
     double n = 0.0, mean = 0.0, m2 = 0.0, rest = 0.0;
   };
 
-  static Status check(double x) noexcept { return check_number(x); }
+  static bool accepts(double x) noexcept { return is_number(x); }
 
   void step(double x) noexcept {
     buffer_[waiting_++] = x;

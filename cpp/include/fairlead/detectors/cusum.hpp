@@ -53,7 +53,7 @@ class Cusum : public Detector<Cusum> {
 
   const Options& options() const noexcept { return options_; }
 
-  double estimation() const noexcept { return count_ > 0.0 ? origin_ + mean_ : nan; }
+  double estimation() const noexcept { return count_ > 0.0 ? origin_ + sum_ / count_ : nan; }
   // What is compared with the threshold: of both directions the larger.
   double statistic() const noexcept {
     return std::max(sees_up(options_.mode) ? up_ : 0.0, sees_down(options_.mode) ? down_ : 0.0);
@@ -62,17 +62,17 @@ class Cusum : public Detector<Cusum> {
  private:
   friend Detector<Cusum>;
 
-  static Status check(double x) noexcept { return check_number(x); }
+  static bool accepts(double x) noexcept { return is_number(x); }
 
   void step(double x) noexcept {
     const bool learns = std::isnan(options_.target);
     if (count_ == 0.0) origin_ = learns ? x : options_.target;
     count_ += 1.0;
     const double shifted = x - origin_;
-    mean_ += (1.0 / count_) * (shifted - mean_);
-    const double deviation = learns ? shifted - mean_ : shifted;
-    up_ = std::max(0.0, up_ + deviation - options_.delta);
-    down_ = std::max(0.0, down_ - deviation - options_.delta);
+    sum_ += shifted;
+    const double deviation = learns ? shifted - sum_ / count_ : shifted;
+    up_ = std::max(0.0, up_ + (deviation - options_.delta));
+    down_ = std::max(0.0, down_ - (deviation + options_.delta));
     if (count_ < static_cast<double>(options_.min_instances)) return;
     const double found = statistic();
     drift_ = found > options_.threshold;
@@ -82,20 +82,20 @@ class Cusum : public Detector<Cusum> {
   void restart() noexcept { reset_state(); }
 
   void reset_state() noexcept {
-    count_ = origin_ = mean_ = up_ = down_ = 0.0;
+    count_ = origin_ = sum_ = up_ = down_ = 0.0;
     warning_ = false;
   }
 
   template <class S, class Visit>
   static void fields(S& s, Visit&& visit) {
     auto& o = s.options_;
-    visit(o.min_instances, o.delta, o.threshold, o.target, o.warning_threshold, o.mode, s.count_, s.origin_, s.mean_,
+    visit(o.min_instances, o.delta, o.threshold, o.target, o.warning_threshold, o.mode, s.count_, s.origin_, s.sum_,
           s.up_, s.down_);
   }
 
   Options options_;
   double count_ = 0.0;                // events since the last drift
-  double origin_ = 0.0, mean_ = 0.0;  // target, or the first of them; their mean, less that
+  double origin_ = 0.0, sum_ = 0.0;   // target, or the first of them; the sum of all, each less that
   double up_ = 0.0, down_ = 0.0;
 };
 

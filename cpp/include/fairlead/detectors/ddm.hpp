@@ -46,7 +46,7 @@ class Ddm : public Detector<Ddm> {
  private:
   friend Detector<Ddm>;
 
-  static Status check(double x) noexcept { return check_error(x); }
+  static bool accepts(double x) noexcept { return is_error(x); }
 
   void step(double x) noexcept {
     count_ += 1.0;

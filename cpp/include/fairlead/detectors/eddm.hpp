@@ -44,7 +44,7 @@ class Eddm : public Detector<Eddm> {
  private:
   friend Detector<Eddm>;
 
-  static Status check(double x) noexcept { return check_error(x); }
+  static bool accepts(double x) noexcept { return is_error(x); }
 
   void step(double x) noexcept {
     count_ += 1.0;

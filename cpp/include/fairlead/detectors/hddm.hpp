@@ -61,7 +61,7 @@ class HddmA : public Detector<HddmA> {
     double n = 0.0, mean = 0.0, bound = 0.0;
   };
 
-  static Status check(double x) noexcept { return check_share(x); }
+  static bool accepts(double x) noexcept { return is_share(x); }
 
   void step(double x) noexcept {
     count_ += 1.0;
@@ -143,7 +143,7 @@ class HddmW : public Detector<HddmW> {
     }
   };
 
-  static Status check(double x) noexcept { return check_share(x); }
+  static bool accepts(double x) noexcept { return is_share(x); }
 
   void step(double x) noexcept {
     const double lambda = options_.lambda_val, rest = 1.0 - lambda;

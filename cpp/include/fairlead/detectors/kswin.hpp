@@ -88,7 +88,7 @@ class Kswin : public Detector<Kswin> {
  private:
   friend Detector<Kswin>;
 
-  static Status check(double x) noexcept { return check_number(x); }
+  static bool accepts(double x) noexcept { return is_number(x); }
 
   std::size_t r() const noexcept { return static_cast<std::size_t>(options_.stat_size); }
   std::size_t window() const noexcept { return static_cast<std::size_t>(options_.window_size); }
@@ -239,7 +239,7 @@ class Kswin : public Detector<Kswin> {
     reader.get(tested);
     reader.get(far);
     reader.require(reader.ok() && values.size() <= window() && tested <= 1 && far <= r() && !fault(options_));
-    reader.require(std::all_of(values.begin(), values.end(), [](double x) { return check(x) == Status::ok; }));
+    reader.require(std::all_of(values.begin(), values.end(), accepts));
     if (!reader.ok()) return;
     prepare();
     held_ = values.size();

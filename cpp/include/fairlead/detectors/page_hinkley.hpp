@@ -51,7 +51,7 @@ class PageHinkley : public Detector<PageHinkley> {
 
   const Options& options() const noexcept { return options_; }
 
-  double estimation() const noexcept { return count_ > 0.0 ? origin_ + mean_ : nan; }
+  double estimation() const noexcept { return count_ > 0.0 ? origin_ + sum_ / count_ : nan; }
   // What is compared with the threshold: of both directions the larger.
   double statistic() const noexcept {
     const double rise = sees_up(options_.mode) ? up_ - least_ : 0.0;
@@ -62,16 +62,16 @@ class PageHinkley : public Detector<PageHinkley> {
  private:
   friend Detector<PageHinkley>;
 
-  static Status check(double x) noexcept { return check_number(x); }
+  static bool accepts(double x) noexcept { return is_number(x); }
 
   void step(double x) noexcept {
     if (count_ == 0.0) origin_ = x;
     count_ += 1.0;
     const double shifted = x - origin_;
-    mean_ += (1.0 / count_) * (shifted - mean_);
-    const double deviation = shifted - mean_;
-    up_ = options_.alpha * up_ + deviation - options_.delta;
-    down_ = options_.alpha * down_ + deviation + options_.delta;
+    sum_ += shifted;
+    const double deviation = shifted - sum_ / count_;
+    up_ = options_.alpha * up_ + (deviation - options_.delta);
+    down_ = options_.alpha * down_ + (deviation + options_.delta);
     least_ = std::min(least_, up_);
     most_ = std::max(most_, down_);
     if (count_ < static_cast<double>(options_.min_instances)) return;
@@ -83,7 +83,7 @@ class PageHinkley : public Detector<PageHinkley> {
   void restart() noexcept { reset_state(); }
 
   void reset_state() noexcept {
-    count_ = origin_ = mean_ = up_ = down_ = 0.0;
+    count_ = origin_ = sum_ = up_ = down_ = 0.0;
     least_ = std::numeric_limits<double>::infinity();
     most_ = -least_;
     warning_ = false;
@@ -92,15 +92,16 @@ class PageHinkley : public Detector<PageHinkley> {
   template <class S, class Visit>
   static void fields(S& s, Visit&& visit) {
     auto& o = s.options_;
-    visit(o.min_instances, o.delta, o.threshold, o.alpha, o.warning_threshold, o.mode, s.count_, s.origin_, s.mean_,
+    visit(o.min_instances, o.delta, o.threshold, o.alpha, o.warning_threshold, o.mode, s.count_, s.origin_, s.sum_,
           s.up_, s.down_, s.least_, s.most_);
   }
 
   Options options_;
-  double count_ = 0.0;                  // events since the last drift
-  double origin_ = 0.0, mean_ = 0.0;    // the first of them; their mean, less the first
-  double up_ = 0.0, down_ = 0.0;
-  double least_ = std::numeric_limits<double>::infinity(), most_ = -std::numeric_limits<double>::infinity();
+  // In this order GCC stores neither sum_ and up_ nor up_ and down_ as one vector, for which the next event would wait.
+  double count_ = 0.0, sum_ = 0.0;  // of the events since the last drift; the sum has the first taken off each
+  double origin_ = 0.0;             // the first of them
+  double up_ = 0.0, least_ = std::numeric_limits<double>::infinity();
+  double down_ = 0.0, most_ = -std::numeric_limits<double>::infinity();
 };
 
 }  // namespace fairlead
