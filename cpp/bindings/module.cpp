@@ -8,6 +8,7 @@ void bind_simd(py::module_& m);
 void bind_types(py::module_& m);
 void bind_elo(py::module_& m);
 void bind_rolling(py::module_& m);
+void bind_windows(py::module_& m);
 void bind_calibration(py::module_& m);
 void bind_drift(py::module_& m);
 void bind_pooling(py::module_& m);
@@ -22,6 +23,7 @@ PYBIND11_MODULE(_core, m) {
   fairlead::bindings::bind_types(m);
   fairlead::bindings::bind_elo(m);
   fairlead::bindings::bind_rolling(m);
+  fairlead::bindings::bind_windows(m);
   fairlead::bindings::bind_calibration(m);
   fairlead::bindings::bind_drift(m);
   fairlead::bindings::bind_pooling(m);

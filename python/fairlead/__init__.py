@@ -19,7 +19,18 @@ from fairlead.errors import (
     UnknownTaskError,
 )
 from fairlead.fleet import Fleet
-from fairlead.measure import Calibration, Elo, Leaderboard, ModelRow, Psi, RollingWindow, StreamingPsi, Window, pool
+from fairlead.measure import (
+    Calibration,
+    Elo,
+    Leaderboard,
+    ModelRow,
+    Psi,
+    RollingWindow,
+    StreamingPsi,
+    Window,
+    Windows,
+    pool,
+)
 from fairlead.policy import DEFAULT_STRATEGY, STRATEGIES
 from fairlead.settings import Settings
 from fairlead.types import Decision, Forecast, Model, Outcome, Task
@@ -53,6 +64,7 @@ __all__ = [
     "UnknownModelError",
     "UnknownTaskError",
     "Window",
+    "Windows",
     "__version__",
     "pool",
     "replay",

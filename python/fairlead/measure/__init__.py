@@ -8,5 +8,17 @@ from __future__ import annotations
 from fairlead._core import Calibration, Elo, Psi, StreamingPsi, pool
 from fairlead.measure.rolling import RollingWindow
 from fairlead.measure.scoreboard import Leaderboard, ModelRow, Window
+from fairlead.measure.windows import Windows
 
-__all__ = ["Calibration", "Elo", "Leaderboard", "ModelRow", "Psi", "RollingWindow", "StreamingPsi", "Window", "pool"]
+__all__ = [
+    "Calibration",
+    "Elo",
+    "Leaderboard",
+    "ModelRow",
+    "Psi",
+    "RollingWindow",
+    "StreamingPsi",
+    "Window",
+    "Windows",
+    "pool",
+]
