@@ -341,7 +341,7 @@ void WindowsKey::resum(const WindowsPlan& plan, std::size_t w, std::uint64_t low
   };
   const double n = static_cast<double>(window.n);
   window.sums.start(pivot(xs));
-  for (const bool second : {false, true}) sum_about(window.sums, part(xs, low, high_now, second));
+  sum_about(window.sums, part(xs, low, high_now, false), part(xs, low, high_now, true));
   (void)window.sums.settle(n);
   if (plan.high) high[w] = High{};
   if (plan.joint) joint[w].start(pivot(ys));

@@ -145,59 +145,66 @@ struct Ewm {
   }
 };
 
-// A pivot for these samples (pieces of a ring; NaN are skipped): their mean, with no more bits than their spread needs, so
-// that differences from it are seldom rounded. `near` is one of the samples.
-inline double pivot_of(std::span<const double> a, std::span<const double> b, double near) noexcept {
-  double n = 0.0, d = 0.0, dd = 0.0;
-  for (const auto part : {a, b}) {
-    double n4[4] = {}, d4[4] = {}, dd4[4] = {};
+// Number, sum and squares of differences from `about`, in four lanes by place in the window, wherever its ring wraps.
+struct Lanes {
+  double about = 0.0;
+  double n[4] = {}, d[4] = {}, dd[4] = {};
+  std::size_t at = 0;  // samples so far; NaN counts here, and nowhere else
+
+  void run(std::span<const double> samples) noexcept {
     std::size_t i = 0;
-    const auto one = [&](std::size_t lane, double x) {
-      const double v = x == x ? x - near : 0.0;
-      n4[lane] += x == x ? 1.0 : 0.0;
-      d4[lane] += v;
-      dd4[lane] += v * v;
-    };
-    for (; i + 4 <= part.size(); i += 4) {
-      for (std::size_t lane = 0; lane < 4; ++lane) one(lane, part[i + lane]);
+    for (; i < samples.size() && at % 4 != 0; ++i) one(at++ % 4, samples[i]);
+    for (; i + 4 <= samples.size(); i += 4, at += 4) {
+      for (std::size_t lane = 0; lane < 4; ++lane) one(lane, samples[i + lane]);
     }
-    for (; i < part.size(); ++i) one(i % 4, part[i]);
-    for (std::size_t lane = 0; lane < 4; ++lane) {
-      n += n4[lane];
-      d += d4[lane];
-      dd += dd4[lane];
-    }
+    for (; i < samples.size(); ++i) one(at++ % 4, samples[i]);
   }
+  void one(std::size_t lane, double x) noexcept {
+    const bool number = x == x;
+    const double v = number ? x - about : 0.0;
+    n[lane] += number ? 1.0 : 0.0;
+    d[lane] += v;
+    dd[lane] += v * v;
+  }
+  static double total(const double (&lanes)[4]) noexcept { return (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]); }
+};
+
+// A pivot for these samples (the pieces of a ring; NaN are skipped): their mean, with no more bits than their spread needs,
+// so that differences from it are seldom rounded. `near` is one of the samples.
+inline double pivot_of(std::span<const double> a, std::span<const double> b, double near) noexcept {
+  Lanes lanes{.about = near};
+  lanes.run(a);
+  lanes.run(b);
+  const double n = Lanes::total(lanes.n), d = Lanes::total(lanes.d), dd = Lanes::total(lanes.dd);
   if (!(dd > 0.0) || !std::isfinite(dd)) return near;
   const double shift = d / n, mean = near + shift;
   const double spread = std::sqrt(std::max(dd / n - shift * shift, 0.0));
-  if (!(spread > 0.0) || !std::isfinite(mean)) return std::isfinite(mean) ? mean : near;
+  if (!std::isfinite(mean)) return near;
+  if (!(spread > 0.0)) return mean;
   const int exponent = std::ilogb(spread) - 2;
   const double steps = std::scalbn(mean, -exponent);
   if (!(std::abs(steps) < 4503599627370496.0)) return mean;  // 2^52: no bit to spare
   return std::scalbn(std::nearbyint(steps), exponent);
 }
 
-// Sums of the samples of a ring, in blocks short enough that plain addition costs no bit that matters.
-inline void sum_about(Sums& sums, std::span<const double> samples) noexcept {
+// Sums of these samples about the pivot, in blocks so short that plain addition inside them costs no bit that matters.
+inline void sum_about(Sums& sums, std::span<const double> a, std::span<const double> b) noexcept {
   constexpr std::size_t block = 64;
-  const double pivot = sums.pivot;
-  for (std::size_t at = 0; at < samples.size(); at += block) {
-    const auto part = samples.subspan(at, std::min(block, samples.size() - at));
-    double d4[4] = {}, dd4[4] = {};
-    std::size_t i = 0;
-    const auto one = [&](std::size_t lane, double x) {
-      const double v = x == x ? x - pivot : 0.0;
-      d4[lane] += v;
-      dd4[lane] += v * v;
-    };
-    for (; i + 4 <= part.size(); i += 4) {
-      for (std::size_t lane = 0; lane < 4; ++lane) one(lane, part[i + lane]);
+  Lanes lanes{.about = sums.pivot};
+  const auto flush = [&] {
+    sums.d.add(Lanes::total(lanes.d));
+    sums.dd.add(Lanes::total(lanes.dd));
+    lanes = Lanes{.about = sums.pivot};
+  };
+  for (const auto part : {a, b}) {
+    for (std::size_t i = 0; i < part.size();) {
+      const std::size_t n = std::min(block - lanes.at, part.size() - i);
+      lanes.run(part.subspan(i, n));
+      i += n;
+      if (lanes.at == block) flush();
     }
-    for (; i < part.size(); ++i) one(i % 4, part[i]);
-    sums.d.add((d4[0] + d4[1]) + (d4[2] + d4[3]));
-    sums.dd.add((dd4[0] + dd4[1]) + (dd4[2] + dd4[3]));
   }
+  flush();
 }
 
 }  // namespace fairlead::detail
