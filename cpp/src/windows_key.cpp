@@ -14,6 +14,9 @@ std::uint64_t age(Time now, Time then) noexcept {  // unsigned: cannot overflow,
 
 bool number(double x) noexcept { return x == x; }
 
+// What `read_common` knows, in its order.
+constexpr Stat common_stats[] = {Stat::count, Stat::sum, Stat::mean, Stat::var, Stat::std, Stat::min, Stat::max, Stat::range};
+
 }  // namespace
 
 WindowsPlan::WindowsPlan(WindowsOptions given) : options(std::move(given)) {
@@ -69,6 +72,13 @@ WindowsPlan::WindowsPlan(WindowsOptions given) : options(std::move(given)) {
     }
   }
   plain = right && !high && !joint && !sorted && !ewm;
+  common = true;
+  for (const StatSpec& spec : options.stats) {
+    const auto it = std::find(std::begin(common_stats), std::end(common_stats), spec.stat);
+    common &= it != std::end(common_stats);
+    columns.push_back(static_cast<std::uint8_t>(it - std::begin(common_stats)));
+    root |= spec.stat == Stat::std;
+  }
 }
 
 WindowsKey::WindowsKey(const WindowsPlan& plan)
@@ -106,7 +116,7 @@ std::uint64_t WindowsKey::low_of(const WindowsPlan& plan, std::size_t w, std::ui
 
 // --- the ring ------------------------------------------------------------------------------------------------------------
 
-Status WindowsKey::make_room(const WindowsPlan& plan, Time time) noexcept {
+Status WindowsKey::find_room(const WindowsPlan& plan, Time time) noexcept {
   std::uint64_t bound = floor, lost = 0;
   if (const std::int64_t most = plan.options.max_samples; most > 0 && end - front >= static_cast<std::uint64_t>(most)) {
     std::uint64_t low = end;
@@ -202,42 +212,47 @@ void WindowsKey::step(const WindowsPlan& plan) noexcept {
 // sums in registers, and one pass over what leaves.
 void WindowsKey::step_plain(const WindowsPlan& plan, std::size_t w) noexcept {
   Window& window = windows[w];
-  const std::uint64_t before = high_end[0];
-  std::uint64_t low = window.low;
+  const std::uint64_t before = high_end[0], after = end, first = window.low, cut = mask;
+  const double* const x = xs.data();
+  const bool summed = plan.sums;
+  std::uint64_t low = first;
   std::int64_t n = window.n, bad = window.bad;
   Sums sums = window.sums;
   const auto leaves = [&] {
-    const double x = xs[slot(low++)];
-    if (!number(x)) {
+    const double value = x[low++ & cut];
+    if (!number(value)) {
       --bad;
     } else {
       --n;
-      if (plan.sums) sums.leave(x);
+      if (summed) sums.leave(value);
     }
   };
   if (const std::uint64_t limit = plan.windows[w].limit; limit > 0) {
-    while (low != before && age(now, times[slot(low)]) >= limit) leaves();
+    const Time* const t = times.data();
+    const Time time = now;
+    while (low != before && age(time, t[low & cut]) >= limit) leaves();
   } else {
-    while (end - low > plan.windows[w].keep && low != before) leaves();
+    const std::uint64_t keep = plan.windows[w].keep;
+    while (after - low > keep && low != before) leaves();
   }
   while (low < floor && low != before) leaves();
-  if (low - window.low > before - low && low != window.low) return step_window(plan, w, end);  // less stays than leaves
-  for (std::uint64_t i = before; i != end; ++i) {  // one sample, or none
-    const double x = xs[slot(i)];
-    if (!number(x)) {
+  if (low - first > before - low) return step_window(plan, w, after);  // less stays than leaves
+  for (std::uint64_t i = before; i != after; ++i) {                    // one sample, or none
+    const double value = x[i & cut];
+    if (!number(value)) {
       ++bad;
     } else if (n++ == 0) {
-      sums.start(x);
-    } else if (plan.sums) {
-      sums.enter(x);
+      sums.start(value);
+    } else if (summed) {
+      sums.enter(value);
     }
   }
+  const bool good = n <= 1 || !summed || sums.settle(static_cast<double>(n));
   window.low = low;
   window.n = n;
   window.bad = bad;
-  const bool good = n <= 1 || !plan.sums || sums.settle(static_cast<double>(n));
   window.sums = sums;
-  if (plan.sums && (n <= 1 || !good)) settle(plan, w, end);
+  if (summed && (n <= 1 || !good)) settle(plan, w, after);
 }
 
 void WindowsKey::step_window(const WindowsPlan& plan, std::size_t w, std::uint64_t high_now) noexcept {
@@ -372,21 +387,21 @@ void WindowsKey::weigh(const WindowsPlan& plan, std::size_t w, std::uint64_t pos
 void WindowsKey::step_chains(const WindowsPlan& plan, std::size_t group, std::uint64_t high_now) noexcept {
   auto& maxima = max_chain[group];
   auto& minima = min_chain[group];
-  std::uint64_t max_low = ~std::uint64_t{0}, min_low = max_low;
+  std::uint64_t max_low = maxima.back(), min_low = minima.back();
+  const double* const values = xs.data();
   for (std::uint64_t i = high_end[group]; i != high_now; ++i) {
-    const double x = xs[slot(i)];
+    const double x = values[slot(i)];
     if (!number(x)) continue;
-    max_low = std::min(max_low, maxima.push(i, x, xs.data(), mask));
-    min_low = std::min(min_low, minima.push(i, x, xs.data(), mask));
+    max_low = std::min(max_low, maxima.push(i, x, values, mask));
+    min_low = std::min(min_low, minima.push(i, x, values, mask));
   }
   std::uint64_t max_base = maxima.back(), min_base = minima.back();
   for (std::size_t w = 0; w < windows.size(); ++w) {
     if (plan.windows[w].group != group) continue;
     Window& window = windows[w];
-    window.max = maxima.from(std::min(window.max, max_low), window.low);
-    window.min = minima.from(std::min(window.min, min_low), window.low);
-    max_base = std::min(max_base, window.max);
-    min_base = std::min(min_base, window.min);
+    const std::uint64_t low = window.low;
+    max_base = std::min(max_base, window.max = maxima.from(std::min(window.max, max_low), low));
+    min_base = std::min(min_base, window.min = minima.from(std::min(window.min, min_low), low));
   }
   maxima.forget(max_base);
   minima.forget(min_base);
@@ -482,7 +497,37 @@ Status WindowsKey::append(const WindowsPlan& plan, const WindowsKey& later) {
 
 // --- reading -------------------------------------------------------------------------------------------------------------
 
+// The statistics that most ask for, all of a window at once, and then those that are wanted.
+void WindowsKey::read_common(const WindowsPlan& plan, double* out) const noexcept {
+  const std::size_t width = plan.columns.size();
+  const double ddof = plan.options.ddof;
+  const std::int64_t least = std::max<std::int64_t>(plan.options.min_periods, 1);
+  for (std::size_t w = 0; w < windows.size(); ++w, out += width) {
+    const Window& window = windows[w];
+    const double n = static_cast<double>(window.n);
+    double known[std::size(common_stats)] = {n, nan, nan, nan, nan, nan, nan, nan};
+    if (window.bad == 0 && window.n >= least) {
+      if (plan.sums) {
+        known[1] = n * window.sums.pivot + window.sums.d.value();
+        known[2] = window.sums.mean();
+        known[3] = n > ddof ? window.sums.m2 / (n - ddof) : nan;
+        if (plan.root) known[4] = std::sqrt(known[3]);
+      }
+      if (plan.extremes) {
+        const std::size_t group = plan.windows[w].group;
+        known[5] = xs[min_chain[group].at(window.min) & mask];
+        known[6] = xs[max_chain[group].at(window.max) & mask];
+        known[7] = known[6] - known[5];
+      }
+    } else if (window.bad == 0 && window.n >= plan.options.min_periods) {
+      known[1] = 0.0;  // the sum of nothing
+    }
+    for (std::size_t s = 0; s < width; ++s) out[s] = known[plan.columns[s]];
+  }
+}
+
 void WindowsKey::read(const WindowsPlan& plan, double* out) const noexcept {
+  if (plan.common) return read_common(plan, out);
   const std::size_t width = plan.options.stats.size();
   const double ddof = plan.options.ddof;
   for (std::size_t s = 0; s < width; ++s) {

@@ -22,6 +22,7 @@ class Chain {
     std::vector<std::uint32_t> wider(capacity);
     for (std::uint64_t i = base_; i != back_; ++i) wider[i & (capacity - 1)] = at(i);
     positions_.swap(wider);
+    mask_ = capacity - 1;
   }
   void clear() noexcept { base_ = back_ = 0; }
 
@@ -31,8 +32,9 @@ class Chain {
     const auto beaten = [&](std::uint64_t i) { return Beats{}(x, values[at(i) & mask]); };
     std::uint64_t i = back_;
     if (i - base_ >= 4) {  // without branches: how many are beaten is what no predictor knows
-      std::uint64_t n = 0;
-      for (std::uint64_t k = 1; k <= 4; ++k) n += static_cast<std::uint64_t>(beaten(i - k));
+      const std::uint32_t* const p = positions_.data();
+      const auto beats = [&](std::uint64_t k) { return static_cast<std::uint64_t>(Beats{}(x, values[p[k & mask_] & mask])); };
+      const std::uint64_t n = (beats(i - 1) + beats(i - 2)) + (beats(i - 3) + beats(i - 4));
       i -= n;
       if (n < 4) return put(i, position);
     }
@@ -50,9 +52,8 @@ class Chain {
     const auto before = [&](std::uint64_t k) {
       return static_cast<std::int32_t>(at(k) - static_cast<std::uint32_t>(low)) < 0;
     };
-    for (int tries = 0; tries < 3; ++tries) {
+    for (int tries = 0; tries < 4; ++tries, ++i) {
       if (i == back_ || !before(i)) return i;
-      ++i;
     }
     std::uint64_t high = back_;
     while (i < high) {
@@ -62,7 +63,7 @@ class Chain {
     return i;
   }
 
-  std::uint32_t at(std::uint64_t i) const noexcept { return positions_[i & (positions_.size() - 1)]; }
+  std::uint32_t at(std::uint64_t i) const noexcept { return positions_[i & mask_]; }
   std::uint64_t back() const noexcept { return back_; }
   // No index below `base` will be asked for again.
   void forget(std::uint64_t base) noexcept { base_ = base; }
@@ -80,14 +81,14 @@ class Chain {
     return mark;
   }
   void undo(const Mark& mark) noexcept {
-    positions_[mark.index & (positions_.size() - 1)] = mark.position;
+    positions_[mark.index & mask_] = mark.position;
     base_ = mark.base;
     back_ = mark.back;
   }
 
  private:
   std::uint64_t put(std::uint64_t i, std::uint64_t position) noexcept {
-    positions_[i & (positions_.size() - 1)] = static_cast<std::uint32_t>(position);
+    positions_[i & mask_] = static_cast<std::uint32_t>(position);
     back_ = i + 1;
     return i;
   }
@@ -112,6 +113,7 @@ class Chain {
   }
 
   std::vector<std::uint32_t> positions_;  // its size is a power of two
+  std::size_t mask_ = 0;
   std::uint64_t base_ = 0, back_ = 0;
 };
 

@@ -32,6 +32,9 @@ struct WindowsPlan {
   std::vector<Window> windows;
   std::size_t groups = 1;
   bool sums = false, high = false, joint = false, extremes = false, sorted = false, ewm = false, pairs = false;
+  bool common = false;                 // `read_common` knows all statistics
+  std::vector<std::uint8_t> columns;  // which of its
+  bool root = false;                   // std among them
   bool right = true;   // a window ends with the newest sample
   bool plain = false;  // and wants no more than sums and extremes
 };
@@ -52,7 +55,10 @@ struct WindowsKey {
   std::span<const double> part(const std::vector<double>& ring, std::uint64_t low, std::uint64_t high, bool second) const noexcept;
 
   // Room for one more sample at `time`; what fails has changed nothing but the capacity.
-  Status make_room(const WindowsPlan& plan, Time time) noexcept;
+  Status make_room(const WindowsPlan& plan, Time time) noexcept {
+    const bool simple = end - front < xs.size() && plan.options.max_samples == 0 && !plan.sorted;
+    return simple ? Status::ok : find_room(plan, time);
+  }
   // Twice the ring, or the first one. May throw std::bad_alloc, and has changed nothing but capacities then.
   void grow(const WindowsPlan& plan);
   // A sample at the end, and the time it brings. Needs room. Not a number: x is NaN.
@@ -88,6 +94,8 @@ struct WindowsKey {
   std::uint64_t samples = 0, late = 0, dropped = 0, skipped = 0;
 
  private:
+  Status find_room(const WindowsPlan& plan, Time time) noexcept;
+  void read_common(const WindowsPlan& plan, double* out) const noexcept;
   void step(const WindowsPlan& plan) noexcept;
   void step_plain(const WindowsPlan& plan, std::size_t w) noexcept;
   void step_window(const WindowsPlan& plan, std::size_t w, std::uint64_t high_now) noexcept;
