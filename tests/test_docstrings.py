@@ -13,6 +13,7 @@ from fairlead import _core
 
 # Private: their public faces are Python classes, whose docstrings pytest collects.
 BEHIND = {"BradleyTerryFit", "Replay", "RollingWindow", "Scoreboard"}
+BEHIND = {"Replay", "RollingWindow", "Scoreboard", "Windows"}
 COMPILED = [
     *(thing for name, thing in vars(_core).items() if inspect.isclass(thing) and name not in BEHIND),
     _core.pool,

@@ -22,6 +22,7 @@ inline std::string show(double value) { return py::repr(py::float_(value)).cast<
   switch (status) {
     case Status::unknown_model:
     case Status::unknown_slice:
+    case Status::unknown_key:
     case Status::stale_task: throw py::key_error(text);
     case Status::out_of_memory: throw std::bad_alloc();
     default: throw py::value_error(text);

@@ -14,6 +14,7 @@ void bind_true_skill(py::module_& m);
 void bind_sweep(py::module_& m);
 void bind_rolling(py::module_& m);
 void bind_sliding(py::module_& m);
+void bind_windows(py::module_& m);
 void bind_calibration(py::module_& m);
 void bind_drift(py::module_& m);
 void bind_detectors(py::module_& m);
@@ -36,6 +37,7 @@ PYBIND11_MODULE(_core, m) {
   fairlead::bindings::bind_sweep(m);
   fairlead::bindings::bind_rolling(m);
   fairlead::bindings::bind_sliding(m);
+  fairlead::bindings::bind_windows(m);
   fairlead::bindings::bind_calibration(m);
   fairlead::bindings::bind_drift(m);
   fairlead::bindings::bind_detectors(m);

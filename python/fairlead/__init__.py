@@ -41,6 +41,7 @@ from fairlead.measure import (
     TrueSkill,
     WengLin,
     Window,
+    Windows,
     pool,
 )
 from fairlead.policy import DEFAULT_STRATEGY, STRATEGIES
@@ -99,6 +100,7 @@ __all__ = [
     "UnknownTaskError",
     "WengLin",
     "Window",
+    "Windows",
     "__version__",
     "drift",
     "evaluate_ratings",

@@ -1,8 +1,15 @@
 """Types of the compiled core. Private: import the names from `fairlead`."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
-from typing import Any, Self
+from datetime import (
+    date,
+    timedelta,
+)
+from typing import (
+    Any,
+    Self,
+)
+    overload,
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -318,6 +325,75 @@ def decayed(
     min_periods: int = 1,
     out: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]: ...
+WINDOW_STATS: tuple[str, ...]
+
+class Windows:
+    @overload
+    def __init__(
+        self,
+        *,
+        windows: Sequence[str],
+        lengths: Sequence[tuple[int, int]],
+        stats: Sequence[str],
+        kinds: Sequence[tuple[int, float]],
+        keys: Sequence[str],
+        closed: int,
+        min_periods: int,
+        ddof: float,
+        on_nan: int,
+        on_late: int,
+        lateness: int,
+        half_life: tuple[int, int],
+        max_samples: int,
+        on_full: int,
+    ) -> None: ...
+    @overload
+    def __init__(self, data: bytes) -> None: ...
+    def handle(self, /, *parts: str | tuple[str, ...]) -> int: ...
+    def update(
+        self,
+        h: int | str | tuple[str, ...],
+        ts: int | str | date,
+        x: float,
+        /,
+        *rest: float | NDArray[np.float64] | None,
+    ) -> NDArray[np.float64] | None: ...
+    def read(
+        self, h: int | str | tuple[str, ...], out: NDArray[np.float64] | None = None, /
+    ) -> NDArray[np.float64]: ...
+    def peek(
+        self,
+        h: int | str | tuple[str, ...],
+        ts: int | str | date,
+        x: float,
+        /,
+        *rest: float | NDArray[np.float64] | None,
+    ) -> NDArray[np.float64]: ...
+    def update_many(self, h: Any, times: ArrayLike, x: ArrayLike, y: ArrayLike | None = None) -> None: ...
+    def roll(
+        self,
+        h: Any,
+        times: ArrayLike,
+        x: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        out: NDArray[np.float64] | None = None,
+    ) -> NDArray[np.float64]: ...
+    def advance(self, ts: int | str | date, h: int | str | tuple[str, ...] | None = None) -> None: ...
+    def read_all(self, out: NDArray[np.float64] | None = None) -> NDArray[np.float64]: ...
+    def counters(self, h: int | str | tuple[str, ...]) -> dict[str, int]: ...
+    def newest(self, h: int | str | tuple[str, ...]) -> int | None: ...
+    def merge(self, other: Windows) -> None: ...
+    def snapshot(self) -> bytes: ...
+    def key(self, h: int | str | tuple[str, ...]) -> str | tuple[str, ...]: ...
+    def __contains__(self, key: object, /) -> bool: ...
+    def __len__(self) -> int: ...
+    @property
+    def windows(self) -> tuple[str, ...]: ...
+    @property
+    def stats(self) -> tuple[str, ...]: ...
+    @property
+    def key_names(self) -> tuple[str, ...]: ...
 
 class Calibration:
     def __init__(self, bins: int = 10) -> None: ...

@@ -10,12 +10,16 @@ enum class [[nodiscard]] Status : std::uint8_t {
   unknown_model,
   inactive_model,
   unknown_slice,
+  unknown_key,
   stale_task,
   wrong_kind,
   wrong_length,
   too_many_slices,
   out_of_range,
   not_finite,
+  late_event,
+  window_full,
+  not_mergeable,
   sum_not_one,
   bad_outcome,
   no_forecast,
@@ -31,12 +35,16 @@ constexpr const char* message(Status status) noexcept {
     case Status::unknown_model: return "no model has this id";
     case Status::inactive_model: return "the model was removed from the fleet";
     case Status::unknown_slice: return "no slice has this id";
+    case Status::unknown_key: return "no key has this handle";
     case Status::stale_task: return "the task is not open: it was settled, closed or never opened";
     case Status::wrong_kind: return "the answer does not fit the kind of the task";
     case Status::wrong_length: return "the number of values does not fit";
     case Status::too_many_slices: return "a task lies in at most max_slices slices besides overall";
     case Status::out_of_range: return "a value is outside its range";
     case Status::not_finite: return "a value is NaN or infinite";
+    case Status::late_event: return "the time is before the newest time of its key";
+    case Status::window_full: return "the key holds max_samples samples";
+    case Status::not_mergeable: return "the options differ, or the times of a key in both overlap";
     case Status::sum_not_one: return "the probabilities do not sum to 1 within 1e-3";
     case Status::bad_outcome: return "the outcome does not fit the task";
     case Status::no_forecast: return "no active model has answered the task";

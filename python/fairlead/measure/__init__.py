@@ -27,6 +27,7 @@ from fairlead._core import (
 )
 from fairlead.measure.rolling import RollingWindow
 from fairlead.measure.scoreboard import Leaderboard, ModelRow, Window
+from fairlead.measure.windows import Windows
 
 __all__ = [
     "ADWIN",
@@ -50,5 +51,6 @@ __all__ = [
     "TrueSkill",
     "WengLin",
     "Window",
+    "Windows",
     "pool",
 ]

@@ -1,0 +1,478 @@
+#include "fairlead/windows.hpp"
+
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "arrays.hpp"
+#include "common.hpp"
+#include "fairlead/snapshot.hpp"
+
+namespace fairlead::bindings {
+
+namespace {
+
+using Handle = Windows::Handle;
+
+// What Python calls Windows: labels of windows and statistics, and keys of several parts.
+struct NamedWindows {
+  Windows core;
+  std::vector<std::string> windows, stats, keys;  // labels as they were given; the names of a key's parts
+  std::string scratch;
+
+  py::ssize_t rows() const { return static_cast<py::ssize_t>(windows.size()); }
+  py::ssize_t columns() const { return static_cast<py::ssize_t>(stats.size()); }
+};
+
+// --- keys ----------------------------------------------------------------------------------------------------------------
+
+std::string_view text(PyObject* part) {
+  Py_ssize_t length = 0;
+  const char* const utf8 = PyUnicode_AsUTF8AndSize(part, &length);
+  if (utf8 == nullptr) throw py::error_already_set();  // names what is no str
+  return {utf8, static_cast<std::size_t>(length)};
+}
+
+[[noreturn]] void wrong_key(const NamedWindows& w, PyObject* given) {
+  std::string parts;
+  for (const std::string& name : w.keys) parts += (parts.empty() ? "" : ", ") + name;
+  throw py::type_error("key is " + py::repr(given).cast<std::string>() + ", must be " +
+                       (w.keys.size() == 1 ? "a str: " : std::to_string(w.keys.size()) + " parts, each a str: ") + parts);
+}
+
+// One part is its own name; several are written one after the other, each behind its length.
+std::string_view name_of(NamedWindows& w, PyObject* const* parts, std::size_t n, PyObject* given) {
+  if (n != w.keys.size()) wrong_key(w, given);
+  for (std::size_t i = 0; i < n; ++i) {
+    if (!PyUnicode_Check(parts[i])) wrong_key(w, given);
+  }
+  if (n == 1) return text(parts[0]);
+  w.scratch.clear();
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::string_view part = text(parts[i]);
+    const auto length = static_cast<std::uint32_t>(part.size());
+    w.scratch.append(reinterpret_cast<const char*>(&length), sizeof(length));
+    w.scratch.append(part);
+  }
+  return w.scratch;
+}
+
+bool is_key(PyObject* given) { return PyUnicode_Check(given) || PyTuple_Check(given); }
+
+std::string_view name_of(NamedWindows& w, PyObject* given) {
+  if (PyUnicode_Check(given)) return name_of(w, &given, 1, given);
+  std::vector<PyObject*> parts(static_cast<std::size_t>(PyTuple_GET_SIZE(given)));
+  for (std::size_t i = 0; i < parts.size(); ++i) parts[i] = PyTuple_GET_ITEM(given, static_cast<Py_ssize_t>(i));
+  return name_of(w, parts.data(), parts.size(), given);
+}
+
+py::object key_of(const NamedWindows& w, Handle h) {
+  const std::string& name = w.core.names().name(h);
+  if (w.keys.size() == 1) return py::str(name);
+  py::tuple parts(w.keys.size());
+  for (std::size_t i = 0, at = 0; i < w.keys.size(); ++i) {
+    std::uint32_t length = 0;
+    if (at + sizeof(length) > name.size()) throw py::value_error("the snapshot holds a key that is none");
+    std::memcpy(&length, name.data() + at, sizeof(length));
+    parts[i] = py::str(name.substr(at += sizeof(length), length));
+    at += length;
+  }
+  return parts;
+}
+
+// A handle, as it is or of a known key.
+Handle handle_of(NamedWindows& w, PyObject* given) {
+  if (is_key(given)) {
+    const Handle h = w.core.find(name_of(w, given));
+    if (h == NameTable::absent) throw py::key_error("no key is " + py::repr(given).cast<std::string>());
+    return h;
+  }
+  const long long h = PyLong_AsLongLong(given);
+  if (h == -1 && PyErr_Occurred()) {
+    if (PyErr_ExceptionMatches(PyExc_OverflowError)) PyErr_Clear();
+    else throw py::error_already_set();
+  }
+  if (h < 0 || static_cast<std::size_t>(h) >= w.core.size()) {
+    throw py::key_error("no key has the handle " + py::repr(given).cast<std::string>() + "; get handles from handle()");
+  }
+  return static_cast<Handle>(h);
+}
+
+// --- arguments -----------------------------------------------------------------------------------------------------------
+
+std::int64_t time_of(PyObject* given) {
+  if (PyLong_CheckExact(given)) {
+    const long long time = PyLong_AsLongLong(given);
+    if (time != -1 || !PyErr_Occurred()) return time;
+    PyErr_Clear();  // as_time says it better
+  }
+  return py::module_::import("fairlead.times").attr("as_time")(py::handle(given)).cast<std::int64_t>();
+}
+
+Array<std::int64_t> times_of(py::handle given) {
+  const py::array array = py::array::ensure(given);
+  if (!array) PyErr_Clear();
+  if (!array || array.dtype().kind() != 'M') return numbers<std::int64_t>(given, "times", 1, "iu");
+  const auto times = numbers<std::int64_t>(array.attr("astype")("datetime64[ns]").attr("view")("int64"), "times", 1, "iu");
+  for (py::ssize_t i = 0; i < times.size(); ++i) {
+    if (times.data()[i] == std::numeric_limits<std::int64_t>::min()) {
+      throw py::value_error("times[" + std::to_string(i) + "] is NaT");
+    }
+  }
+  return times;
+}
+
+// Where to write rows x columns: numpy's own fields tell whether a plain array fits, in a few nanoseconds.
+double* cells_of(const NamedWindows& w, PyObject* out) {
+  static PyTypeObject* const array_type = reinterpret_cast<PyTypeObject*>(py::module_::import("numpy").attr("ndarray").ptr());
+  static PyObject* const float64 = py::dtype::of<double>().release().ptr();
+  constexpr int good = py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ | py::detail::npy_api::NPY_ARRAY_ALIGNED_ |
+                       py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
+  if (Py_TYPE(out) == array_type) {
+    const auto* const array = py::detail::array_proxy(out);
+    if (array->nd == 2 && array->descr == float64 && (array->flags & good) == good && array->dimensions[0] == w.rows() &&
+        array->dimensions[1] == w.columns()) {
+      return reinterpret_cast<double*>(array->data);
+    }
+  }
+  return output(out, {w.rows(), w.columns()}).mutable_data();
+}
+
+std::span<double> span_of(const NamedWindows& w, double* cells) { return {cells, w.core.cells()}; }
+
+[[noreturn]] void explain(Status status, const NamedWindows& w, Handle h, std::int64_t time, double x, double y, const std::string& at) {
+  switch (status) {
+    case Status::not_finite:
+      if (std::isfinite(x)) throw py::value_error("y" + at + " is " + show(y) + ", must be finite");
+      throw py::value_error("x" + at + " is " + show(x) + ", must be finite");
+    case Status::late_event: {
+      const Time* const newest = w.core.has(h) ? w.core.newest(h) : nullptr;
+      throw py::value_error("time" + at + " is " + std::to_string(time) + ", before the newest time of its key" +
+                            (at.empty() && newest != nullptr ? ", " + std::to_string(*newest) : ""));
+    }
+    case Status::window_full:
+      throw py::value_error("max_samples is " + std::to_string(w.core.options().max_samples) + ": the sample" + at +
+                            " would be one more");
+    default: raise(status, "");
+  }
+}
+
+// --- one event -----------------------------------------------------------------------------------------------------------
+
+// The arguments of update and peek: h, ts, x, y for pairs, out.
+struct Event {
+  Event(const char* method, NamedWindows& w, PyObject* const* args, Py_ssize_t n) {
+    const Py_ssize_t values = w.core.pairs() ? 4 : 3;
+    const Arguments arguments(method, args, n, values, values + 1);
+    time = time_of(args[1]);
+    x = arguments.real(2);
+    if (w.core.pairs()) y = arguments.real(3);
+    if (arguments.given(values)) {
+      out = args[values];
+      cells = cells_of(w, out);
+    }
+  }
+  std::int64_t time = 0;
+  double x = 0.0, y = 0.0;
+  PyObject* out = nullptr;
+  double* cells = nullptr;
+};
+
+PyObject* windows_handle(PyObject* self, PyObject* const* args, Py_ssize_t n) {
+  auto* const w = native<NamedWindows>(self);
+  if (w == nullptr) return nullptr;
+  return guarded([&] {
+    if (n == 1 && PyTuple_Check(args[0])) return PyLong_FromLong(w->core.handle(name_of(*w, args[0])));
+    if (static_cast<std::size_t>(n) != w->keys.size()) {
+      py::tuple given(static_cast<std::size_t>(n));
+      for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i) given[i] = py::handle(args[i]);
+      wrong_key(*w, given.ptr());
+    }
+    return PyLong_FromLong(w->core.handle(name_of(*w, args, static_cast<std::size_t>(n), n > 0 ? args[0] : Py_None)));
+  });
+}
+
+PyObject* windows_update(PyObject* self, PyObject* const* args, Py_ssize_t n) {
+  auto* const w = native<NamedWindows>(self);
+  if (w == nullptr) return nullptr;
+  return guarded([&] {
+    const Event event("update", *w, args, n);
+    Handle h = NameTable::absent;
+    if (is_key(args[0])) {
+      const std::string_view name = name_of(*w, args[0]);
+      h = w->core.find(name);
+      if (h == NameTable::absent) {
+        const Status status = w->core.admit(nullptr, event.time, event.x, event.y);
+        if (status != Status::ok) explain(status, *w, h, event.time, event.x, event.y, "");
+        h = w->core.handle(name);
+      }
+    } else {
+      h = handle_of(*w, args[0]);
+    }
+    const Status status = w->core.update(h, event.time, event.x, event.y);
+    if (status != Status::ok) explain(status, *w, h, event.time, event.x, event.y, "");
+    if (event.cells == nullptr) return Py_NewRef(Py_None);
+    (void)w->core.read(h, span_of(*w, event.cells));
+    return Py_NewRef(event.out);
+  });
+}
+
+PyObject* windows_read(PyObject* self, PyObject* const* args, Py_ssize_t n) {
+  auto* const w = native<NamedWindows>(self);
+  if (w == nullptr) return nullptr;
+  return guarded([&] {
+    const Arguments arguments("read", args, n, 1, 2);
+    const Handle h = handle_of(*w, args[0]);
+    if (arguments.given(1)) {
+      (void)w->core.read(h, span_of(*w, cells_of(*w, args[1])));
+      return Py_NewRef(args[1]);
+    }
+    py::array_t<double> out({w->rows(), w->columns()});
+    (void)w->core.read(h, span_of(*w, out.mutable_data()));
+    return out.release().ptr();
+  });
+}
+
+PyObject* windows_peek(PyObject* self, PyObject* const* args, Py_ssize_t n) {
+  auto* const w = native<NamedWindows>(self);
+  if (w == nullptr) return nullptr;
+  return guarded([&] {
+    const Event event("peek", *w, args, n);
+    const Handle h = handle_of(*w, args[0]);
+    py::object out = event.out != nullptr ? py::reinterpret_borrow<py::object>(event.out)
+                                          : py::object(py::array_t<double>({w->rows(), w->columns()}));
+    double* const cells = event.out != nullptr ? event.cells : static_cast<double*>(py::reinterpret_borrow<py::array>(out).mutable_data());
+    const Status status = w->core.peek(h, event.time, event.x, event.y, span_of(*w, cells));
+    if (status != Status::ok) explain(status, *w, h, event.time, event.x, event.y, "");
+    return out.release().ptr();
+  });
+}
+
+PyMethodDef windows_methods[] = {
+    fast_method("handle", windows_handle,
+                "handle($self, /, *parts)\n--\n\n"
+                "The handle of a key, an int, for the methods below; a new key is added. parts: a str for each name in `keys`,\n"
+                "or one tuple of them. Raises TypeError where their number or type does not fit."),
+    fast_method("update", windows_update,
+                "update($self, h, ts, x, /, *rest)\n--\n\n"
+                "A sample of a key: update(h, ts, x, out=None), or update(h, ts, x, y, out=None) where samples are pairs.\n\n"
+                "h: a handle, or a key, which is added if new. ts: integer nanoseconds, an ISO date or a datetime. out: a float64\n"
+                "array of shape (windows, statistics) that gets what read(h) gives, and is returned. Raises KeyError for an\n"
+                "unknown handle, ValueError for a sample that the policies nan, late and full refuse; nothing has changed then."),
+    fast_method("read", windows_read,
+                "read($self, h, out=None, /)\n--\n\n"
+                "All statistics of a key (or handle) at its newest time: float64 of shape (windows, statistics), in `out` if\n"
+                "given. NaN where a window holds too few samples. Raises KeyError for an unknown key."),
+    fast_method("peek", windows_peek,
+                "peek($self, h, ts, x, /, *rest)\n--\n\n"
+                "What update(h, ts, x, out) would give; nothing changes. peek(h, ts, x, out=None), or peek(h, ts, x, y, out=None)\n"
+                "where samples are pairs. Raises what update raises, and KeyError for an unknown key."),
+};
+
+// --- many events ---------------------------------------------------------------------------------------------------------
+
+// One handle, or one for each sample; keys that are new are added.
+std::vector<Handle> handles_of(NamedWindows& w, const py::object& h, std::size_t n) {
+  if (is_key(h.ptr())) return {w.core.handle(name_of(w, h.ptr()))};
+  if (PyLong_Check(h.ptr()) || (PyIndex_Check(h.ptr()) && !py::isinstance<py::array>(h))) return {handle_of(w, h.ptr())};
+  std::vector<Handle> handles;
+  const py::array array = py::array::ensure(h);
+  if (!array) PyErr_Clear();
+  if (array && array.ndim() == 1 && (array.dtype().kind() == 'i' || array.dtype().kind() == 'u')) {
+    const auto given = ids(array, "h");
+    handles.assign(given.data(), given.data() + given.size());
+  } else {
+    for (const py::handle one : h) {
+      if (!is_key(one.ptr())) throw py::type_error("h holds " + py::repr(one).cast<std::string>() + ", must be handles or keys");
+      handles.push_back(w.core.handle(name_of(w, one.ptr())));
+    }
+  }
+  check_length(static_cast<py::ssize_t>(handles.size()), "h", static_cast<py::ssize_t>(n), "x");
+  if (n == 0) handles.clear();
+  return handles;
+}
+
+void update_all(NamedWindows& w, const py::object& h, py::handle times, py::handle x, const py::object& y, std::span<double>* out,
+                const std::function<double*(py::ssize_t)>& cells) {
+  const auto at = times_of(times);
+  const auto xs = numbers<double>(x, "x");
+  if (w.core.pairs() == y.is_none()) {
+    throw py::type_error(w.core.pairs() ? "y is missing: these statistics are of pairs (x, y)" : "y is given, but no statistic is of pairs");
+  }
+  const auto ys = w.core.pairs() ? numbers<double>(y, "y") : Array<double>(0);
+  check_length(at.size(), "times", xs.size(), "x");
+  if (w.core.pairs()) check_length(ys.size(), "y", xs.size(), "x");
+  if (out != nullptr) *out = {cells(xs.size()), static_cast<std::size_t>(xs.size()) * w.core.cells()};
+  const std::size_t before = w.core.size();
+  try {
+    const auto handles = handles_of(w, h, static_cast<std::size_t>(xs.size()));
+    if (xs.size() == 0) return;
+    std::size_t bad = 0;
+    const Status status = w.core.update_many(handles, view(at), view(xs), view(ys), bad, out != nullptr ? *out : std::span<double>{});
+    if (status == Status::ok) return;
+    if (status == Status::unknown_key) throw py::key_error("h[" + std::to_string(bad) + "] is no handle; get handles from handle()");
+    explain(status, w, handles.size() == 1 ? handles[0] : handles[bad], at.data()[bad], xs.data()[bad],
+            w.core.pairs() ? ys.data()[bad] : 0.0, "[" + std::to_string(bad) + "]");
+  } catch (...) {
+    w.core.truncate(before);
+    throw;
+  }
+}
+
+void update_many(NamedWindows& w, const py::object& h, py::handle times, py::handle x, const py::object& y) {
+  update_all(w, h, times, x, y, nullptr, {});
+}
+
+py::array_t<double> roll(NamedWindows& w, const py::object& h, py::handle times, py::handle x, const py::object& y, const py::object& out) {
+  py::array_t<double> result;
+  std::span<double> all;
+  update_all(w, h, times, x, y, &all, [&](py::ssize_t n) {
+    result = output(out, {n, w.rows(), w.columns()});
+    return result.mutable_data();
+  });
+  return result;
+}
+
+void advance(NamedWindows& w, const py::object& ts, const py::object& h) {
+  const std::int64_t time = time_of(ts.ptr());
+  if (!h.is_none()) {
+    check(w.core.advance(handle_of(w, h.ptr()), time));
+    return;
+  }
+  for (Handle each = 0; w.core.has(each); ++each) check(w.core.advance(each, time));
+}
+
+py::array_t<double> read_all(const NamedWindows& w, const py::object& out) {
+  auto result = output(out, {static_cast<py::ssize_t>(w.core.size()), w.rows(), w.columns()});
+  for (Handle h = 0; w.core.has(h); ++h) {
+    (void)w.core.read(h, span_of(w, result.mutable_data() + static_cast<std::size_t>(h) * w.core.cells()));
+  }
+  return result;
+}
+
+py::dict counters(NamedWindows& w, const py::object& h) {
+  const auto counts = w.core.counters(handle_of(w, h.ptr()));
+  py::dict out;
+  out["samples"] = counts.samples;
+  out["held"] = counts.held;
+  out["late"] = counts.late;
+  out["dropped"] = counts.dropped;
+  out["skipped"] = counts.skipped;
+  return out;
+}
+
+// --- whole objects -------------------------------------------------------------------------------------------------------
+
+constexpr std::uint32_t snapshot_version = 1;
+
+py::bytes snapshot(const NamedWindows& w) {
+  SnapshotWriter writer("Windows", snapshot_version);
+  for (const auto* labels : {&w.windows, &w.stats, &w.keys}) {
+    writer.put(static_cast<std::uint64_t>(labels->size()));
+    for (const std::string& label : *labels) writer.put(std::string_view(label));
+  }
+  writer.put(std::string_view(w.core.snapshot()));
+  return writer.finish();
+}
+
+NamedWindows restored(const py::bytes& data) {
+  NamedWindows w{Windows(WindowsOptions{}), {}, {}, {}, {}};
+  SnapshotReader reader(std::string_view(data), "Windows", snapshot_version);
+  for (auto* labels : {&w.windows, &w.stats, &w.keys}) {
+    std::uint64_t n = 0;
+    reader.get(n);
+    for (std::uint64_t i = 0; reader.ok() && i < n; ++i) reader.get(labels->emplace_back());
+  }
+  std::string core;
+  reader.get(core);
+  if (reader.finish() != Status::ok || Windows::restore(core, w.core) != Status::ok ||
+      w.windows.size() * w.stats.size() != w.core.cells() || w.windows.size() != w.core.options().windows.size()) {
+    throw py::value_error(std::string("data: ") + message(Status::bad_snapshot));
+  }
+  return w;
+}
+
+void merge(NamedWindows& w, const NamedWindows& other) {
+  if (other.keys != w.keys) throw py::value_error("other has keys of other names");
+  const Status status = w.core.merge(other.core);
+  if (status != Status::ok) throw py::value_error(std::string("other cannot be merged: ") + message(status));
+}
+
+using Specs = std::vector<std::pair<std::int64_t, std::int64_t>>;
+using Labels = std::vector<std::string>;
+
+NamedWindows make(const Labels& windows, const Specs& lengths, const Labels& stats, const std::vector<std::pair<int, double>>& kinds,
+                  const Labels& keys, int closed, std::int64_t min_periods, double ddof, int on_nan, int on_late, std::int64_t lateness,
+                  std::pair<std::int64_t, std::int64_t> half_life, std::int64_t max_samples, int on_full) {
+  WindowsOptions options;
+  for (const auto& [count, span] : lengths) options.windows.push_back({count, span});
+  for (const auto& [kind, q] : kinds) options.stats.push_back({static_cast<Stat>(kind), q});
+  options.closed = static_cast<Closed>(closed);
+  options.min_periods = min_periods;
+  options.ddof = ddof;
+  options.on_nan = static_cast<OnNan>(on_nan);
+  options.on_late = static_cast<OnLate>(on_late);
+  options.lateness = lateness;
+  options.half_life = {half_life.first, half_life.second};
+  options.max_samples = max_samples;
+  options.on_full = static_cast<OnFull>(on_full);
+  check(Windows::check(options), "windows");
+  if (windows.size() != lengths.size() || stats.size() != kinds.size()) throw py::value_error("each window and statistic needs a label");
+  NamedWindows made{Windows(std::move(options)), windows, stats, keys, {}};
+  if (keys.empty()) (void)made.core.handle("");
+  return made;
+}
+
+}  // namespace
+
+void bind_windows(py::module_& m) {
+  auto cls = py::class_<NamedWindows>(m, "Windows");
+  cls.def(py::init(&make), py::kw_only(), py::arg("windows"), py::arg("lengths"), py::arg("stats"), py::arg("kinds"), py::arg("keys"),
+          py::arg("closed"), py::arg("min_periods"), py::arg("ddof"), py::arg("on_nan"), py::arg("on_late"), py::arg("lateness"),
+          py::arg("half_life"), py::arg("max_samples"), py::arg("on_full"))
+      .def(py::init(&restored), py::arg("data"))
+      .def("update_many", &update_many, py::arg("h"), py::arg("times"), py::arg("x"), py::arg("y") = py::none(),
+           R"(Samples in order, as many calls of update. times, x (and y for pairs): arrays of shape (n,); h: one handle or key,
+or n of them. times are int64 nanoseconds or datetime64.
+
+Everything is checked first: KeyError for an unknown handle, ValueError for unequal lengths or a sample that the policies
+nan, late and full refuse, TypeError for a wrong dtype; nothing has changed then.)")
+      .def("roll", &roll, py::arg("h"), py::arg("times"), py::arg("x"), py::arg("y") = py::none(), py::kw_only(), py::arg("out") = py::none(),
+           R"(update_many, and what read gives after each sample: float64 of shape (n, windows, statistics), in `out` if given.
+
+The same bits as n calls of update. Raises what update_many raises.)")
+      .def("advance", &advance, py::arg("ts"), py::arg("h") = py::none(),
+           R"(Time moves on without a sample, for one key or for all, and what is too old leaves. An earlier time than the newest
+of a key changes nothing. Raises KeyError for an unknown key.)")
+      .def("read_all", &read_all, py::arg("out") = py::none(),
+           "All statistics of all keys, each at its newest time: float64 of shape (keys, windows, statistics), in `out` if given.")
+      .def("counters", &counters, py::arg("h"),
+           R"(What came of a key: samples taken, those held in its ring, late ones (whatever the policy did with them), those
+dropped (late, or early for want of room), and those skipped for not being a number. Raises KeyError for an unknown key.)")
+      .def("newest", [](NamedWindows& w, const py::object& h) -> py::object {
+             const Time* const time = w.core.newest(handle_of(w, h.ptr()));
+             return time != nullptr ? py::object(py::int_(*time)) : py::none();
+           }, py::arg("h"), "Time of the newest event of a key in nanoseconds; None before the first. Raises KeyError for an unknown key.")
+      .def("merge", &merge, py::arg("other"),
+           R"(Takes in the keys of another object with the same settings. A key that both have becomes the concatenation of its
+samples, whose times must not overlap (the earlier of the two may end when the later begins). Raises ValueError, and changes
+nothing, for other settings or times that overlap.)")
+      .def("snapshot", &snapshot, "The whole state as bytes, for restore; pickle holds the same.")
+      .def("key", [](NamedWindows& w, const py::object& h) { return key_of(w, handle_of(w, h.ptr())); }, py::arg("h"),
+           "The key of a handle: a str, or a tuple of str. Raises KeyError for an unknown handle.")
+      .def("__contains__", [](NamedWindows& w, const py::object& key) {
+             return is_key(key.ptr()) && w.core.find(name_of(w, key.ptr())) != NameTable::absent;
+           })
+      .def("__len__", [](const NamedWindows& w) { return w.core.size(); })
+      .def_property_readonly("windows", [](const NamedWindows& w) { return py::tuple(py::cast(w.windows)); }, "Labels of the windows.")
+      .def_property_readonly("stats", [](const NamedWindows& w) { return py::tuple(py::cast(w.stats)); }, "Labels of the statistics.")
+      .def_property_readonly("key_names", [](const NamedWindows& w) { return py::tuple(py::cast(w.keys)); }, "Names of the parts of a key.");
+  for (PyMethodDef& method : windows_methods) attach(cls, method);
+  py::list names;
+  for (const std::string_view name : stat_names) names.append(py::str(std::string(name)));
+  m.attr("WINDOW_STATS") = py::tuple(names);
+}
+
+}  // namespace fairlead::bindings

@@ -1,0 +1,622 @@
+#include "fairlead/windows_key.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <new>
+
+namespace fairlead::detail {
+
+namespace {
+
+std::uint64_t age(Time now, Time then) noexcept {  // unsigned: cannot overflow, as `then` is never after `now`
+  return static_cast<std::uint64_t>(now) - static_cast<std::uint64_t>(then);
+}
+
+bool number(double x) noexcept { return x == x; }
+
+// What `read_common` knows, in its order.
+constexpr Stat common_stats[] = {Stat::count, Stat::sum, Stat::mean, Stat::var, Stat::std, Stat::min, Stat::max, Stat::range};
+
+}  // namespace
+
+WindowsPlan::WindowsPlan(WindowsOptions given) : options(std::move(given)) {
+  const Closed closed = options.closed;
+  right = closed == Closed::right || closed == Closed::both;
+  groups = right ? 1 : 2;
+  const std::uint64_t left_end = closed == Closed::left || closed == Closed::both ? 1 : 0;
+  for (const WindowSpec& spec : options.windows) {
+    Window window;
+    if (spec.span > 0) {
+      window.limit = static_cast<std::uint64_t>(spec.span) + left_end;
+      window.seconds = static_cast<double>(spec.span) / 1e9;
+    } else {
+      window.keep = static_cast<std::uint64_t>(spec.count) + left_end - (right ? 0 : 1);
+      if (closed == Closed::left) window.keep = static_cast<std::uint64_t>(spec.count);
+    }
+    window.group = right || spec.span > 0 ? 0 : 1;
+    const bool own = options.half_life.count == 0 && options.half_life.span == 0;
+    const WindowSpec half_life = own ? spec : options.half_life;
+    if (half_life.span > 0) {
+      window.halvings = 1.0 / static_cast<double>(half_life.span);
+    } else {
+      window.decay = std::exp2(-1.0 / static_cast<double>(half_life.count));
+    }
+    windows.push_back(window);
+  }
+  for (const StatSpec& spec : options.stats) {
+    switch (spec.stat) {
+      case Stat::sum:
+      case Stat::mean:
+      case Stat::var:
+      case Stat::std: sums = true; break;
+      case Stat::skew:
+      case Stat::kurt: sums = high = true; break;
+      case Stat::min:
+      case Stat::max:
+      case Stat::range:
+      case Stat::argmin:
+      case Stat::argmax:
+      case Stat::min_age:
+      case Stat::max_age: extremes = true; break;
+      case Stat::quantile: sorted = true; break;
+      case Stat::ewm:
+      case Stat::ewm_var:
+      case Stat::ewm_std: ewm = true; break;
+      case Stat::cov:
+      case Stat::corr:
+      case Stat::beta: sums = joint = pairs = true; break;
+      case Stat::count:
+      case Stat::first:
+      case Stat::last:
+      case Stat::rate: break;
+    }
+  }
+  plain = right && !high && !joint && !sorted && !ewm;
+  common = true;
+  for (const StatSpec& spec : options.stats) {
+    const auto it = std::find(std::begin(common_stats), std::end(common_stats), spec.stat);
+    common &= it != std::end(common_stats);
+    columns.push_back(static_cast<std::uint8_t>(it - std::begin(common_stats)));
+    root |= spec.stat == Stat::std;
+  }
+}
+
+WindowsKey::WindowsKey(const WindowsPlan& plan)
+    : windows(plan.windows.size()),
+      high(plan.high ? plan.windows.size() : 0),
+      joint(plan.joint ? plan.windows.size() : 0),
+      ewm(plan.ewm ? plan.windows.size() : 0),
+      sorted(plan.sorted ? plan.windows.size() : 0) {}
+
+std::uint64_t WindowsKey::oldest() const noexcept {
+  std::uint64_t low = end;
+  for (const Window& window : windows) low = std::min(low, window.low);
+  return low;
+}
+
+std::uint64_t WindowsKey::group_end(const WindowsPlan& plan, std::size_t group) const noexcept {
+  if (plan.right) return end;
+  std::uint64_t position = high_end[group];
+  if (group == 1) return end == 0 ? position : std::max(position, end - 1);
+  while (position != end && times[slot(position)] < now) ++position;
+  return position;
+}
+
+// The oldest position inside window w when it ends before `high_now` and the time is `time`; it was `low`.
+std::uint64_t WindowsKey::low_of(const WindowsPlan& plan, std::size_t w, std::uint64_t low, std::uint64_t high_now,
+                                 Time time) const noexcept {
+  const WindowsPlan::Window& window = plan.windows[w];
+  if (window.limit > 0) {
+    while (low != high_now && age(time, times[slot(low)]) >= window.limit) ++low;
+  } else if (high_now - low > window.keep) {
+    low = high_now - window.keep;
+  }
+  return std::min(std::max(low, floor), high_now);
+}
+
+// --- the ring ------------------------------------------------------------------------------------------------------------
+
+Status WindowsKey::find_room(const WindowsPlan& plan, Time time) noexcept {
+  std::uint64_t bound = floor, lost = 0;
+  if (const std::int64_t most = plan.options.max_samples; most > 0 && end - front >= static_cast<std::uint64_t>(most)) {
+    std::uint64_t low = end;
+    for (std::size_t w = 0; w < windows.size(); ++w) {
+      low = std::min(low, low_of(plan, w, windows[w].low, plan.windows[w].limit > 0 || !plan.right ? end : end + 1, time));
+    }
+    if (end - low >= static_cast<std::uint64_t>(most)) {
+      if (plan.options.on_full == OnFull::raise) return Status::window_full;
+      bound = end + 1 - static_cast<std::uint64_t>(most);
+      lost = bound - low;
+    }
+  }
+  try {
+    for (Sorted& order : sorted) order.reserve(end - (plan.right ? end : std::min(high_end[0], high_end[1])) + 1);
+    if (end - front == xs.size()) {
+      front = oldest();
+      if (end - front == xs.size()) grow(plan);
+    }
+  } catch (const std::bad_alloc&) {
+    return Status::out_of_memory;
+  }
+  floor = bound;
+  dropped += lost;
+  return Status::ok;
+}
+
+void WindowsKey::grow(const WindowsPlan& plan) {
+  const std::size_t size = xs.empty() ? 16 : 2 * xs.size();
+  if (size > std::size_t{1} << 30) throw std::bad_alloc();
+  if (plan.extremes) {
+    for (std::size_t g = 0; g < plan.groups; ++g) {
+      max_chain[g].resize(size);
+      min_chain[g].resize(size);
+    }
+  }
+  std::vector<Time> wider_times(size);
+  std::vector<double> wider_xs(size), wider_ys(plan.pairs ? size : 0);
+  for (std::uint64_t i = front; i != end; ++i) {
+    wider_times[i & (size - 1)] = times[slot(i)];
+    wider_xs[i & (size - 1)] = xs[slot(i)];
+    if (plan.pairs) wider_ys[i & (size - 1)] = ys[slot(i)];
+  }
+  times.swap(wider_times);
+  xs.swap(wider_xs);
+  ys.swap(wider_ys);
+  mask = size - 1;
+}
+
+// The samples from `low` to `high_now`: a piece of the ring, or two with `second` for the other.
+std::span<const double> WindowsKey::part(const std::vector<double>& ring, std::uint64_t low, std::uint64_t high_now,
+                                         bool second) const noexcept {
+  if (low == high_now) return {};
+  const std::size_t n = high_now - low, at = slot(low), first = std::min(n, ring.size() - at);
+  return second ? std::span<const double>(ring).first(n - first) : std::span<const double>(ring).subspan(at, first);
+}
+
+// --- one event -----------------------------------------------------------------------------------------------------------
+
+void WindowsKey::push(const WindowsPlan& plan, Time time, double x, double y) noexcept {
+  const std::size_t at = slot(end);
+  times[at] = time;
+  xs[at] = x;
+  if (plan.pairs) ys[at] = y;
+  ++end;
+  ++samples;
+  now = time;
+  started = true;
+  step(plan);
+}
+
+void WindowsKey::advance(const WindowsPlan& plan, Time time) noexcept {
+  if (started && time <= now) return;
+  now = time;
+  started = true;
+  step(plan);
+}
+
+// Brings all windows up to `end` and `now`.
+void WindowsKey::step(const WindowsPlan& plan) noexcept {
+  const std::uint64_t ends[2] = {group_end(plan, 0), plan.groups > 1 ? group_end(plan, 1) : 0};
+  if (plan.plain) {
+    for (std::size_t w = 0; w < windows.size(); ++w) step_plain(plan, w);
+  } else {
+    for (std::size_t w = 0; w < windows.size(); ++w) step_window(plan, w, ends[plan.windows[w].group]);
+  }
+  if (plan.extremes) {
+    for (std::size_t g = 0; g < plan.groups; ++g) step_chains(plan, g, ends[g]);
+  }
+  for (std::size_t g = 0; g < plan.groups; ++g) high_end[g] = ends[g];
+}
+
+// What `step_window` does, to the bit, for windows that end with the newest sample and want sums only, or not even these:
+// sums in registers, and one pass over what leaves.
+void WindowsKey::step_plain(const WindowsPlan& plan, std::size_t w) noexcept {
+  Window& window = windows[w];
+  const std::uint64_t before = high_end[0], after = end, first = window.low, cut = mask;
+  const double* const x = xs.data();
+  const bool summed = plan.sums;
+  std::uint64_t low = first;
+  std::int64_t n = window.n, bad = window.bad;
+  Sums sums = window.sums;
+  const auto leaves = [&] {
+    const double value = x[low++ & cut];
+    if (!number(value)) {
+      --bad;
+    } else {
+      --n;
+      if (summed) sums.leave(value);
+    }
+  };
+  if (const std::uint64_t limit = plan.windows[w].limit; limit > 0) {
+    const Time* const t = times.data();
+    const Time time = now;
+    while (low != before && age(time, t[low & cut]) >= limit) leaves();
+  } else {
+    const std::uint64_t keep = plan.windows[w].keep;
+    while (after - low > keep && low != before) leaves();
+  }
+  while (low < floor && low != before) leaves();
+  if (low - first > before - low) return step_window(plan, w, after);  // less stays than leaves
+  for (std::uint64_t i = before; i != after; ++i) {                    // one sample, or none
+    const double value = x[i & cut];
+    if (!number(value)) {
+      ++bad;
+    } else if (n++ == 0) {
+      sums.start(value);
+    } else if (summed) {
+      sums.enter(value);
+    }
+  }
+  const bool good = n <= 1 || !summed || sums.settle(static_cast<double>(n));
+  window.low = low;
+  window.n = n;
+  window.bad = bad;
+  window.sums = sums;
+  if (summed && (n <= 1 || !good)) settle(plan, w, after);
+}
+
+void WindowsKey::step_window(const WindowsPlan& plan, std::size_t w, std::uint64_t high_now) noexcept {
+  Window& window = windows[w];
+  const std::uint64_t before = high_end[plan.windows[w].group], low = low_of(plan, w, window.low, high_now, now);
+  if (low != window.low) {
+    leave(plan, w, std::min(low, before));
+    window.low = low;
+  }
+  for (std::uint64_t i = std::max(before, low); i != high_now; ++i) enter(plan, w, i);
+  if (plan.sums) settle(plan, w, high_now);
+  if (plan.ewm) {
+    for (std::uint64_t i = before; i != high_now; ++i) weigh(plan, w, i);
+  }
+}
+
+void WindowsKey::enter(const WindowsPlan& plan, std::size_t w, std::uint64_t position) noexcept {
+  Window& window = windows[w];
+  const double x = xs[slot(position)];
+  if (!number(x)) {
+    ++window.bad;
+    return;
+  }
+  if (plan.sums) {
+    if (window.n == 0) {
+      window.sums.start(x);
+      if (plan.high) high[w] = High{};
+      if (plan.joint) joint[w].start(ys[slot(position)]);
+    } else {
+      window.sums.enter(x);
+      if (plan.high) high[w].add(x - window.sums.pivot, 1.0);
+      if (plan.joint) joint[w].add(x - window.sums.pivot, ys[slot(position)], 1.0);
+    }
+  }
+  if (plan.sorted) sorted[w].insert(x);
+  ++window.n;
+}
+
+// What is before `low` leaves.
+void WindowsKey::leave(const WindowsPlan& plan, std::size_t w, std::uint64_t low) noexcept {
+  Window& window = windows[w];
+  const std::uint64_t before = high_end[plan.windows[w].group];
+  if (low - window.low > before - low) {  // less stays than leaves
+    recount(plan, w, low, before);
+    if (plan.sums && window.n > 0) resum(plan, w, low, before);
+    return;
+  }
+  for (std::uint64_t i = window.low; i != low; ++i) {
+    const double x = xs[slot(i)];
+    if (!number(x)) {
+      --window.bad;
+      continue;
+    }
+    --window.n;
+    if (plan.sums) {
+      window.sums.leave(x);
+      if (plan.high) high[w].add(x - window.sums.pivot, -1.0);
+      if (plan.joint) joint[w].add(x - window.sums.pivot, ys[slot(i)], -1.0);
+    }
+    if (plan.sorted) sorted[w].erase(x);
+  }
+}
+
+// Brings what is read up to date, from new sums where those at hand have lost too much.
+void WindowsKey::settle(const WindowsPlan& plan, std::size_t w, std::uint64_t high_now) noexcept {
+  Window& window = windows[w];
+  if (window.n == 0) return;
+  if (window.n == 1 && window.bad == 0) {
+    window.sums.start(xs[slot(window.low)]);
+    if (plan.high) high[w] = High{};
+    if (plan.joint) joint[w].start(ys[slot(window.low)]);
+    return;
+  }
+  const double n = static_cast<double>(window.n);
+  bool good = window.sums.settle(n);
+  if (plan.high) good &= high[w].settle(n, window.sums);
+  if (plan.joint) good &= joint[w].settle(n, window.sums);
+  // With one number among others that are not, nothing is read, and the sums are exact anyhow.
+  if (!good && window.n > 1) resum(plan, w, window.low, high_now);
+}
+
+void WindowsKey::recount(const WindowsPlan& plan, std::size_t w, std::uint64_t low, std::uint64_t high_now) noexcept {
+  Window& window = windows[w];
+  window.n = 0;
+  if (plan.sorted) sorted[w].clear();
+  for (std::uint64_t i = low; i != high_now; ++i) {
+    const double x = xs[slot(i)];
+    window.n += number(x) ? 1 : 0;
+    if (plan.sorted && number(x)) sorted[w].insert(x);
+  }
+  window.bad = static_cast<std::int64_t>(high_now - low) - window.n;
+}
+
+// All sums anew, about a new pivot. Needs a number in the window.
+void WindowsKey::resum(const WindowsPlan& plan, std::size_t w, std::uint64_t low, std::uint64_t high_now) noexcept {
+  Window& window = windows[w];
+  std::uint64_t some = high_now - 1;
+  while (!number(xs[slot(some)])) --some;
+  const auto pivot = [&](const std::vector<double>& ring) {
+    return pivot_of(part(ring, low, high_now, false), part(ring, low, high_now, true), ring[slot(some)]);
+  };
+  const double n = static_cast<double>(window.n);
+  window.sums.start(pivot(xs));
+  sum_about(window.sums, part(xs, low, high_now, false), part(xs, low, high_now, true));
+  (void)window.sums.settle(n);
+  if (plan.high) high[w] = High{};
+  if (plan.joint) joint[w].start(pivot(ys));
+  if (plan.high || plan.joint) {
+    for (std::uint64_t i = low; i != high_now; ++i) {
+      const double x = xs[slot(i)];
+      if (!number(x)) continue;
+      if (plan.high) high[w].add(x - window.sums.pivot, 1.0);
+      if (plan.joint) joint[w].add(x - window.sums.pivot, ys[slot(i)], 1.0);
+    }
+    if (plan.high) (void)high[w].settle(n, window.sums);
+    if (plan.joint) (void)joint[w].settle(n, window.sums);
+  }
+}
+
+void WindowsKey::weigh(const WindowsPlan& plan, std::size_t w, std::uint64_t position) noexcept {
+  const double x = xs[slot(position)];
+  if (!number(x)) return;
+  const WindowsPlan::Window& window = plan.windows[w];
+  const Time time = times[slot(position)];
+  Ewm& e = ewm[w];
+  const double decay =
+      window.halvings > 0.0 ? std::exp2(-static_cast<double>(age(time, e.n > 0 ? e.time : time)) * window.halvings) : window.decay;
+  e.enter(x, decay);
+  e.time = time;
+}
+
+void WindowsKey::step_chains(const WindowsPlan& plan, std::size_t group, std::uint64_t high_now) noexcept {
+  auto& maxima = max_chain[group];
+  auto& minima = min_chain[group];
+  std::uint64_t max_low = maxima.back(), min_low = minima.back();
+  const double* const values = xs.data();
+  for (std::uint64_t i = high_end[group]; i != high_now; ++i) {
+    const double x = values[slot(i)];
+    if (!number(x)) continue;
+    max_low = std::min(max_low, maxima.push(i, x, values, mask));
+    min_low = std::min(min_low, minima.push(i, x, values, mask));
+  }
+  std::uint64_t max_base = maxima.back(), min_base = minima.back();
+  for (std::size_t w = 0; w < windows.size(); ++w) {
+    if (plan.windows[w].group != group) continue;
+    Window& window = windows[w];
+    const std::uint64_t low = window.low;
+    max_base = std::min(max_base, window.max = maxima.from(std::min(window.max, max_low), low));
+    min_base = std::min(min_base, window.min = minima.from(std::min(window.min, min_low), low));
+  }
+  maxima.forget(max_base);
+  minima.forget(min_base);
+}
+
+// --- seldom --------------------------------------------------------------------------------------------------------------
+
+void WindowsKey::rebuild(const WindowsPlan& plan) noexcept {
+  for (std::size_t g = 0; g < plan.groups; ++g) {
+    high_end[g] = front;
+    high_end[g] = group_end(plan, g);
+  }
+  for (std::size_t w = 0; w < windows.size(); ++w) {
+    const std::uint64_t high_now = high_end[plan.windows[w].group];
+    windows[w] = Window{};
+    windows[w].low = low_of(plan, w, front, high_now, now);
+    recount(plan, w, windows[w].low, high_now);
+    if (plan.sums && windows[w].n > 0) {
+      resum(plan, w, windows[w].low, high_now);
+      settle(plan, w, high_now);
+    }
+  }
+  if (!plan.extremes) return;
+  for (std::size_t g = 0; g < plan.groups; ++g) {
+    max_chain[g].clear();
+    min_chain[g].clear();
+    const std::uint64_t high_now = high_end[g];
+    high_end[g] = front;
+    step_chains(plan, g, high_now);
+    high_end[g] = high_now;
+  }
+}
+
+Status WindowsKey::insert(const WindowsPlan& plan, Time time, double x, double y) noexcept {
+  if (const Status status = make_room(plan, now); status != Status::ok) return status;
+  front = oldest();
+  try {
+    for (Sorted& order : sorted) order.reserve(end - front + 1);
+  } catch (const std::bad_alloc&) {
+    return Status::out_of_memory;
+  }
+  std::uint64_t place = end;
+  for (; place != front && times[slot(place - 1)] > time; --place) {
+    times[slot(place)] = times[slot(place - 1)];
+    xs[slot(place)] = xs[slot(place - 1)];
+    if (plan.pairs) ys[slot(place)] = ys[slot(place - 1)];
+  }
+  times[slot(place)] = time;
+  xs[slot(place)] = x;
+  if (plan.pairs) ys[slot(place)] = y;
+  ++end;
+  ++samples;
+  rebuild(plan);
+  for (std::size_t w = 0; w < ewm.size() && number(x); ++w) {
+    if (place >= high_end[plan.windows[w].group]) continue;  // it will be weighed when it enters
+    const WindowsPlan::Window& window = plan.windows[w];
+    Ewm& e = ewm[w];
+    if (window.halvings > 0.0 && e.n > 0 && time < e.time) {
+      e.enter(x, 1.0, std::exp2(-static_cast<double>(age(e.time, time)) * window.halvings));
+    } else {
+      weigh(plan, w, place);
+    }
+  }
+  return Status::ok;
+}
+
+Status WindowsKey::append(const WindowsPlan& plan, const WindowsKey& later) {
+  if (!plan.right && plan.ewm && later.first_time() <= now) return Status::not_mergeable;
+  advance(plan, later.first_time());
+  std::vector<Ewm> weighed = ewm;
+  for (std::size_t w = 0; w < weighed.size(); ++w) {
+    const WindowsPlan::Window& window = plan.windows[w];
+    const Ewm& e = later.ewm[w];
+    if (e.n == 0) continue;
+    const double halvings = window.halvings > 0.0 ? static_cast<double>(age(e.time, weighed[w].n > 0 ? weighed[w].time : e.time)) : 0.0;
+    weighed[w].append(e, window.halvings > 0.0 ? std::exp2(-halvings * window.halvings)
+                                               : std::pow(window.decay, static_cast<double>(e.n)));
+  }
+  const std::uint64_t taken = samples + later.samples;
+  for (std::uint64_t i = later.oldest(); i != later.end; ++i) {
+    const std::size_t at = later.slot(i);
+    if (const Status status = make_room(plan, later.times[at]); status != Status::ok) return status;
+    push(plan, later.times[at], later.xs[at], plan.pairs ? later.ys[at] : 0.0);
+  }
+  advance(plan, later.now);
+  ewm = std::move(weighed);
+  samples = taken;
+  late += later.late;
+  dropped += later.dropped;
+  skipped += later.skipped;
+  return Status::ok;
+}
+
+// --- reading -------------------------------------------------------------------------------------------------------------
+
+// The statistics that most ask for, all of a window at once, and then those that are wanted.
+void WindowsKey::read_common(const WindowsPlan& plan, double* out) const noexcept {
+  const std::size_t width = plan.columns.size();
+  const double ddof = plan.options.ddof;
+  const std::int64_t least = std::max<std::int64_t>(plan.options.min_periods, 1);
+  for (std::size_t w = 0; w < windows.size(); ++w, out += width) {
+    const Window& window = windows[w];
+    const double n = static_cast<double>(window.n);
+    double known[std::size(common_stats)] = {n, nan, nan, nan, nan, nan, nan, nan};
+    if (window.bad == 0 && window.n >= least) {
+      if (plan.sums) {
+        known[1] = n * window.sums.pivot + window.sums.d.value();
+        known[2] = window.sums.mean();
+        known[3] = n > ddof ? window.sums.m2 / (n - ddof) : nan;
+        if (plan.root) known[4] = std::sqrt(known[3]);
+      }
+      if (plan.extremes) {
+        const std::size_t group = plan.windows[w].group;
+        known[5] = xs[min_chain[group].at(window.min) & mask];
+        known[6] = xs[max_chain[group].at(window.max) & mask];
+        known[7] = known[6] - known[5];
+      }
+    } else if (window.bad == 0 && window.n >= plan.options.min_periods) {
+      known[1] = 0.0;  // the sum of nothing
+    }
+    for (std::size_t s = 0; s < width; ++s) out[s] = known[plan.columns[s]];
+  }
+}
+
+void WindowsKey::read(const WindowsPlan& plan, double* out) const noexcept {
+  if (plan.common) return read_common(plan, out);
+  const std::size_t width = plan.options.stats.size();
+  const double ddof = plan.options.ddof;
+  for (std::size_t s = 0; s < width; ++s) {
+    const StatSpec& spec = plan.options.stats[s];
+    // One cell of each window; NaN where it holds too few samples, or one that is not a number.
+    const auto each = [&](std::int64_t least, const auto& cell) {
+      least = std::max(least, plan.options.min_periods);
+      for (std::size_t w = 0; w < windows.size(); ++w) {
+        const Window& window = windows[w];
+        out[w * width + s] = window.bad == 0 && window.n >= least ? cell(w, window, static_cast<double>(window.n)) : nan;
+      }
+    };
+    const auto seconds = [&](std::size_t at) { return static_cast<double>(age(now, times[at])) / 1e9; };
+    const auto top = [&](std::size_t w, const Window& window) { return max_chain[plan.windows[w].group].at(window.max); };
+    const auto bottom = [&](std::size_t w, const Window& window) { return min_chain[plan.windows[w].group].at(window.min); };
+    const auto variance = [ddof](double m2, double n) { return n > ddof ? m2 / (n - ddof) : nan; };
+    switch (spec.stat) {
+      case Stat::count:
+        for (std::size_t w = 0; w < windows.size(); ++w) out[w * width + s] = static_cast<double>(windows[w].n);
+        break;
+      case Stat::sum:
+        each(0, [](std::size_t, const Window& k, double n) { return n > 0.0 ? n * k.sums.pivot + k.sums.d.value() : 0.0; });
+        break;
+      case Stat::mean: each(1, [](std::size_t, const Window& k, double) { return k.sums.mean(); }); break;
+      case Stat::var: each(1, [&](std::size_t, const Window& k, double n) { return variance(k.sums.m2, n); }); break;
+      case Stat::std: each(1, [&](std::size_t, const Window& k, double n) { return std::sqrt(variance(k.sums.m2, n)); }); break;
+      case Stat::skew:
+        each(3, [&](std::size_t w, const Window& k, double n) {
+          const double m2 = k.sums.m2 / n;
+          return std::sqrt(n * (n - 1.0)) / (n - 2.0) * (high[w].m3 / n / (m2 * std::sqrt(m2)));
+        });
+        break;
+      case Stat::kurt:
+        each(4, [&](std::size_t w, const Window& k, double n) {
+          const double m2 = k.sums.m2 / n;
+          return (n - 1.0) / ((n - 2.0) * (n - 3.0)) * ((n + 1.0) * (high[w].m4 / n / (m2 * m2)) - 3.0 * (n - 1.0));
+        });
+        break;
+      case Stat::min: each(1, [&](std::size_t w, const Window& k, double) { return xs[bottom(w, k) & mask]; }); break;
+      case Stat::max: each(1, [&](std::size_t w, const Window& k, double) { return xs[top(w, k) & mask]; }); break;
+      case Stat::range:
+        each(1, [&](std::size_t w, const Window& k, double) { return xs[top(w, k) & mask] - xs[bottom(w, k) & mask]; });
+        break;
+      case Stat::argmin:
+        each(1, [&](std::size_t w, const Window& k, double) { return static_cast<double>(bottom(w, k) - static_cast<std::uint32_t>(k.low)); });
+        break;
+      case Stat::argmax:
+        each(1, [&](std::size_t w, const Window& k, double) { return static_cast<double>(top(w, k) - static_cast<std::uint32_t>(k.low)); });
+        break;
+      case Stat::min_age: each(1, [&](std::size_t w, const Window& k, double) { return seconds(bottom(w, k) & mask); }); break;
+      case Stat::max_age: each(1, [&](std::size_t w, const Window& k, double) { return seconds(top(w, k) & mask); }); break;
+      case Stat::first: each(1, [&](std::size_t, const Window& k, double) { return xs[slot(k.low)]; }); break;
+      case Stat::last:
+        each(1, [&](std::size_t w, const Window&, double) { return xs[slot(high_end[plan.windows[w].group] - 1)]; });
+        break;
+      case Stat::rate:
+        for (std::size_t w = 0; w < windows.size(); ++w) {
+          const Window& k = windows[w];
+          const double n = static_cast<double>(k.n);
+          double& cell = out[w * width + s];
+          if (plan.windows[w].limit > 0) {
+            cell = n / plan.windows[w].seconds;
+          } else {
+            const std::uint64_t last = high_end[plan.windows[w].group] - 1;
+            const std::uint64_t took = k.n > 1 ? age(times[slot(last)], times[slot(k.low)]) : 0;
+            cell = took > 0 ? (n - 1.0) * 1e9 / static_cast<double>(took) : nan;
+          }
+        }
+        break;
+      case Stat::quantile: each(1, [&](std::size_t w, const Window&, double) { return sorted[w].quantile(spec.q); }); break;
+      case Stat::ewm:
+      case Stat::ewm_var:
+      case Stat::ewm_std:
+        for (std::size_t w = 0; w < windows.size(); ++w) {
+          const Ewm& e = ewm[w];
+          const double value = spec.stat == Stat::ewm ? e.mean : spec.stat == Stat::ewm_var ? e.variance() : std::sqrt(e.variance());
+          out[w * width + s] = e.n >= std::max<std::int64_t>(1, plan.options.min_periods) ? value : nan;
+        }
+        break;
+      case Stat::cov: each(1, [&](std::size_t w, const Window&, double n) { return n > ddof ? joint[w].c / (n - ddof) : nan; }); break;
+      case Stat::corr:
+        each(2, [&](std::size_t w, const Window& k, double) {
+          const double spread = std::sqrt(k.sums.m2) * std::sqrt(joint[w].y.m2);
+          return spread > 0.0 ? std::clamp(joint[w].c / spread, -1.0, 1.0) : nan;
+        });
+        break;
+      case Stat::beta: each(2, [&](std::size_t w, const Window& k, double) { return k.sums.m2 > 0.0 ? joint[w].c / k.sums.m2 : nan; }); break;
+    }
+  }
+}
+
+}  // namespace fairlead::detail
