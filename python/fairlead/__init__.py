@@ -19,7 +19,18 @@ from fairlead.errors import (
     UnknownTaskError,
 )
 from fairlead.fleet import Fleet
-from fairlead.measure import Calibration, Elo, Leaderboard, ModelRow, Psi, RollingWindow, StreamingPsi, Window, pool
+from fairlead.measure import (
+    Calibration,
+    Elo,
+    Leaderboard,
+    ModelRow,
+    Psi,
+    RollingWindow,
+    StreamingPsi,
+    Window,
+    pool,
+    pool_binary,
+)
 from fairlead.policy import DEFAULT_STRATEGY, STRATEGIES
 from fairlead.settings import Settings
 from fairlead.types import Decision, Forecast, Model, Outcome, Task
@@ -55,6 +66,7 @@ __all__ = [
     "Window",
     "__version__",
     "pool",
+    "pool_binary",
     "replay",
 ]
 

@@ -1,7 +1,7 @@
 """Types of the compiled core. Private: import the names from `fairlead`."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -80,7 +80,44 @@ class StreamingPsi:
     @property
     def index(self) -> float: ...
 
-def pool(p: ArrayLike, method: str = "linear", *, weights: ArrayLike | None = None) -> NDArray[np.float64]: ...
+def pool(
+    p: ArrayLike,
+    method: str = "linear",
+    *,
+    weights: ArrayLike | None = None,
+    clip: float | None = None,
+    trim: float | None = None,
+    factor: float | None = None,
+    accuracy: ArrayLike | None = None,
+    abstain_below: float = 0.0,
+    out: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]: ...
+@overload
+def pool_binary(
+    p: Sequence[float | None],
+    method: str = "linear",
+    *,
+    weights: ArrayLike | None = None,
+    clip: float | None = None,
+    trim: float | None = None,
+    factor: float | None = None,
+    accuracy: ArrayLike | None = None,
+    abstain_below: float = 0.0,
+    out: None = None,
+) -> float: ...
+@overload
+def pool_binary(
+    p: ArrayLike,
+    method: str = "linear",
+    *,
+    weights: ArrayLike | None = None,
+    clip: float | None = None,
+    trim: float | None = None,
+    factor: float | None = None,
+    accuracy: ArrayLike | None = None,
+    abstain_below: float = 0.0,
+    out: NDArray[np.float64] | None = None,
+) -> Any: ...
 
 class Scoreboard:
     def __init__(

@@ -5,8 +5,19 @@ All are trackers: pure functions of the events they have seen. They read no cloc
 
 from __future__ import annotations
 
-from fairlead._core import Calibration, Elo, Psi, StreamingPsi, pool
+from fairlead._core import Calibration, Elo, Psi, StreamingPsi, pool, pool_binary
 from fairlead.measure.rolling import RollingWindow
 from fairlead.measure.scoreboard import Leaderboard, ModelRow, Window
 
-__all__ = ["Calibration", "Elo", "Leaderboard", "ModelRow", "Psi", "RollingWindow", "StreamingPsi", "Window", "pool"]
+__all__ = [
+    "Calibration",
+    "Elo",
+    "Leaderboard",
+    "ModelRow",
+    "Psi",
+    "RollingWindow",
+    "StreamingPsi",
+    "Window",
+    "pool",
+    "pool_binary",
+]
