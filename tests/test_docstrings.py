@@ -17,6 +17,7 @@ BEHIND = {"Replay", "RollingWindow", "Scoreboard", "Windows"}
 COMPILED = [
     *(thing for name, thing in vars(_core).items() if inspect.isclass(thing) and name not in BEHIND),
     _core.pool,
+    _core.pool_binary,
 ]
 
 

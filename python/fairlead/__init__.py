@@ -43,6 +43,7 @@ from fairlead.measure import (
     Window,
     Windows,
     pool,
+    pool_binary,
 )
 from fairlead.policy import DEFAULT_STRATEGY, STRATEGIES
 from fairlead.settings import Settings
@@ -105,6 +106,7 @@ __all__ = [
     "drift",
     "evaluate_ratings",
     "pool",
+    "pool_binary",
     "replay",
     "rolling",
     "sweep",

@@ -8,6 +8,7 @@ from datetime import (
 from typing import (
     Any,
     Self,
+    overload,
 )
     overload,
 
@@ -681,6 +682,44 @@ def ks_p(n: int, m: int, statistic: float) -> float: ...
 def kolmogorov_tail(x: float) -> float: ...
 def cramer_von_mises_tail(x: float) -> float: ...
 def pool(p: ArrayLike, method: str = "linear", *, weights: ArrayLike | None = None) -> NDArray[np.float64]: ...
+def pool(
+    p: ArrayLike,
+    method: str = "linear",
+    *,
+    weights: ArrayLike | None = None,
+    clip: float | None = None,
+    trim: float | None = None,
+    factor: float | None = None,
+    accuracy: ArrayLike | None = None,
+    abstain_below: float = 0.0,
+    out: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]: ...
+@overload
+def pool_binary(
+    p: Sequence[float | None],
+    method: str = "linear",
+    *,
+    weights: ArrayLike | None = None,
+    clip: float | None = None,
+    trim: float | None = None,
+    factor: float | None = None,
+    accuracy: ArrayLike | None = None,
+    abstain_below: float = 0.0,
+    out: None = None,
+) -> float: ...
+@overload
+def pool_binary(
+    p: ArrayLike,
+    method: str = "linear",
+    *,
+    weights: ArrayLike | None = None,
+    clip: float | None = None,
+    trim: float | None = None,
+    factor: float | None = None,
+    accuracy: ArrayLike | None = None,
+    abstain_below: float = 0.0,
+    out: NDArray[np.float64] | None = None,
+) -> Any: ...
 
 class Scoreboard:
     def __init__(

@@ -24,6 +24,7 @@ from fairlead._core import (
     TrueSkill,
     WengLin,
     pool,
+    pool_binary,
 )
 from fairlead.measure.rolling import RollingWindow
 from fairlead.measure.scoreboard import Leaderboard, ModelRow, Window
@@ -53,4 +54,5 @@ __all__ = [
     "Window",
     "Windows",
     "pool",
+    "pool_binary",
 ]

@@ -1,0 +1,7 @@
+#include "kernels/pooling_body.hpp"
+
+namespace fairlead::kernels {
+
+const PoolKernels pool_scalar = {compiled_for, survey_of<double>, linear_all<double>, log_all<double>, sorted_all<double>};
+
+}  // namespace fairlead::kernels
