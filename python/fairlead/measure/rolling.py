@@ -142,7 +142,7 @@ def _nanoseconds(times: ArrayLike | None) -> ArrayLike | None:
 
     array = np.asarray(times)
     if array.dtype.kind in "OU":
-        return np.array([as_time(time, f"times[{i}]") for i, time in enumerate(array.ravel())], dtype=np.int64)
+        return np.array([as_time(time, f"times[{i}]") for i, time in enumerate(array.ravel().tolist())], dtype=np.int64)
     if array.dtype.kind != "M":
         return array
     unknown = np.flatnonzero(np.isnat(array))
@@ -567,6 +567,8 @@ def many(
     stats: names of functions of this module: sum, mean, var, std, skew, kurt, min, max, argmin, argmax, median, rank,
     count and, for a window of time, rate; or with y cov, corr and beta. min_periods is the same for all. out: an array
     for each name. For the rest see `fairlead.rolling`; ValueError for an unknown or repeated name.
+    for each name. See `fairlead.rolling` for the other arguments and errors; ValueError for an unknown or
+    repeated name.
 
     >>> many([1.0, 2.0, 4.0, 6.0], 2, ["mean", "max"])["max"].tolist()
     [nan, 2.0, 4.0, 6.0]
