@@ -19,7 +19,18 @@ from fairlead.errors import (
     UnknownTaskError,
 )
 from fairlead.fleet import Fleet
-from fairlead.measure import Calibration, Elo, KeyedPsi, Leaderboard, ModelRow, Psi, RollingWindow, StreamingPsi, Window, pool
+from fairlead.measure import (
+    Calibration,
+    Elo,
+    KeyedPsi,
+    Leaderboard,
+    ModelRow,
+    Psi,
+    RollingWindow,
+    StreamingPsi,
+    Window,
+    pool,
+)
 from fairlead.policy import DEFAULT_STRATEGY, STRATEGIES
 from fairlead.settings import Settings
 from fairlead.types import Decision, Forecast, Model, Outcome, Task

@@ -9,4 +9,15 @@ from fairlead._core import Calibration, Elo, KeyedPsi, Psi, StreamingPsi, pool
 from fairlead.measure.rolling import RollingWindow
 from fairlead.measure.scoreboard import Leaderboard, ModelRow, Window
 
-__all__ = ["Calibration", "Elo", "KeyedPsi", "Leaderboard", "ModelRow", "Psi", "RollingWindow", "StreamingPsi", "Window", "pool"]
+__all__ = [
+    "Calibration",
+    "Elo",
+    "KeyedPsi",
+    "Leaderboard",
+    "ModelRow",
+    "Psi",
+    "RollingWindow",
+    "StreamingPsi",
+    "Window",
+    "pool",
+]
