@@ -275,8 +275,9 @@ def wasserstein(reference: ArrayLike, live: ArrayLike) -> float:
 def cramer_von_mises(reference: ArrayLike, live: ArrayLike) -> Test:
     """Mean squared difference of two empirical distribution functions (T. W. Anderson 1962). NaN is left out.
 
-    Equal values have their mean rank. The p-value is that of the limit, at the statistic brought to the limit's mean
-    and variance.
+    The functions are compared after all of a group of equal values; mean ranks, which others use, see drift in any
+    samples of unequal size that have ties. The p-value is that of the limit, at the statistic brought to the limit's
+    mean and variance.
 
     >>> from fairlead import drift
     >>> test = drift.cramer_von_mises(range(20), range(10, 30))
