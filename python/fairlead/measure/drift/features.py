@@ -50,7 +50,7 @@ class Numeric:
 
     def compare(self, values: NDArray[Any]) -> FeatureDrift:
         """All statistics of a live sample."""
-        found = self.sample.distances(values)
+        found = {key: math.nan if math.isnan(x) else x for key, x in self.sample.distances(values).items()}
         return measured(self.name, "numeric", self.labels, self.psi.reference, self.psi.count(values), 1, **found)
 
     def head(self) -> dict[str, Any]:
