@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fairlead.replays import svg
+from fairlead import svg
 from fairlead.replays.report import render_report, write_report
 from fairlead.replays.result import ModelResult, ReplayResult, Score
 from fairlead.replays.table import BadRow

@@ -11,70 +11,14 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from fairlead.replays import svg
+from fairlead import page, svg
 from fairlead.replays.result import ReplayResult, Score
-from fairlead.replays.svg import number
+from fairlead.svg import number
 
 _CURVES = 6
 _BAD_ROWS_SHOWN = 20
 _SHIFTED = 0.25  # the usual reading of PSI: below 0.1 stable, above 0.25 shifted
 _LEVEL = 0.0005  # relative differences smaller than this are called level
-
-_PAGE_CSS = """
-*{box-sizing:border-box}
-html{-webkit-text-size-adjust:100%}
-body{margin:0;background:var(--paper);color:var(--ink);
-font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
-main{max-width:960px;margin:0 auto;padding:3.5rem 1.5rem 4rem;overflow-wrap:anywhere}
-h1{font-size:1.9rem;line-height:1.2;letter-spacing:-.015em;margin:.2rem 0 1rem}
-h2{font-size:1.2rem;margin:3.4rem 0 .3rem}
-h3{font-size:.85rem;font-weight:600;margin:0}
-.over{color:var(--soft);font-size:.8rem;letter-spacing:.06em;text-transform:uppercase;margin:0}
-.lead{font-size:1.22rem;line-height:1.5;max-width:46rem;margin:0 0 1.8rem}
-.caption,figcaption{color:var(--soft);font-size:.9rem;max-width:46rem;margin:.2rem 0 0}
-figure{margin:0 0 1.2rem}
-.facts{display:flex;flex-wrap:wrap;gap:1rem 2.4rem;margin:0;padding:1rem 0;
-border:solid var(--faint);border-width:1px 0}
-.facts dt{color:var(--soft);font-size:.8rem}
-.facts dd{margin:0;font-size:1.15rem;font-variant-numeric:tabular-nums}
-.wide{overflow-x:auto;margin:1.2rem 0 0}
-table{border-collapse:collapse;width:100%;font-size:.875rem;font-variant-numeric:tabular-nums}
-th,td{text-align:right;padding:.38rem .55rem;white-space:nowrap;vertical-align:top;
-border-bottom:1px solid var(--faint)}
-thead th{color:var(--soft);font-weight:500;vertical-align:bottom;white-space:normal;overflow-wrap:normal}
-tbody th{font-weight:400}
-.name{text-align:left;max-width:17rem;overflow:hidden;text-overflow:ellipsis}
-.why{text-align:left;width:100%;white-space:normal}
-.best{font-weight:650}
-.chosen th,.chosen td{background:var(--wash)}
-.note{color:var(--soft);font-weight:400}
-.small{font-size:.8rem}
-.warn{color:color-mix(in srgb,var(--c2) 70%,var(--ink));font-weight:600}
-.chip::before{content:"";display:inline-block;width:.55em;height:.55em;border-radius:50%;margin-right:.6em;
-background:currentColor;vertical-align:.06em}
-.panels{display:grid;grid-template-columns:repeat(auto-fill,minmax(240px,1fr));gap:1.4rem;
-margin:1.2rem 0 .4rem}
-.panel{display:flex;flex-direction:column;justify-content:flex-end}
-.glossary{display:grid;grid-template-columns:max-content 1fr;
-gap:.4rem 1.4rem;font-size:.9rem}
-.glossary dd{margin:0;color:var(--soft)}
-@media (max-width:640px){
-main{padding:2rem 1rem 3rem}
-h1{font-size:1.5rem}
-.lead{font-size:1.08rem}
-.name{max-width:9.5rem}
-.panels{grid-template-columns:repeat(auto-fill,minmax(150px,1fr));gap:1rem .6rem}
-.glossary{grid-template-columns:1fr;gap:0}
-.glossary dd{margin-bottom:.6rem}}
-@media print{
-main{max-width:none;padding:0}
-h2{break-after:avoid;margin-top:2rem}
-table{font-size:.7rem}
-th,td{padding:.25rem .35rem}
-.name{max-width:11rem}
-.panels{grid-template-columns:repeat(3,1fr)}
-figure,tr,.panel{break-inside:avoid}}
-"""
 
 
 def write_report(result: ReplayResult, path: str | os.PathLike[str], *, title: str) -> None:
@@ -94,23 +38,8 @@ def render_report(result: ReplayResult, *, title: str) -> str:
     scored) is left out.
     """
     parts = (_strategies, _slices, _over_time, _ratings, _calibration, _leaderboard, _bad_rows, _glossary)
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"/>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"/>'
-        '<meta name="color-scheme" content="light dark"/>'
-        f"<title>{escape(title)}</title>\n<style>{svg.CHART_CSS}{_PAGE_CSS}</style></head>\n<body><main>\n"
-        f'<header><p class="over">Fairlead replay</p><h1>{escape(title)}</h1>\n'
-        f'<p class="lead">{_headline(result)}</p>\n{_facts(result)}</header>\n'
-        f"{''.join(part(result) for part in parts)}</main></body></html>\n"
-    )
-
-
-def _section(heading: str, body: str) -> str:
-    return f"<section><h2>{heading}</h2>{body}</section>\n"
-
-
-def _figure(drawing: str, caption: str) -> str:
-    return f"<figure>{drawing}<figcaption>{caption}</figcaption></figure>"
+    header = f'<p class="lead">{_headline(result)}</p>\n{_facts(result)}'
+    return page.render("Fairlead replay", title, header, "".join(part(result) for part in parts))
 
 
 def _table(head: Sequence[str], rows: Sequence[str]) -> str:
@@ -264,8 +193,8 @@ def _strategies(result: ReplayResult) -> str:
         "each column is bold."
     )
     head = ["strategy", *_columns(result).values(), "loss against mean", "tasks"]
-    figure = _figure(chart, caption) if chart else ""
-    return _section("Which way of combining did best", figure + _table(head, rows)) if rows else ""
+    figure = page.figure(chart, caption) if chart else ""
+    return page.section("Which way of combining did best", figure + _table(head, rows)) if rows else ""
 
 
 def _slices(result: ReplayResult) -> str:
@@ -282,7 +211,7 @@ def _slices(result: ReplayResult) -> str:
     cut = len(result.slices) > len(largest)
     kept = f" The {len(largest)} largest of {len(result.slices)} are shown." if cut else ""
     note = f'<p class="caption">{_loss_name(result)} of each strategy in each slice; lower is better.{kept}</p>'
-    return _section("Slice by slice", note + _table(["slice", *names, "tasks"], rows)) if rows else ""
+    return page.section("Slice by slice", note + _table(["slice", *names, "tasks"], rows)) if rows else ""
 
 
 def _period(result: ReplayResult) -> str:
@@ -311,7 +240,7 @@ def _over_time(result: ReplayResult) -> str:
         "Below the dashed line a strategy is ahead of the mean; a line that keeps falling is still gaining. "
         "Few tasks stand behind the first tenth, so it may run off the scale. "
     )
-    return _section("How the advantage built up", _figure(chart, caption + _period(result))) if chart else ""
+    return page.section("How the advantage built up", page.figure(chart, caption + _period(result))) if chart else ""
 
 
 def _model_colour(rank: int) -> int:
@@ -331,7 +260,7 @@ def _ratings(result: ReplayResult) -> str:
         "On every task each model meets every other, and whichever came closer to the outcome takes points "
         f"from the other; all start level. Higher is better. {others}"
     )
-    return _section("How the ratings moved", _figure(chart, caption + _period(result))) if chart else ""
+    return page.section("How the ratings moved", page.figure(chart, caption + _period(result))) if chart else ""
 
 
 def _calibration(result: ReplayResult) -> str:
@@ -353,9 +282,9 @@ def _calibration(result: ReplayResult) -> str:
         "Points below it were promised too much, points above it too little. Larger dots stand for more "
         "forecasts. Shown are the default strategy and the models rated best."
     )
-    return _section(
+    return page.section(
         "Do the probabilities mean what they say",
-        _figure(f'<div class="panels">{"".join(panels)}</div>', caption),
+        page.figure(f'<div class="panels">{"".join(panels)}</div>', caption),
     )
 
 
@@ -375,7 +304,7 @@ def _leaderboard(result: ReplayResult) -> str:
         "tasks a model answered, so models that answered different tasks compare better by rating.</p>"
     )
     head = ["", "model", "rating", *_columns(result).values(), "tasks", "failed", "cost", "drift"]
-    return _section("Leaderboard", note + _table(head, rows))
+    return page.section("Leaderboard", note + _table(head, rows))
 
 
 def _bad_rows(result: ReplayResult) -> str:
@@ -384,7 +313,7 @@ def _bad_rows(result: ReplayResult) -> str:
     total = "One row was" if count == 1 else f"{count:,} rows were"
     first = f" The first {len(shown)} are listed." if count > len(shown) else ""
     note = f'<p class="caption">{total} not usable and left out of everything above.{first}</p>'
-    return _section("Rows skipped", note + _table(["line", "reason"], rows)) if count else ""
+    return page.section("Rows skipped", note + _table(["line", "reason"], rows)) if count else ""
 
 
 def _glossary(result: ReplayResult) -> str:
@@ -404,4 +333,4 @@ def _glossary(result: ReplayResult) -> str:
         "outcomes already known by then.</p>"
     )
     items = "".join(f"<dt>{word}</dt><dd>{meanings[word]}</dd>" for word in words)
-    return _section("How to read the numbers", f'{note}<dl class="glossary">{items}</dl>')
+    return page.section("How to read the numbers", f'{note}<dl class="glossary">{items}</dl>')

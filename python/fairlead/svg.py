@@ -1,4 +1,4 @@
-"""Small charts as inline SVG: lines over time, calibration curves, a row of dots.
+"""Small charts as inline SVG: lines over time, calibration curves, a row of dots, and the page they stand on.
 
 Every chart is a plain string of HTML that needs the style sheet ``CHART_CSS`` once on the page and
 nothing else. Across, everything is placed in percent, and upwards in pixels, so a chart fills any
@@ -225,7 +225,8 @@ def number(value: float, digits: int = 4, *, signed: bool = False) -> str:
     return ("\u2212" if value < 0 else "+" if signed else "") + text
 
 
-def _tick_texts(ticks: Sequence[float], *, signed: bool = False) -> list[str]:
+def tick_texts(ticks: Sequence[float], *, signed: bool = False) -> list[str]:
+    """What to write at ticks of equal step, with as many decimals as the step needs."""
     step = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
     return [number(tick, digits, signed=signed) for tick in ticks]
@@ -237,12 +238,14 @@ def _padded(values: Sequence[float]) -> tuple[float, float]:
     return low - pad, high + pad
 
 
-def _text(x: str, y: float, text: str, anchor: str = "start", css: str = "", hint: str = "") -> str:
+def place_text(x: str, y: float, text: str, anchor: str = "start", css: str = "", hint: str = "") -> str:
+    """A text at ``x`` (with its unit) and ``y`` (pixels); ``hint`` shows when the pointer rests on it."""
     place = f'class="{css}" x="{x}" y="{y:.1f}" dy=".35em" text-anchor="{anchor}"'
     return f"<text {place}>{escape(text)}{f'<title>{escape(hint)}</title>' if hint else ''}</text>"
 
 
-def _open(css: str, title: str, height: int = 0) -> str:
+def open_plot(css: str, title: str, height: int = 0) -> str:
+    """The beginning of every chart; it ends with ``</svg></div>``."""
     style = f' style="height:{height}px"' if height else ""
     return f'<div class="plot {css}"{style}><svg role="img" aria-label="{escape(title)}">'
 
@@ -288,15 +291,15 @@ def line_chart(
     def up(y: float) -> float:
         return height * (high - y) / (high - low)
 
-    out = [_open("lines", title, height), _text("-52", -18.0, axis)]
+    out = [open_plot("lines", title, height), place_text("-52", -18.0, axis)]
     ticks = round_ticks(low, high)
-    for tick, text in zip(ticks, _tick_texts(ticks, signed=signed), strict=True):
+    for tick, text in zip(ticks, tick_texts(ticks, signed=signed), strict=True):
         out.append(f'<line class="grid" x2="100%" y1="{up(tick):.1f}" y2="{up(tick):.1f}"/>')
-        out.append(_text("-9", up(tick), text, "end"))
+        out.append(place_text("-9", up(tick), text, "end"))
     for i, (moment, text) in enumerate(time_ticks(begin, end)):
         place = f"{across(moment):.2f}%"
         out.append(f'<line class="grid" x1="{place}" x2="{place}" y2="100%"/>')
-        out.append(_text(place, height + 16.0, text, "middle", "alt" if i % 2 else ""))
+        out.append(place_text(place, height + 16.0, text, "middle", "alt" if i % 2 else ""))
     if baseline:
         out.append(f'<line class="base" x2="100%" y1="{up(baseline[0]):.1f}" y2="{up(baseline[0]):.1f}"/>')
 
@@ -336,7 +339,7 @@ def _side_labels(ends: Sequence[tuple[float, str, str]], height: int) -> str:
     out = ['<svg class="side" x="100%" overflow="visible">']
     for (y, name, css), place in zip(ends, places, strict=True):
         out.append(f'<g class="{css}"><path class="tie" d="M2,{y:.1f}L14,{place:.1f}"/>')
-        out.append(_text("18", place, shorten(name, 22), "start", "tag" if css else "", name) + "</g>")
+        out.append(place_text("18", place, shorten(name, 22), "start", "tag" if css else "", name) + "</g>")
     return "".join([*out, "</svg>"])
 
 
@@ -355,11 +358,11 @@ def dot_chart(dots: Sequence[Dot], *, title: str, axis: str, reference: float = 
     def across(value: float) -> str:
         return f"{100.0 * (value - low) / (high - low):.2f}%"
 
-    out = [_open("dots", title, height), _text("0", -18.0, axis)]
+    out = [open_plot("dots", title, height), place_text("0", -18.0, axis)]
     ticks = round_ticks(low, high, 4)
-    for i, (tick, text) in enumerate(zip(ticks, _tick_texts(ticks), strict=True)):
+    for i, (tick, text) in enumerate(zip(ticks, tick_texts(ticks), strict=True)):
         out.append(f'<line class="grid" x1="{across(tick)}" x2="{across(tick)}" y2="100%"/>')
-        out.append(_text(across(tick), height + 16.0, text, "middle", "alt" if i % 2 else ""))
+        out.append(place_text(across(tick), height + 16.0, text, "middle", "alt" if i % 2 else ""))
     if tied:
         out.append(f'<line class="base" x1="{across(reference)}" x2="{across(reference)}" y2="100%"/>')
     for i, dot in enumerate(drawn):
@@ -369,8 +372,8 @@ def dot_chart(dots: Sequence[Dot], *, title: str, axis: str, reference: float = 
             out.append(f'<line class="link" x1="{across(reference)}" x2="{x}" y1="{y}" y2="{y}"/>')
         out.append(f'<circle class="dot{" hollow" if dot.hollow else ""}" cx="{x}" cy="{y}" r="6">')
         out.append(f"<title>{escape(hint)}</title></circle>")
-        out.append(_text("-12", y, shorten(dot.name, 18), "end", "ink", hint))
-        out.append(f'<svg x="100%" overflow="visible">{_text("10", y, dot.text, "start", "ink")}</svg></g>')
+        out.append(place_text("-12", y, shorten(dot.name, 18), "end", "ink", hint))
+        out.append(f'<svg x="100%" overflow="visible">{place_text("10", y, dot.text, "start", "ink")}</svg></g>')
     return "".join([*out, "</svg></div>"])
 
 
@@ -379,7 +382,7 @@ def calibration_chart(curve: Sequence[tuple[float, float, int]], *, title: str, 
 
     The area of a dot goes with how many forecasts it stands for. Returns HTML.
     """
-    out = [_open("square", title)]
+    out = [open_plot("square", title)]
     for value, text in ((0, "0"), (50, ".5"), (100, "1")):
         out.append(f'<line class="grid" x1="{value}%" x2="{value}%" y2="100%"/>')
         out.append(f'<line class="grid" x2="100%" y1="{value}%" y2="{value}%"/>')
