@@ -2,7 +2,7 @@
 #include "common.hpp"
 #include "drift.hpp"
 #include "fairlead/drift.hpp"
-#include "fairlead/special.hpp"
+#include "fairlead/tails.hpp"
 
 namespace fairlead::bindings {
 

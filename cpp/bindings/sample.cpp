@@ -3,7 +3,7 @@
 #include "arrays.hpp"
 #include "common.hpp"
 #include "fairlead/psi.hpp"
-#include "fairlead/special.hpp"
+#include "fairlead/tails.hpp"
 
 namespace fairlead::bindings {
 

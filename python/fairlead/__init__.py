@@ -29,8 +29,8 @@ from fairlead.measure import (
     KSWIN,
     Calibration,
     Elo,
-    KeyedPsi,
     Glicko2,
+    KeyedPsi,
     KSchedule,
     Leaderboard,
     ModelRow,
@@ -127,8 +127,6 @@ _LATER = {
 }
 # Modules of functions, reached as `fairlead.drift`.
 _MODULES = {"drift": "fairlead.measure.drift", "rolling": "fairlead.measure.rolling"}
-    "PredictionScore": "fairlead.measure.ratings",
-    "evaluate_ratings": "fairlead.measure.ratings",
 
 
 def __getattr__(name: str) -> Any:

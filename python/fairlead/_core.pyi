@@ -1,16 +1,8 @@
 """Types of the compiled core. Private: import the names from `fairlead`."""
 
 from collections.abc import Mapping, Sequence
-from datetime import (
-    date,
-    timedelta,
-)
-from typing import (
-    Any,
-    Self,
-    overload,
-)
-    overload,
+from datetime import date, timedelta
+from typing import Any, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,8 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 __version__: str
 
 RECORD_FIELDS: dict[str, tuple[str, ...]]
+
 STRATEGIES: tuple[str, ...]
+
 DEFAULT_STRATEGY: str
+
 REASONS: dict[str, int]
 
 def simd_best() -> str: ...
@@ -30,6 +25,7 @@ def simd_ran() -> str: ...
 # A player is an id or a name; a column of players: an array or list of either, or a column of pandas, polars, pyarrow.
 # A player is an id or a name; a column of players is an array or a list of either, or one of pandas, polars or pyarrow.
 _Player = int | str
+
 _When = int | str | date
 
 class RatingPeriod:
@@ -163,17 +159,23 @@ class BradleyTerryFit:
     def log_likelihood(self) -> float: ...
     @property
     def deviance(self) -> float: ...
+
 # What the rating systems below share.
 class _Ratings:
     def id(self, name: str, /) -> int: ...
     def update(
         self, i: _Player, j: _Player, score: float, weight: float = 1.0, time: _When | None = None, /
+    ) -> None: ...
     def expected(self, i: _Player, j: _Player, time: _When | None = None, /) -> float: ...
     def update_many(
         self, i: Any, j: Any, score: ArrayLike, weight: ArrayLike | None = None, time: ArrayLike | None = None
+    ) -> None: ...
     def rate(
+        self,
         i: Any,
         j: Any,
+        score: ArrayLike,
+        weight: ArrayLike | None = None,
         time: ArrayLike | None = None,
         out: NDArray[np.float64] | None = None,
     ) -> NDArray[np.float64]: ...
@@ -195,9 +197,12 @@ class _Ratings:
     def __setitem__(self, name: str, rating: float, /) -> None: ...
     def __contains__(self, name: object, /) -> bool: ...
     def __len__(self) -> int: ...
+    @property
     def events(self) -> int: ...
 
 class Glicko2(_Ratings):
+    def __init__(
+        self,
         *,
         tau: float = 0.5,
         start: float = 1500.0,
@@ -206,24 +211,35 @@ class Glicko2(_Ratings):
         idle: int | str | timedelta | None = None,
         history: bool = False,
         undo: int = 0,
+    ) -> None: ...
     @staticmethod
     def restore(snapshot: bytes) -> Glicko2: ...
     def update_period(
         self, i: Any, j: Any, score: ArrayLike, weight: ArrayLike | None = None, time: ArrayLike | None = None
+    ) -> None: ...
     def period(self) -> RatingPeriod: ...
     def set_state(
+        self,
         player: _Player,
         *,
         rating: float | None = None,
         deviation: float | None = None,
         volatility: float | None = None,
+    ) -> None: ...
+    @property
     def tau(self) -> float: ...
+    @property
     def start(self) -> float: ...
+    @property
     def deviation(self) -> float: ...
+    @property
     def volatility(self) -> float: ...
+    @property
     def idle(self) -> int | None: ...
 
 class WengLin(_Ratings):
+    def __init__(
+        self,
         *,
         rule: str = "bradley_terry",
         mu: float = 25.0,
@@ -234,18 +250,28 @@ class WengLin(_Ratings):
         idle: int | str | timedelta | None = None,
         history: bool = False,
         undo: int = 0,
+    ) -> None: ...
     @staticmethod
     def restore(snapshot: bytes) -> WengLin: ...
     def set_state(self, player: _Player, *, mu: float | None = None, sigma: float | None = None) -> None: ...
+    @property
     def rule(self) -> str: ...
+    @property
     def mu(self) -> float: ...
+    @property
     def sigma(self) -> float: ...
+    @property
     def beta(self) -> float: ...
+    @property
     def tau(self) -> float: ...
+    @property
     def kappa(self) -> float: ...
+    @property
     def idle(self) -> int | None: ...
 
 class TrueSkill(_Ratings):
+    def __init__(
+        self,
         *,
         mu: float = 25.0,
         sigma: float = ...,
@@ -255,16 +281,24 @@ class TrueSkill(_Ratings):
         idle: int | str | timedelta | None = None,
         history: bool = False,
         undo: int = 0,
+    ) -> None: ...
     @staticmethod
     def restore(snapshot: bytes) -> TrueSkill: ...
     def set_state(self, player: _Player, *, mu: float | None = None, sigma: float | None = None) -> None: ...
     def contest_teams(
         self, teams: Sequence[Any], losses: ArrayLike, weight: float = 1.0, time: _When | None = None
+    ) -> None: ...
+    @property
     def mu(self) -> float: ...
+    @property
     def sigma(self) -> float: ...
+    @property
     def beta(self) -> float: ...
+    @property
     def tau(self) -> float: ...
+    @property
     def draw_probability(self) -> float: ...
+    @property
     def idle(self) -> int | None: ...
 
 def sweep(
@@ -298,34 +332,6 @@ class RollingWindow:
     @property
     def rate(self) -> float: ...
 
-def sliding(
-    stats: Sequence[str],
-    x: ArrayLike,
-    y: ArrayLike | None = None,
-    times: ArrayLike | None = None,
-    *,
-    count: int = 0,
-    span: int = 0,
-    closed: str = "right",
-    min_periods: int = 1,
-    nan: str = "skip",
-    ddof: float = 1.0,
-    q: float = 0.5,
-    out: Sequence[NDArray[Any]] | None = None,
-) -> list[NDArray[Any]]: ...
-def decayed(
-    stat: str,
-    x: ArrayLike,
-    times: ArrayLike | None = None,
-    *,
-    alpha: float = 0.0,
-    half_life: float = 0.0,
-    adjust: bool = True,
-    ignore_nan: bool = False,
-    bias: bool = False,
-    min_periods: int = 1,
-    out: NDArray[np.float64] | None = None,
-) -> NDArray[np.float64]: ...
 WINDOW_STATS: tuple[str, ...]
 
 class Windows:
@@ -395,6 +401,35 @@ class Windows:
     def stats(self) -> tuple[str, ...]: ...
     @property
     def key_names(self) -> tuple[str, ...]: ...
+
+def sliding(
+    stats: Sequence[str],
+    x: ArrayLike,
+    y: ArrayLike | None = None,
+    times: ArrayLike | None = None,
+    *,
+    count: int = 0,
+    span: int = 0,
+    closed: str = "right",
+    min_periods: int = 1,
+    nan: str = "skip",
+    ddof: float = 1.0,
+    q: float = 0.5,
+    out: Sequence[NDArray[Any]] | None = None,
+) -> list[NDArray[Any]]: ...
+def decayed(
+    stat: str,
+    x: ArrayLike,
+    times: ArrayLike | None = None,
+    *,
+    alpha: float = 0.0,
+    half_life: float = 0.0,
+    adjust: bool = True,
+    ignore_nan: bool = False,
+    bias: bool = False,
+    min_periods: int = 1,
+    out: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]: ...
 
 class Calibration:
     def __init__(self, bins: int = 10) -> None: ...
@@ -664,6 +699,8 @@ class KeyedPsi:
     def update_many(self, keys: ArrayLike, x: ArrayLike) -> None: ...
     def rows(self) -> list[dict[str, Any]]: ...
     def merge(self, later: KeyedPsi) -> None: ...
+    def snapshot(self) -> bytes: ...
+    @staticmethod
     def restore(state: bytes) -> KeyedPsi: ...
     def __len__(self) -> int: ...
     def __contains__(self, name: str, /) -> bool: ...
@@ -672,7 +709,9 @@ class SortedSample:
     def __init__(self, values: ArrayLike) -> None: ...
     def ks(self, live: ArrayLike) -> dict[str, float]: ...
     def distances(self, live: ArrayLike) -> dict[str, float]: ...
+    @property
     def values(self) -> NDArray[np.float64]: ...
+    @property
     def missing(self) -> int: ...
     def __len__(self) -> int: ...
 
@@ -681,7 +720,6 @@ def chi2_tail(x: float, freedom: float) -> float: ...
 def ks_p(n: int, m: int, statistic: float) -> float: ...
 def kolmogorov_tail(x: float) -> float: ...
 def cramer_von_mises_tail(x: float) -> float: ...
-def pool(p: ArrayLike, method: str = "linear", *, weights: ArrayLike | None = None) -> NDArray[np.float64]: ...
 def pool(
     p: ArrayLike,
     method: str = "linear",

@@ -21,7 +21,7 @@
 
 #include "fairlead/idle.hpp"
 #include "fairlead/rating_system.hpp"
-#include "fairlead/special.hpp"
+#include "fairlead/normal.hpp"
 
 namespace fairlead {
 

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "fairlead/special.hpp"
+#include "fairlead/normal.hpp"
 
 using namespace fairlead;
 

@@ -1,4 +1,4 @@
-#include "fairlead/special.hpp"
+#include "fairlead/tails.hpp"
 
 #include <algorithm>
 #include <cmath>
