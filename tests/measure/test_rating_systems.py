@@ -17,6 +17,8 @@ every_system = pytest.mark.parametrize("system", SYSTEMS)
 
 @every_system
 def test_a_contest_of_two_is_a_match(system: str) -> None:
+    if "home" in SYSTEMS[system][1]:
+        pytest.skip("nobody is at home in a contest")
     match, contest = make(system), make(system)
     for ratings in (match, contest):
         ratings.update("a", "b", 1.0)
