@@ -235,12 +235,27 @@ class Glicko2 {
     const double per = tau2 / (1.0 - tau2 * h1);
     const double first = h * per;
     double x = first + 0.5 * h2 * first * first * per;
-    double factor = 1.0 + x * (0.5 + x * (0.125 + x * (1.0 / 48.0)));
-    if (!(std::abs(x) < 2e-4)) {
-      x = solve(x, tau2, a, b, u);
-      factor = exp_inline(0.5 * x);
+    if (!(std::abs(x) < 2e-4)) [[unlikely]] {
+      // One step of Newton's squares what is left; e^x is still its first few terms.
+      if (!(std::abs(x) < 0.02)) return std::clamp(sigma * exp_inline(0.5 * solve(x, tau2, a, b, u)), least_volatility, most_volatility);
+      x = newton(x, tau2, a, b, u * exp_near_0(x)).next;
     }
-    return std::clamp(sigma * factor, least_volatility, most_volatility);
+    return std::clamp(sigma * exp_near_0(0.5 * x), least_volatility, most_volatility);
+  }
+
+  static double exp_near_0(double x) noexcept {  // within 3e-16 for |x| < 0.02
+    const double x2 = x * x;
+    return 1.0 + (x + x2 * ((0.5 + x * (1.0 / 6.0)) + x2 * ((1.0 / 24.0 + x * (1.0 / 120.0)) + x2 * (1.0 / 720.0))));
+  }
+
+  struct Step {
+    double f, next;
+  };
+  static Step newton(double x, double tau2, double a, double b, double u) noexcept {
+    const double inverse = 1.0 / (b + u), part = 0.5 * u * inverse * inverse;
+    const double f = tau2 * part * (a - u) - x;
+    const double slope = tau2 * part * inverse * (a * b - (a + 2.0 * b) * u) - 1.0;
+    return {f, x - f / slope};
   }
 
   // Newton's method, kept inside a bracket: tau^2 h lies between -tau^2 / 2 and tau^2 a / (8 b).
@@ -248,11 +263,8 @@ class Glicko2 {
     double low = -0.5 * tau2, high = a > 0.0 ? std::min(0.125 * tau2 * a / b, 50.0) : 0.0;
     if (!(x >= low && x <= high)) x = 0.0;
     for (int round = 0; round < 100; ++round) {
-      const double u = u0 * exp_inline(x), inverse = 1.0 / (b + u), part = 0.5 * u * inverse * inverse;
-      const double f = tau2 * part * (a - u) - x;
+      auto [f, next] = newton(x, tau2, a, b, u0 * exp_inline(x));
       (f > 0.0 ? low : high) = x;
-      const double slope = tau2 * part * inverse * (a * b - (a + 2.0 * b) * u) - 1.0;
-      double next = x - f / slope;
       const bool inside = next >= low && next <= high;
       if (!inside) next = 0.5 * (low + high);
       const double step = next - x;

@@ -78,7 +78,7 @@ class WengLin {
 
   double expected(Player i, Player j, Time time = no_time) const noexcept {
     const Prior a = prior(i, time), b = prior(j, time);
-    return logistic((a.mu - b.mu) / std::sqrt(a.variance + b.variance + spread()));
+    return logistic((a.mu - b.mu) * (1.0 / std::sqrt(a.variance + b.variance + spread())));  // the same bits as rate
   }
 
   void apply(Player i, Player j, double score, double weight, Time time) noexcept {
