@@ -73,7 +73,9 @@ py::tuple detector_update_many(D& detector, py::handle given) {
   const auto x = numbers<double>(given, "x");
   std::vector<std::int64_t> drifts, warnings;
   std::size_t bad = 0;
-  if (detector.update_many(view(x), drifts, warnings, bad) != Status::ok) {
+  const Status status = detector.update_many(view(x), drifts, warnings, bad);
+  if (status == Status::out_of_memory) raise(status, "x");
+  if (status != Status::ok) {
     throw py::value_error("x[" + std::to_string(bad) + "] is " + refusal<D>(x.data()[bad]));
   }
   const auto array = [](const std::vector<std::int64_t>& values) {

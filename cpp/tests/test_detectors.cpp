@@ -143,3 +143,28 @@ TEST_CASE_TEMPLATE("reset is a new start", D, EACH_DETECTOR) {
   detector.reset();
   CHECK(detector.snapshot() == D().snapshot());
 }
+
+TEST_CASE_TEMPLATE("nonsense with a good checksum is refused, or at least harmless", D, EACH_DETECTOR) {
+  const auto x = stream<D>(1000);
+  const std::string bytes = fed<D>(x).snapshot();
+  std::mt19937_64 random(3);
+  int accepted = 0;
+  for (int trial = 0; trial < 600; ++trial) {
+    std::string wild = bytes.substr(0, bytes.size() - 4);
+    // Behind the magic number, the name and the version.
+    const std::size_t head = 4 + 8 + std::string_view(D::name).size() + 4;
+    for (int change = 0; change < 1 + trial % 3; ++change) {
+      wild[head + random() % (wild.size() - head)] = static_cast<char>(random() % (trial % 2 == 0 ? 256 : 4));
+    }
+    const std::uint32_t checksum = crc32c(wild);
+    wild.append(reinterpret_cast<const char*>(&checksum), sizeof(checksum));
+    D detector;
+    if (D::restore(wild, detector) != Status::ok) continue;
+    ++accepted;
+    for (const double value : x) REQUIRE(detector.update(value) == Status::ok);
+    D again;
+    CHECK(D::restore(detector.snapshot(), again) == Status::ok);
+  }
+  CHECK(accepted > 0);
+  CHECK(accepted < 600);
+}

@@ -21,6 +21,8 @@ std::vector<double> normals(std::size_t n, unsigned seed) {
   return x;
 }
 
+long double square(long double x) { return x * x; }
+
 // ADWIN as it is written in the paper's appendix and in MOA: rows of buckets, each event put in at once, the window's
 // moments summed anew from raw values in long double.
 class PlainAdwin {
@@ -67,10 +69,11 @@ class PlainAdwin {
 
   bool cut() const {
     const Bucket all = window();
-    const auto n = static_cast<long double>(all.size()), shortest = static_cast<long double>(options_.min_window_length);
+    const auto n = static_cast<long double>(all.size());
+    const auto shortest = static_cast<long double>(options_.min_window_length);
     const long double centre = mean(all.data(), all.size());
     long double variance = 0;
-    for (const double x : all) variance += (static_cast<long double>(x) - centre) * (static_cast<long double>(x) - centre);
+    for (const double x : all) variance += square(static_cast<long double>(x) - centre);
     variance /= n;
     const long double d = std::log(2 * std::log(n) / static_cast<long double>(options_.delta));
     std::size_t at = 0;
@@ -105,7 +108,7 @@ void same_as_plain(const std::vector<double>& x, const AdwinOptions& options, st
       long double sum = 0, squares = 0;
       for (const double value : window) sum += static_cast<long double>(value);
       const long double mean = sum / static_cast<long double>(window.size());
-      for (const double value : window) squares += (static_cast<long double>(value) - mean) * (static_cast<long double>(value) - mean);
+      for (const double value : window) squares += square(static_cast<long double>(value) - mean);
       const auto variance = static_cast<double>(squares / static_cast<long double>(window.size()));
       REQUIRE(adwin.estimation() == doctest::Approx(static_cast<double>(mean)).epsilon(1e-12));
       REQUIRE(std::abs(adwin.variance() - variance) <= 1e-6 * variance);
@@ -124,7 +127,8 @@ std::vector<double> shifts(double offset, double scale = 1.0) {
 
 TEST_CASE("ADWIN is the paper's rule on raw values, whatever the options") {
   same_as_plain(shifts(0.0), {}, 3);
-  same_as_plain(shifts(0.0), {.delta = 0.3, .clock = 7, .max_buckets = 2, .min_window_length = 1, .grace_period = 0}, 3);
+  same_as_plain(shifts(0.0), {.delta = 0.3, .clock = 7, .max_buckets = 2, .min_window_length = 1, .grace_period = 0},
+                3);
   same_as_plain(shifts(0.0, 1e-3), {.delta = 0.05, .clock = 100, .max_buckets = 9}, 0);
 }
 

@@ -276,6 +276,23 @@ TEST_CASE("no_alloc: a known name is found without allocating, in a record too")
   CHECK(ok);
 }
 
+TEST_CASE_TEMPLATE("out of memory: a batch of events changes nothing in a drift detector", D, fl::Adwin, fl::Cusum) {
+  std::vector<double> x(3'000);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = i / 500 % 2 == 1 ? 10.0 : 0.0;
+  D detector;
+  const std::string before = detector.snapshot();
+  std::vector<std::int64_t> drifts, warnings;
+  const auto batch = [&] {
+    std::size_t bad = 0;
+    drifts = {};
+    warnings = {};
+    return detector.update_many(x, drifts, warnings, bad);
+  };
+  CHECK(starve(batch, [&] { return drifts.empty() && warnings.empty() && detector.snapshot() == before; }) > 1);
+  CHECK(drifts.size() > 1);
+  CHECK(detector.n() == x.size());
+}
+
 TEST_CASE("out of memory: opening changes nothing") {
   Scoreboard board;
   for (int i = 0; i < 3; ++i) board.add("model-" + std::to_string(i));

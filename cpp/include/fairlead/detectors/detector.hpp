@@ -9,6 +9,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <new>
 #include <optional>
 #include <span>
 #include <string>
@@ -56,8 +57,9 @@ class Detector {
     return Status::ok;
   }
 
-  // As many calls of update, but all are checked before any counts; `bad` is then the first that is refused. Appends
-  // the positions of drifts, and of events in the warning state.
+  // As many calls of update, but all or none count: every event is checked first, `bad` being the first that is refused,
+  // and where memory for the answers runs out nothing has happened. Appends the positions of drifts, and of events in the
+  // warning state.
   Status update_many(std::span<const double> x, std::vector<std::int64_t>& drifts, std::vector<std::int64_t>& warnings,
                      std::size_t& bad) {
     bool fine = true;
@@ -67,22 +69,20 @@ class Detector {
       while (Self::accepts(x[bad])) ++bad;
       return refusal(x[bad]);
     }
-    std::array<std::uint8_t, 256> states;
-    for (std::size_t from = 0; from < x.size(); from += states.size()) {
-      const auto block = x.subspan(from, std::min(states.size(), x.size() - from));
-      if constexpr (std::is_trivially_copyable_v<Self>) {
-        Self local = self();  // a copy that nothing else can see lives in registers
-        local.take_all(block, states);
-        self() = local;
-      } else {
-        take_all(block, states);
+    const std::size_t n_drifts = drifts.size(), n_warnings = warnings.size();
+    try {
+      Self after = self();  // thrown away where memory runs out
+      for (std::size_t from = 0; from < x.size(); from += block_size) {
+        after.take_block(x.subspan(from, std::min(block_size, x.size() - from)), static_cast<std::int64_t>(from), drifts,
+                         warnings);
       }
-      for (std::size_t i = 0; i < block.size(); ++i) {
-        if (states[i] == 1) drifts.push_back(static_cast<std::int64_t>(from + i));
-        if (states[i] == 2) warnings.push_back(static_cast<std::int64_t>(from + i));
-      }
+      self() = std::move(after);
+      return Status::ok;
+    } catch (const std::bad_alloc&) {
+      drifts.resize(n_drifts);
+      warnings.resize(n_warnings);
+      return Status::out_of_memory;
     }
-    return Status::ok;
   }
 
   // As if no event had ever come.
@@ -134,11 +134,28 @@ class Detector {
 
  private:
   static constexpr std::uint32_t version = 1;
+  static constexpr std::size_t block_size = 256;
 
   Self& self() noexcept { return static_cast<Self&>(*this); }
   const Self& self() const noexcept { return static_cast<const Self&>(*this); }
 
   static Status refusal(double x) noexcept { return std::isfinite(x) ? Status::out_of_range : Status::not_finite; }
+
+  void take_block(std::span<const double> x, std::int64_t from, std::vector<std::int64_t>& drifts,
+                  std::vector<std::int64_t>& warnings) {
+    std::array<std::uint8_t, block_size> states;
+    if constexpr (std::is_trivially_copyable_v<Self>) {
+      Self local = self();  // a copy that nothing else can see lives in registers
+      local.take_all(x, states);
+      self() = local;
+    } else {
+      take_all(x, states);
+    }
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      if (states[i] == 1) drifts.push_back(from + static_cast<std::int64_t>(i));
+      if (states[i] == 2) warnings.push_back(from + static_cast<std::int64_t>(i));
+    }
+  }
 
   // Writes drift (1) and warning (2) of each event.
   void take_all(std::span<const double> x, std::span<std::uint8_t> states) noexcept {
