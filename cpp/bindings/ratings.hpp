@@ -145,14 +145,33 @@ PyObject* ratings_update_slow(Named<S>& named, PyObject* const* args, Py_ssize_t
   });
 }
 
+// A number without the detour through Python, where it is a float or a small int.
+inline bool quick_real(PyObject* given, double& out) noexcept {
+  if (PyFloat_CheckExact(given)) [[likely]] {
+    out = PyFloat_AS_DOUBLE(given);
+    return true;
+  }
+  std::int32_t whole = 0;
+  if (!small_int(given, whole)) return false;
+  out = whole;
+  return true;
+}
+
+// A match of known players, given by plain numbers or names seen before, is rated here; all else, errors too, above.
 template <class S>
 PyObject* ratings_update(PyObject* self, PyObject* const* args, Py_ssize_t n) {
   auto* const named = native<Named<S>>(self);
   if (named == nullptr) return nullptr;
   Player i = 0, j = 0;
-  if (n == 3 && PyFloat_CheckExact(args[2]) && named->quick(args[0], i) && named->quick(args[1], j) && !named->ratings.recording())
-      [[likely]] {
-    if (named->ratings.update(i, j, PyFloat_AS_DOUBLE(args[2])) == Status::ok) return Py_NewRef(Py_None);
+  double score = 0.0, weight = 1.0;
+  if (n >= 3 && n <= 5 && named->quick(args[0], i) && named->quick(args[1], j) && quick_real(args[2], score) &&
+      (n == 3 || quick_real(args[3], weight)) && !named->ratings.recording()) [[likely]] {
+    Time time = no_time;
+    int overflow = 0;
+    if (n == 5) time = PyLong_CheckExact(args[4]) ? PyLong_AsLongLongAndOverflow(args[4], &overflow) : no_time;
+    if ((n < 5 || (overflow == 0 && time != no_time)) && named->ratings.update(i, j, score, weight, time) == Status::ok) [[likely]] {
+      return Py_NewRef(Py_None);
+    }
   }
   return ratings_update_slow(*named, args, n);
 }
@@ -447,6 +466,9 @@ True)"));
         if (!named.ratings.system().same_rules(other.ratings.system())) {
           throw py::value_error("other was made with other options: ratings merge only under the same rules");
         }
+        if (named.ratings.keep().history && !other.ratings.keep().history) {
+          throw py::value_error("other was made without history=True, so that the past of its players is not known");
+        }
         if (const Player both = named.ratings.overlap(other.ratings); both != NameTable::absent) {
           throw py::value_error("other has the player " + py::repr(py::str(other.ratings.names().name(both))).cast<std::string>() +
                                 " too: only fleets without a common player can be merged");
@@ -455,7 +477,8 @@ True)"));
       },
       py::arg("other"), doc_of(name, R"(Takes in the players of another fleet, with their histories; their ids follow. What could be undone is forgotten.
 
-Fleets that never met give the same as one fleet that saw both. Raises ValueError for a name that is in both, or other options.
+Fleets that never met give the same as one fleet that saw both. Raises ValueError for a name that is in both, for other
+options, or if only this one keeps history.
 
 >>> import fairlead as fl
 >>> east, west = fl.{cls}(), fl.{cls}()

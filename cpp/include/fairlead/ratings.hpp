@@ -115,7 +115,7 @@ class Ratings {
   State state(Player i, Time at = no_time) const noexcept;
 
   // All players of another fleet with the same rules and no name in common come after these. What can be undone is
-  // forgotten. wrong_kind: other rules. out_of_range: a name in both, which `overlap` tells.
+  // forgotten. wrong_kind: other rules, or only this one keeps history. out_of_range: a name in both, which `overlap` tells.
   Status merge(const Ratings& other);
   Player overlap(const Ratings& other) const noexcept;  // id in `other` of a name in both, or NameTable::absent
 
@@ -400,12 +400,12 @@ Player Ratings<S>::overlap(const Ratings& other) const noexcept {
 
 template <RatingSystem S>
 Status Ratings<S>::merge(const Ratings& other) {
-  if (!system_.same_rules(other.system_)) return Status::wrong_kind;
+  if (!system_.same_rules(other.system_) || (keep_.history && !other.keep_.history)) return Status::wrong_kind;
   if (overlap(other) != NameTable::absent) return Status::out_of_range;
   for (Player i = 0; i < other.names_.size(); ++i) {
     const Player here = id(other.names_.name(i));
     system_.put(here, other.system_.state(i));
-    if (keep_.history && other.keep_.history) history_.back() = other.history_[static_cast<std::size_t>(i)];
+    if (keep_.history) history_.back() = other.history_[static_cast<std::size_t>(i)];
   }
   events_ += other.events_;
   clock_ = std::max(clock_, other.clock_);
