@@ -64,14 +64,19 @@ inline Time as_time(py::handle given, const char* argument) {
   return py::module_::import("fairlead.times").attr("as_time")(given, argument).cast<Time>();
 }
 
-// A column of times: integers are nanoseconds, datetime64 of any unit becomes them (NaT: not given).
+// A column of times: integers are nanoseconds, datetime64 of any unit becomes them (NaT: not given), datetimes and ISO
+// strings are read one by one.
 inline Array<Time> times(py::handle given, const char* argument) {
-  py::object array = py::array::ensure(given);
-  if (array && py::reinterpret_borrow<py::array>(array).dtype().kind() == 'M') {
-    array = array.attr("astype")("datetime64[ns]").attr("view")("int64");
-    return numbers<Time>(array, argument, 1, "i");
+  const py::array array = py::array::ensure(given);
+  if (!array) PyErr_Clear();
+  const char kind = array ? array.dtype().kind() : ' ';
+  if (kind == 'M') return numbers<Time>(array.attr("astype")("datetime64[ns]").attr("view")("int64"), argument, 1, "i");
+  if ((kind == 'O' || kind == 'U') && array.ndim() == 1) {
+    Array<Time> out(array.size());
+    const py::list values(array.attr("tolist")());
+    for (std::size_t k = 0; k < values.size(); ++k) out.mutable_data()[k] = as_time(values[k], argument);
+    return out;
   }
-  PyErr_Clear();
   return numbers<Time>(given, argument, 1, "iu");
 }
 

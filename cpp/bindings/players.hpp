@@ -8,6 +8,10 @@
 #include <vector>
 
 #include "arrays.hpp"
+#if PY_VERSION_HEX < 0x030B0000
+#include <longintrepr.h>  // what an int is made of; later versions include it by themselves
+#endif
+
 #include "fairlead/names.hpp"
 
 namespace fairlead::bindings {

@@ -65,8 +65,8 @@ Raises KeyError for an unknown player.
       doc_of(name, R"(Matches in order: the same bits as so many calls of update, and much faster.
 
 i, j: columns of shape (n,): int32 or int64 ids, lists of names, or the string, categorical and dictionary columns of
-pandas, polars and pyarrow, of which each category is looked up once. score, weight: float64. time: integer nanoseconds
-or datetime64.
+pandas, polars and pyarrow, of which each category is looked up once. score, weight: float64. time: integer nanoseconds,
+datetime64, datetimes or ISO strings.
 
 Everything is checked before anything changes; raises as update does, naming the match, and ValueError for unequal
 lengths.
