@@ -3,13 +3,8 @@
 // A system's own file makes the class and its __init__, adds what only it has, and calls `bind_ratings`.
 #pragma once
 
-#include <deque>
-#include <optional>
-
-#include "arrays.hpp"
-#include "common.hpp"
-#include "fairlead/ratings.hpp"
-#include "players.hpp"
+#include "rating_events.hpp"
+#include "rating_views.hpp"
 
 namespace fairlead::bindings {
 
@@ -501,8 +496,8 @@ The id of a player, who is added as a newcomer if unknown. Look it up once, then
 
 One match of players i and j, each an id or a name; an unknown name is added as a newcomer.
 
-score: 1 = i won, 0.5 = draw, 0 = j won. weight: scales how much the match counts. time: integer nanoseconds, a datetime or
-an ISO string, not before that of an earlier match; without it the time stands still.
+score: 1 = i won, 0.5 = draw, 0 = j won. weight: scales how much the match counts. time: integer nanoseconds, a datetime
+or an ISO string, not before that of an earlier match; without it the time stands still.
 
 Raises KeyError for an unknown id, ValueError for i == j, a score outside [0, 1], a weight outside [0, 1e6] or a time
 before the latest; nothing has changed then.
@@ -539,10 +534,12 @@ Raises KeyError for an unknown player.
       py::arg("i"), py::arg("j"), py::arg("score"), py::arg("weight") = py::none(), py::arg("time") = py::none(),
       doc_of(name, R"(Matches in order: the same bits as so many calls of update, and much faster.
 
-i, j: columns of shape (n,): int32 or int64 ids, lists of names, or the string, categorical and dictionary columns of pandas,
-polars and pyarrow, of which each name is looked up once. score, weight: float64. time: integer nanoseconds or datetime64.
+i, j: columns of shape (n,): int32 or int64 ids, lists of names, or the string, categorical and dictionary columns of
+pandas, polars and pyarrow, of which each category is looked up once. score, weight: float64. time: integer nanoseconds,
+datetime64, datetimes or ISO strings.
 
-Everything is checked before anything changes; raises as update does, naming the match, and ValueError for unequal lengths.
+Everything is checked before anything changes; raises as update does, naming the match, and ValueError for unequal
+lengths.
 
 >>> import fairlead as fl
 >>> ratings = fl.{cls}()
@@ -555,14 +552,19 @@ Everything is checked before anything changes; raises as update does, naming the
         Batch<S> batch(named, i, j, score, weight, time);
         auto expected = output(out, {static_cast<py::ssize_t>(batch.matches().size())});
         batch.commit();
-        const Fault fault = named.ratings.update_many(batch.matches(), {expected.mutable_data(), batch.matches().size()});
+        const Fault fault =
+            named.ratings.update_many(batch.matches(), {expected.mutable_data(), batch.matches().size()});
         if (fault) batch.raise(fault);
         return expected;
       },
       py::arg("i"), py::arg("j"), py::arg("score"), py::arg("weight") = py::none(), py::arg("time") = py::none(),
-      py::arg("out") = py::none(), doc_of(name, R"(update_many that also tells what was expected: the expected score of i in each match, before that match was rated.
+      py::arg("out") = py::none(),
+      doc_of(
+          name,
+          R"(update_many that also tells what was expected: the score of i in each match, before that match was rated.
 
-So no match leaks into its own prediction. Returns float64 of shape (n,), written into `out` if given. Raises as update_many.
+So no match leaks into its own prediction. Returns float64 of shape (n,), written into `out` if given. Raises as
+update_many.
 
 >>> import fairlead as fl
 >>> ratings = fl.{cls}()
@@ -579,7 +581,9 @@ True)"));
           if (const Fault fault = named.ratings.update_period(batch.matches())) batch.raise(fault);
         },
         py::arg("i"), py::arg("j"), py::arg("score"), py::arg("weight") = py::none(), py::arg("time") = py::none(),
-        doc_of(name, R"(The matches of one rating period: all are rated from the ratings before it, so their order does not matter.
+        doc_of(
+            name,
+            R"(The matches of one rating period: all are rated from the ratings before it, whatever their order.
 
 Arguments and errors as of update_many. It counts as one event, at the latest of the times. Source: M. Glickman,
 "Example of the Glicko-2 system" (2013), where periods come from.
@@ -590,7 +594,8 @@ Arguments and errors as of update_many. It counts as one event, at the latest of
 >>> round(ratings['a'] - ratings['b'], 9)
 0.0)"));
     cls.def(
-        "period", [](py::object self) { return py::module_::import("fairlead._core").attr("RatingPeriod")(std::move(self)); },
+        "period",
+        [](py::object self) { return py::module_::import("fairlead._core").attr("RatingPeriod")(std::move(self)); },
         doc_of(name, R"(A rating period as a `with` block: matches are collected, and rated at its end by update_period.
 
 >>> import fairlead as fl
@@ -609,9 +614,10 @@ Arguments and errors as of update_many. It counts as one event, at the latest of
       py::arg("players"), py::arg("losses"), py::arg("weight") = 1.0, py::arg("time") = py::none(),
       doc_of(name, R"(One contest among many: a smaller loss is better, equal losses draw.
 
-players: distinct ids or names, shape (m,); unknown names are added. losses: float64 of shape (m,): ranks, times, errors.
-All are rated from the ratings before, so the order does not matter. Raises KeyError for an unknown id, ValueError for a
-repeated player, a NaN loss, unequal lengths, a weight outside [0, 1e6] or a time before the latest; nothing has changed then.
+players: distinct ids or names, shape (m,); unknown names are added. losses: float64 of shape (m,): ranks, times,
+errors. All are rated from the ratings before, so the order does not matter. Raises KeyError for an unknown id,
+ValueError for a repeated player, a NaN loss, unequal lengths, a weight outside [0, 1e6] or a time before the latest; nothing has
+changed then.
 
 >>> import fairlead as fl
 >>> ratings = fl.{cls}()

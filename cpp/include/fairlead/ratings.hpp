@@ -5,12 +5,8 @@
 // the last n events. A match between known players allocates nothing, unless history is kept.
 #pragma once
 
-#include <algorithm>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -26,8 +22,8 @@ namespace fairlead {
 
 // What a fleet remembers beside its states.
 struct KeepOptions {
-  bool history = false;   // every state each player has had
-  std::size_t undo = 0;   // how many of the last events can be undone
+  bool history = false;  // every state each player has had
+  std::size_t undo = 0;  // how many of the last events can be undone
 };
 
 // An error, and the match it was found in.
@@ -120,7 +116,8 @@ class Ratings {
   State state(Player i, Time at = no_time) const noexcept;
 
   // All players of another fleet with the same rules and no name in common come after these. What can be undone is
-  // forgotten. wrong_kind: other rules. out_of_range: a name in both, which `overlap` tells.
+  // forgotten. wrong_kind: other rules, or only this one keeps history. out_of_range: a name in both, which `overlap`
+  // tells.
   Status merge(const Ratings& other);
   Player overlap(const Ratings& other) const noexcept;  // id in `other` of a name in both, or NameTable::absent
 
@@ -149,7 +146,8 @@ class Ratings {
   double play(Player i, Player j, double score, double weight, Time time) {
     const Player both[2] = {i, j};
     const bool record = recording();
-    if (record) [[unlikely]] before(both);
+    if (record) [[unlikely]]
+      before(both);
     tick(time);
     double expected = 0.0;
     if constexpr (predict && requires(S s) { s.rate(i, j, score, weight, time); }) {
@@ -158,7 +156,8 @@ class Ratings {
       if constexpr (predict) expected = system_.expected(i, j, clock_);
       system_.apply(i, j, score, weight, clock_);
     }
-    if (record) [[unlikely]] after(both);
+    if (record) [[unlikely]]
+      after(both);
     return expected;
   }
   void tick(Time time) noexcept {
@@ -180,7 +179,7 @@ class Ratings {
   std::vector<Change> changes_;               // of the events in marks_, oldest first
   std::vector<Mark> marks_;                   // those from first_mark_ on can be undone
   std::size_t first_mark_ = 0;
-  std::vector<Player> sorted_;                // scratch of contest
+  std::vector<Player> sorted_;  // scratch of contest
 };
 
 template <RatingSystem S>
@@ -514,3 +513,5 @@ Status Ratings<S>::restore(std::string_view bytes) {
 }
 
 }  // namespace fairlead
+
+#include "fairlead/ratings_impl.hpp"
