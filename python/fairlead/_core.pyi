@@ -23,7 +23,6 @@ def set_simd_level(level: str) -> None: ...
 def simd_ran() -> str: ...
 
 # A player is an id or a name; a column of players: an array or list of either, or a column of pandas, polars, pyarrow.
-# A player is an id or a name; a column of players is an array or a list of either, or one of pandas, polars or pyarrow.
 _Player = int | str
 
 _When = int | str | date
@@ -121,8 +120,8 @@ class Elo:
 class BradleyTerryFit:
     def __init__(
         self,
-        i: ArrayLike,
-        j: ArrayLike,
+        i: Any,
+        j: Any,
         score: ArrayLike,
         weight: ArrayLike | None = None,
         covariates: ArrayLike | None = None,
@@ -137,6 +136,8 @@ class BradleyTerryFit:
     def bootstrap(self, rounds: int, seed: int) -> NDArray[np.float64]: ...
     def probability(self, i: int, j: int, covariates: Sequence[float]) -> NDArray[np.float64]: ...
     def records(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+    @property
+    def names(self) -> list[str] | None: ...
     @property
     def strengths(self) -> NDArray[np.float64]: ...
     @property
