@@ -1,6 +1,9 @@
 #include "fairlead/bradley_terry.hpp"
 
+#include <optional>
+
 #include "arrays.hpp"
+#include "players.hpp"
 
 namespace fairlead::bindings {
 
@@ -12,7 +15,7 @@ py::array_t<double> copy(std::span<const double> values) {
 
 std::string at_match(std::size_t match) { return " (match " + std::to_string(match) + ")"; }
 
-[[noreturn]] void explain(Status status, const Matches& m, std::size_t k) {
+[[noreturn]] void explain(Status status, const PairedMatches& m, std::size_t k) {
   switch (status) {
     case Status::unknown_model: {
       const bool first = m.i[k] < 0 || static_cast<std::size_t>(m.i[k]) >= m.players;
@@ -31,30 +34,49 @@ std::string at_match(std::size_t match) { return " (match " + std::to_string(mat
   }
 }
 
-std::unique_ptr<BradleyTerry> fit(py::handle i, py::handle j, py::handle score, py::handle weight, py::handle covariates,
+// A fit, and the names of the players where the columns held names.
+struct NamedFit : BradleyTerry {
+  std::optional<std::vector<std::string>> names;
+};
+
+std::unique_ptr<NamedFit> fit(py::handle i, py::handle j, py::handle score, py::handle weight, py::handle covariates,
                                   std::int64_t players, const std::string& ties, double prior, bool prior_for_all) {
   if (ties != "half" && ties != "davidson") {
     throw py::value_error("ties is " + py::repr(py::str(ties)).cast<std::string>() + ", must be 'half' or 'davidson'");
   }
   if (!(prior > 0.0 && prior <= 1e6)) throw py::value_error("prior is " + show(prior) + ", outside (0, 1e6]");
-  const auto first = ids(i, "i"), second = ids(j, "j");
+  const NameTable nobody;
+  Players who(nobody);
+  const auto first = who.column(i, "i"), second = who.column(j, "j");
+  const auto n = static_cast<py::ssize_t>(first.size());
   const auto points = numbers<double>(score, "score");
-  check_length(second.size(), "j", first.size(), "i");
-  check_length(points.size(), "score", first.size(), "i");
+  check_length(static_cast<py::ssize_t>(second.size()), "j", n, "i");
+  check_length(points.size(), "score", n, "i");
+  auto out = std::make_unique<NamedFit>();
+  try {
+    who.order_of_play(first, second);
+  } catch (const py::key_error&) {
+    throw py::type_error("i and j hold names and ids, must hold either");
+  }
+  if (who.size() > 0) {
+    if (players >= 0) throw py::value_error("names is given, but i and j hold names already");
+    players = static_cast<std::int64_t>(who.size());
+    out->names.emplace();
+    for (std::int32_t id = 0; id < players; ++id) out->names->push_back(who.newcomers().name(id));
+  }
   Array<double> weights, design;
-  Matches matches{.i = view(first), .j = view(second), .score = view(points)};
+  PairedMatches matches{.i = first, .j = second, .score = view(points)};
   if (!weight.is_none()) {
     weights = numbers<double>(weight, "weight");
-    check_length(weights.size(), "weight", first.size(), "i");
+    check_length(weights.size(), "weight", n, "i");
     matches.weight = view(weights);
   }
   if (!covariates.is_none()) {
     design = numbers<double>(covariates, "covariates", 2);
-    check_length(design.shape(0), "covariates", first.size(), "i");
+    check_length(design.shape(0), "covariates", n, "i");
     matches.covariates = view(design);
     matches.columns = static_cast<std::size_t>(design.shape(1));
   }
-  auto out = std::make_unique<BradleyTerry>();
   std::size_t bad = 0;
   Status summed = Status::ok, fitted = Status::ok;
   {
@@ -90,7 +112,7 @@ std::unique_ptr<BradleyTerry> fit(py::handle i, py::handle j, py::handle score, 
   return out;
 }
 
-py::tuple errors(const BradleyTerry& fit) {
+py::tuple errors(const NamedFit& fit) {
   BradleyTerry::Errors out;
   Status status = Status::ok;
   {
@@ -101,7 +123,7 @@ py::tuple errors(const BradleyTerry& fit) {
   return py::make_tuple(copy(out.model), copy(out.sandwich), out.exact);
 }
 
-py::tuple contrast(const BradleyTerry& fit, std::int32_t a, std::int32_t b) {
+py::tuple contrast(const NamedFit& fit, std::int32_t a, std::int32_t b) {
   BradleyTerry::Contrast out{};
   Status status = Status::ok;
   {
@@ -112,7 +134,7 @@ py::tuple contrast(const BradleyTerry& fit, std::int32_t a, std::int32_t b) {
   return py::make_tuple(out.difference, out.model, out.sandwich);
 }
 
-py::tuple ranks(const BradleyTerry& fit, double z) {
+py::tuple ranks(const NamedFit& fit, double z) {
   const auto n = static_cast<py::ssize_t>(fit.players());
   py::array_t<std::int32_t> best(n), worst(n);
   const std::span<std::int32_t> to_best{best.mutable_data(), fit.players()}, to_worst{worst.mutable_data(), fit.players()};
@@ -125,7 +147,7 @@ py::tuple ranks(const BradleyTerry& fit, double z) {
   return py::make_tuple(best, worst);
 }
 
-py::array_t<double> bootstrap(const BradleyTerry& fit, std::int64_t rounds, std::uint64_t seed) {
+py::array_t<double> bootstrap(const NamedFit& fit, std::int64_t rounds, std::uint64_t seed) {
   if (rounds < 1) throw py::value_error("rounds is " + std::to_string(rounds) + ", must be at least 1");
   const auto width = static_cast<py::ssize_t>(fit.players() + fit.cells().columns + 1);
   py::array_t<double> out({static_cast<py::ssize_t>(rounds), width});
@@ -139,7 +161,7 @@ py::array_t<double> bootstrap(const BradleyTerry& fit, std::int64_t rounds, std:
   return out;
 }
 
-py::array_t<double> probability(const BradleyTerry& fit, std::int32_t i, std::int32_t j, const std::vector<double>& covariates) {
+py::array_t<double> probability(const NamedFit& fit, std::int32_t i, std::int32_t j, const std::vector<double>& covariates) {
   double out[3];
   const auto known = [&](std::int32_t k) { return k >= 0 && static_cast<std::size_t>(k) < fit.players(); };
   if (!known(i) || !known(j)) throw py::key_error("no player has the id " + std::to_string(known(i) ? j : i));
@@ -151,7 +173,7 @@ py::array_t<double> probability(const BradleyTerry& fit, std::int32_t i, std::in
 }
 
 // Games and points of each player, as weights.
-py::tuple records(const BradleyTerry& fit) {
+py::tuple records(const NamedFit& fit) {
   const PairCells& cells = fit.cells();
   std::vector<double> games(fit.players()), points(fit.players());
   for (std::size_t c = 0; c < cells.size(); ++c) {
@@ -167,7 +189,7 @@ py::tuple records(const BradleyTerry& fit) {
 }  // namespace
 
 void bind_bradley_terry(py::module_& m) {
-  py::class_<BradleyTerry>(m, "BradleyTerryFit", "Private: what stands behind fairlead.BradleyTerry.")
+  py::class_<NamedFit>(m, "BradleyTerryFit", "Private: what stands behind fairlead.BradleyTerry.")
       .def(py::init(&fit), py::arg("i"), py::arg("j"), py::arg("score"), py::arg("weight") = py::none(),
            py::arg("covariates") = py::none(), py::arg("players") = -1, py::arg("ties") = "half", py::arg("prior") = 1.0,
            py::arg("prior_for_all") = false)
@@ -177,23 +199,24 @@ void bind_bradley_terry(py::module_& m) {
       .def("bootstrap", &bootstrap, py::arg("rounds"), py::arg("seed"), "float64 of shape (rounds, players + coefficients + 1).")
       .def("probability", &probability, py::arg("i"), py::arg("j"), py::arg("covariates"), "Of a win, a draw and a loss of i.")
       .def("records", &records, "(games, points) of each player, in weights.")
-      .def_property_readonly("strengths", [](const BradleyTerry& fit) { return copy(fit.strengths()); }, "Centred log-strengths.")
-      .def_property_readonly("coefficients", [](const BradleyTerry& fit) { return copy(fit.coefficients()); }, "Of the covariates.")
+      .def_property_readonly("names", [](const NamedFit& fit) { return fit.names; }, "By id, where the columns held names.")
+      .def_property_readonly("strengths", [](const NamedFit& fit) { return copy(fit.strengths()); }, "Centred log-strengths.")
+      .def_property_readonly("coefficients", [](const NamedFit& fit) { return copy(fit.coefficients()); }, "Of the covariates.")
       .def_property_readonly("tie_strength", &BradleyTerry::tie_strength, "Davidson's nu.")
       .def_property_readonly("ties_guarded", &BradleyTerry::ties_guarded, "Whether nu had no finite maximum.")
       .def_property_readonly(
           "standings",
-          [](const BradleyTerry& fit) {
+          [](const NamedFit& fit) {
             std::vector<int> out;
             for (const Standing standing : fit.standings()) out.push_back(static_cast<int>(standing));
             return out;
           },
           "0 ok, 1 undefeated, 2 winless, 3 above, 4 below, 5 apart, 6 unplayed.")
       .def_property_readonly(
-          "components", [](const BradleyTerry& fit) { return std::vector<std::int32_t>(fit.components().begin(), fit.components().end()); },
+          "components", [](const NamedFit& fit) { return std::vector<std::int32_t>(fit.components().begin(), fit.components().end()); },
           "Number of each player's component.")
-      .def_property_readonly("matches", [](const BradleyTerry& fit) { return fit.cells().matches; }, "How many were given.")
-      .def_property_readonly("pairs", [](const BradleyTerry& fit) { return fit.cells().size(); }, "How many were left after summing.")
+      .def_property_readonly("matches", [](const NamedFit& fit) { return fit.cells().matches; }, "How many were given.")
+      .def_property_readonly("pairs", [](const NamedFit& fit) { return fit.cells().size(); }, "How many were left after summing.")
       .def_property_readonly("iterations", &BradleyTerry::iterations, "Steps of Newton's method.")
       .def_property_readonly("log_likelihood", &BradleyTerry::log_likelihood, "Of the matches.")
       .def_property_readonly("deviance", &BradleyTerry::deviance, "From a perfect fit to each pair.");

@@ -1,4 +1,4 @@
-// Matches into pairs: counts in a table where the players are few, else sorted.
+// PairedMatches into pairs: counts in a table where the players are few, else sorted.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::uint32_t none = 0xffffffff;
 
-Status check(const Matches& m, std::size_t& bad) {
+Status check(const PairedMatches& m, std::size_t& bad) {
   const std::size_t n = m.i.size();
   bad = 0;
   if (m.j.size() != n || m.score.size() != n || (!m.weight.empty() && m.weight.size() != n)) return Status::wrong_length;
@@ -49,7 +49,7 @@ void set_counts(PairCells& out, std::size_t cell, std::size_t low, std::size_t h
 }
 
 // Few players, no weights, scores of 0, 1/2 and 1. False where a match is not of that kind.
-bool count_in_table(const Matches& m, PairCells& out) {
+bool count_in_table(const PairedMatches& m, PairCells& out) {
   const std::size_t players = m.players, entries = players * players;
   const auto& kernels =
       kernels::select(kernels::bradley_terry_scalar, kernels::bradley_terry_avx2, kernels::bradley_terry_avx512);
@@ -101,7 +101,7 @@ void sort_by(std::vector<Record>& records, std::vector<Record>& spare, std::size
 
 // Many players, no weights, scores of 0, 1/2 and 1: one word a match, low << 32 | high << 2 | twice the score of low.
 // Sorted by low alone; the pairs of one low are told apart by a table over high.
-bool count_sorted(const Matches& m, PairCells& out) {
+bool count_sorted(const PairedMatches& m, PairCells& out) {
   std::vector<std::uint64_t> records(m.i.size()), spare;
   for (std::size_t k = 0; k < records.size(); ++k) {
     const double twice = 2.0 * m.score[k];
@@ -141,7 +141,7 @@ bool count_sorted(const Matches& m, PairCells& out) {
 }
 
 // Which distinct row of covariates each match has; beyond 256 distinct rows every match is taken to have its own.
-std::vector<std::uint32_t> distinct_rows(const Matches& m, std::vector<double>& rows) {
+std::vector<std::uint32_t> distinct_rows(const PairedMatches& m, std::vector<double>& rows) {
   constexpr std::size_t slots = 1024, most = 256;
   std::vector<std::uint32_t> table(slots, none), row_of(m.i.size());
   for (std::size_t k = 0; k < row_of.size(); ++k) {
@@ -173,7 +173,7 @@ std::vector<std::uint32_t> distinct_rows(const Matches& m, std::vector<double>& 
 }
 
 // Any matches. Without covariates the smaller id comes first; with them the order stays, as it tells their sign.
-void sum_any(const Matches& m, PairCells& out) {
+void sum_any(const PairedMatches& m, PairCells& out) {
   struct Record {
     std::uint32_t i, j, row, match;
   };
@@ -226,7 +226,7 @@ void sum_any(const Matches& m, PairCells& out) {
 
 }  // namespace
 
-Status aggregate(const Matches& m, PairCells& out, std::size_t& bad) try {
+Status aggregate(const PairedMatches& m, PairCells& out, std::size_t& bad) try {
   PairCells cells;
   cells.players = m.players;
   cells.columns = m.columns;

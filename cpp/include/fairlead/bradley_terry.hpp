@@ -3,7 +3,7 @@
 //
 // i beats j with odds exp(eta), eta = theta_i - theta_j + x * beta, x being the covariates of the match.
 //
-// Matches are first summed by pair; everything after that costs what the pairs cost. The maximum is found by Newton's
+// PairedMatches are first summed by pair; everything after that costs what the pairs cost. The maximum is found by Newton's
 // method: Cholesky where there are few parameters, conjugate gradients over the pairs where there are many.
 //
 // A player who never lost, or never won, or any group that only ever won against all others, has no finite maximum. Such
@@ -26,7 +26,7 @@
 namespace fairlead {
 
 // Columns of matches. score is of i, in [0, 1]; an empty weight means 1 each; covariates hold `columns` values a match.
-struct Matches {
+struct PairedMatches {
   std::span<const std::int32_t> i, j;
   std::span<const double> score;
   std::span<const double> weight{};
@@ -35,7 +35,7 @@ struct Matches {
   std::size_t players = 0;
 };
 
-// Matches summed by pair (and by the covariates' values, where there are any).
+// PairedMatches summed by pair (and by the covariates' values, where there are any).
 struct PairCells {
   std::size_t players = 0, columns = 0, matches = 0;
   std::vector<std::int32_t> i, j;
@@ -54,7 +54,7 @@ struct PairCells {
 
 // Sums the matches. On an error `bad` is the match at fault: unknown_model for an id outside [0, players), self_contest,
 // out_of_range for a score or a weight (0 to 1e6), not_finite for a covariate. wrong_length: columns differ in length.
-Status aggregate(const Matches& matches, PairCells& out, std::size_t& bad);
+Status aggregate(const PairedMatches& matches, PairCells& out, std::size_t& bad);
 
 enum class Ties : std::uint8_t { half, davidson };
 

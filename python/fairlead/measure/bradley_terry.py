@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fairlead._core import BradleyTerryFit as _Fit
-from fairlead.measure.columns import players as _players
 
 _STANDINGS = ("ok", "undefeated", "winless", "above", "below", "apart", "unplayed")
 Interval = Literal["sandwich", "model", "bootstrap"]
@@ -425,22 +424,17 @@ class BradleyTerry:
         a player against itself, scores and weights out of range, NaN, no match at all, or covariates that the matches
         do not determine; KeyError for an anchor who did not play.
         """
-        first, second, found = _players(i, j)
-        labels = found
-        if names is not None:
-            if found is not None:
-                raise ValueError("names is given, but i and j hold names already")
-            labels = list(names)
-            if len(set(labels)) != len(labels):
-                raise ValueError("names holds a name twice")
+        labels = None if names is None else list(names)
+        if labels is not None and len(set(labels)) != len(labels):
+            raise ValueError("names holds a name twice")
         columns: tuple[str, ...] = ()
         design: Any = covariates
         if isinstance(covariates, Mapping):
             columns = tuple(str(name) for name in covariates)
             values = [np.asarray(column, dtype=np.float64) for column in covariates.values()]
             for name, column in zip(columns, values, strict=True):
-                if column.shape != np.shape(first):
-                    raise ValueError(f"covariates[{name!r}] has shape {column.shape}, i has {np.shape(first)}")
+                if column.shape != (len(i),):
+                    raise ValueError(f"covariates[{name!r}] has shape {column.shape}, i has length {len(i)}")
             design = np.column_stack(values) if values else None
         elif covariates is not None:
             design = np.asarray(covariates)
@@ -448,5 +442,5 @@ class BradleyTerry:
         if design is not None and design.ndim == 2 and design.shape[1] == 0:
             design = None
         players = -1 if labels is None else len(labels)
-        fit = _Fit(first, second, score, weight, design, players, self.ties, self.prior, self.prior_for_all)
-        return BradleyTerryRatings(fit, labels, self, columns)
+        fit = _Fit(i, j, score, weight, design, players, self.ties, self.prior, self.prior_for_all)
+        return BradleyTerryRatings(fit, fit.names if labels is None else labels, self, columns)
