@@ -194,26 +194,14 @@ void WindowsKey::advance(const WindowsPlan& plan, Time time) noexcept {
   step(plan);
 }
 
-// Brings all windows up to `end` and `now`.
-void WindowsKey::step(const WindowsPlan& plan) noexcept {
-  const std::uint64_t ends[2] = {group_end(plan, 0), plan.groups > 1 ? group_end(plan, 1) : 0};
-  if (plan.plain) {
-    for (std::size_t w = 0; w < windows.size(); ++w) step_plain(plan, w);
-  } else {
-    for (std::size_t w = 0; w < windows.size(); ++w) step_window(plan, w, ends[plan.windows[w].group]);
-  }
-  if (plan.extremes) {
-    for (std::size_t g = 0; g < plan.groups; ++g) step_chains(plan, g, ends[g]);
-  }
-  for (std::size_t g = 0; g < plan.groups; ++g) high_end[g] = ends[g];
-}
+namespace {
 
 // What `step_window` does, to the bit, for windows that end with the newest sample and want sums only, or not even these:
 // sums in registers, and one pass over what leaves.
-void WindowsKey::step_plain(const WindowsPlan& plan, std::size_t w) noexcept {
-  Window& window = windows[w];
-  const std::uint64_t before = high_end[0], after = end, first = window.low, cut = mask;
-  const double* const x = xs.data();
+void step_plain(WindowsKey& key, const WindowsPlan& plan, std::size_t w) noexcept {
+  WindowsKey::Window& window = key.windows[w];
+  const std::uint64_t before = key.high_end[0], after = key.end, first = window.low, cut = key.mask, floor = key.floor;
+  const double* const x = key.xs.data();
   const bool summed = plan.sums;
   std::uint64_t low = first;
   std::int64_t n = window.n, bad = window.bad;
@@ -228,16 +216,16 @@ void WindowsKey::step_plain(const WindowsPlan& plan, std::size_t w) noexcept {
     }
   };
   if (const std::uint64_t limit = plan.windows[w].limit; limit > 0) {
-    const Time* const t = times.data();
-    const Time time = now;
+    const Time* const t = key.times.data();
+    const Time time = key.now;
     while (low != before && age(time, t[low & cut]) >= limit) leaves();
   } else {
     const std::uint64_t keep = plan.windows[w].keep;
     while (after - low > keep && low != before) leaves();
   }
   while (low < floor && low != before) leaves();
-  if (low - first > before - low) return step_window(plan, w, after);  // less stays than leaves
-  for (std::uint64_t i = before; i != after; ++i) {                    // one sample, or none
+  if (low - first > before - low) return key.step_window(plan, w, after);  // less stays than leaves
+  for (std::uint64_t i = before; i != after; ++i) {                        // one sample, or none
     const double value = x[i & cut];
     if (!number(value)) {
       ++bad;
@@ -252,7 +240,49 @@ void WindowsKey::step_plain(const WindowsPlan& plan, std::size_t w) noexcept {
   window.n = n;
   window.bad = bad;
   window.sums = sums;
-  if (summed && (n <= 1 || !good)) settle(plan, w, after);
+  if (summed && (n <= 1 || !good)) key.settle(plan, w, after);
+}
+
+// The extremes of all windows of one group that end before `high_now`.
+template <class Beats>
+void step_chain(WindowsKey& key, const WindowsPlan& plan, Chain<Beats>& chain, std::uint64_t WindowsKey::Window::* head,
+                std::size_t group, std::uint64_t high_now) noexcept {
+  std::uint64_t put = chain.back();
+  const double* const values = key.xs.data();
+  for (std::uint64_t i = key.high_end[group]; i != high_now; ++i) {
+    const double x = values[key.slot(i)];
+    if (number(x)) put = std::min(put, chain.push(i, x, values, key.mask));
+  }
+  std::uint64_t base = chain.back();
+  for (std::size_t w = 0; w < key.windows.size(); ++w) {
+    if (!plan.right && plan.windows[w].group != group) continue;
+    WindowsKey::Window& window = key.windows[w];
+    const std::uint64_t index = chain.from(std::min(window.*head, put), window.low);
+    window.*head = index;
+    base = std::min(base, index);
+  }
+  chain.forget(base);
+}
+
+}  // namespace
+
+// Brings all windows up to `end` and `now`.
+void WindowsKey::step(const WindowsPlan& plan) noexcept {
+  if (plan.plain) {
+    for (std::size_t w = 0; w < windows.size(); ++w) step_plain(*this, plan, w);
+    if (plan.extremes) {
+      step_chain(*this, plan, max_chain[0], &Window::max, 0, end);
+      step_chain(*this, plan, min_chain[0], &Window::min, 0, end);
+    }
+    high_end[0] = end;
+    return;
+  }
+  const std::uint64_t ends[2] = {group_end(plan, 0), plan.groups > 1 ? group_end(plan, 1) : 0};
+  for (std::size_t w = 0; w < windows.size(); ++w) step_window(plan, w, ends[plan.windows[w].group]);
+  for (std::size_t g = 0; g < plan.groups; ++g) {
+    if (plan.extremes) step_chains(plan, g, ends[g]);
+    high_end[g] = ends[g];
+  }
 }
 
 void WindowsKey::step_window(const WindowsPlan& plan, std::size_t w, std::uint64_t high_now) noexcept {
@@ -385,26 +415,8 @@ void WindowsKey::weigh(const WindowsPlan& plan, std::size_t w, std::uint64_t pos
 }
 
 void WindowsKey::step_chains(const WindowsPlan& plan, std::size_t group, std::uint64_t high_now) noexcept {
-  auto& maxima = max_chain[group];
-  auto& minima = min_chain[group];
-  std::uint64_t max_low = maxima.back(), min_low = minima.back();
-  const double* const values = xs.data();
-  for (std::uint64_t i = high_end[group]; i != high_now; ++i) {
-    const double x = values[slot(i)];
-    if (!number(x)) continue;
-    max_low = std::min(max_low, maxima.push(i, x, values, mask));
-    min_low = std::min(min_low, minima.push(i, x, values, mask));
-  }
-  std::uint64_t max_base = maxima.back(), min_base = minima.back();
-  for (std::size_t w = 0; w < windows.size(); ++w) {
-    if (plan.windows[w].group != group) continue;
-    Window& window = windows[w];
-    const std::uint64_t low = window.low;
-    max_base = std::min(max_base, window.max = maxima.from(std::min(window.max, max_low), low));
-    min_base = std::min(min_base, window.min = minima.from(std::min(window.min, min_low), low));
-  }
-  maxima.forget(max_base);
-  minima.forget(min_base);
+  step_chain(*this, plan, max_chain[group], &Window::max, group, high_now);
+  step_chain(*this, plan, min_chain[group], &Window::min, group, high_now);
 }
 
 // --- seldom --------------------------------------------------------------------------------------------------------------

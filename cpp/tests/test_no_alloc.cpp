@@ -12,6 +12,7 @@
 #include "fairlead/detectors.hpp"
 #include "fairlead/ratings.hpp"
 #include "fairlead/scoreboard.hpp"
+#include "fairlead/windows.hpp"
 
 namespace fl = fairlead;
 using fl::Kind;
@@ -179,6 +180,10 @@ static_assert(noexcept(std::declval<fl::Elo&>().contest({}, {})));
 static_assert(noexcept(std::declval<fl::Hedge&>().update({}, {}, 0)));
 static_assert(noexcept(std::declval<fl::RollingWindow&>().advance(0)));
 static_assert(noexcept(std::declval<fl::RollingWindow&>().moments()));
+static_assert(noexcept(std::declval<fl::Windows&>().update(0, 0, 0.0)));
+static_assert(noexcept(std::declval<fl::Windows&>().advance(0, 0)));
+static_assert(noexcept(std::declval<fl::Windows&>().read(0, {})));
+static_assert(noexcept(std::declval<fl::Windows&>().peek(0, 0, 0.0, 0.0, {})));
 static_assert(noexcept(std::declval<fl::History&>().push(0.0, 0)));
 static_assert(noexcept(std::declval<fl::Calibration&>().add(0.5, true)));
 static_assert(noexcept(std::declval<fl::Psi&>().index({})));
@@ -253,6 +258,44 @@ TEST_CASE_TEMPLATE("no_alloc: a drift detector, from the first event", D, fl::Ad
         }) == 0);
   CHECK(ok);
   CHECK(detector.n() == 5'000);
+TEST_CASE("no_alloc: keyed windows with every statistic in the steady state") {
+  fl::WindowsOptions options;
+  options.windows = {{.count = 100}, {.span = 1'000}, {.count = 3'000}};
+  for (std::size_t s = 0; s < fl::stat_names.size(); ++s) options.stats.push_back({static_cast<fl::Stat>(s), 0.9});
+  fl::Windows windows(options);
+  for (const char* key : {"a", "b"}) windows.handle(key);
+  std::vector<double> out(windows.cells());
+  fl::Time now = 0;
+  const auto run = [&] {
+    for (int t = 0; t < 12'000; ++t) {
+      const double x = std::sin(t) * (t % 1'000 == 0 ? 1e12 : 1.0);  // spikes, so that sums are rebuilt too
+      ok &= windows.update(t % 2, now += 7, x, std::cos(t)) == Status::ok;
+      ok &= windows.read(t % 2, out) == Status::ok;
+      ok &= windows.peek(t % 2, now + 50, x, 1.0, out) == Status::ok;
+      ok &= windows.advance(t % 2, now + 1) == Status::ok;
+    }
+  };
+  run();
+  run();
+  CHECK(allocations_of(run) == 0);
+}
+
+TEST_CASE("out of memory: a sample of a key changes nothing") {
+  fl::WindowsOptions options;
+  options.windows = {{.count = 1'000}};
+  options.stats = {{fl::Stat::mean}, {fl::Stat::max}, {fl::Stat::quantile, 0.5}};
+  fl::Windows windows(options);
+  windows.handle("a");
+  std::vector<double> out(windows.cells());
+  int failed = 0;
+  for (int t = 0; t < 700; ++t) {
+    const auto unchanged = [&] { return windows.counters(0).held == static_cast<std::size_t>(t) && windows.counters(0).samples == static_cast<std::uint64_t>(t); };
+    failed += starve([&] { return windows.update(0, t, t); }, unchanged);
+    CHECK(windows.read(0, out) == Status::ok);
+    CHECK(out[0] == doctest::Approx(0.5 * t));
+    CHECK(out[1] == t);
+  }
+  CHECK(failed > 0);
 }
 
 TEST_CASE("no_alloc: open, record, decide, settle and close once the rings are full") {

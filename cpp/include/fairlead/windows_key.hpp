@@ -93,11 +93,10 @@ struct WindowsKey {
 
   std::uint64_t samples = 0, late = 0, dropped = 0, skipped = 0;
 
- private:
+  // --- parts of the above
   Status find_room(const WindowsPlan& plan, Time time) noexcept;
   void read_common(const WindowsPlan& plan, double* out) const noexcept;
   void step(const WindowsPlan& plan) noexcept;
-  void step_plain(const WindowsPlan& plan, std::size_t w) noexcept;
   void step_window(const WindowsPlan& plan, std::size_t w, std::uint64_t high_now) noexcept;
   void step_chains(const WindowsPlan& plan, std::size_t group, std::uint64_t high_now) noexcept;
   void enter(const WindowsPlan& plan, std::size_t w, std::uint64_t position) noexcept;
