@@ -106,6 +106,7 @@ template <class S>
     throw py::value_error("i and j are both " + std::to_string(i) + ": a contest needs two players" + where);
   }
   if (!(score >= 0.0 && score <= 1.0)) throw py::value_error("score is " + show(score) + ", outside [0, 1]" + where);
+  if (!accepts_score<S>(score)) throw py::value_error("score is " + show(score) + ", must be 0, 0.5 or 1" + where);
   if (!(weight >= 0.0 && weight <= max_match_weight)) {
     throw py::value_error("weight is " + show(weight) + ", outside [0, 1e6]" + where);
   }

@@ -258,6 +258,8 @@ TEST_CASE_TEMPLATE("no_alloc: a drift detector, from the first event", D, fl::Ad
         }) == 0);
   CHECK(ok);
   CHECK(detector.n() == 5'000);
+}
+
 TEST_CASE("no_alloc: keyed windows with every statistic in the steady state") {
   fl::WindowsOptions options;
   options.windows = {{.count = 100}, {.span = 1'000}, {.count = 3'000}};
@@ -266,6 +268,7 @@ TEST_CASE("no_alloc: keyed windows with every statistic in the steady state") {
   for (const char* key : {"a", "b"}) windows.handle(key);
   std::vector<double> out(windows.cells());
   fl::Time now = 0;
+  bool ok = true;
   const auto run = [&] {
     for (int t = 0; t < 12'000; ++t) {
       const double x = std::sin(t) * (t % 1'000 == 0 ? 1e12 : 1.0);  // spikes, so that sums are rebuilt too
@@ -278,6 +281,7 @@ TEST_CASE("no_alloc: keyed windows with every statistic in the steady state") {
   run();
   run();
   CHECK(allocations_of(run) == 0);
+  CHECK(ok);
 }
 
 TEST_CASE("out of memory: a sample of a key changes nothing") {

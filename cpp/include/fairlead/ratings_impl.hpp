@@ -36,6 +36,9 @@ Fault Ratings<S>::check_many(const Matches& m, std::size_t first, std::size_t la
     return (outside_bits >> 63) == 0;
   };
   bool ok = (outside >> 31) == 0 && same == 0 && within(m.score, 1.0);
+  if constexpr (requires(double score) { S::accepts_score(score); }) {
+    for (std::size_t k = first; k < last; ++k) ok = ok & S::accepts_score(m.score[k]);
+  }
   if (!m.weight.empty()) ok = ok && within(m.weight, max_match_weight);
   if (!m.time.empty()) {
     for (std::size_t k = first; k < last; ++k) {
@@ -55,7 +58,7 @@ Fault Ratings<S>::check_many(const Matches& m, std::size_t first, std::size_t la
       status = Status::unknown_model;
     else if (i == j)
       status = Status::self_contest;
-    else if (!(m.score[k] >= 0.0 && m.score[k] <= 1.0) ||
+    else if (!accepts_score<S>(m.score[k]) ||
              !(m.weight_of(k) >= 0.0 && m.weight_of(k) <= max_match_weight)) {
       status = Status::out_of_range;
     } else if (time != no_time && time < latest)
@@ -115,8 +118,7 @@ Fault Ratings<S>::update_many(const Matches& m, std::span<double> expected) {
 }
 
 template <RatingSystem S>
-Status Ratings<S>::contest(std::span<const Player> players, std::span<const double> losses, double weight, Time time) {
-  if (losses.size() != players.size()) return Status::wrong_length;
+Status Ratings<S>::check_contest(std::span<const Player> players, std::span<const double> losses, double weight, Time time) {
   if (!(weight >= 0.0 && weight <= max_match_weight) || (time != no_time && time < clock_)) return Status::out_of_range;
   for (const Player i : players) {
     if (!has(i)) return Status::unknown_model;
@@ -127,9 +129,33 @@ Status Ratings<S>::contest(std::span<const Player> players, std::span<const doub
   for (const double loss : losses) {
     if (loss != loss) return Status::not_finite;
   }
+  return Status::ok;
+}
+
+template <RatingSystem S>
+Status Ratings<S>::contest(std::span<const Player> players, std::span<const double> losses, double weight, Time time) {
+  if (losses.size() != players.size()) return Status::wrong_length;
+  if (const Status status = check_contest(players, losses, weight, time); status != Status::ok) return status;
   if (recording()) before(players);
   tick(time);
   if (players.size() > 1) system_.apply_contest(players, losses, weight, clock_);
+  if (recording()) after(players);
+  return Status::ok;
+}
+
+template <RatingSystem S>
+Status Ratings<S>::contest_teams(std::span<const Player> players, std::span<const std::size_t> first,
+                                 std::span<const double> losses, double weight, Time time)
+  requires HasTeams<S>
+{
+  if (first.size() != losses.size() + 1 || first.front() != 0 || first.back() != players.size()) return Status::wrong_length;
+  for (std::size_t k = 0; k < losses.size(); ++k) {
+    if (first[k] >= first[k + 1]) return Status::wrong_length;
+  }
+  if (const Status status = check_contest(players, losses, weight, time); status != Status::ok) return status;
+  if (recording()) before(players);
+  tick(time);
+  if (losses.size() > 1) system_.apply_teams(players, first, losses, weight, clock_);
   if (recording()) after(players);
   return Status::ok;
 }
