@@ -1,5 +1,6 @@
-// Columns that pandas, polars, pyarrow and others share without a copy: the Arrow C data and stream interfaces, by which
-// they hand over pointers in capsules (https://arrow.apache.org/docs/format/CDataInterface.html). Nothing is linked.
+// Columns that pandas, polars, pyarrow and others share without a copy: the Arrow C data and stream interfaces, by
+// which they hand over pointers in capsules (https://arrow.apache.org/docs/format/CDataInterface.html). Nothing is
+// linked.
 #pragma once
 
 #include <cstdint>
@@ -80,7 +81,8 @@ class Texts {
   template <class Offset>
   std::string_view between(std::size_t at) const noexcept {
     const auto* const offsets = static_cast<const Offset*>(array_.buffers[1]);
-    return {static_cast<const char*>(array_.buffers[2]) + offsets[at], static_cast<std::size_t>(offsets[at + 1] - offsets[at])};
+    return {static_cast<const char*>(array_.buffers[2]) + offsets[at],
+            static_cast<std::size_t>(offsets[at + 1] - offsets[at])};
   }
   char kind_;
   const Array& array_;
@@ -101,8 +103,8 @@ void integers(char format, const Array& array, With&& with) {
   }
 }
 
-// Calls `each(schema, array)` for every chunk of a column. False if `given` speaks no Arrow, or what it would hand over is
-// of a format that `wanted(schema)` does not want.
+// Calls `each(schema, array)` for every chunk of a column. False if `given` speaks no Arrow, or what it would hand over
+// is of a format that `wanted(schema)` does not want.
 template <class Wanted, class Each>
 bool chunks(py::handle given, Wanted&& wanted, Each&& each) {
   if (py::hasattr(given, "__arrow_c_stream__")) {
@@ -120,7 +122,8 @@ bool chunks(py::handle given, Wanted&& wanted, Each&& each) {
       Owned<Array> array;
       if (stream->get_next(stream, &array) != 0) {
         const char* const why = stream->get_last_error(stream);
-        throw py::value_error(std::string("the column could not be read: ") + (why != nullptr ? why : "no reason given"));
+        throw py::value_error(std::string("the column could not be read: ") +
+                              (why != nullptr ? why : "no reason given"));
       }
       if (array.release == nullptr) return true;
       each(schema, array);

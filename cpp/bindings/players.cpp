@@ -7,12 +7,13 @@ namespace fairlead::bindings {
 namespace {
 
 [[noreturn]] void bad_row(const char* argument, std::size_t row, PyObject* value) {
-  throw py::type_error(std::string(argument) + "[" + std::to_string(row) + "] is " + py::repr(value).cast<std::string>() +
-                       ", must be a name (str) or an id (int)");
+  throw py::type_error(std::string(argument) + "[" + std::to_string(row) + "] is " +
+                       py::repr(value).cast<std::string>() + ", must be a name (str) or an id (int)");
 }
 
 [[noreturn]] void missing(const char* argument, std::size_t row) {
-  throw py::value_error(std::string(argument) + "[" + std::to_string(row) + "] is missing: every match needs two players");
+  throw py::value_error(std::string(argument) + "[" + std::to_string(row) +
+                        "] is missing: every match needs two players");
 }
 
 constexpr std::int32_t unmapped = -2;  // a category that no row so far belongs to
@@ -32,7 +33,8 @@ bool Players::from_objects(PyObject* const* values, std::size_t n, const char* a
   out.resize(n);
   for (std::size_t k = 0; k < n; ++k) {
     PyObject* const value = values[k];
-    Slot& slot = slots[(static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(value)) * 0x9e3779b97f4a7c15u) >> (64 - bits)];
+    Slot& slot = slots[(static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(value)) * 0x9e3779b97f4a7c15u) >>
+                       (64 - bits)];
     if (slot.name == value) {
       out[k] = slot.id;
       continue;
@@ -97,7 +99,8 @@ bool Players::from_arrow(py::handle given, const char* argument, Ids& out) {
 
 // pandas: a Categorical, or a Series or an Index of one.
 bool Players::from_categories(py::handle given, const char* argument, Ids& out) {
-  const py::object values = py::hasattr(given, "array") ? py::object(given.attr("array")) : py::reinterpret_borrow<py::object>(given);
+  const py::object values =
+      py::hasattr(given, "array") ? py::object(given.attr("array")) : py::reinterpret_borrow<py::object>(given);
   if (!py::hasattr(values, "codes") || !py::hasattr(values, "categories")) return false;
   const Array<std::int32_t> codes = numbers<std::int32_t>(values.attr("codes"), argument, 1, "iu");
   const py::tuple categories(values.attr("categories").attr("tolist")());
@@ -159,14 +162,16 @@ std::span<const std::int32_t> Players::column(py::handle given, const char* argu
   if (py::isinstance<py::array>(given)) {
     const auto array = py::reinterpret_borrow<py::array>(given);
     const char kind = array.dtype().kind();
-    if (array.ndim() == 1 && (kind == 'O' || kind == 'U' || kind == 'T')) return column(array.attr("tolist")(), argument);
+    if (array.ndim() == 1 && (kind == 'O' || kind == 'U' || kind == 'T'))
+      return column(array.attr("tolist")(), argument);
     held_.push_back(ids(given, argument));
     return view(held_.back());
   }
   Ids& out = owned_.emplace_back();
   if (from_categories(given, argument, out) || from_arrow(given, argument, out)) return out;
   if (PyUnicode_Check(given.ptr())) {
-    throw py::type_error(std::string(argument) + " is one str, must be a column of names or ids; use update for one match");
+    throw py::type_error(std::string(argument) +
+                         " is one str, must be a column of names or ids; use update for one match");
   }
   py::object array = py::array::ensure(given);
   if (!array) {

@@ -8,6 +8,10 @@
 #include <vector>
 
 #include "arrays.hpp"
+#if PY_VERSION_HEX < 0x030B0000
+#include <longintrepr.h>  // what an int is made of; later versions include it by themselves
+#endif
+
 #include "fairlead/names.hpp"
 
 namespace fairlead::bindings {
@@ -46,7 +50,9 @@ class NameCache {
   NameCache() = default;
   NameCache(const NameCache&) = delete;
   NameCache& operator=(const NameCache&) = delete;
-  NameCache(NameCache&& other) noexcept : slots_(std::move(other.slots_)), shift_(other.shift_) { other.slots_.clear(); }
+  NameCache(NameCache&& other) noexcept : slots_(std::move(other.slots_)), shift_(other.shift_) {
+    other.slots_.clear();
+  }
   NameCache& operator=(NameCache&& other) noexcept {
     slots_.swap(other.slots_);
     std::swap(shift_, other.shift_);
@@ -86,14 +92,15 @@ class NameCache {
     std::int32_t id = -1;
   };
   std::size_t place(PyObject* name) const noexcept {
-    return static_cast<std::size_t>((static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(name)) * 0x9e3779b97f4a7c15u) >> shift_);
+    return static_cast<std::size_t>(
+        (static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(name)) * 0x9e3779b97f4a7c15u) >> shift_);
   }
   std::vector<Slot> slots_;
   int shift_ = 58;
 };
 
-// Columns of players as ids. Names that are unknown get the ids that follow, and are kept in `newcomers` until the caller
-// has found nothing wrong and adds them, in that order.
+// Columns of players as ids. Names that are unknown get the ids that follow, and are kept in `newcomers` until the
+// caller has found nothing wrong and adds them, in that order.
 class Players {
  public:
   explicit Players(const NameTable& names) : names_(names) {}
@@ -122,7 +129,7 @@ class Players {
   const NameTable& names_;
   NameTable newcomers_;
   std::int32_t stray_ = -1;  // an id that nobody has
-  std::deque<Ids> owned_;  // where a span points to, nothing may move
+  std::deque<Ids> owned_;    // where a span points to, nothing may move
   std::vector<Array<std::int32_t>> held_;
 };
 

@@ -14,7 +14,8 @@ struct RatingPeriod {
 }  // namespace
 
 void bind_period(py::module_& m) {
-  py::class_<RatingPeriod>(m, "RatingPeriod", R"(The matches of one rating period: made by `period()` of a rating class, for a `with` block.
+  py::class_<RatingPeriod>(
+      m, "RatingPeriod", R"(The matches of one rating period: made by `period()` of a rating class, for a `with` block.
 
 At the end of the block all are rated from the ratings before it; if the block raises, none is.
 
@@ -29,10 +30,12 @@ At the end of the block all are rated from the ratings before it; if the block r
              RatingPeriod period;
              period.ratings = ratings;
              return period;
-           }), py::arg("ratings"))
+           }),
+           py::arg("ratings"))
       .def(
           "update",
-          [](RatingPeriod& period, const py::object& i, const py::object& j, double score, double weight, const py::object& time) {
+          [](RatingPeriod& period, const py::object& i, const py::object& j, double score, double weight,
+             const py::object& time) {
             const Time at = as_time(time, "time");
             period.i.append(i);
             period.j.append(j);

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "fairlead/ratings.hpp"
 #include "fairlead/scoreboard.hpp"
 
 namespace fl = fairlead;
@@ -201,6 +202,20 @@ TEST_CASE("no_alloc: elo and windows in the steady state") {
             ok &= elo.contest(players, losses) == Status::ok;
           }
         }) == 0);
+
+  fl::Ratings<fl::Elo> ratings(fl::Elo{}, {.undo = 10});
+  for (const char* name : {"a", "b", "c"}) (void)ratings.id(name);
+  const std::vector<fl::Elo::Player> all{2, 0, 1};
+  const std::vector<double> ranks{1, 2, 2};
+  const auto rate = [&] {
+    for (int t = 0; t < 1'000; ++t) {
+      ok &= ratings.update(ratings.id("a"), ratings.id("b"), 0.5, 1.0, t + ratings.events()) == Status::ok;
+      ok &= ratings.contest(all, ranks) == Status::ok;
+      if (t % 3 == 0) ok &= ratings.undo(2) == 2;
+    }
+  };
+  rate();
+  CHECK(allocations_of(rate) == 0);
 
   auto by_count = fl::RollingWindow::by_count(100);
   auto by_time = fl::RollingWindow::by_time(1'000);

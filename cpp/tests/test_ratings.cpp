@@ -30,8 +30,9 @@ Season season(std::size_t n, std::uint64_t seed, Player players = 8) {
   for (std::size_t k = 0; k < n; ++k) {
     const auto i = static_cast<Player>(random() % static_cast<std::uint64_t>(players));
     made.i.push_back(i);
-    made.j.push_back(static_cast<Player>((static_cast<std::uint64_t>(i) + 1 + random() % static_cast<std::uint64_t>(players - 1)) %
-                                         static_cast<std::uint64_t>(players)));
+    made.j.push_back(
+        static_cast<Player>((static_cast<std::uint64_t>(i) + 1 + random() % static_cast<std::uint64_t>(players - 1)) %
+                            static_cast<std::uint64_t>(players)));
     made.score.push_back(0.5 * static_cast<double>(random() % 3));
     made.weight.push_back(0.25 * static_cast<double>(random() % 8));
     made.time.push_back(now += static_cast<Time>(random() % static_cast<std::uint64_t>(day)));
@@ -65,7 +66,8 @@ TEST_CASE("ratings: a batch is one match after the other, bit for bit, and tells
         CHECK_FALSE(silent.update_many(played.view()));
         for (std::size_t k = 0; k < n; ++k) {
           before[k] = one_by_one.system().expected(played.i[k], played.j[k], played.time[k]);
-          REQUIRE(one_by_one.update(played.i[k], played.j[k], played.score[k], played.weight[k], played.time[k]) == Status::ok);
+          REQUIRE(one_by_one.update(played.i[k], played.j[k], played.score[k], played.weight[k], played.time[k]) ==
+                  Status::ok);
         }
         CHECK(at_once.snapshot() == one_by_one.snapshot());
         CHECK(silent.snapshot() == one_by_one.snapshot());
@@ -100,7 +102,8 @@ TEST_CASE("ratings: a batch with one bad match changes nothing, wherever it is")
         for (const double wrong : {-1e-300, 1.0 + 1e-15, -std::numeric_limits<double>::infinity(),
                                    std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
           refused(Status::out_of_range, [row, wrong](Season& s) { s.score[row] = wrong; });
-          refused(Status::out_of_range, [row, wrong](Season& s) { s.weight[row] = wrong > 1.0 && wrong < 2.0 ? 1e6 + 1e-9 : wrong; });
+          refused(Status::out_of_range,
+                  [row, wrong](Season& s) { s.weight[row] = wrong > 1.0 && wrong < 2.0 ? 1e6 + 1e-9 : wrong; });
         }
         refused(Status::out_of_range, [row](Season& s) { s.time[row] = row == 0 ? -6 : s.time[row - 1] - 1; });
       }
@@ -141,13 +144,16 @@ TEST_CASE("ratings: undo goes back through everything that is remembered, howeve
     };
     const auto same = [](const std::vector<Elo::State>& a, const std::vector<Elo::State>& b) {
       for (std::size_t p = 0; p < a.size(); ++p) {
-        if (a[p].rating != b[p].rating || a[p].time != b[p].time || a[p].games != b[p].games || a[p].topped != b[p].topped) return false;
+        if (a[p].rating != b[p].rating || a[p].time != b[p].time || a[p].games != b[p].games ||
+            a[p].topped != b[p].topped)
+          return false;
       }
       return true;
     };
     for (std::size_t k = 0; k < 200; ++k) {
       stages.push_back(states());
-      REQUIRE(ratings.update(played.i[k], played.j[k], played.score[k], played.weight[k], played.time[k]) == Status::ok);
+      REQUIRE(ratings.update(played.i[k], played.j[k], played.score[k], played.weight[k], played.time[k]) ==
+              Status::ok);
       if (k % 23 == 22) {  // some steps back, and on again
         for (std::size_t back = 0; back < 7; ++back) {
           CHECK(ratings.undo() == 1);
@@ -155,7 +161,8 @@ TEST_CASE("ratings: undo goes back through everything that is remembered, howeve
         }
         CHECK(ratings.undo() == 0);
         for (std::size_t again = k - 6; again <= k; ++again) {
-          REQUIRE(ratings.update(played.i[again], played.j[again], played.score[again], played.weight[again], played.time[again]) == Status::ok);
+          REQUIRE(ratings.update(played.i[again], played.j[again], played.score[again], played.weight[again],
+                                 played.time[again]) == Status::ok);
         }
       }
     }
@@ -171,7 +178,9 @@ TEST_CASE("ratings: restored is as never stopped; damaged bytes are refused and 
     Ratings<Elo> straight = fleet(options, {true, 3}), first = fleet(options, {true, 3});
     Ratings<Elo> second(Elo{});
     const auto part = [&played](std::size_t from, std::size_t to) {
-      const auto cut = [from, to]<class T>(const std::vector<T>& v) { return std::span<const T>(v).subspan(from, to - from); };
+      const auto cut = [from, to]<class T>(const std::vector<T>& v) {
+        return std::span<const T>(v).subspan(from, to - from);
+      };
       return Matches{cut(played.i), cut(played.j), cut(played.score), cut(played.weight), cut(played.time)};
     };
     CHECK_FALSE(straight.update_many(played.view()));

@@ -161,6 +161,20 @@ def test_names_and_ids_are_the_same(played: list[Match]) -> None:
         assert by_name.expected(i, j) == by_id.expected(by_id.id(i), by_id.id(j))
 
 
+def test_numbers_of_any_type_are_the_same() -> None:
+    kinds = [(1.0, 2.0, 5), (1, 2, 5), (True, np.float32(2), np.int64(5)), (np.float64(1), np.int8(2), "1970-01-01")]
+    fleets = [fl.Elo() for _ in kinds]
+    for ratings, (score, weight, time) in zip(fleets, kinds, strict=True):
+        i, j = np.int64(ratings.id("a")), ratings.id("b")
+        ratings.update(i, j, score)
+        ratings.update(i, j, score, weight)
+        ratings.update(i, j, score, weight, time)
+        ratings.update(i, j, score, weight, None)
+        ratings.update(i, j, score, None, None)
+    assert len({tuple(ratings.items()) for ratings in fleets}) == 1
+    assert [ratings.events for ratings in fleets] == [5] * 4
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [

@@ -207,6 +207,18 @@ def test_times_are_integers_or_datetimes() -> None:
     first, second = fl.Elo(history=True), fl.Elo(history=True)
     first.update_many(["a", "b"], ["b", "a"], [1, 1], time=stamps)
     second.update_many(["a", "b"], ["b", "a"], [1, 1], time=stamps.astype("datetime64[ns]").astype(np.int64))
+    for column in (
+        ["2024-01-01", "2024-01-02"],
+        stamps.tolist(),
+        pd.Series(stamps).dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo"),
+        pd.to_datetime(stamps),
+        pl.Series(stamps),
+    ):
+        again = fl.Elo(history=True)
+        again.update_many(["a", "b"], ["b", "a"], [1, 1], time=column)
+        assert again.snapshot() == first.snapshot()
+    with pytest.raises(ValueError, match="time is 'soon'"):
+        fl.Elo().update_many(["a"], ["b"], [1], time=["soon"])
     third = play(fl.Elo(history=True), [])
     third.update("a", "b", 1.0, 1.0, "2024-01-01")
     third.update("b", "a", 1.0, 1.0, pd.Timestamp("2024-01-02"))

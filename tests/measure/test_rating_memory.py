@@ -143,6 +143,8 @@ def test_fleets_that_share_a_player_do_not_merge() -> None:
         first.merge(first)
     with pytest.raises(ValueError, match="other options"):
         first.merge(fl.Elo(k=16))
+    with pytest.raises(ValueError, match="without history"):
+        fl.Elo(history=True).merge(first)
     with pytest.raises(TypeError):
         first.merge("b")  # type: ignore[arg-type]
     assert first.snapshot() == before

@@ -3,9 +3,9 @@
 // THE RATING RULE lives in this file: `expected` is the model, `update` the rule for one pair, `contest` the rule for
 // all who answered one task. Everything else (slices, replay, Python) calls these three.
 //
-// Precision: IEEE double throughout; the logistic function within 2 ulp. With a constant K and no half-life a pair's two
-// changes are +d and -d for the same d, so the sum of all ratings is conserved up to rounding. Memory: one double a player
-// (24 bytes with a K schedule or a half-life), and scratch for the largest contest seen.
+// Precision: IEEE double throughout; the logistic function within 2 ulp. With a constant K and no half-life a pair's
+// two changes are +d and -d for the same d, so the sum of all ratings is conserved up to rounding. Memory: one double a
+// player (24 bytes with a K schedule or a half-life), and scratch for the largest contest seen.
 #pragma once
 
 #include <algorithm>
@@ -32,8 +32,8 @@ namespace fairlead {
 struct KSchedule {
   enum class Form : std::int32_t {
     constant,  // `settled`, always
-    steps,     // `first` for the first `games` matches, then `settled`; `top` for good once a rating reached `top_rating`
-    decay,     // settled + (first - settled) / (1 + played / games)
+    steps,  // `first` for the first `games` matches, then `settled`; `top` for good once a rating reached `top_rating`
+    decay,  // settled + (first - settled) / (1 + played / games)
   };
   Form form = Form::constant;
   double first = 40.0, games = 30.0, settled = 20.0, top = 10.0;
@@ -43,12 +43,12 @@ struct KSchedule {
 };
 
 struct EloOptions {
-  double k = 32.0;        // points at stake: the most one contest can move a rating
-  double scale = 400.0;   // a lead of `scale` points means odds of 10 to 1
-  double start = 1500.0;  // rating of a newcomer
-  double home = 0.0;      // points added to the first player's rating in the expectation of a match
-  KSchedule schedule = {};      // instead of k, unless constant
-  std::int64_t half_life = 0;   // nanoseconds in which an idle player comes half the way back to the start; 0: never
+  double k = 32.0;             // points at stake: the most one contest can move a rating
+  double scale = 400.0;        // a lead of `scale` points means odds of 10 to 1
+  double start = 1500.0;       // rating of a newcomer
+  double home = 0.0;           // points added to the first player's rating in the expectation of a match
+  KSchedule schedule = {};     // instead of k, unless constant
+  std::int64_t half_life = 0;  // nanoseconds in which an idle player comes half the way back to the start; 0: never
 
   bool operator==(const EloOptions&) const = default;
 };
@@ -121,10 +121,13 @@ class Elo {
     b -= change;
     return p;
   }
-  void apply(Player i, Player j, double score, double weight, Time time) noexcept { (void)rate(i, j, score, weight, time); }
+  void apply(Player i, Player j, double score, double weight, Time time) noexcept {
+    (void)rate(i, j, score, weight, time);
+  }
   // Matches first .. last - 1, as so many calls of rate; expected: nullptr, or where to write what each gave.
   void rate_many(const Matches& matches, std::size_t first, std::size_t last, Time clock, double* expected) noexcept;
-  void apply_contest(std::span<const Player> players, std::span<const double> losses, double weight, Time time) noexcept {
+  void apply_contest(std::span<const Player> players, std::span<const double> losses, double weight,
+                     Time time) noexcept {
     for (const Player i : players) idle(i, time);
     pair_points(losses, points_);
     contest_points(players, points_, weight);
@@ -144,7 +147,8 @@ class Elo {
   State at(State state, Time time) const noexcept {
     if (options_.half_life == 0 || time == no_time) return state;
     if (state.time != no_time && time > state.time) {
-      const double lives = (static_cast<double>(time) - static_cast<double>(state.time)) / static_cast<double>(options_.half_life);
+      const double lives =
+          (static_cast<double>(time) - static_cast<double>(state.time)) / static_cast<double>(options_.half_life);
       state.rating = options_.start + (state.rating - options_.start) * exp2_portable(-lives);
     }
     state.time = std::max(state.time, time);
@@ -182,9 +186,9 @@ class Elo {
   double rate_with_past(Player i, Player j, double score, double weight, Time time) noexcept;
 
   EloOptions options_;
-  double steps_;     // sixteenths of a nat in a point
-  double home_;      // the home advantage in sixteenths of a nat
-  bool plain_;       // neither a schedule nor a half-life
+  double steps_;  // sixteenths of a nat in a point
+  double home_;   // the home advantage in sixteenths of a nat
+  bool plain_;    // neither a schedule nor a half-life
   std::vector<double> ratings_;
   std::vector<Past> past_;        // empty if plain
   std::vector<double> strength_;  // scratch of contest: 10^(R / scale), relative to the best player
@@ -206,8 +210,8 @@ inline Status Elo::contest(std::span<const Player> players, std::span<const doub
   return Status::ok;
 }
 
-// The inner loops below run over the players being credited, a whole column against one opponent (or four) at a time: no
-// reduction, so they vectorise without any sum being reordered.
+// The inner loops below run over the players being credited, a whole column against one opponent (or four) at a time:
+// no reduction, so they vectorise without any sum being reordered.
 inline void Elo::pair_points(std::span<const double> losses, std::span<double> points) noexcept {
   const std::size_t m = losses.size();
   const double* const loss = losses.data();
@@ -223,7 +227,8 @@ inline void Elo::pair_points(std::span<const double> losses, std::span<double> p
   }
 }
 
-inline void Elo::contest_points(std::span<const Player> players, std::span<const double> points, double weight) noexcept {
+inline void Elo::contest_points(std::span<const Player> players, std::span<const double> points,
+                                double weight) noexcept {
   const std::size_t m = players.size();
   if (m < 2) return;
   const double exponent = std::log2(10.0) / options_.scale;
@@ -252,7 +257,8 @@ inline void Elo::contest_points(std::span<const Player> players, std::span<const
   }
   if (plain_) {
     const double step = options_.k * weight / static_cast<double>(m - 1);
-    for (std::size_t i = 0; i < m; ++i) ratings_[static_cast<std::size_t>(players[i])] += step * (points[i] - expected[i]);
+    for (std::size_t i = 0; i < m; ++i)
+      ratings_[static_cast<std::size_t>(players[i])] += step * (points[i] - expected[i]);
     return;
   }
   for (std::size_t i = 0; i < m; ++i) {
@@ -292,7 +298,8 @@ inline double Elo::rate_with_past(Player i, Player j, double score, double weigh
   return p;
 }
 
-inline void Elo::rate_many(const Matches& matches, std::size_t first, std::size_t last, Time clock, double* expected) noexcept {
+inline void Elo::rate_many(const Matches& matches, std::size_t first, std::size_t last, Time clock,
+                           double* expected) noexcept {
   if (!plain_) {
     for (std::size_t m = first; m < last; ++m) {
       if (matches.time_of(m) != no_time) clock = matches.time_of(m);
@@ -356,7 +363,8 @@ inline void Elo::apply_period(const Matches& matches, Time time) {
 inline void Elo::save(SnapshotWriter& writer) const {
   const EloOptions& o = options_;
   const KSchedule& s = o.schedule;
-  for (const double x : {o.k, o.scale, o.start, o.home, s.first, s.games, s.settled, s.top, s.top_rating}) writer.put(x);
+  for (const double x : {o.k, o.scale, o.start, o.home, s.first, s.games, s.settled, s.top, s.top_rating})
+    writer.put(x);
   writer.put(s.form);
   writer.put(o.half_life);
   writer.put(ratings());
@@ -370,7 +378,8 @@ inline void Elo::save(SnapshotWriter& writer) const {
 inline void Elo::load(SnapshotReader& reader) {
   EloOptions o;
   KSchedule& s = o.schedule;
-  for (double* x : {&o.k, &o.scale, &o.start, &o.home, &s.first, &s.games, &s.settled, &s.top, &s.top_rating}) reader.get(*x);
+  for (double* x : {&o.k, &o.scale, &o.start, &o.home, &s.first, &s.games, &s.settled, &s.top, &s.top_rating})
+    reader.get(*x);
   reader.get(s.form);
   reader.get(o.half_life);
   Elo read(o);

@@ -1,8 +1,9 @@
 // 1 / (1 + e^-x) and 2^x with the same bits on every machine, which the functions of the C library do not promise.
 //
-// The logistic function is a table of its Taylor polynomials of degree 7 about each sixteenth, from -40 to 40 (one cache
-// line each, 80 KiB, of which a fleet of ratings touches what lies within its spread), so it needs neither exp nor a
-// division: half the latency of 1 / (1 + exp(-x)). Precision: within 2 ulp (30 where the value is below e^-40). Memory: none but the table.
+// The logistic function is a table of its Taylor polynomials of degree 7 about each sixteenth, from -40 to 40 (one
+// cache line each, 80 KiB, of which a fleet of ratings touches what lies within its spread), so it needs neither exp
+// nor a division: half the latency of 1 / (1 + exp(-x)). Precision: within 2 ulp (30 where the value is below e^-40).
+// Memory: none but the table.
 #pragma once
 
 #include <array>
@@ -26,8 +27,10 @@ double logistic_far(double sixteenths) noexcept;
 inline double logistic16(double sixteenths) noexcept {
   constexpr double shift = 0x1.8p52;  // adding it rounds to an integer, which then stands in the low bits
   const double shifted = sixteenths + shift;
-  const std::uint64_t piece = std::bit_cast<std::uint64_t>(shifted) - std::bit_cast<std::uint64_t>(shift) + logistic_reach;
-  if (piece > 2 * logistic_reach) [[unlikely]] return logistic_far(sixteenths);  // NaN, too
+  const std::uint64_t piece =
+      std::bit_cast<std::uint64_t>(shifted) - std::bit_cast<std::uint64_t>(shift) + logistic_reach;
+  if (piece > 2 * logistic_reach) [[unlikely]]
+    return logistic_far(sixteenths);  // NaN, too
   const double r = sixteenths - (shifted - shift);
   const double* const c = logistic_table[static_cast<std::size_t>(piece)].c;
   const double r2 = r * r;

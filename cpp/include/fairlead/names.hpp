@@ -71,7 +71,8 @@ class NameTable {
       std::memcpy(&high, at + bytes - 4, 4);
       w = low | (static_cast<std::uint64_t>(high) << 32);
     } else {
-      for (std::size_t b = 0; b < bytes; ++b) w |= static_cast<std::uint64_t>(static_cast<unsigned char>(at[b])) << (8 * b);
+      for (std::size_t b = 0; b < bytes; ++b)
+        w |= static_cast<std::uint64_t>(static_cast<unsigned char>(at[b])) << (8 * b);
     }
     return w;
   }
