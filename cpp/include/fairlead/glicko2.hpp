@@ -84,33 +84,33 @@ class Glicko2 {
   }
 
   void apply(Player i, Player j, double score, double weight, Time time) noexcept {
-    State a = at(state(i), time), b = at(state(j), time);
+    State &a = idled(i, time), &b = idled(j, time);
     const Side first(a), second(b);
-    const double lead = (a.rating - b.rating) / points;
+    const double lead = first.mu - second.mu;
     Sum of_first, of_second;
     of_first.add(second.g, lead, score, weight);
     of_second.add(first.g, -lead, 1.0 - score, weight);
-    put(i, moved(a, of_first, time));
-    put(j, moved(b, of_second, time));
+    move(a, of_first, time);
+    move(b, of_second, time);
   }
 
   void apply_contest(std::span<const Player> players, std::span<const double> losses, double weight, Time time) noexcept {
     const std::size_t m = players.size();
     const double share = weight / static_cast<double>(m - 1);
-    for (std::size_t k = 0; k < m; ++k) scratch_[k] = {Side(at(state(players[k]), time)), {}};
+    for (std::size_t k = 0; k < m; ++k) scratch_[k] = {Side(idled(players[k], time)), {}};
     for (std::size_t k = 0; k < m; ++k) {
       for (std::size_t l = k + 1; l < m; ++l) {
         const double score = losses[k] < losses[l] ? 1.0 : losses[k] > losses[l] ? 0.0 : 0.5;
         pair(scratch_[k], scratch_[l], score, share);
       }
     }
-    for (std::size_t k = 0; k < m; ++k) put(players[k], moved(at(state(players[k]), time), scratch_[k].sum, time));
+    for (std::size_t k = 0; k < m; ++k) move(states_[static_cast<std::size_t>(players[k])], scratch_[k].sum, time);
   }
 
   // One rating period that ends at `time`: all games are rated from the ratings before it, so their order does not
   // matter; deviations of those who did not play grow.
   void apply_period(const Matches& matches, Time time) noexcept {
-    for (std::size_t k = 0; k < size(); ++k) scratch_[k] = {Side(at(states_[k], time)), {}};
+    for (std::size_t k = 0; k < size(); ++k) scratch_[k] = {Side(idled(static_cast<Player>(k), time)), {}};
     for (std::size_t m = 0; m < matches.size(); ++m) {
       pair(scratch_[static_cast<std::size_t>(matches.i[m])], scratch_[static_cast<std::size_t>(matches.j[m])],
            matches.score[m], matches.weight_of(m));
@@ -118,7 +118,7 @@ class Glicko2 {
     for (std::size_t k = 0; k < size(); ++k) {
       State& s = states_[k];
       if (scratch_[k].sum.information > 0.0) {
-        s = moved(at(s, time), scratch_[k].sum, time);
+        move(s, scratch_[k].sum, time);
       } else if (options_.period == 0) {
         const double step = s.volatility * points;
         s.deviation = std::sqrt(grown(s.deviation * s.deviation, step * step, options_.deviation * options_.deviation));
@@ -206,17 +206,25 @@ class Glicko2 {
     b.sum.add(a.side.g, -lead, 1.0 - score, weight);
   }
 
-  State moved(State s, const Sum& sum, Time time) const noexcept {
+  // The state itself, after what idleness has done to it. (Fields are read and written one by one: copies of whole
+  // states would wait for the stores before them.)
+  State& idled(Player i, Time time) noexcept {
+    State& s = states_[static_cast<std::size_t>(i)];
+    if (options_.period != 0) [[unlikely]] s = at(s, time);
+    return s;
+  }
+
+  void move(State& s, const Sum& sum, Time time) const noexcept {
     if (time != no_time) s.last = time;
-    if (!(sum.information > 0.0)) return s;
+    if (!(sum.information > 0.0)) return;
     const double phi = s.deviation / points;
     double variance = phi * phi;
-    s.volatility = volatility(s.volatility, variance, sum);
-    if (options_.period == 0) variance += s.volatility * s.volatility;
+    const double sigma = volatility(s.volatility, variance, sum);
+    if (options_.period == 0) variance += sigma * sigma;
     variance /= 1.0 + variance * sum.information;
-    s.deviation = std::sqrt(variance) * points;
     s.rating += variance * sum.surprise * points;
-    return s;
+    s.deviation = std::sqrt(variance) * points;
+    s.volatility = sigma;
   }
 
   // Step 5: the volatility s = sigma e^(x / 2) for which x = tau^2 h(x), where, with everything measured in 1 / v,

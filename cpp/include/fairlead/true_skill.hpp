@@ -232,9 +232,12 @@ class TrueSkill {
   }
 
   Normal prior(Player i, Time time) const noexcept {
-    const State s = at(state(i), time);
-    const double drift = options_.period == 0 ? options_.tau * options_.tau : 0.0;
-    return {s.mu, s.sigma * s.sigma + drift};
+    const State& s = states_[static_cast<std::size_t>(i)];
+    if (options_.period != 0) [[unlikely]] {
+      const double sigma = at(s, time).sigma;
+      return {s.mu, sigma * sigma};
+    }
+    return {s.mu, s.sigma * s.sigma + options_.tau * options_.tau};
   }
 
   void move(Player i, const Normal& prior, double shift, double shrink, Time time) noexcept {

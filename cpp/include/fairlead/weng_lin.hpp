@@ -170,9 +170,12 @@ class WengLin {
   double spread() const noexcept { return 2.0 * options_.beta * options_.beta; }
 
   Prior prior(Player i, Time time) const noexcept {
-    const State s = at(state(i), time);
-    const double drift = options_.period == 0 ? options_.tau * options_.tau : 0.0;
-    return {s.mu, s.sigma * s.sigma + drift};
+    const State& s = states_[static_cast<std::size_t>(i)];
+    if (options_.period != 0) [[unlikely]] {
+      const double sigma = at(s, time).sigma;
+      return {s.mu, sigma * sigma};
+    }
+    return {s.mu, s.sigma * s.sigma + options_.tau * options_.tau};
   }
 
   // gamma, which keeps a certain player certain, is sigma / c, as in section 3.6 of the paper.
