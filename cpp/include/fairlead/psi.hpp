@@ -205,9 +205,6 @@ class Psi {
     }
     return sum.value();
   }
-  double index(const std::vector<std::uint64_t>& live, std::span<double> terms = {}) const noexcept {
-    return index(std::span<const std::uint64_t>(live), terms);
-  }
 
   void write(SnapshotWriter& out) const {
     out.put(edges_);
