@@ -45,6 +45,10 @@ def test_replay_is_there_when_asked_for() -> None:
     assert run("import fairlead as fl; print(fl.replay.__name__, fl.ReplayResult.__name__)") == "replay ReplayResult"
 
 
+def test_drift_is_there_when_asked_for() -> None:
+    assert run("import fairlead as fl; print(fl.drift.fit.__name__, fl.DriftReport.__name__)") == "fit DriftReport"
+
+
 def test_every_public_name_is_there() -> None:
     assert run("import fairlead as fl; print([n for n in fl.__all__ if not hasattr(fl, n)])") == "[]"
     assert run("import fairlead as fl; print(set(fl.__all__) - set(dir(fl)))") == "set()"

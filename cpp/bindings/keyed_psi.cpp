@@ -93,7 +93,7 @@ py::list rows(const KeyedPsi& keyed) {
         const auto there = one.psi().reference()[b];
         before += static_cast<double>(there);
         now += static_cast<double>(one.counts()[b]);
-        bins += there + one.counts()[b] > 0 ? 1.0 : 0.0;
+        bins += there > 0 || one.counts()[b] > 0 ? 1.0 : 0.0;
       }
       const double scale = 1.0 / before + 1.0 / now;
       corrected = index - scale * (bins - 1.0);

@@ -74,12 +74,12 @@ std::vector<std::uint64_t> counts_of(py::handle given, const char* name) {
   return out;
 }
 
-py::array_t<double> psi_terms(py::handle reference, py::handle live) {
+py::tuple psi_terms(py::handle reference, py::handle live) {
   const auto before = counts_of(reference, "reference"), now = counts_of(live, "live");
   check_length(static_cast<py::ssize_t>(now.size()), "live", static_cast<py::ssize_t>(before.size()), "reference");
   py::array_t<double> out(static_cast<py::ssize_t>(now.size()));
-  (void)psi_index(before, now, std::span(out.mutable_data(), now.size()));
-  return out;
+  const double index = psi_index(before, now, std::span(out.mutable_data(), now.size()));
+  return py::make_tuple(index, out);
 }
 
 }  // namespace
@@ -110,7 +110,7 @@ void bind_sample(py::module_& m) {
             return py::make_tuple(py::array_t<double>(static_cast<py::ssize_t>(sample.values().size()), sample.values().data()));
           },
           [](const py::tuple& state) { return sorted(state[0]); }));
-  m.def("psi_terms", &psi_terms, py::arg("reference"), py::arg("live"), "Each bin's part of the index, from counts of equal shape.");
+  m.def("psi_terms", &psi_terms, py::arg("reference"), py::arg("live"), "The index from counts of equal shape, and each bin's part of it.");
   m.def("chi2_tail", &chi2_tail, py::arg("x"), py::arg("freedom"), "P(X > x) of chi-square.");
   m.def("ks_p", [](std::size_t n, std::size_t m_, double d) { return ks_p(n, m_, d); }, py::arg("n"), py::arg("m"), py::arg("statistic"),
         "P(D >= statistic) of two samples; exact for n m <= 1e6 without ties.");

@@ -41,7 +41,9 @@ float floor_to_float(double x) noexcept {
 
 void Psi::index_edges() {
   first_.clear();
-  search_edges_.clear();
+  half_ = std::bit_floor(edges_.size());
+  search_edges_.assign(edges_.begin(), edges_.end());
+  search_edges_.resize(2 * half_, std::numeric_limits<double>::infinity());
   if (edges_.size() <= compared) return;
   // Cells span the finite edges; what lies outside is in the first or the last.
   double low = edges_.front(), high = edges_.back();
@@ -62,8 +64,7 @@ void Psi::index_edges() {
     most = std::max(most, below - start);
   }
   steps_ = static_cast<std::uint32_t>(std::bit_width(most));
-  search_edges_.assign(edges_.begin(), edges_.end());
-  search_edges_.resize(edges_.size() + (std::size_t{1} << steps_), std::numeric_limits<double>::infinity());
+  search_edges_.resize(std::max(2 * half_, edges_.size() + (std::size_t{1} << steps_)), std::numeric_limits<double>::infinity());
 }
 
 void Psi::count(std::span<const double> sample, std::span<std::uint64_t> counts) const noexcept {

@@ -233,10 +233,14 @@ TEST_CASE("no_alloc: elo and windows in the steady state") {
   CHECK(allocations_of(push) == 0);
 
   fl::StreamingPsi psi(50, 50);
+  fl::KeyedPsi keyed{fl::StreamingPsi(50, 50, 40)};
+  const auto key = keyed.id("k");
   fl::History history(64);
   const auto add = [&] {
     for (int t = 0; t < 500; ++t) {
       psi.add(std::sin(t));
+      keyed.update(key, std::cos(t));
+      ok &= t < 0 || keyed.index(key) >= -1.0 || std::isnan(keyed.index(key));
       history.push(t, t);
     }
   };

@@ -68,10 +68,10 @@ def test_a_window_is_the_sample_bit_for_bit() -> None:
 
 def test_a_large_window_outgrows_the_table_of_logarithms() -> None:
     reference = fl.Psi([0.0, 1.0, 2.0, 3.0], bins=2)
-    keyed = fl.KeyedPsi(reference, window=6000)
+    keyed = fl.KeyedPsi(reference, window=70_000)
     key = keyed.id("k")
-    stream = np.concatenate([np.zeros(5000), np.full(1000, 9.0)])
-    keyed.update_many(np.full(6000, key), stream)
+    stream = np.concatenate([np.zeros(50_000), np.full(20_000, 9.0)])
+    keyed.update_many(np.full(70_000, key), stream)
     assert keyed.index(key) == reference.compare(stream)
 
 

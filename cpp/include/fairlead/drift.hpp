@@ -48,15 +48,16 @@ class StreamingPsi {
   double index() const noexcept { return index(PsiLogs()); }
   template <class Logs>
   double index(const Logs& logs) const noexcept {
-    return ready() ? psi_.index(std::span<const std::uint32_t>(counts_), {}, logs) : nan;
+    return ready() ? psi_.index(counts_, n_, logs) : nan;
   }
 
   bool ready() const noexcept { return fitted_ && n_ == recent_.size(); }
   bool fitted() const noexcept { return fitted_; }
   std::size_t window() const noexcept { return recent_.size(); }
+  std::size_t bins() const noexcept { return bins_; }
   std::size_t size() const noexcept { return n_; }  // values in the window
   const Psi& psi() const noexcept { return psi_; }
-  std::span<const std::uint32_t> counts() const noexcept { return counts_; }
+  std::span<const std::uint64_t> counts() const noexcept { return counts_; }
 
   // As if the values of `later` had come after those of this. out_of_range where that cannot be told: `later` has fitted
   // a reference to its own first values, which are gone; wrong_length for other references, windows or bins.
@@ -127,7 +128,7 @@ class StreamingPsi {
     *this = std::move(made);
   }
 
-  static constexpr std::size_t most_values = std::size_t{1} << 31;  // of a reference or a window
+  static constexpr std::size_t most_values = (std::size_t{1} << 31) - 1;  // of a reference or a window
 
  private:
   void push(std::uint8_t code) noexcept {
@@ -157,7 +158,7 @@ class StreamingPsi {
   Psi psi_;
   std::vector<double> first_;
   std::vector<std::uint8_t> recent_;
-  std::vector<std::uint32_t> counts_;
+  std::vector<std::uint64_t> counts_;
   std::size_t n_ = 0, next_ = 0;
 };
 
@@ -185,7 +186,10 @@ class KeyedPsi {
 
   const StreamingPsi& operator[](Key key) const noexcept { return keys_[static_cast<std::size_t>(key)]; }
   void update(Key key, double x) noexcept { keys_[static_cast<std::size_t>(key)].add(x); }
-  double index(Key key) const noexcept { return (*this)[key].index(Logs{log_count_.data()}); }
+  double index(Key key) const noexcept {
+    const StreamingPsi& one = (*this)[key];
+    return log_count_.empty() ? one.index() : one.index(Logs{log_count_.data(), log_total_});
+  }
 
   // Keys of `later` that are new here come over; those in both are joined as StreamingPsi::merge does. An error (at the
   // key `wrong`) leaves this as it was.
@@ -231,23 +235,34 @@ class KeyedPsi {
   }
 
  private:
-  static constexpr std::size_t looked_up = 4096;  // counts above have their logarithm computed
+  static constexpr std::size_t looked_up = 1 << 16;  // of larger windows, logarithms are computed
 
   struct Logs {
     const double* table;
-    double count(std::uint64_t n) const noexcept { return n < looked_up ? table[n] : PsiLogs::count(n); }
-    double total(double n) const noexcept { return PsiLogs::total(n); }
+    const double (&full)[2][2];  // totals of a full window, without and with the bin of NaN, and their logarithms
+    double count(std::uint64_t n) const noexcept { return table[n]; }
+    double total(double n) const noexcept {
+      return n == full[0][0] ? full[0][1] : n == full[1][0] ? full[1][1] : PsiLogs::total(n);
+    }
   };
 
   void tabulate() {
-    log_count_.resize(looked_up);
+    if (blank_.window() > looked_up) return;
+    log_count_.resize(blank_.window() + 1);
     for (std::size_t n = 0; n < log_count_.size(); ++n) log_count_[n] = PsiLogs::count(n);
+    // Keys that merged edges have fewer bins, and compute theirs.
+    const std::size_t bins = blank_.fitted() ? blank_.psi().size() : blank_.bins() + 1;
+    for (std::size_t i = 0; i < 2; ++i) {
+      log_total_[i][0] = 0.5 * static_cast<double>(bins - 1 + i) + static_cast<double>(blank_.window());
+      log_total_[i][1] = PsiLogs::total(log_total_[i][0]);
+    }
   }
 
   StreamingPsi blank_;
   std::vector<StreamingPsi> keys_;
   NameTable names_;
   std::vector<double> log_count_;
+  double log_total_[2][2] = {};
 };
 
 }  // namespace fairlead

@@ -31,6 +31,19 @@ struct PsiLogs {
   static double total(double n) noexcept { return std::log(n); }
 };
 
+// Sums in four lanes, so that no addition waits for the one before. All sums of terms go this way: the same bits.
+struct PsiSum {
+  double lane[4] = {};
+  void add(std::size_t i, double term) noexcept { lane[i % 4] += term; }
+  double value() const noexcept { return (lane[0] + lane[1]) + (lane[2] + lane[3]); }
+};
+
+// A bin's part of the index, from its shares and their logarithms. The factors have the same sign, but for rounding.
+inline double psi_term(double p, double log_p, double q, double log_q) noexcept {
+  const double term = (q - p) * (log_q - log_p);
+  return term > 0.0 ? term : 0.0;
+}
+
 // The index of any bins, from their counts; all of them count. `terms`, if not empty, receives each bin's part.
 inline double psi_index(std::span<const std::uint64_t> reference, std::span<const std::uint64_t> live, std::span<double> terms = {}) noexcept {
   const double half = 0.5 * static_cast<double>(live.size());
@@ -39,15 +52,15 @@ inline double psi_index(std::span<const std::uint64_t> reference, std::span<cons
   for (const std::uint64_t n : live) now += n;
   const double total_p = half + static_cast<double>(before), total_q = half + static_cast<double>(now);
   const double log_p = PsiLogs::total(total_p), log_q = PsiLogs::total(total_q);
-  double sum = 0.0;
+  const double each_p = 1.0 / total_p, each_q = 1.0 / total_q;
+  PsiSum sum;
   for (std::size_t i = 0; i < live.size(); ++i) {
-    const double p = (static_cast<double>(reference[i]) + 0.5) / total_p, q = (static_cast<double>(live[i]) + 0.5) / total_q;
-    const double term = (q - p) * ((PsiLogs::count(live[i]) - log_q) - (PsiLogs::count(reference[i]) - log_p));
-    const double part = term > 0.0 ? term : 0.0;  // the factors have the same sign, but for rounding
+    const double p = (static_cast<double>(reference[i]) + 0.5) * each_p, q = (static_cast<double>(live[i]) + 0.5) * each_q;
+    const double part = psi_term(p, PsiLogs::count(reference[i]) - log_p, q, PsiLogs::count(live[i]) - log_q);
     if (!terms.empty()) terms[i] = part;
-    sum += part;
+    sum.add(i, part);
   }
-  return sum;
+  return sum.value();
 }
 
 class Psi {
@@ -97,10 +110,8 @@ class Psi {
     edges_.reserve(edges);
     reference_.reserve(edges + 2);
     shares_.reserve(4 * (edges + 2));
-    if (edges > compared) {
-      search_edges_.reserve(2 * max_bins + 2);
-      first_.reserve(cells);
-    }
+    search_edges_.reserve(edges > compared ? 2 * max_bins + 2 : 2 * edges + 2);
+    if (edges > compared) first_.reserve(cells);
   }
 
   // The same in place: sorts `values`, and allocates nothing after reserve(bins). An error leaves this as it was.
@@ -147,13 +158,12 @@ class Psi {
   std::span<const std::uint64_t> reference() const noexcept { return reference_; }
 
   std::size_t bin(double x) const noexcept {
-    if (std::isnan(x)) return size() - 1;
-    if (edges_.size() > compared) {
-      return static_cast<std::size_t>(std::lower_bound(edges_.begin(), edges_.end(), x) - edges_.begin());
-    }
+    // A binary search without a branch that depends on x.
     std::size_t above = 0;
-    for (const double edge : edges_) above += x > edge ? 1 : 0;  // branch-free; faster than a search at 10 bins
-    return above;
+    for (std::size_t half = half_; half > 0; half >>= 1) {
+      above += half & (std::size_t{0} - static_cast<std::size_t>(x > search_edges_[above + half - 1]));
+    }
+    return std::isnan(x) ? size() - 1 : above;
   }
 
   // Adds the sample's counts per bin to `counts`, of length size().
@@ -161,30 +171,39 @@ class Psi {
   void count(std::span<const float> sample, std::span<std::uint64_t> counts) const noexcept;
 
   // The index, from counts per bin. `terms`, if not empty, receives each bin's contribution.
-  template <class Count, class Logs = PsiLogs>
-  double index(std::span<const Count> live, std::span<double> terms = {}, const Logs& logs = {}) const noexcept {
+  double index(std::span<const std::uint64_t> live, std::span<double> terms = {}) const noexcept {
+    std::uint64_t n = 0;
+    for (const std::uint64_t count : live) n += count;
+    return index(live, n, PsiLogs(), terms);
+  }
+  // The same for one who knows the sum of the counts, and perhaps logarithms.
+  template <class Logs>
+  double index(std::span<const std::uint64_t> live, std::uint64_t n, const Logs& logs, std::span<double> terms = {}) const noexcept {
     const std::size_t nan_bin = size() - 1;
     const bool with_nan = reference_[nan_bin] + live[nan_bin] > 0;
     const std::size_t used = with_nan ? size() : nan_bin;
     const double* const share = shares_.data() + (with_nan ? 2 * size() : 0);
     const double* const log_share = share + size();
-    std::uint64_t n = 0;
-    for (std::size_t i = 0; i < used; ++i) n += live[i];
     const double total = 0.5 * static_cast<double>(used) + static_cast<double>(n);
     const double log_total = logs.total(total);
+    const double each = 1.0 / total;
     std::fill(terms.begin(), terms.end(), 0.0);
-    double sum = 0.0;
-    for (std::size_t i = 0; i < used; ++i) {
-      const double q = (static_cast<double>(live[i]) + 0.5) / total;
-      const double term = (q - share[i]) * ((logs.count(live[i]) - log_total) - log_share[i]);
-      const double part = term > 0.0 ? term : 0.0;  // the factors have the same sign, but for rounding
-      if (!terms.empty()) terms[i] = part;
-      sum += part;
+    PsiSum sum;
+    const auto part = [&](std::size_t i) {
+      // Signed, as that has an instruction.
+      const double q = (static_cast<double>(static_cast<std::int64_t>(live[i])) + 0.5) * each;
+      return psi_term(share[i], log_share[i], q, logs.count(live[i]) - log_total);
+    };
+    std::size_t i = 0;
+    for (; terms.empty() && i + 4 <= used; i += 4) {
+      for (std::size_t j = 0; j < 4; ++j) sum.add(j, part(i + j));
     }
-    return sum;
-  }
-  double index(const std::vector<std::uint64_t>& live, std::span<double> terms = {}) const noexcept {
-    return index(std::span<const std::uint64_t>(live), terms);
+    for (; i < used; ++i) {
+      const double term = part(i);
+      if (!terms.empty()) terms[i] = term;
+      sum.add(i, term);
+    }
+    return sum.value();
   }
 
   void write(SnapshotWriter& out) const {
@@ -228,8 +247,9 @@ class Psi {
       std::uint64_t n = 0;
       for (std::size_t i = 0; i < used; ++i) n += reference_[i];
       const double total = 0.5 * static_cast<double>(used) + static_cast<double>(n);
+      const double each = 1.0 / total;
       for (std::size_t i = 0; i < used; ++i) {
-        share[i] = (static_cast<double>(reference_[i]) + 0.5) / total;
+        share[i] = (static_cast<double>(reference_[i]) + 0.5) * each;
         share[size() + i] = PsiLogs::count(reference_[i]) - PsiLogs::total(total);
       }
     }
@@ -240,8 +260,9 @@ class Psi {
   std::vector<double> edges_;
   std::vector<std::uint64_t> reference_;
   std::vector<double> shares_;
+  std::vector<double> search_edges_;  // and infinities after them, for searches to overrun
+  std::size_t half_ = 0;              // the first step of a binary search
   // Of many edges only: where in `edges_` the search for a number begins, by its cell; see kernels/psi.hpp.
-  std::vector<double> search_edges_;
   std::vector<std::uint32_t> first_;
   double low_ = 0.0, scale_ = 0.0;
   std::uint32_t steps_ = 0;

@@ -185,9 +185,8 @@ def from_binned(before: Counts, now: Counts, optional: int = 0) -> PsiResult:
     if optional:
         kept[-optional:] = (before[-optional:] + now[-optional:]) > 0
     terms = np.zeros(len(before))
-    terms[kept] = psi_terms(before[kept], now[kept])
+    index, terms[kept] = psi_terms(before[kept], now[kept])
     n, m = int(before.sum()), int(now.sum())
-    index = float(np.cumsum(terms)[-1])  # in order, as the core sums: the same bits
     freedom = int(np.count_nonzero(before + now)) - 1
     scale = 1.0 / n + 1.0 / m if n and m else math.nan
     corrected, p = index - scale * freedom, chi2_tail(index / scale, freedom)
