@@ -11,6 +11,7 @@ void bind_rolling(py::module_& m);
 void bind_calibration(py::module_& m);
 void bind_drift(py::module_& m);
 void bind_pooling(py::module_& m);
+void bind_experts(py::module_& m);
 void bind_scoreboard(py::module_& m);
 void bind_replay(py::module_& m);
 }  // namespace fairlead::bindings
@@ -25,6 +26,7 @@ PYBIND11_MODULE(_core, m) {
   fairlead::bindings::bind_calibration(m);
   fairlead::bindings::bind_drift(m);
   fairlead::bindings::bind_pooling(m);
+  fairlead::bindings::bind_experts(m);
   fairlead::bindings::bind_scoreboard(m);
   fairlead::bindings::bind_replay(m);
 }

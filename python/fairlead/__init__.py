@@ -20,9 +20,13 @@ from fairlead.errors import (
 )
 from fairlead.fleet import Fleet
 from fairlead.measure import (
+    BOA,
     Calibration,
     Elo,
+    Experts,
+    Hedge,
     Leaderboard,
+    MLPoly,
     ModelRow,
     Psi,
     RollingWindow,
@@ -39,16 +43,20 @@ if TYPE_CHECKING:
     from fairlead.replays import ReplayResult, replay
 
 __all__ = [
+    "BOA",
     "DEFAULT_STRATEGY",
     "STRATEGIES",
     "Calibration",
     "Decision",
     "Elo",
+    "Experts",
     "FairleadError",
     "Fleet",
     "Forecast",
+    "Hedge",
     "InvalidRecordError",
     "Leaderboard",
+    "MLPoly",
     "Model",
     "ModelRow",
     "NoForecastError",

@@ -1,7 +1,7 @@
 """Types of the compiled core. Private: import the names from `fairlead`."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, overload
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -118,6 +118,87 @@ def pool_binary(
     abstain_below: float = 0.0,
     out: NDArray[np.float64] | None = None,
 ) -> Any: ...
+
+_Forecasts: TypeAlias = ArrayLike | Sequence[float | None]
+_Mask: TypeAlias = Sequence[Any] | NDArray[Any] | None
+
+class Experts:
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+    def predict(self, x: _Forecasts, awake: _Mask = None, /) -> float: ...
+    def update(self, x: _Forecasts, y: float, awake: _Mask = None, /) -> float: ...
+    def update_losses(self, losses: _Forecasts, awake: _Mask = None, /) -> float: ...
+    def weights(self, awake: _Mask = None) -> NDArray[np.float64]: ...
+    def run(
+        self, x: ArrayLike, y: ArrayLike, *, awake: ArrayLike | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+    def add(self, name: str) -> int: ...
+    def remove(self, name: str) -> None: ...
+    def as_dict(self) -> dict[str, dict[str, Any]]: ...
+    def snapshot(self) -> bytes: ...
+    def __len__(self) -> int: ...
+    @property
+    def names(self) -> list[str]: ...
+    @property
+    def rounds(self) -> int: ...
+    @property
+    def loss(self) -> float: ...
+    @property
+    def best(self) -> str | None: ...
+    @property
+    def regret(self) -> float: ...
+
+class Hedge(Experts):
+    def __init__(
+        self,
+        experts: int | Sequence[str],
+        *,
+        loss: str = "square",
+        gradient: bool | None = None,
+        eta: float | None = None,
+        fixed_share: float = 0.0,
+        half_life: float | None = None,
+        floor: float = 0.0,
+        cap: float = 1.0,
+    ) -> None: ...
+    @staticmethod
+    def restore(data: bytes) -> Hedge: ...
+    def __getstate__(self) -> bytes: ...
+    def __setstate__(self, state: bytes, /) -> None: ...
+
+class BOA(Experts):
+    def __init__(
+        self,
+        experts: int | Sequence[str],
+        *,
+        loss: str = "square",
+        gradient: bool | None = None,
+        eta: float | None = None,
+        fixed_share: float = 0.0,
+        half_life: float | None = None,
+        floor: float = 0.0,
+        cap: float = 1.0,
+    ) -> None: ...
+    @staticmethod
+    def restore(data: bytes) -> BOA: ...
+    def __getstate__(self) -> bytes: ...
+    def __setstate__(self, state: bytes, /) -> None: ...
+
+class MLPoly(Experts):
+    def __init__(
+        self,
+        experts: int | Sequence[str],
+        *,
+        loss: str = "square",
+        gradient: bool | None = None,
+        fixed_share: float = 0.0,
+        half_life: float | None = None,
+        floor: float = 0.0,
+        cap: float = 1.0,
+    ) -> None: ...
+    @staticmethod
+    def restore(data: bytes) -> MLPoly: ...
+    def __getstate__(self) -> bytes: ...
+    def __setstate__(self, state: bytes, /) -> None: ...
 
 class Scoreboard:
     def __init__(

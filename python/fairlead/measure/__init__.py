@@ -5,14 +5,18 @@ All are trackers: pure functions of the events they have seen. They read no cloc
 
 from __future__ import annotations
 
-from fairlead._core import Calibration, Elo, Psi, StreamingPsi, pool, pool_binary
+from fairlead._core import BOA, Calibration, Elo, Experts, Hedge, MLPoly, Psi, StreamingPsi, pool, pool_binary
 from fairlead.measure.rolling import RollingWindow
 from fairlead.measure.scoreboard import Leaderboard, ModelRow, Window
 
 __all__ = [
+    "BOA",
     "Calibration",
     "Elo",
+    "Experts",
+    "Hedge",
     "Leaderboard",
+    "MLPoly",
     "ModelRow",
     "Psi",
     "RollingWindow",
