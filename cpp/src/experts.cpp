@@ -1,6 +1,7 @@
 #include "fairlead/experts.hpp"
 
 #include "fairlead/snapshot.hpp"
+#include "kernels/elementary.hpp"
 
 namespace fairlead {
 
@@ -10,6 +11,16 @@ constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 constexpr double tiny = 1e-150;  // of sums of gains and gaps: as good as 0
 
 bool fraction(double x) noexcept { return x >= 0.0 && x <= 1.0; }
+
+// e^x, and 0 where it would come near the denormal numbers, with which arithmetic is slow.
+// For x <= 0.
+inline double exp_or_zero(double x) noexcept {
+  const double e = kernels::exp_bounded(x);
+  return x > -690.0 ? e : 0.0;
+}
+
+// The same bits everywhere, which std::log does not promise. For x in [1e-300, 1e300].
+inline double log_of(double x) noexcept { return kernels::log_ratio(x, 1.0); }
 
 }  // namespace
 
@@ -84,7 +95,7 @@ void Experts::weigh() noexcept {
     }
     total = 0.0;
     for (std::size_t k = 0; k < m; ++k) {
-      played_[k] = here_[k] == 0 ? 0.0 : options_.rule == ExpertRule::ml_poly ? 1.0 : std::exp(log_weight_[k] - top);
+      played_[k] = here_[k] == 0 ? 0.0 : options_.rule == ExpertRule::ml_poly ? 1.0 : exp_or_zero(log_weight_[k] - top);
       total += played_[k];
     }
     if (total == 0.0) return;
@@ -155,7 +166,7 @@ double Experts::loss_of(double forecast, double y) const noexcept {
     case ExpertLoss::log: break;
   }
   const double p = std::clamp(forecast, clip, 1.0 - clip);
-  return -(y * std::log(p) + (1.0 - y) * std::log(1.0 - p));
+  return -(y * log_of(p) + (1.0 - y) * log_of(1.0 - p));
 }
 
 double Experts::slope(double forecast, double y) const noexcept {
@@ -251,10 +262,8 @@ void Experts::learn_hedge() noexcept {
   double gap = top;
   if (eta > 0.0) {
     double sum = 0.0;
-    for (std::size_t k = 0; k < size(); ++k) {
-      if (played_[k] > 0.0) sum += played_[k] * std::exp(eta * (excess_[k] - top));
-    }
-    gap = top + std::log(sum) / eta;
+    for (std::size_t k = 0; k < size(); ++k) sum += played_[k] * exp_or_zero(std::min(eta * (excess_[k] - top), 0.0));
+    gap = top + log_of(sum) / eta;
   }
   gap_ = keep_ * gap_ + std::max(gap, 0.0);
 }
@@ -326,15 +335,16 @@ void Experts::refresh() noexcept {
         rate_[k] = scale_[k] > 0.0 ? std::min(rate, 1.0 / scale_[k]) : largest_ > 0.0 ? std::min(rate, 1.0 / largest_) : rate;
       }
       log_weight_[k] = rate_[k] * gain_[k];
-      if (options_.rule == ExpertRule::boa && options_.eta == 0.0 && rate_[k] > 0.0) log_weight_[k] += std::log(rate_[k]);
+      if (options_.rule == ExpertRule::boa && options_.eta == 0.0 && rate_[k] > 0.0) log_weight_[k] += log_of(rate_[k]);
       // No gap yet, so an infinite rate: follow the leaders.
       if (options_.rule == ExpertRule::hedge && rate_[k] == 0.0) log_weight_[k] = gain_[k] == leader ? 0.0 : -1e300;
       if (active_[k] != 0) top = std::max(top, log_weight_[k]);
     }
     for (std::size_t k = 0; k < m; ++k) {
-      prior_[k] = active_[k] != 0 ? std::exp(log_weight_[k] - top) : 0.0;
-      total += prior_[k];
+      const double w = exp_or_zero(std::min(log_weight_[k] - top, 0.0));
+      prior_[k] = active_[k] != 0 ? w : 0.0;
     }
+    for (const double w : prior_) total += w;
   }
   for (std::size_t k = 0; k < m; ++k) {
     if (total > 0.0) prior_[k] /= total;
@@ -355,16 +365,16 @@ void Experts::share() noexcept {
   }
   if (poly && total == 0.0) return;
   double sum = 0.0;
-  for (std::size_t k = 0; k < size() && !poly; ++k) sum += active_[k] != 0 ? std::exp(log_weight_[k] - top) : 0.0;
-  const double log_sum = poly ? 0.0 : top + std::log(sum);
+  for (std::size_t k = 0; k < size() && !poly; ++k) sum += active_[k] != 0 ? exp_or_zero(log_weight_[k] - top) : 0.0;
+  const double log_sum = poly ? 0.0 : top + log_of(sum);
   for (std::size_t k = 0; k < size(); ++k) {
     if (active_[k] == 0) continue;
     prior_[k] = (1.0 - options_.fixed_share) * prior_[k] + options_.fixed_share * even;
     if (poly) {
       gain_[k] = total * prior_[k] / rate_[k];
     } else {
-      log_weight_[k] = log_sum + std::log(prior_[k]);
-      const double own = options_.rule == ExpertRule::boa && options_.eta == 0.0 ? std::log(rate_[k]) : 0.0;
+      log_weight_[k] = log_sum + log_of(prior_[k]);
+      const double own = options_.rule == ExpertRule::boa && options_.eta == 0.0 ? log_of(rate_[k]) : 0.0;
       gain_[k] = (log_weight_[k] - own) / rate_[k];
     }
   }
