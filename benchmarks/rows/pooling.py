@@ -189,7 +189,7 @@ def mixture(rounds: int, rule: str) -> Row:
 
 
 def with_river(x: Any, y: Any) -> Run:
-    """EWARegressor over models that give one expert's forecast each: the same rule on the loss itself, not its gradient."""
+    """EWARegressor over models that give one expert's forecast each: this rule on the loss itself, not its gradient."""
     from river import base, ensemble
 
     class Column(base.Regressor):  # type: ignore[misc]

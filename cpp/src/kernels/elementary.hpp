@@ -23,7 +23,6 @@ struct Lanes<double> {
   static constexpr std::size_t width = 1;
   static double load(const double* p) { return *p; }
   static double load(const double* p, std::size_t) { return *p; }  // with a stride between lanes
-  static void turn(const double* p, std::size_t, double* out) { *out = *p; }  // rows into columns, as many as lanes
   static void store(double x, double* p, std::size_t) { *p = x; }
   static double get(double x, std::size_t) { return x; }
   static void set(double& x, std::size_t, double value) { x = value; }

@@ -51,10 +51,10 @@ PoolSurvey survey_of(const double* x, std::size_t n) {
 // once, block by block: shuffles cost less than reading each entry of each lane.
 template <class V>
 struct Rows {
-  static constexpr std::size_t most = Lanes<V>::width == 1 ? 0 : 128;
+  static constexpr std::size_t most = 128;
   const double* p;
   std::size_t row;
-  V kept[most + 1];
+  V kept[most];
 
   Rows(const PoolTasks& a, std::size_t t) : p(a.p + t * a.m * a.c), row(a.m * a.c) {
     constexpr std::size_t width = Lanes<V>::width;
@@ -64,6 +64,13 @@ struct Rows {
     for (; j < row; ++j) kept[j] = Lanes<V>::load(p + j, row);
   }
   V operator[](std::size_t j) const { return row <= most ? kept[j] : Lanes<V>::load(p + j, row); }
+};
+
+template <>
+struct Rows<double> {
+  const double* p;
+  Rows(const PoolTasks& a, std::size_t t) : p(a.p + t * a.m * a.c) {}
+  double operator[](std::size_t j) const { return p[j]; }
 };
 
 // Where the weights of tasks t, t + 1, .. stand.
