@@ -30,6 +30,13 @@ bool has_infinity(std::span<const double> p) {
   return std::any_of(p.begin(), p.end(), [](double x) { return std::isinf(x); });
 }
 
+bool are_few_probabilities(std::span<const double> p) {
+  if (p.size() > 64) return false;
+  bool all = true;
+  for (const double x : p) all &= (x >= 0.0) & (x <= 1.0);
+  return all;
+}
+
 // Adds a model's vote of this weight: to its most probable class, shared out where several are.
 void cast_vote(const double* p, std::size_t c, double weight, double* out) {
   const double top = *std::max_element(p, p + c);
@@ -119,7 +126,7 @@ void abstain(double* out, std::size_t n, std::size_t c, double below) {
 Fault pool(std::span<const double> p, std::size_t n, std::size_t m, std::size_t c, const Options& options, double* out) {
   const auto& kernels = kernels::select(kernels::pool_scalar, kernels::pool_avx2, kernels::pool_avx512);
   const Method method = options.method;
-  const auto survey = kernels.survey(p.data(), p.size());
+  const auto survey = are_few_probabilities(p) ? kernels::PoolSurvey{0.0, 1.0, false} : kernels.survey(p.data(), p.size());
   if ((options.probabilities || of_probabilities(method)) && (survey.least < 0.0 || survey.most > 1.0)) return Fault::p;
   if (survey.odd && has_infinity(p)) return Fault::p;
   if (survey.odd && !rows_are_whole(p, c)) return Fault::p_partly_absent;

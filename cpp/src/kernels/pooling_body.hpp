@@ -117,6 +117,7 @@ inline V factor_over(const PoolTasks& a, V count, V total) {
 }
 
 inline bool products_fit(const PoolTasks& a) {
+  if (a.clip >= 0x1p-10 && a.m < 99) return true;
   double least = 1.0;
   for (std::size_t i = 0; i < a.m; ++i) {
     least *= a.clip;
@@ -132,7 +133,8 @@ inline V log_sum(const PoolTasks& a, const Rows<V>& rows, std::size_t t, std::si
   const V clip = all<V>(a.clip), one = all<V>(1.0);
   const V zero = all<V>(0.0);
   V sum = zero, up = one, down = one;
-  count = total = zero;
+  count = Whole ? all<V>(static_cast<double>(a.m)) : zero;
+  total = zero;
   for (std::size_t i = 0; i < a.m; ++i) {
     const V x = rows[i * a.c + k];
     V yes = larger(x, clip), no = Event ? larger(1.0 - x, clip) : one;
@@ -142,7 +144,7 @@ inline V log_sum(const PoolTasks& a, const Rows<V>& rows, std::size_t t, std::si
       yes = x == x ? yes : one;
       if constexpr (Event) no = x == x ? no : one;
     }
-    count = count + here;
+    if constexpr (!Whole) count = count + here;
     if (product) {
       up = up * yes;
       if constexpr (Event) down = down * no;
@@ -270,7 +272,10 @@ void log_all(const PoolTasks& a, double* out) {
     if (a.whole) log_at<V, true>(a, t, product, out);
     else log_at<V, false>(a, t, product, out);
   }
-  for (; t < a.n; ++t) log_at<double, false>(a, t, product, out);
+  for (; t < a.n; ++t) {
+    if (a.whole) log_at<double, true>(a, t, product, out);
+    else log_at<double, false>(a, t, product, out);
+  }
 }
 
 template <class V>
