@@ -20,6 +20,7 @@ void bind_drift(py::module_& m);
 void bind_detectors(py::module_& m);
 void bind_sample(py::module_& m);
 void bind_pooling(py::module_& m);
+void bind_experts(py::module_& m);
 void bind_scoreboard(py::module_& m);
 void bind_replay(py::module_& m);
 }  // namespace fairlead::bindings
@@ -43,6 +44,7 @@ PYBIND11_MODULE(_core, m) {
   fairlead::bindings::bind_detectors(m);
   fairlead::bindings::bind_sample(m);
   fairlead::bindings::bind_pooling(m);
+  fairlead::bindings::bind_experts(m);
   fairlead::bindings::bind_scoreboard(m);
   fairlead::bindings::bind_replay(m);
 }

@@ -112,13 +112,13 @@ void check_options(const Given& given) {
 }
 
 // Says what `pooling::pool` found wrong.
-[[noreturn]] void explain(Fault fault, std::span<const double> p, const pooling::Options& options, bool probabilities) {
+[[noreturn]] void explain(Fault fault, std::span<const double> p, const pooling::Options& options) {
   if (fault == Fault::p) {
     for (const double x : p) {
       if (std::isinf(x)) throw py::value_error("p holds " + show(x) + ", must be finite");
     }
     for (const double x : p) {
-      if (probabilities && !(x >= 0.0 && x <= 1.0) && !std::isnan(x)) throw py::value_error("p holds " + show(x) + ", outside [0, 1]");
+      if (!(x >= 0.0 && x <= 1.0) && !std::isnan(x)) throw py::value_error("p holds " + show(x) + ", outside [0, 1]");
     }
   }
   if (fault == Fault::p_partly_absent) {
@@ -158,7 +158,7 @@ PyObject* pool_event(const Given& given, std::span<const double> p) {
   if (given.out != nullptr) throw py::value_error("out is given, but one event's result is a float");
   double pooled = 0.0;
   const Fault fault = pooling::pool(p, 1, p.size(), 1, options, &pooled);
-  if (fault != Fault::none) explain(fault, p, options, true);
+  if (fault != Fault::none) explain(fault, p, options);
   return PyFloat_FromDouble(pooled);
 }
 
@@ -192,7 +192,7 @@ py::array pool_tasks(const Given& given, const Array<double>& p, std::size_t m, 
     const py::gil_scoped_release unlocked;
     fault = pooling::pool(view(p), n, m, c, options, to);
   }
-  if (fault != Fault::none) explain(fault, view(p), options, is_probability(options.method));
+  if (fault != Fault::none) explain(fault, view(p), options);
   return out;
 }
 
@@ -239,7 +239,8 @@ PyObject* pool(PyObject*, PyObject* const* args, Py_ssize_t n, PyObject* names) 
 
 PyObject* pool_binary(PyObject*, PyObject* const* args, Py_ssize_t n, PyObject* names) {
   return guarded([&]() -> PyObject* {
-    const Given given = arguments(args, n, names, "pool_binary");
+    Given given = arguments(args, n, names, "pool_binary");
+    given.options.probabilities = true;
     Sequence event;
     if (!event.read(args[0])) {
       const py::array any = py::array::ensure(args[0]);
@@ -248,19 +249,12 @@ PyObject* pool_binary(PyObject*, PyObject* const* args, Py_ssize_t n, PyObject* 
       const auto p = numbers<double>(args[0], "p", ndim);
       if (ndim == 2) {
         if (p.shape(1) == 0) throw py::value_error("p is empty");
-        if (const auto bad = std::find_if(view(p).begin(), view(p).end(), [](double x) { return x < 0.0 || x > 1.0; });
-            bad != view(p).end()) {
-          throw py::value_error("p holds " + show(*bad) + ", outside [0, 1]");
-        }
         return pool_tasks(given, p, static_cast<std::size_t>(p.shape(1)), 1, {p.shape(0)}).release().ptr();
       }
       event.assign(view(p));
     }
     const auto p = event.view();
     if (p.empty()) throw py::value_error("p is empty");
-    for (const double x : p) {
-      if (x < 0.0 || x > 1.0) throw py::value_error("p holds " + show(x) + ", outside [0, 1]");
-    }
     return pool_event(given, p);
   });
 }

@@ -30,6 +30,13 @@ bool has_infinity(std::span<const double> p) {
   return std::any_of(p.begin(), p.end(), [](double x) { return std::isinf(x); });
 }
 
+bool are_few_probabilities(std::span<const double> p) {
+  if (p.size() > 64) return false;
+  bool all = true;
+  for (const double x : p) all &= (x >= 0.0) & (x <= 1.0);
+  return all;
+}
+
 // Adds a model's vote of this weight: to its most probable class, shared out where several are.
 void cast_vote(const double* p, std::size_t c, double weight, double* out) {
   const double top = *std::max_element(p, p + c);
@@ -42,6 +49,7 @@ void cast_vote(const double* p, std::size_t c, double weight, double* out) {
 // An event's vote, as that for two classes.
 double side(double p) { return p > 0.5 ? 1.0 : p < 0.5 ? 0.0 : 0.5; }
 
+// Of two classes or more.
 void vote(const kernels::PoolTasks& a, double* out) {
   for (std::size_t t = 0; t < a.n; ++t, out += a.c) {
     std::fill(out, out + a.c, 0.0);
@@ -51,8 +59,7 @@ void vote(const kernels::PoolTasks& a, double* out) {
       if (std::isnan(*p)) continue;
       const double w = a.weight == nullptr ? 1.0 : a.weight[t * a.weight_row + i];
       total += w;
-      if (a.c == 1) *out += w * side(*p);
-      else cast_vote(p, a.c, w, out);
+      cast_vote(p, a.c, w, out);
     }
     for (std::size_t k = 0; k < a.c; ++k) out[k] = total > 0.0 ? out[k] / total : nan;
   }
@@ -119,8 +126,8 @@ void abstain(double* out, std::size_t n, std::size_t c, double below) {
 Fault pool(std::span<const double> p, std::size_t n, std::size_t m, std::size_t c, const Options& options, double* out) {
   const auto& kernels = kernels::select(kernels::pool_scalar, kernels::pool_avx2, kernels::pool_avx512);
   const Method method = options.method;
-  const auto survey = kernels.survey(p.data(), p.size());
-  if (of_probabilities(method) && (survey.least < 0.0 || survey.most > 1.0)) return Fault::p;
+  const auto survey = are_few_probabilities(p) ? kernels::PoolSurvey{0.0, 1.0, false} : kernels.survey(p.data(), p.size());
+  if ((options.probabilities || of_probabilities(method)) && (survey.least < 0.0 || survey.most > 1.0)) return Fault::p;
   if (survey.odd && has_infinity(p)) return Fault::p;
   if (survey.odd && !rows_are_whole(p, c)) return Fault::p_partly_absent;
   if (!options.weights.empty()) {
@@ -159,7 +166,10 @@ Fault pool(std::span<const double> p, std::size_t n, std::size_t m, std::size_t 
       if (m <= kernels::pool_sort_max) kernels.sorted(tasks, out);
       else sorted_many(tasks, out);
       break;
-    case Method::vote: vote(tasks, out); break;
+    case Method::vote:
+      if (c == 1) kernels.vote(tasks, out);
+      else vote(tasks, out);
+      break;
     case Method::log_odds: {
       const double others = c > 2 ? static_cast<double>(c - 1) : 1.0;
       for (const double accuracy : options.accuracy) {

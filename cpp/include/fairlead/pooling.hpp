@@ -88,6 +88,7 @@ struct Options {
   double clip = log_floor;           // log, extremized, log_odds: probabilities and accuracies are raised to at least this
   double trim = 0.1;                 // trimmed: the share cut at each end, as many as fit wholly; below 1/2
   double factor = 0.0;               // extremized: 0 stands for Neyman and Roughgarden's
+  bool probabilities = false;        // p outside [0, 1] is refused by any method, not only by those that need it
   double abstain_below = 0.0;        // a task whose largest pooled probability is less has no answer: NaN
 };
 

@@ -1,7 +1,7 @@
 // log and exp for kernels, written once for a double and for vectors of doubles (GCC's and Clang's vector extension).
 //
 // Only +, -, x, / and operations on bits, never a fused multiply-add: every instruction set and every machine gives the
-// same bits. Precision, against long arithmetic: log_ratio within 2 ulp, exp_bounded within 1.5 ulp. The polynomials are
+// same bits. Precision, against long arithmetic: log_ratio within 2.5 ulp, exp_bounded within 1.5 ulp. The polynomials are
 // Chebyshev fits of this project, with errors below 1e-18.
 //
 // For files of kernels: no standard library, and all in the unnamed namespace, so that no symbol is weak (see dispatch.hpp).

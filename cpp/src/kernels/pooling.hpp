@@ -33,6 +33,7 @@ struct PoolKernels {
   PoolSurvey (*survey)(const double* x, std::size_t n);
   // Each writes c values a task to `out`; NaN where the weights of those present sum to 0.
   void (*linear)(const PoolTasks& tasks, double* out);
+  void (*vote)(const PoolTasks& tasks, double* out);    // of events, c = 1
   void (*log)(const PoolTasks& tasks, double* out);
   void (*sorted)(const PoolTasks& tasks, double* out);  // trimmed means and medians, normalised where c > 1
 };

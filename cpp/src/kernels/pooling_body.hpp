@@ -47,6 +47,32 @@ PoolSurvey survey_of(const double* x, std::size_t n) {
   return out;
 }
 
+// The entries of tasks t, t + 1, .. by their place in the row of a task. Rows that are not long are turned into columns
+// once, block by block: shuffles cost less than reading each entry of each lane.
+template <class V>
+struct Rows {
+  static constexpr std::size_t most = 128;
+  const double* p;
+  std::size_t row;
+  V kept[most];
+
+  Rows(const PoolTasks& a, std::size_t t) : p(a.p + t * a.m * a.c), row(a.m * a.c) {
+    constexpr std::size_t width = Lanes<V>::width;
+    if (row > most) return;
+    std::size_t j = 0;
+    for (; j + width <= row; j += width) Lanes<V>::turn(p + j, row, kept + j);
+    for (; j < row; ++j) kept[j] = Lanes<V>::load(p + j, row);
+  }
+  V operator[](std::size_t j) const { return row <= most ? kept[j] : Lanes<V>::load(p + j, row); }
+};
+
+template <>
+struct Rows<double> {
+  const double* p;
+  Rows(const PoolTasks& a, std::size_t t) : p(a.p + t * a.m * a.c) {}
+  double operator[](std::size_t j) const { return p[j]; }
+};
+
 // Where the weights of tasks t, t + 1, .. stand.
 template <class V>
 inline V weight_at(const PoolTasks& a, std::size_t t, std::size_t i) {
@@ -59,16 +85,18 @@ inline V normalised(V x, V sum, std::size_t c) {
   return sum > 0.0 ? x / sum : all<V>(1.0 / static_cast<double>(c));
 }
 
-template <class V>
+// The weighted mean; of votes if Vote, an event's probability p being a vote for whichever of p and 1 - p is larger.
+template <class V, bool Vote>
 void linear_at(const PoolTasks& a, std::size_t t, double* out) {
-  const std::size_t row = a.m * a.c;
-  const double* const p = a.p + t * row;
+  const Rows<V> rows(a, t);
+  const V zero = all<V>(0.0);
   for (std::size_t k = 0; k < a.c; ++k) {
-    V sum = all<V>(0.0), total = all<V>(0.0);
+    V sum = zero, total = zero;
     for (std::size_t i = 0; i < a.m; ++i) {
-      const V x = Lanes<V>::load(p + i * a.c + k, row);
+      V x = rows[i * a.c + k];
       const V w = a.weight == nullptr ? all<V>(1.0) : weight_at<V>(a, t, i);
-      const V zero = all<V>(0.0), here = x == x ? w : zero;
+      const V here = x == x ? w : zero;
+      if constexpr (Vote) x = x > 0.5 ? all<V>(1.0) : x < 0.5 ? zero : all<V>(0.5);
       sum = sum + (x == x ? x : zero) * here;
       total = total + here;
     }
@@ -89,6 +117,7 @@ inline V factor_over(const PoolTasks& a, V count, V total) {
 }
 
 inline bool products_fit(const PoolTasks& a) {
+  if (a.clip >= 0x1p-10 && a.m < 99) return true;
   double least = 1.0;
   for (std::size_t i = 0; i < a.m; ++i) {
     least *= a.clip;
@@ -100,15 +129,14 @@ inline bool products_fit(const PoolTasks& a) {
 // The sum over models of weight x ln(p / q), q being 1 - p for an event (c = 1) and 1 for a class; what is absent counts
 // nothing. Equal weights need one logarithm of two products instead of one a model.
 template <class V, bool Whole, bool Event>
-inline V log_sum(const PoolTasks& a, std::size_t t, std::size_t k, bool product, V& count, V& total) {
-  const std::size_t row = a.m * a.c;
-  const double* const p = a.p + t * row + k;
+inline V log_sum(const PoolTasks& a, const Rows<V>& rows, std::size_t t, std::size_t k, bool product, V& count, V& total) {
   const V clip = all<V>(a.clip), one = all<V>(1.0);
   const V zero = all<V>(0.0);
   V sum = zero, up = one, down = one;
-  count = total = zero;
+  count = Whole ? all<V>(static_cast<double>(a.m)) : zero;
+  total = zero;
   for (std::size_t i = 0; i < a.m; ++i) {
-    const V x = Lanes<V>::load(p + i * a.c, row);
+    const V x = rows[i * a.c + k];
     V yes = larger(x, clip), no = Event ? larger(1.0 - x, clip) : one;
     V here = one;
     if constexpr (!Whole) {
@@ -116,7 +144,7 @@ inline V log_sum(const PoolTasks& a, std::size_t t, std::size_t k, bool product,
       yes = x == x ? yes : one;
       if constexpr (Event) no = x == x ? no : one;
     }
-    count = count + here;
+    if constexpr (!Whole) count = count + here;
     if (product) {
       up = up * yes;
       if constexpr (Event) down = down * no;
@@ -133,9 +161,10 @@ inline V log_sum(const PoolTasks& a, std::size_t t, std::size_t k, bool product,
 
 template <class V, bool Whole>
 void log_at(const PoolTasks& a, std::size_t t, bool product, double* out) {
+  const Rows<V> rows(a, t);
   V count, total;
   if (a.c == 1) {
-    const V sum = log_sum<V, Whole, true>(a, t, 0, product, count, total);
+    const V sum = log_sum<V, Whole, true>(a, rows, t, 0, product, count, total);
     Lanes<V>::store(logistic_of<V>(sum * factor_over<V>(a, count, total)), out + t, 1);
     return;
   }
@@ -143,7 +172,7 @@ void log_at(const PoolTasks& a, std::size_t t, bool product, double* out) {
   V kept[most];
   V top = all<V>(-infinity);
   for (std::size_t k = 0; k < a.c; ++k) {
-    const V sum = log_sum<V, Whole, false>(a, t, k, product, count, total);
+    const V sum = log_sum<V, Whole, false>(a, rows, t, k, product, count, total);
     const V x = sum * factor_over<V>(a, count, total);
     top = larger(x, top);
     if (a.c <= most) kept[k] = x;
@@ -192,13 +221,13 @@ inline std::size_t first_kept(const PoolTasks& a, std::size_t n) {
 template <class V>
 void sorted_at(const PoolTasks& a, std::size_t t, double* out) {
   constexpr std::size_t width = Lanes<V>::width;
-  const std::size_t row = a.m * a.c;
+  const Rows<V> rows(a, t);
   V x[pool_sort_max];
   V mass = all<V>(0.0);
   for (std::size_t k = 0; k < a.c; ++k) {
     V count = all<V>(0.0);
     for (std::size_t i = 0; i < a.m; ++i) {
-      const V v = Lanes<V>::load(a.p + t * row + i * a.c + k, row);
+      const V v = rows[i * a.c + k];
       count = count + (v == v ? all<V>(1.0) : all<V>(0.0));
       x[i] = v == v ? v : all<V>(infinity);
     }
@@ -228,11 +257,11 @@ void sorted_at(const PoolTasks& a, std::size_t t, double* out) {
 }
 
 // All tasks: as many at once as V has lanes, the last few one by one.
-template <class V>
+template <class V, bool Vote>
 void linear_all(const PoolTasks& a, double* out) {
   std::size_t t = 0;
-  for (; t + Lanes<V>::width <= a.n; t += Lanes<V>::width) linear_at<V>(a, t, out);
-  for (; t < a.n; ++t) linear_at<double>(a, t, out);
+  for (; t + Lanes<V>::width <= a.n; t += Lanes<V>::width) linear_at<V, Vote>(a, t, out);
+  for (; t < a.n; ++t) linear_at<double, Vote>(a, t, out);
 }
 
 template <class V>
@@ -243,7 +272,10 @@ void log_all(const PoolTasks& a, double* out) {
     if (a.whole) log_at<V, true>(a, t, product, out);
     else log_at<V, false>(a, t, product, out);
   }
-  for (; t < a.n; ++t) log_at<double, false>(a, t, product, out);
+  for (; t < a.n; ++t) {
+    if (a.whole) log_at<double, true>(a, t, product, out);
+    else log_at<double, false>(a, t, product, out);
+  }
 }
 
 template <class V>

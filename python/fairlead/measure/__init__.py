@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from fairlead._core import (
     ADWIN,
+    BOA,
     CUSUM,
     DDM,
     EDDM,
@@ -15,9 +16,12 @@ from fairlead._core import (
     KSWIN,
     Calibration,
     Elo,
+    Experts,
     Glicko2,
+    Hedge,
     KeyedPsi,
     KSchedule,
+    MLPoly,
     PageHinkley,
     Psi,
     StreamingPsi,
@@ -32,6 +36,7 @@ from fairlead.measure.windows import Windows
 
 __all__ = [
     "ADWIN",
+    "BOA",
     "CUSUM",
     "DDM",
     "EDDM",
@@ -40,10 +45,13 @@ __all__ = [
     "KSWIN",
     "Calibration",
     "Elo",
+    "Experts",
     "Glicko2",
+    "Hedge",
     "KSchedule",
     "KeyedPsi",
     "Leaderboard",
+    "MLPoly",
     "ModelRow",
     "PageHinkley",
     "Psi",
