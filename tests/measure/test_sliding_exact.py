@@ -180,11 +180,14 @@ def test_what_faded_leaves_no_trace_in_weighted_means() -> None:
             np.testing.assert_allclose(var[2500:], fl.rolling.ewm_var(calm, alpha=0.1, adjust=adjust)[2500:], rtol=1e-9)
 
 
-def test_weighted_means_exactly() -> None:
-    x = 1e9 + np.random.default_rng(8).normal(0, 1, 300)
-    keep = Fraction(1) - Fraction(0.1)
-    total, weight = Fraction(0), Fraction(0)
-    found = fl.rolling.ewm_mean(x, alpha=0.1)
+@pytest.mark.parametrize("alpha", [0.01, 0.1, 0.7, 1.0])
+@pytest.mark.parametrize("series", [offset, spikes, fading, steps])
+def test_weighted_means_exactly(series: Callable[[np.random.Generator], np.ndarray], alpha: float) -> None:
+    x = series(np.random.default_rng(8))[:400]
+    keep = Fraction(1) - Fraction(alpha)
+    total, size, weight = Fraction(0), Fraction(0), Fraction(0)
+    found = fl.rolling.ewm_mean(x, alpha=alpha)
     for i, v in enumerate(x):
         total, weight = keep * total + Fraction(float(v)), keep * weight + 1
-        assert off(found[i], total / weight, total / weight) <= 4 * EPS
+        size = keep * size + abs(Fraction(float(v)))
+        assert off(found[i], total / weight, size / weight) <= 2e-13 if alpha < 1 else found[i] == v, i

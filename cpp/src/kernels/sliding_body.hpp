@@ -27,9 +27,16 @@ inline V load_within(const double* x, Index k, Index n, double fill) {
   return load(lane);
 }
 
+// Asks for what is read, and for what is written, a little later: one line a group of eight. A block is too short for
+// the hardware to see that there will be another.
+constexpr Index ahead = 256;
+inline void soon_read(const double* p) { __builtin_prefetch(p + ahead, 0, 3); }
+inline void soon_written(double* p) { __builtin_prefetch(p + ahead, 1, 3); }
+
 // out[k .. k + 8) where only what is before n exists. Lanes past the end of a block are garbage that the next overwrites.
 inline void store_within(double* out, Index k, Index n, V v) {
   if (k + 8 <= n) {
+    soon_written(out + k);
     store(out + k, v);
     return;
   }
@@ -62,6 +69,7 @@ struct Powers {
   double pivot = 0.0;
 
   void at(Index b) { pivot = finite_or_zero(x[b]); }
+  void soon(Index k) const { soon_read(x + k); }
   void terms(Index k, V* t) const {
     t[0] = load_within(x, k, n, pivot) - same(pivot);
     if constexpr (P > 1) t[1] = t[0] * t[0];
@@ -81,6 +89,10 @@ struct Products {
   void at(Index b) {
     pivot_x = finite_or_zero(x[b]);
     pivot_y = finite_or_zero(y[b]);
+  }
+  void soon(Index k) const {
+    soon_read(x + k);
+    soon_read(y + k);
   }
   void terms(Index k, V* t) const {
     t[0] = load_within(x, k, n, pivot_x) - same(pivot_x);
@@ -195,6 +207,7 @@ inline void fixed_sums(Terms terms, Index n, Index w, double* space, Finish fini
     for (std::size_t p = 0; p < P; ++p) carry[p] = same(0.0);
     for (Index j = 0; j < end; j += 8) {
       V s[P];
+      terms.soon(b + j);
       terms.terms(b + j, s);
       for (std::size_t p = 0; p < P; ++p) {
         const V v = sums_up(s[p]);
@@ -264,7 +277,11 @@ inline void bounded_sums(Terms terms, const SlidingBounds& bounds, double* space
     for (; i < end; i += 8) {
       const EightBounds eight(bounds, i, end);
       V s[P];
-      for (std::size_t p = 0; p < P; ++p) s[p] = gather(before[p], eight.lo, lo) + gather(after[p], eight.hi, b + 1);
+      if (bounds.steady) {
+        for (std::size_t p = 0; p < P; ++p) s[p] = gather(before[p], eight.lo, lo) + load(after[p] + (eight.hi[0] - b - 1));
+      } else {
+        for (std::size_t p = 0; p < P; ++p) s[p] = gather(before[p], eight.lo, lo) + gather(after[p], eight.hi, b + 1);
+      }
       finish_at(terms, i, s, length(eight.lo, eight.hi));
     }
     i = end;
@@ -404,6 +421,7 @@ struct Extreme {
       bool any = back(x, n, lo, b, before);
       V carry = same(none);
       for (Index j = 0; j < end; j += 8) {
+        soon_read(x + (b + j));
         const V t = load_within(x, b + j, n, none);
         any |= any_nan(t);
         const V v = up_to(t);
@@ -442,7 +460,8 @@ struct Extreme {
       }
       for (; i < end; i += 8) {
         const EightBounds eight(bounds, i, end);
-        const V found = best(gather(before, eight.lo, lo), gather(after, eight.hi, b + 1));
+        const V late = bounds.steady ? load(after + (eight.hi[0] - b - 1)) : gather(after, eight.hi, b + 1);
+        const V found = best(gather(before, eight.lo, lo), late);
         const V few = length(eight.lo, eight.hi);
         store_within(out, i, n, where_less(few, same(bounds.least), same(no_number), found));
       }
@@ -478,6 +497,8 @@ void decayed(const double* x, std::size_t n, const SlidingDecay& decay, SlidingD
   V sum = same(state.sum), weight = same(state.weight);
   std::size_t i = 0;
   for (; i + 8 <= n; i += 8) {
+    soon_read(x + i);
+    soon_written(out + i);
     const V v = scan(load(x + i) - pivot);
     const V found = v + sum * by;
     sum = last(v) + sum * by8;
@@ -504,7 +525,28 @@ void decayed(const double* x, std::size_t n, const SlidingDecay& decay, SlidingD
   }
 }
 
-constexpr SlidingKernels sliding_table = {compiled_for, moments, extreme, pair, moments_of, extreme_of, pair_of, decayed};
+// --- bounds --------------------------------------------------------------------------------------------------------
+
+void starts(const std::int64_t* times, std::size_t from, std::size_t to, std::int64_t age, std::size_t start,
+            std::int64_t* lo) {
+  const auto since = [&](std::size_t i) {
+    std::int64_t time;
+    return __builtin_sub_overflow(times[i], age, &time) ? INT64_MIN : time;
+  };
+  std::size_t i = from, k = start;
+  for (; i + 8 <= to; i += 8) {
+    std::int64_t bound[8];
+    for (std::size_t l = 0; l < 8; ++l) bound[l] = since(i + l);
+    k = before_each(times, k, bound, lo + (i - from));
+  }
+  for (; i < to; ++i) {
+    const std::int64_t bound = since(i);
+    while (times[k] < bound) ++k;
+    lo[i - from] = static_cast<std::int64_t>(k);
+  }
+}
+
+constexpr SlidingKernels sliding_table = {compiled_for, starts, moments, extreme, pair, moments_of, extreme_of, pair_of, decayed};
 
 }  // namespace
 }  // namespace fairlead::kernels
