@@ -80,7 +80,7 @@ closings = st.sampled_from(CLOSED)
 gaps = st.lists(st.sampled_from([0, 0, 1, 1, 2, 3, 10, 50]), min_size=60, max_size=60)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(series, st.integers(1, 70), closings, st.none() | st.integers(0, 5), st.booleans(), gaps, st.sampled_from(ONE))
 def test_any_window(
     values: list[float], window: int, closed: Any, least: int | None, timed: bool, steps: list[int], stat: str
@@ -111,7 +111,7 @@ def test_any_window(
         assert same(marked[i], math.nan if v.size < raw.size else right, tolerance), (i, raw)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(series, st.integers(1, 70), st.sampled_from(CLOSED), st.booleans(), gaps, st.integers(1, 4))
 def test_where_the_extremes_stand(
     values: list[float], window: int, closed: Any, timed: bool, steps: list[int], least: int
@@ -132,7 +132,7 @@ def test_where_the_extremes_stand(
         assert high[i] == max(inside, key=lambda j: values[j])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(two_series, st.integers(1, 60), closings, st.booleans(), gaps, st.sampled_from(PAIRS), st.integers(1, 4))
 def test_pairs(
     values: list[tuple[float, float]], window: int, closed: Any, timed: bool, steps: list[int], stat: str, least: int

@@ -55,10 +55,18 @@ def tiny(rng: np.random.Generator) -> np.ndarray:
     return rng.normal(0, 1e-120, 1500)
 
 
-SERIES = [offset, spikes, fading, steps, tiny]
+def walk(rng: np.random.Generator) -> np.ndarray:
+    return np.cumsum(rng.normal(0, 1, 1500))
 
 
-@pytest.mark.parametrize("window", [2, 8, 100])
+def calm_and_wild(rng: np.random.Generator) -> np.ndarray:
+    return rng.normal(0, 1, 1500) * np.tile(np.repeat([1.0, 1e4, 1e-3, 30.0], 75), 5)
+
+
+SERIES = [offset, spikes, fading, steps, tiny, walk, calm_and_wild]
+
+
+@pytest.mark.parametrize("window", [2, 8, 40, 100])
 @pytest.mark.parametrize("series", SERIES)
 def test_mean_and_variance(series: Callable[[np.random.Generator], np.ndarray], window: int) -> None:
     x = series(np.random.default_rng(1))

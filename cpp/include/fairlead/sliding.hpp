@@ -2,11 +2,12 @@
 //
 // Sources: boundaries and scans after M. van Herk (1992) and J. Gil, M. Werman (1993), for sums as well as extremes; the
 // median by ranks (J. Suomela, "Median filtering is equivalent to sorting", 2014) with a bit set instead of a list.
-// Precision: IEEE double. Nothing is ever subtracted out of a running sum, and powers are summed about a sample that is
-// in the window: the relative error of a variance is below about n (1 + n) 2^-53 for any data and some 2^-50 for
-// ordinary data, a constant window has variance exactly 0, none is negative, and what has left a window, NaN and
-// infinity included, leaves no trace. Differences within a window, and in moments their powers, must neither overflow
-// nor underflow. All instruction sets give the same bits.
+// Precision: IEEE double. A window is the sum of two parts, with nothing subtracted; or, for variances and correlations
+// and within one block of at most two windows, of differences, where each window of the block has 2^-7 of its squares.
+// Powers are summed about a sample that is in the window, so the relative error of a variance is below about
+// n (1 + n) 2^-53 for any data and some 2^-50 for ordinary data, a constant window has variance exactly 0, none is
+// negative, and what has left a window, NaN and infinity included, leaves no trace. Differences within a window, and in
+// moments their powers, must neither overflow nor underflow. All instruction sets give the same bits.
 // Memory: a workspace of a few windows, or of a few rows where windows differ in length; it is kept between calls.
 #pragma once
 
