@@ -100,43 +100,41 @@ double* Sliding::space(std::size_t numbers) {
   return space_.data();
 }
 
-std::size_t Sliding::longest(std::size_t n) const noexcept {
-  std::int64_t most = 0;
-  for (std::size_t i = 0; i < n; ++i) most = std::max(most, hi_[i] - lo_[i]);
-  return static_cast<std::size_t>(most);
-}
+// Where the windows of the row begin and end, from left to right.
+struct Sliding::Windows {
+  std::size_t window = 0;  // in samples, or
+  std::span<const Time> times;
+  Time age = 0;  // a sample before the newest less this is too old
+  bool right = true;
+  std::size_t from = 0, start = 0, same = 0;
 
-void Sliding::bound_by_count(std::size_t n, std::size_t window) {
-  lo_.resize(n);
-  hi_.resize(n);
-  for (std::size_t i = 0; i < n; ++i) {
-    lo_[i] = static_cast<std::int64_t>(i + 1 < window ? 0 : i + 1 - window);
-    hi_[i] = static_cast<std::int64_t>(i + 1);
+  explicit Windows(std::size_t samples) : window(samples) {}
+  Windows(std::span<const Time> all, const SlidingOptions& options)
+      : times(all),
+        age(options.span - (options.closed == Closed::left || options.closed == Closed::both ? 0 : 1)),
+        right(options.closed == Closed::right || options.closed == Closed::both) {}
+
+  // Those of [from, to), which is where `from` moves.
+  void next(std::size_t to, std::int64_t* lo, std::int64_t* hi) {
+    const std::size_t n = to - from;
+    for (std::size_t i = 0; i < n; ++i) hi[i] = static_cast<std::int64_t>(from + i + 1);
+    if (times.empty()) {
+      for (std::size_t i = 0; i < n; ++i) lo[i] = std::max<std::int64_t>(0, hi[i] - static_cast<std::int64_t>(window));
+    } else {
+      table().starts(times.data(), from, to, age, start, lo);
+      start = static_cast<std::size_t>(lo[n - 1]);
+    }
+    for (std::size_t i = 0; !right && i < n; ++i) {
+      if (times[from + i] != times[same]) same = from + i;
+      hi[i] = static_cast<std::int64_t>(same);
+      lo[i] = std::min(lo[i], hi[i]);
+    }
+    from = to;
   }
-}
+};
 
-void Sliding::bound_by_time(std::span<const Time> times, const SlidingOptions& options) {
-  const std::size_t n = times.size();
-  lo_.resize(n);
-  hi_.resize(n);
-  const bool right = options.closed == Closed::right || options.closed == Closed::both;
-  // A sample is too old where its age is more than `oldest`; unsigned subtraction cannot overflow.
-  const bool left = options.closed == Closed::left || options.closed == Closed::both;
-  const std::uint64_t oldest = static_cast<std::uint64_t>(options.span) - (left ? 0 : 1);
-  const auto age = [&](std::size_t now, std::size_t then) {
-    return static_cast<std::uint64_t>(times[now]) - static_cast<std::uint64_t>(times[then]);
-  };
-  std::size_t lo = 0, same = 0;
-  for (std::size_t i = 0; i < n; ++i) {
-    while (age(i, lo) > oldest) ++lo;
-    if (times[i] != times[same]) same = i;
-    lo_[i] = static_cast<std::int64_t>(right ? lo : std::min(lo, same));
-    hi_[i] = static_cast<std::int64_t>(right ? i + 1 : same);
-  }
-}
-
-// Leaves the numbers of the row in `values`, with the bounds counted among them.
-void Sliding::leave_out_nans(Row& row, std::size_t n) {
+// Leaves the numbers of the row in `values`, and in numbers_before_ how many stand before each place.
+void Sliding::leave_out_nans(Row& row) {
   row.values = row.x;
   row.others = row.y;
   row.left_out = has_nan(row.x, row.n) || (row.y != nullptr && has_nan(row.y, row.n));
@@ -159,22 +157,24 @@ void Sliding::leave_out_nans(Row& row, std::size_t n) {
     numbers += number;
   }
   numbers_before_[row.n] = numbers;
-  // 1: a NaN in the window. 2: the newest sample is one.
+  row.values = x_.data();
+  row.others = row.y != nullptr ? y_.data() : nullptr;
+}
+
+// From places in the row to places among its numbers.
+void Sliding::count_numbers(std::size_t n) {
   sick_.resize(n);
   for (std::size_t i = 0; i < n; ++i) {
     const auto lo = static_cast<std::size_t>(lo_[i]), hi = static_cast<std::size_t>(hi_[i]);
     lo_[i] = numbers_before_[lo];
     hi_[i] = numbers_before_[hi];
-    sick_[i] = 0;
-    if (hi_[i] - lo_[i] != static_cast<std::int64_t>(hi - lo)) sick_[i] = numbers_before_[hi - 1] == numbers_before_[hi] ? 2 : 1;
+    const bool any = hi_[i] - lo_[i] != static_cast<std::int64_t>(hi - lo);
+    sick_[i] = !any ? Sick::no : numbers_before_[hi - 1] == numbers_before_[hi] ? Sick::newest : Sick::some;
   }
-  row.values = x_.data();
-  row.others = row.y != nullptr ? y_.data() : nullptr;
 }
 
 void Sliding::place_extremes(bool max, const Row& row, std::size_t n, std::int64_t* out) {
   // The oldest of equals. best_: the best of [k, boundary), as in the kernels; what follows the boundary is a running best.
-  best_.resize(longest(n) + 1);
   const double* const x = row.values;
   const auto better = [&](std::int64_t a, std::int64_t b) { return max ? x[a] > x[b] : x[a] < x[b]; };
   for (std::size_t i = 0; i < n;) {
@@ -199,12 +199,31 @@ void Sliding::place_extremes(bool max, const Row& row, std::size_t n, std::int64
   }
 }
 
-// The first n windows, as bounded by lo_ and hi_.
-void Sliding::bounded(Row& row, std::size_t n) {
-  leave_out_nans(row, n);
+// All windows, some thousand at a time, so that their bounds stay in the cache; `n` outputs.
+void Sliding::bounded(Row& row, std::size_t n, Windows windows) {
+  leave_out_nans(row);
+  std::size_t longest = std::min(windows.window, n);
+  while (windows.from < n) {
+    // Each stretch looks back one window, so it is not much shorter than some of them.
+    const std::size_t from = windows.from, size = std::min(n - from, std::max<std::size_t>(8192, 4 * longest));
+    lo_.resize(size);
+    hi_.resize(size);
+    windows.next(from + size, lo_.data(), hi_.data());
+    if (row.left_out) count_numbers(size);
+    std::int64_t most = 0;
+    for (std::size_t i = 0; i < size; ++i) most = std::max(most, hi_[i] - lo_[i]);
+    longest = static_cast<std::size_t>(most);
+    stretch(row, size, longest, windows.right && !row.left_out);
+    row.each_number([&](double*& to) { to += size; });
+    row.each_place([&](std::int64_t*& to) { to += size; });
+  }
+}
+
+// The n windows of lo_ and hi_.
+void Sliding::stretch(Row& row, std::size_t n, std::size_t longest, bool steady) {
   const auto& run = table();
-  const kernels::SlidingBounds bounds{lo_.data(), hi_.data(), n, static_cast<double>(row.options.min_periods)};
-  const std::size_t room = longest(n) + margin;
+  const kernels::SlidingBounds bounds{lo_.data(), hi_.data(), n, static_cast<double>(row.options.min_periods), steady};
+  const std::size_t room = longest + margin;
   if (row.any_moment) {
     const bool high = row.moments.skew != nullptr || row.moments.kurt != nullptr;
     run.moments_of(row.values, row.n, bounds, row.options.ddof, row.moments, space((high ? 8 : 4) * room), room);
@@ -212,24 +231,22 @@ void Sliding::bounded(Row& row, std::size_t n) {
   if (row.min != nullptr) run.extreme_of(false, row.values, row.n, bounds, row.min, space(2 * room), room);
   if (row.max != nullptr) run.extreme_of(true, row.values, row.n, bounds, row.max, space(2 * room), room);
   if (row.any_pair) run.pair_of(row.values, row.others, row.n, bounds, row.options.ddof, row.pair, space(10 * room), room);
+  best_.resize(longest + 1);
   if (row.argmin != nullptr) place_extremes(false, row, n, row.argmin);
   if (row.argmax != nullptr) place_extremes(true, row, n, row.argmax);
   if (row.quantile != nullptr || row.rank != nullptr) {
-    SlidingOrder().run(row.values, bounds, row.options.q, row.quantile, row.rank);
-  }
-  for (std::size_t i = 0; row.count != nullptr && i < n; ++i) {
-    const auto count = static_cast<double>(hi_[i] - lo_[i]);
-    row.count[i] = count < bounds.least ? nan : count;
+    order_->run(row.values, bounds, row.options.q, row.quantile, row.rank);
   }
   const auto span = static_cast<double>(row.options.span);
-  for (std::size_t i = 0; row.rate != nullptr && i < n; ++i) {
+  for (std::size_t i = 0; (row.count != nullptr || row.rate != nullptr) && i < n; ++i) {
     const auto count = static_cast<double>(hi_[i] - lo_[i]);
-    row.rate[i] = count < bounds.least ? nan : count * 1e9 / span;
+    const bool few = count < bounds.least;
+    if (row.count != nullptr) row.count[i] = few ? nan : count;
+    if (row.rate != nullptr) row.rate[i] = few ? nan : count * 1e9 / span;
   }
-  if (!row.left_out) return;
-  for (std::size_t i = 0; i < n; ++i) {
-    if (row.rank != nullptr && sick_[i] == 2) row.rank[i] = nan;
-    if (!row.options.propagate || sick_[i] == 0) continue;
+  for (std::size_t i = 0; row.left_out && i < n; ++i) {
+    if (row.rank != nullptr && sick_[i] == Sick::newest) row.rank[i] = nan;
+    if (!row.options.propagate || sick_[i] == Sick::no) continue;
     row.each_number([&](double* to) { to[i] = nan; });
     row.each_place([&](std::int64_t* to) { to[i] = -1; });
   }
@@ -277,12 +294,13 @@ void Sliding::run(Row& row) {
   }
   if (simple && !has_nan(row.x, row.n) && (row.y == nullptr || !has_nan(row.y, row.n))) {
     fixed(row, window);
-    bound_by_count(head, window);
-    return bounded(row, head);
+    return bounded(row, head, Windows(window));
   }
-  bound_by_count(row.n, window);
-  bounded(row, row.n);
+  bounded(row, row.n, Windows(window));
 }
+
+Sliding::Sliding() : order_(std::make_unique<SlidingOrder>()) {}
+Sliding::~Sliding() = default;
 
 Status Sliding::row(std::span<const double> x, std::span<const double> y, std::span<const Time> times,
                     const SlidingOptions& options, std::span<const SlidingTarget> targets) noexcept {
@@ -298,8 +316,7 @@ Status Sliding::row(std::span<const double> x, std::span<const double> y, std::s
     if (!timed) {
       run(row);
     } else {
-      bound_by_time(times, options);
-      bounded(row, row.n);
+      bounded(row, row.n, Windows(times, options));
     }
     return Status::ok;
   } catch (const std::bad_alloc&) {

@@ -82,20 +82,29 @@ bool finite_mean(std::span<const double> x, const DecayOptions& options, double*
   const std::size_t n = x.size();
   const double keep = 1.0 - options.alpha;
   if (!std::isfinite(x[0])) return false;
-  // Without `adjust` the first sample has all the weight; as it is the pivot, no more is to be said of it. With it the
-  // weight grows towards 1 / alpha, and has arrived when keep^i is nothing beside 1.
-  const double half_life = keep > 0.0 ? -1.0 / std::log2(keep) : 0.0;
+  if (keep == 0.0) {
+    std::copy(x.begin(), x.end(), out);
+    return std::all_of(x.begin(), x.end(), [](double v) { return std::isfinite(v); });
+  }
+  // With `adjust` the weight grows towards 1 / alpha, and has arrived when keep^i is nothing beside 1.
+  const double half_life = -1.0 / std::log2(keep);
   const double growing = options.adjust ? 56.0 * half_life + 1.0 : 0.0;
-  // Block by block about the mean so far, so that what has faded leaves no rounding behind.
-  const std::size_t block = 8 * static_cast<std::size_t>(std::clamp(std::ceil(half_life), 8.0, 128.0));
-  kernels::SlidingDecayed state{0.0, 0.0};
-  double pivot = x[0];
-  for (std::size_t i = 0; i < n; i += block) {
+  // Some half-lives at a time, about a pivot that is no larger than the mean so far and the samples next to come: so
+  // what has faded leaves no rounding behind, and equal samples have themselves as their mean.
+  const std::size_t block = 8 * static_cast<std::size_t>(std::clamp(std::ceil(half_life), 2.0, 128.0));
+  kernels::SlidingDecayed state{0.0, 1.0};
+  double mean = out[0] = x[0];
+  for (std::size_t i = 1; i < n; i += block) {
     const std::size_t size = std::min(block, n - i);
-    state.sum = 0.0;
-    run.decayed(x.data() + i, size, {keep, pivot, options.alpha, static_cast<double>(i) < growing}, state, out + i);
-    pivot = out[i + size - 1];
-    if (!std::isfinite(pivot)) return false;
+    double pivot = mean;
+    for (std::size_t k = i; k < i + std::min<std::size_t>(size, 8); ++k) {
+      if (std::abs(x[k]) < std::abs(pivot)) pivot = x[k];
+    }
+    const bool grows = static_cast<double>(i) < growing;
+    state.sum = (mean - pivot) * (grows ? state.weight : 1.0 / options.alpha);
+    run.decayed(x.data() + i, size, {keep, pivot, options.alpha, grows}, state, out + i);
+    mean = out[i + size - 1];
+    if (!std::isfinite(mean)) return false;
   }
   return true;
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 
 #include "fairlead/types.hpp"
 
@@ -19,40 +20,71 @@ constexpr std::size_t group_bits = 10;  // 1024 places
 
 }  // namespace
 
-// By the 32 highest bits in which the keys differ, then the few ties among those by all bits.
+// Numbers the cells of equal width that the numbers lie in, where few would lie together. False where many might.
+bool SlidingOrder::even_cells(const double* x, std::size_t n) {
+  double least = x[0], most = x[0], sum = 0.0;
+  for (std::size_t i = 0; i < n; ++i) {
+    least = x[i] < least ? x[i] : least;
+    most = x[i] > most ? x[i] : most;
+    sum += x[i];
+  }
+  const double mean = sum / static_cast<double>(n);
+  double distance = 0.0;
+  for (std::size_t i = 0; i < n; ++i) distance += std::abs(x[i] - mean);
+  const double cells = 0x1p22, range = most - least, scale = (cells - 1.0) / range;
+  // The mean distance in cells is to be twice the count of numbers, though four thousand will do for few.
+  const bool even = distance / static_cast<double>(n) * scale > std::max(2.0 * static_cast<double>(n), 4096.0);
+  if (!even || !(range > 0.0) || !std::isfinite(scale)) return false;
+  for (std::size_t i = 0; i < n; ++i) {
+    const auto cell = static_cast<std::uint64_t>(static_cast<std::int64_t>((x[i] - least) * scale));
+    sorted_[i] = cell << 42 | i;
+  }
+  return true;
+}
+
+// The 32 highest bits in which the numbers differ.
+void SlidingOrder::cells_of_bits(const double* x, std::size_t n) {
+  std::uint64_t differ = 1;
+  const std::uint64_t one = ordered(x[0]);
+  for (std::size_t i = 0; i < n; ++i) differ |= ordered(x[i]) ^ one;
+  const int common = std::countl_zero(differ);
+  for (std::size_t i = 0; i < n; ++i) sorted_[i] = ((ordered(x[i]) << common) & 0xffffffff00000000u) | i;
+}
+
+// By the highest bits of `sorted_`, then the few ties among those by the numbers themselves.
 void SlidingOrder::sort(const double* x, std::size_t n) {
-  keys_.resize(n);
   sorted_.resize(n);
   other_.resize(n);
   rank_.resize(n);
   value_.resize(n);
-  std::uint64_t differ = 0;
-  const std::uint64_t one = ordered(x[0]);
-  for (std::size_t i = 0; i < n; ++i) {
-    keys_[i] = ordered(x[i]);
-    differ |= keys_[i] ^ one;
+  int from = 42;
+  if (!even_cells(x, n)) {
+    from = 32;
+    cells_of_bits(x, n);
   }
-  const int common = std::countl_zero(differ | 1);
-  const int used = std::min(32, 64 - common);
-  for (std::size_t i = 0; i < n; ++i) sorted_[i] = ((keys_[i] << common) & 0xffffffff00000000u) | i;
-
-  const int width = n < 16384 ? 8 : 11;
-  const std::size_t size = std::size_t{1} << width;
-  for (int shift = 64 - (used + width - 1) / width * width; shift < 64; shift += width) {
-    const int from = std::max(shift, 32);
-    const std::size_t mask = (std::size_t{1} << (shift + width - from)) - 1;
-    histogram_.assign(size, 0);
-    for (std::size_t i = 0; i < n; ++i) ++histogram_[(sorted_[i] >> from) & mask];
+  constexpr int width = 11;
+  constexpr std::size_t size = std::size_t{1} << width;
+  const int digits = (64 - from + width - 1) / width;
+  histogram_.assign(size * static_cast<std::size_t>(digits), 0);
+  const auto digit = [&](std::uint64_t packed, int d) {
+    const int shift = from + d * width;
+    return static_cast<std::size_t>(packed >> shift) & (size - 1);
+  };
+  for (std::size_t i = 0; i < n; ++i) {
+    for (int d = 0; d < digits; ++d) ++histogram_[size * static_cast<std::size_t>(d) + digit(sorted_[i], d)];
+  }
+  for (int d = 0; d < digits; ++d) {
+    std::uint32_t* const place = histogram_.data() + size * static_cast<std::size_t>(d);
     std::uint32_t sum = 0;
-    for (std::size_t d = 0; d <= mask; ++d) {
-      const std::uint32_t count = histogram_[d];
-      histogram_[d] = sum;
+    for (std::size_t k = 0; k < size; ++k) {
+      const std::uint32_t count = place[k];
+      place[k] = sum;
       sum += count;
     }
-    for (std::size_t i = 0; i < n; ++i) other_[histogram_[(sorted_[i] >> from) & mask]++] = sorted_[i];
+    for (std::size_t i = 0; i < n; ++i) other_[place[digit(sorted_[i], d)]++] = sorted_[i];
     sorted_.swap(other_);
   }
-  mend_ties(n);
+  mend_ties(x, n);
   for (std::size_t place = 0; place < n; ++place) {
     const auto i = static_cast<std::uint32_t>(sorted_[place]);
     rank_[i] = static_cast<std::uint32_t>(place);
@@ -60,10 +92,9 @@ void SlidingOrder::sort(const double* x, std::size_t n) {
   }
 }
 
-void SlidingOrder::mend_ties(std::size_t n) {
-  const auto less = [&](std::uint64_t a, std::uint64_t b) {
-    return keys_[static_cast<std::uint32_t>(a)] < keys_[static_cast<std::uint32_t>(b)];
-  };
+void SlidingOrder::mend_ties(const double* x, std::size_t n) {
+  const auto number = [&](std::uint64_t packed) { return x[static_cast<std::uint32_t>(packed)]; };
+  const auto less = [&](std::uint64_t a, std::uint64_t b) { return number(a) < number(b); };
   for (std::size_t i = 1; i < n; ++i) {
     if (((sorted_[i] ^ sorted_[i - 1]) >> 32) != 0) continue;
     const std::size_t first = i - 1;
@@ -168,7 +199,7 @@ void SlidingOrder::stretch(const kernels::SlidingBounds& bounds, std::size_t fro
 void SlidingOrder::run(const double* x, const kernels::SlidingBounds& bounds, double q, double* quantile, double* rank) {
   for (std::size_t from = 0; from < bounds.n;) {
     const auto start = bounds.lo[from];
-    const auto room = std::max<std::int64_t>(8192, 4 * (bounds.hi[from] - start));
+    const auto room = std::max<std::int64_t>(4096, 5 * (bounds.hi[from] - start));
     // A stretch holds at least one window, and as many more as there is room for.
     std::size_t to = from + 1;
     while (to < bounds.n && bounds.hi[to] - start <= room) ++to;

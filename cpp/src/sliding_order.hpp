@@ -18,13 +18,15 @@ class SlidingOrder {
 
  private:
   void sort(const double* x, std::size_t n);
-  void mend_ties(std::size_t n);
+  bool even_cells(const double* x, std::size_t n);
+  void cells_of_bits(const double* x, std::size_t n);
+  void mend_ties(const double* x, std::size_t n);
   void stretch(const kernels::SlidingBounds& bounds, std::size_t from, std::size_t to, double q, double* quantile, double* rank);
   std::size_t next(std::size_t place) const noexcept;
   std::size_t previous(std::size_t place) const noexcept;
   std::size_t set_before(std::size_t place) const noexcept;
 
-  std::vector<std::uint64_t> keys_, sorted_, other_, bits_;
+  std::vector<std::uint64_t> sorted_, other_, bits_;
   std::vector<std::uint32_t> rank_, histogram_, first_equal_, last_equal_, in_group_;
   std::vector<double> value_;
 };

@@ -55,10 +55,18 @@ def tiny(rng: np.random.Generator) -> np.ndarray:
     return rng.normal(0, 1e-120, 1500)
 
 
-SERIES = [offset, spikes, fading, steps, tiny]
+def walk(rng: np.random.Generator) -> np.ndarray:
+    return np.cumsum(rng.normal(0, 1, 1500))
 
 
-@pytest.mark.parametrize("window", [2, 8, 100])
+def calm_and_wild(rng: np.random.Generator) -> np.ndarray:
+    return rng.normal(0, 1, 1500) * np.tile(np.repeat([1.0, 1e4, 1e-3, 30.0], 75), 5)
+
+
+SERIES = [offset, spikes, fading, steps, tiny, walk, calm_and_wild]
+
+
+@pytest.mark.parametrize("window", [2, 8, 40, 100])
 @pytest.mark.parametrize("series", SERIES)
 def test_mean_and_variance(series: Callable[[np.random.Generator], np.ndarray], window: int) -> None:
     x = series(np.random.default_rng(1))
@@ -180,11 +188,14 @@ def test_what_faded_leaves_no_trace_in_weighted_means() -> None:
             np.testing.assert_allclose(var[2500:], fl.rolling.ewm_var(calm, alpha=0.1, adjust=adjust)[2500:], rtol=1e-9)
 
 
-def test_weighted_means_exactly() -> None:
-    x = 1e9 + np.random.default_rng(8).normal(0, 1, 300)
-    keep = Fraction(1) - Fraction(0.1)
-    total, weight = Fraction(0), Fraction(0)
-    found = fl.rolling.ewm_mean(x, alpha=0.1)
+@pytest.mark.parametrize("alpha", [0.01, 0.1, 0.7, 1.0])
+@pytest.mark.parametrize("series", [offset, spikes, fading, steps])
+def test_weighted_means_exactly(series: Callable[[np.random.Generator], np.ndarray], alpha: float) -> None:
+    x = series(np.random.default_rng(8))[:400]
+    keep = Fraction(1) - Fraction(alpha)
+    total, size, weight = Fraction(0), Fraction(0), Fraction(0)
+    found = fl.rolling.ewm_mean(x, alpha=alpha)
     for i, v in enumerate(x):
         total, weight = keep * total + Fraction(float(v)), keep * weight + 1
-        assert off(found[i], total / weight, total / weight) <= 4 * EPS
+        size = keep * size + abs(Fraction(float(v)))
+        assert off(found[i], total / weight, size / weight) <= 2e-13 if alpha < 1 else found[i] == v, i

@@ -2,10 +2,12 @@
 //
 // Sources: boundaries and scans after M. van Herk (1992) and J. Gil, M. Werman (1993), for sums as well as extremes; the
 // median by ranks (J. Suomela, "Median filtering is equivalent to sorting", 2014) with a bit set instead of a list.
-// Precision: IEEE double. Nothing is ever subtracted out of a running sum, and powers are summed about a sample that is
-// in the window: the relative error of a variance is below about n (1 + n) 2^-53 for any data and some 2^-50 for
-// ordinary data, a constant window has variance exactly 0, none is negative, and what has left a window, NaN and
-// infinity included, leaves no trace. Differences within a window must not overflow. All instruction sets give the same bits.
+// Precision: IEEE double. A window is the sum of two parts, with nothing subtracted; or, for variances and correlations
+// and within one block of at most two windows, of differences, where each window of the block has 2^-7 of its squares.
+// Powers are summed about a sample that is in the window, so the relative error of a variance is below about
+// n (1 + n) 2^-53 for any data and some 2^-50 for ordinary data, a constant window has variance exactly 0, none is
+// negative, and what has left a window, NaN and infinity included, leaves no trace. Differences within a window, and in
+// moments their powers, must neither overflow nor underflow. All instruction sets give the same bits.
 // Memory: a workspace of a few windows, or of a few rows where windows differ in length; it is kept between calls.
 #pragma once
 
@@ -39,13 +41,18 @@ struct SlidingOptions {
 
 // Where one statistic of a row goes: as many numbers as the row has; argmin and argmax into `place`, -1 where there is none.
 struct SlidingTarget {
-  SlidingStat stat;
+  SlidingStat stat = SlidingStat::mean;
   double* number = nullptr;
   std::int64_t* place = nullptr;
 };
 
+class SlidingOrder;
+
 class Sliding {
  public:
+  Sliding();
+  ~Sliding();
+
   // One row. y: empty unless cov, corr or beta is asked for; then only places where both are numbers count. times: as
   // long as x and never decreasing (checked by the caller), for windows by time. No target may overlap x, y or times.
   // Errors: out_of_range for a window, ddof or q that is none, out_of_memory.
@@ -54,13 +61,15 @@ class Sliding {
 
  private:
   struct Row;
+  struct Windows;
+  enum class Sick : char { no, some, newest };  // which samples of a window are NaN
+
   void run(Row& row);
   void fixed(Row& row, std::size_t window);
-  void bounded(Row& row, std::size_t n);
-  void bound_by_count(std::size_t n, std::size_t window);
-  void bound_by_time(std::span<const Time> times, const SlidingOptions& options);
-  void leave_out_nans(Row& row, std::size_t n);
-  std::size_t longest(std::size_t n) const noexcept;
+  void bounded(Row& row, std::size_t n, Windows windows);
+  void stretch(Row& row, std::size_t n, std::size_t longest, bool steady);
+  void leave_out_nans(Row& row);
+  void count_numbers(std::size_t n);
   double* space(std::size_t numbers);
   void place_extremes(bool max, const Row& row, std::size_t n, std::int64_t* out);
 
@@ -79,7 +88,8 @@ class Sliding {
 
   Buffer<double> space_, x_, y_;
   Buffer<std::int64_t> lo_, hi_, place_, best_, numbers_before_;
-  Buffer<char> sick_;
+  Buffer<Sick> sick_;
+  std::unique_ptr<SlidingOrder> order_;
 };
 
 // How an exponentially weighted statistic forgets.

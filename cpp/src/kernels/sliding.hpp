@@ -34,6 +34,7 @@ struct SlidingBounds {
   const std::int64_t* hi;
   std::size_t n;
   double least;
+  bool steady;  // hi[i] = hi[0] + i
 };
 
 // Each sample keeps the share `keep` of its weight at each step. sum: of weight times (x - pivot).
@@ -51,6 +52,9 @@ struct SlidingDecayed {
 
 struct SlidingKernels {
   Simd level;
+  // lo[i - from] for i in [from, to): how many times are before times[i] - age, where the first `start` are known to be.
+  void (*starts)(const std::int64_t* times, std::size_t from, std::size_t to, std::int64_t age, std::size_t start,
+                 std::int64_t* lo);
   // Windows of w samples: out[i] for i in [w - 1, n). A NaN inside makes its windows NaN. space: 5 (w + 32) numbers.
   void (*moments)(const double* x, std::size_t n, std::size_t w, double ddof, const SlidingMoments& out, double* space);
   void (*extreme)(bool max, const double* x, std::size_t n, std::size_t w, double* out, double* space);

@@ -68,6 +68,21 @@ inline bool any_nan(V x) {
   return _mm256_movemask_pd(_mm256_or_pd(_mm256_cmp_pd(x.lo, x.lo, _CMP_UNORD_Q), _mm256_cmp_pd(x.hi, x.hi, _CMP_UNORD_Q))) != 0;
 }
 
+// How many times are before each of eight bounds, the last the latest, counting on from k; returns the last.
+inline std::size_t before_each(const std::int64_t* times, std::size_t k, const std::int64_t* bound, std::int64_t* count) {
+  const __m256i low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bound));
+  const __m256i high = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bound + 4));
+  __m256i low_count = _mm256_set1_epi64x(static_cast<long long>(k)), high_count = low_count;
+  for (; times[k] < bound[7]; ++k) {
+    const __m256i time = _mm256_set1_epi64x(times[k]);
+    low_count = _mm256_sub_epi64(low_count, _mm256_cmpgt_epi64(low, time));
+    high_count = _mm256_sub_epi64(high_count, _mm256_cmpgt_epi64(high, time));
+  }
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(count), low_count);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(count + 4), high_count);
+  return k;
+}
+
 }  // namespace
 }  // namespace fairlead::kernels
 

@@ -2,7 +2,8 @@
 //
 // All windows that contain a boundary sample b are answered together: what stands before b is summed backwards from b,
 // what stands after it forwards from b, and a window is one sum of each (van Herk 1992, Gil and Werman 1993, here for
-// sums as well as extremes). Nothing is ever subtracted, so nothing outside a window can leave a trace in it.
+// sums as well as extremes). Nothing is subtracted, so nothing outside a window can leave a trace in it. A variance or
+// correlation takes the shorter way of `differences` through a block, but only where that is seen to lose nothing.
 //
 // Sums of powers are taken about the pivot x[b], which is in every one of those windows. Then the sum of squares about
 // the pivot is at most (1 + n) times that about the mean, so their difference loses at most log2(1 + n) bits whatever
@@ -27,9 +28,16 @@ inline V load_within(const double* x, Index k, Index n, double fill) {
   return load(lane);
 }
 
+// Asks for what is read, and for what is written, a little later: one line a group of eight. A block is too short for
+// the hardware to see that there will be another.
+constexpr Index ahead = 256;
+inline void soon_read(const double* p) { __builtin_prefetch(p + ahead, 0, 3); }
+inline void soon_written(double* p) { __builtin_prefetch(p + ahead, 1, 3); }
+
 // out[k .. k + 8) where only what is before n exists. Lanes past the end of a block are garbage that the next overwrites.
 inline void store_within(double* out, Index k, Index n, V v) {
   if (k + 8 <= n) {
+    soon_written(out + k);
     store(out + k, v);
     return;
   }
@@ -57,13 +65,17 @@ inline V sums_down(V v) {
 template <std::size_t P>
 struct Powers {
   static constexpr std::size_t size = P;
+  static constexpr std::size_t square = 1, squares = P == 2 ? 1 : 0;  // the terms that tell whether differences will do
   const double* x;
   Index n;
   double pivot = 0.0;
 
   void at(Index b) { pivot = finite_or_zero(x[b]); }
-  void terms(Index k, V* t) const {
-    t[0] = load_within(x, k, n, pivot) - same(pivot);
+  void soon(Index k) const { soon_read(x + k); }
+  void terms(Index k, V* t) const { terms(k, 0, n, t); }
+  // Of the samples in [begin, end) only.
+  void terms(Index k, Index begin, Index end, V* t) const {
+    t[0] = load_within(x + begin, k - begin, end - begin, pivot) - same(pivot);
     if constexpr (P > 1) t[1] = t[0] * t[0];
     if constexpr (P > 2) t[2] = t[1] * t[0];
     if constexpr (P > 3) t[3] = t[1] * t[1];
@@ -73,6 +85,7 @@ struct Powers {
 template <bool beta_only>
 struct Products {
   static constexpr std::size_t size = beta_only ? 4 : 5;
+  static constexpr std::size_t square = 3, squares = beta_only ? 0 : 2;
   const double* x;
   const double* y;
   Index n;
@@ -82,9 +95,14 @@ struct Products {
     pivot_x = finite_or_zero(x[b]);
     pivot_y = finite_or_zero(y[b]);
   }
-  void terms(Index k, V* t) const {
-    t[0] = load_within(x, k, n, pivot_x) - same(pivot_x);
-    t[1] = load_within(y, k, n, pivot_y) - same(pivot_y);
+  void soon(Index k) const {
+    soon_read(x + k);
+    soon_read(y + k);
+  }
+  void terms(Index k, V* t) const { terms(k, 0, n, t); }
+  void terms(Index k, Index begin, Index end, V* t) const {
+    t[0] = load_within(x + begin, k - begin, end - begin, pivot_x) - same(pivot_x);
+    t[1] = load_within(y + begin, k - begin, end - begin, pivot_y) - same(pivot_y);
     t[2] = t[0] * t[1];
     t[3] = t[0] * t[0];
     if constexpr (!beta_only) t[4] = t[1] * t[1];
@@ -107,13 +125,15 @@ inline V deviation(V squares, V sum, V mean) { return upper(same(0.0), squares -
 
 // only: the one statistic that is asked for, known when compiling; 0 where any may be.
 template <std::size_t P, char only>
-inline void finish(const SlidingMoments& out, Index i, Index n_out, double pivot, const V* s, const Length& length) {
+inline void finish(const SlidingMoments& out, Index i, Index n_out, double pivot, const V* s, const Length& length,
+                   V* least) {
   const auto wanted = [&](double* to, char name) { return only == 0 ? to != nullptr : only == name; };
   const V mean = s[0] * length.per_n;
   if (wanted(out.sum, 's')) store_within(out.sum, i, n_out, s[0] + length.n * same(pivot));
   if (wanted(out.mean, 'm')) store_within(out.mean, i, n_out, mean + same(pivot));
   if constexpr (P > 1) {
     const V m2 = deviation(s[1], s[0], mean);
+    if (P == 2 && least != nullptr) least[0] = lower(m2, least[0]);
     if (wanted(out.var, 'v')) store_within(out.var, i, n_out, m2 * length.per_free);
     if (wanted(out.std, 'd')) store_within(out.std, i, n_out, root(m2 * length.per_free));
     if constexpr (P > 3) {
@@ -137,19 +157,23 @@ inline void finish(const SlidingMoments& out, Index i, Index n_out, double pivot
 }
 
 template <bool beta_only>
-inline void finish(const SlidingPair& out, Index i, Index n_out, const V* s, const Length& length) {
+inline void finish(const SlidingPair& out, Index i, Index n_out, const V* s, const Length& length, V* least) {
   const V mean_x = s[0] * length.per_n;
   const V both = s[2] - mean_x * s[1];
   if (out.cov != nullptr) store_within(out.cov, i, n_out, both * length.per_free);
   const V m2_x = deviation(s[3], s[0], mean_x);
   if (out.beta != nullptr) store_within(out.beta, i, n_out, both / m2_x);
   if constexpr (!beta_only) {
-    if (out.corr == nullptr) return;
     const V m2_y = deviation(s[4], s[1], s[1] * length.per_n);
+    if (least != nullptr) {
+      least[0] = lower(m2_x, least[0]);
+      least[1] = lower(m2_y, least[1]);
+    }
     const V product = m2_x * m2_y;
     V scale = root(product);
     // Where the product nearly underflows or overflows, the product of two roots does not.
     if (any_less(product, same(1e-280)) || any_less(same(1e280), product)) scale = root(m2_x) * root(m2_y);
+    if (out.corr == nullptr) return;
     const V corr = both / scale;
     const V below = where_less(same(1.0), corr, same(1.0), corr);
     store_within(out.corr, i, n_out, where_less(below, same(-1.0), same(-1.0), below));
@@ -178,7 +202,46 @@ void sum_back(const Terms& terms, Index lo, Index b, double* const* to) {
   }
 }
 
-// Windows of w samples. finish(i, s): the sums of the windows of outputs [i, i + 8).
+// One block by what enters less what leaves a window: half the work of sums of two parts. False where some window has
+// less than 2^-7 of the squares of the whole block, so that more than seven bits may be lost, or where not all is finite:
+// then the block is to be done again.
+template <class Terms, class Finish>
+inline bool differences(const Terms& terms, Index b, Index n, Index w, Index end, Finish finish_at) {
+  constexpr std::size_t P = Terms::size, squares = Terms::squares;
+  const Index lo = b - w + 1;
+  V carry[P], all[squares], least[squares];
+  for (std::size_t p = 0; p < P; ++p) carry[p] = same(0.0);
+  for (Index k = lo; k < b; k += 8) {
+    V t[P];
+    terms.terms(k, lo, b, t);
+    for (std::size_t p = 0; p < P; ++p) carry[p] = carry[p] + t[p];
+  }
+  for (std::size_t q = 0; q < squares; ++q) {
+    all[q] = carry[Terms::square + q];
+    least[q] = same(infinite);
+  }
+  for (std::size_t p = 0; p < P; ++p) carry[p] = last(sums_up(carry[p]));
+  for (Index j = 0; j < end; j += 8) {
+    V s[P], gone[P];
+    terms.soon(b + j);
+    terms.terms(b + j, s);
+    terms.terms(b + j - w, lo, n, gone);
+    for (std::size_t q = 0; q < squares; ++q) all[q] = all[q] + s[Terms::square + q];
+    for (std::size_t p = 0; p < P; ++p) {
+      const V v = sums_up(s[p] - gone[p]);
+      s[p] = v + carry[p];
+      carry[p] = carry[p] + last(v);
+    }
+    finish_at(terms, b + j, s, least);
+  }
+  for (std::size_t q = 0; q < squares; ++q) {
+    const V whole = last(sums_up(all[q]));
+    if (any_less(least[q], whole * same(0x1p-7)) || any_nan(whole - whole)) return false;
+  }
+  return true;
+}
+
+// Windows of w samples. finish(terms, i, s, least): the sums of the windows of outputs [i, i + 8).
 template <class Terms, class Finish>
 inline void fixed_sums(Terms terms, Index n, Index w, double* space, Finish finish_at) {
   constexpr std::size_t P = Terms::size;
@@ -189,19 +252,23 @@ inline void fixed_sums(Terms terms, Index n, Index w, double* space, Finish fini
   }
   for (Index b = w - 1; b < n; b += w) {
     terms.at(b);
-    sum_back(terms, b - w + 1, b, before);
     const Index end = n - b < w ? n - b : w;
+    if constexpr (Terms::squares > 0) {
+      if (w >= 32 && differences(terms, b, n, w, end, finish_at)) continue;
+    }
+    sum_back(terms, b - w + 1, b, before);
     V carry[P];
     for (std::size_t p = 0; p < P; ++p) carry[p] = same(0.0);
     for (Index j = 0; j < end; j += 8) {
       V s[P];
+      terms.soon(b + j);
       terms.terms(b + j, s);
       for (std::size_t p = 0; p < P; ++p) {
         const V v = sums_up(s[p]);
         s[p] = (v + carry[p]) + load(before[p] + j);
         carry[p] = carry[p] + last(v);
       }
-      finish_at(terms, b + j, s);
+      finish_at(terms, b + j, s, nullptr);
     }
   }
 }
@@ -264,7 +331,11 @@ inline void bounded_sums(Terms terms, const SlidingBounds& bounds, double* space
     for (; i < end; i += 8) {
       const EightBounds eight(bounds, i, end);
       V s[P];
-      for (std::size_t p = 0; p < P; ++p) s[p] = gather(before[p], eight.lo, lo) + gather(after[p], eight.hi, b + 1);
+      if (bounds.steady) {
+        for (std::size_t p = 0; p < P; ++p) s[p] = gather(before[p], eight.lo, lo) + load(after[p] + (eight.hi[0] - b - 1));
+      } else {
+        for (std::size_t p = 0; p < P; ++p) s[p] = gather(before[p], eight.lo, lo) + gather(after[p], eight.hi, b + 1);
+      }
       finish_at(terms, i, s, length(eight.lo, eight.hi));
     }
     i = end;
@@ -277,8 +348,8 @@ template <std::size_t P, char only>
 void fixed_moments(const double* x, std::size_t n, std::size_t w, double ddof, const SlidingMoments& out, double* space) {
   const Length length = length_of(same(static_cast<double>(w)), ddof);
   const Index n_out = static_cast<Index>(n);
-  fixed_sums(Powers<P>{x, n_out}, n_out, static_cast<Index>(w), space, [&](const Powers<P>& terms, Index i, const V* s) {
-    finish<P, only>(out, i, n_out, terms.pivot, s, length);
+  fixed_sums(Powers<P>{x, n_out}, n_out, static_cast<Index>(w), space, [&](const Powers<P>& terms, Index i, const V* s, V* least) {
+    finish<P, only>(out, i, n_out, terms.pivot, s, length, least);
   });
 }
 
@@ -303,7 +374,7 @@ void bounded_moments(const double* x, std::size_t n_x, const SlidingBounds& boun
       [&](const Powers<P>& terms, Index i, V* s, V n) {
         s[0] = where_less(n, least, none, s[0]);
         if constexpr (P > 1) s[1] = where_less(n, least, none, s[1]);
-        finish<P, 0>(out, i, n_out, terms.pivot, s, length_of(n, ddof));
+        finish<P, 0>(out, i, n_out, terms.pivot, s, length_of(n, ddof), nullptr);
       },
       [&](Index i) {
         if (out.sum != nullptr) out.sum[i] = bounds.least <= 0.0 ? 0.0 : no_number;
@@ -328,7 +399,7 @@ void fixed_pair(const double* x, const double* y, Index n, std::size_t w, double
   const Length length = length_of(same(static_cast<double>(w)), ddof);
   using Terms = Products<beta_only>;
   fixed_sums(Terms{x, y, n}, n, static_cast<Index>(w), space,
-             [&](const Terms&, Index i, const V* s) { finish<beta_only>(out, i, n, s, length); });
+             [&](const Terms&, Index i, const V* s, V* least) { finish<beta_only>(out, i, n, s, length, least); });
 }
 
 void pair(const double* x, const double* y, std::size_t n, std::size_t w, double ddof, const SlidingPair& out, double* space) {
@@ -344,7 +415,7 @@ void pair_of(const double* x, const double* y, std::size_t n_x, const SlidingBou
       Terms{x, y, static_cast<Index>(n_x)}, bounds, space, static_cast<Index>(room),
       [&](const Terms&, Index i, V* s, V n) {
         s[2] = where_less(n, least, none, s[2]);
-        finish<false>(out, i, n_out, s, length_of(n, ddof));
+        finish<false>(out, i, n_out, s, length_of(n, ddof), nullptr);
       },
       [&](Index i) {
         double* const all[] = {out.cov, out.corr, out.beta};
@@ -404,6 +475,7 @@ struct Extreme {
       bool any = back(x, n, lo, b, before);
       V carry = same(none);
       for (Index j = 0; j < end; j += 8) {
+        soon_read(x + (b + j));
         const V t = load_within(x, b + j, n, none);
         any |= any_nan(t);
         const V v = up_to(t);
@@ -442,7 +514,8 @@ struct Extreme {
       }
       for (; i < end; i += 8) {
         const EightBounds eight(bounds, i, end);
-        const V found = best(gather(before, eight.lo, lo), gather(after, eight.hi, b + 1));
+        const V late = bounds.steady ? load(after + (eight.hi[0] - b - 1)) : gather(after, eight.hi, b + 1);
+        const V found = best(gather(before, eight.lo, lo), late);
         const V few = length(eight.lo, eight.hi);
         store_within(out, i, n, where_less(few, same(bounds.least), same(no_number), found));
       }
@@ -478,6 +551,8 @@ void decayed(const double* x, std::size_t n, const SlidingDecay& decay, SlidingD
   V sum = same(state.sum), weight = same(state.weight);
   std::size_t i = 0;
   for (; i + 8 <= n; i += 8) {
+    soon_read(x + i);
+    soon_written(out + i);
     const V v = scan(load(x + i) - pivot);
     const V found = v + sum * by;
     sum = last(v) + sum * by8;
@@ -504,7 +579,28 @@ void decayed(const double* x, std::size_t n, const SlidingDecay& decay, SlidingD
   }
 }
 
-constexpr SlidingKernels sliding_table = {compiled_for, moments, extreme, pair, moments_of, extreme_of, pair_of, decayed};
+// --- bounds --------------------------------------------------------------------------------------------------------
+
+void starts(const std::int64_t* times, std::size_t from, std::size_t to, std::int64_t age, std::size_t start,
+            std::int64_t* lo) {
+  const auto since = [&](std::size_t i) {
+    std::int64_t time;
+    return __builtin_sub_overflow(times[i], age, &time) ? INT64_MIN : time;
+  };
+  std::size_t i = from, k = start;
+  for (; i + 8 <= to; i += 8) {
+    std::int64_t bound[8];
+    for (std::size_t l = 0; l < 8; ++l) bound[l] = since(i + l);
+    k = before_each(times, k, bound, lo + (i - from));
+  }
+  for (; i < to; ++i) {
+    const std::int64_t bound = since(i);
+    while (times[k] < bound) ++k;
+    lo[i - from] = static_cast<std::int64_t>(k);
+  }
+}
+
+constexpr SlidingKernels sliding_table = {compiled_for, starts, moments, extreme, pair, moments_of, extreme_of, pair_of, decayed};
 
 }  // namespace
 }  // namespace fairlead::kernels

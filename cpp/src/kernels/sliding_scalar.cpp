@@ -59,6 +59,15 @@ bool any_nan(const V& x) {
   return any;
 }
 
+// How many times are before each of eight bounds, the last the latest, counting on from k; returns the last.
+std::size_t before_each(const std::int64_t* times, std::size_t k, const std::int64_t* bound, std::int64_t* count) {
+  for (int i = 0; i < 8; ++i) {
+    while (times[k] < bound[i]) ++k;
+    count[i] = static_cast<std::int64_t>(k);
+  }
+  return k;
+}
+
 }  // namespace
 }  // namespace fairlead::kernels
 

@@ -25,10 +25,10 @@ times that decrease (the first that does is named), a wrong shape or length, a r
 out of range; TypeError for what is no array of real numbers, for an `out` of another dtype or layout, and for missing
 times.
 
-Precision: nothing is ever subtracted out of a running sum, so what has left a window, a spike, a NaN or an infinity,
-leaves no trace. A variance is never negative, and that of a constant window is exactly 0. All instruction sets give
-the same bits. Windows that hold an infinity give what numpy gives, inf or NaN; differences within a window must not
-overflow.
+Precision: what has left a window, a spike, a NaN or an infinity, leaves no trace, as windows are sums of parts from
+which nothing was subtracted, or of differences that are seen to lose nothing. A variance is never negative, and that
+of a constant window is exactly 0. All instruction sets give the same bits. Windows that hold an infinity give what
+numpy gives, inf or NaN. Differences within a window, and in moments their powers, must neither overflow nor underflow.
 
 Source: M. van Herk (1992) and J. Gil, M. Werman (1993) for moments and extremes, J. Suomela, "Median filtering is
 equivalent to sorting" (2014) for quantiles and ranks. Statistics, ddof and bias corrections are those of pandas. The
