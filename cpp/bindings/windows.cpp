@@ -305,9 +305,12 @@ void update_all(NamedWindows& w, const py::object& h, py::handle times, py::hand
   check_length(at.size(), "times", xs.size(), "x");
   if (w.core.pairs()) check_length(ys.size(), "y", xs.size(), "x");
   if (out != nullptr) *out = {cells(xs.size()), static_cast<std::size_t>(xs.size()) * w.core.cells()};
+  // Whatever Python code there is to run, such as that of an iterator, runs before keys are added.
+  const bool many = !is_key(h.ptr()) && !PyIndex_Check(h.ptr()) && !py::isinstance<py::array>(h);
+  const py::object given = many ? py::object(py::list(h)) : h;
   const std::size_t before = w.core.size();
   try {
-    const auto handles = handles_of(w, h, static_cast<std::size_t>(xs.size()));
+    const auto handles = handles_of(w, given, static_cast<std::size_t>(xs.size()));
     if (xs.size() == 0) return;
     std::size_t bad = 0;
     const Status status = w.core.update_many(handles, view(at), view(xs), view(ys), bad, out != nullptr ? *out : std::span<double>{});

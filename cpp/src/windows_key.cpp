@@ -14,6 +14,9 @@ std::uint64_t age(Time now, Time then) noexcept {  // unsigned: cannot overflow,
 
 bool number(double x) noexcept { return x == x; }
 
+// Whether to sum what stays, as less stays than leaves.
+bool anew(std::uint64_t leaving, std::uint64_t staying) noexcept { return leaving > 8 && leaving > staying; }
+
 // What `read_common` knows, in its order.
 constexpr Stat common_stats[] = {Stat::count, Stat::sum, Stat::mean, Stat::var, Stat::std, Stat::min, Stat::max, Stat::range};
 
@@ -224,8 +227,8 @@ void step_plain(WindowsKey& key, const WindowsPlan& plan, std::size_t w) noexcep
     while (after - low > keep && low != before) leaves();
   }
   while (low < floor && low != before) leaves();
-  if (low - first > before - low) return key.step_window(plan, w, after);  // less stays than leaves
-  for (std::uint64_t i = before; i != after; ++i) {                        // one sample, or none
+  if (anew(low - first, before - low)) return key.step_window(plan, w, after);
+  for (std::uint64_t i = before; i != after; ++i) {  // one sample, or none
     const double value = x[i & cut];
     if (!number(value)) {
       ++bad;
@@ -325,7 +328,7 @@ void WindowsKey::enter(const WindowsPlan& plan, std::size_t w, std::uint64_t pos
 void WindowsKey::leave(const WindowsPlan& plan, std::size_t w, std::uint64_t low) noexcept {
   Window& window = windows[w];
   const std::uint64_t before = high_end[plan.windows[w].group];
-  if (low - window.low > before - low) {  // less stays than leaves
+  if (anew(low - window.low, before - low)) {
     recount(plan, w, low, before);
     if (plan.sums && window.n > 0) resum(plan, w, low, before);
     return;

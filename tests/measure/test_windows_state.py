@@ -68,6 +68,8 @@ def test_what_arrays_may_be() -> None:
     W = fl.Windows("1h", stats="sum", keys=["model", "category"])
     W.update_many(("gpt", "crypto"), np.array(["1970-01-01T00:00:01", "1970-01-01T00:00:02"], "datetime64[s]"), [1, 2])
     W.update_many([("gpt", "crypto"), ("b", "")], [3 * SECOND, 1], np.array([3, 4], np.float32))
+    W.update_many((h for h in (1, 1)), [4 * SECOND] * 2, [0.0, 0.0])
+    W.update_many(np.array([1], np.uint8), [4 * SECOND], [0.0])
     W.update_many(0, [], [])
     W.update_many([], [], [])
     assert list(W) == [("gpt", "crypto"), ("b", "")]
