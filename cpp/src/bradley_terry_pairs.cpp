@@ -172,52 +172,76 @@ std::vector<std::uint32_t> distinct_rows(const PairedMatches& m, std::vector<dou
   return row_of;
 }
 
-// Any matches. Without covariates the smaller id comes first; with them the order stays, as it tells their sign.
-void sum_any(const PairedMatches& m, PairCells& out) {
-  struct Record {
-    std::uint32_t i, j, row, match;
-  };
+// Which cell each match belongs to, `none` for a weight of 0; fills the cells' players and rows. Without covariates the
+// smaller id comes first; with them the order stays, as it tells their sign.
+std::vector<std::uint32_t> cells_of(const PairedMatches& m, PairCells& out) {
   const std::size_t n = m.i.size();
-  const bool swaps = m.columns == 0;
-  std::vector<std::uint32_t> row_of;
+  std::vector<std::uint32_t> row_of, cell_of(n, none);
   if (m.columns > 0) row_of = distinct_rows(m, out.rows);
   const std::size_t distinct = m.columns > 0 ? out.rows.size() / m.columns : 1;
-  std::vector<Record> records, spare;
-  records.reserve(n);
-  for (std::size_t k = 0; k < n; ++k) {
-    if (!m.weight.empty() && m.weight[k] == 0.0) continue;
-    const auto a = static_cast<std::uint32_t>(m.i[k]), b = static_cast<std::uint32_t>(m.j[k]);
-    const bool swapped = swaps && a > b;
-    records.push_back({swapped ? b : a, swapped ? a : b, row_of.empty() ? 0 : row_of[k], static_cast<std::uint32_t>(k)});
-  }
-  if (distinct > 1) sort_by(records, spare, distinct, [](const Record& r) { return r.row; });
-  sort_by(records, spare, m.players, [](const Record& r) { return r.j; });
-  sort_by(records, spare, m.players, [](const Record& r) { return r.i; });
-  const bool weighted = !m.weight.empty();
-  const bool keep = weighted || !out.halves;
-  for (std::size_t k = 0; k < records.size(); ++k) {
-    const Record& r = records[k];
-    if (k == 0 || r.i != records[k - 1].i || r.j != records[k - 1].j || r.row != records[k - 1].row) {
-      out.i.push_back(static_cast<std::int32_t>(r.i));
-      out.j.push_back(static_cast<std::int32_t>(r.j));
-      for (auto* sums : {&out.n, &out.s, &out.ss}) sums->push_back(0.0);
-      if (weighted) {
-        for (auto* sums : {&out.n2, &out.s2, &out.ss2}) sums->push_back(0.0);
-      }
-      if (m.columns > 0) out.row.push_back(r.row);
+  const auto skipped = [&](std::size_t k) { return !m.weight.empty() && m.weight[k] == 0.0; };
+  const auto swapped = [&](std::size_t k) { return m.columns == 0 && m.i[k] > m.j[k]; };
+  const auto low = [&](std::size_t k) { return static_cast<std::size_t>(swapped(k) ? m.j[k] : m.i[k]); };
+  const auto high = [&](std::size_t k) { return static_cast<std::size_t>(swapped(k) ? m.i[k] : m.j[k]); };
+  const auto row = [&](std::size_t k) { return row_of.empty() ? std::size_t{0} : row_of[k]; };
+  const auto add = [&](std::size_t i, std::size_t j, std::size_t r) {
+    out.i.push_back(static_cast<std::int32_t>(i));
+    out.j.push_back(static_cast<std::int32_t>(j));
+    if (m.columns > 0) out.row.push_back(static_cast<std::uint32_t>(r));
+    return static_cast<std::uint32_t>(out.i.size() - 1);
+  };
+  const std::size_t entries = m.players <= 0x7fff ? m.players * m.players * distinct : static_cast<std::size_t>(-1);
+  if (entries <= std::max<std::size_t>(n, 65'536)) {
+    std::vector<std::uint32_t> table(entries, none);
+    const auto entry = [&](std::size_t k) { return (low(k) * m.players + high(k)) * distinct + row(k); };
+    for (std::size_t k = 0; k < n; ++k) {
+      if (!skipped(k)) table[entry(k)] = 0;
     }
-    const double score = swaps && m.i[r.match] > m.j[r.match] ? 1.0 - m.score[r.match] : m.score[r.match];
-    const double w = weighted ? m.weight[r.match] : 1.0;
-    out.n.back() += w;
-    out.s.back() += w * score;
-    out.ss.back() += w * score * score;
+    for (std::size_t e = 0; e < entries; ++e) {
+      if (table[e] != none) table[e] = add(e / distinct / m.players, e / distinct % m.players, e % distinct);
+    }
+    for (std::size_t k = 0; k < n; ++k) cell_of[k] = skipped(k) ? none : table[entry(k)];
+    return cell_of;
+  }
+  std::vector<std::uint32_t> order, spare;
+  for (std::size_t k = 0; k < n; ++k) {
+    if (!skipped(k)) order.push_back(static_cast<std::uint32_t>(k));
+  }
+  if (distinct > 1 && distinct < n) sort_by(order, spare, distinct, row);
+  if (distinct < n) sort_by(order, spare, m.players, high);  // else no two matches share a cell
+  sort_by(order, spare, m.players, low);
+  for (std::size_t at = 0; at < order.size(); ++at) {
+    const std::size_t k = order[at], before = at > 0 ? order[at - 1] : k;
+    const bool same = at > 0 && low(k) == low(before) && high(k) == high(before) && row(k) == row(before);
+    cell_of[k] = same ? cell_of[before] : add(low(k), high(k), row(k));
+  }
+  return cell_of;
+}
+
+// Any matches: with weights, other scores, covariates.
+void sum_any(const PairedMatches& m, PairCells& out) {
+  const std::vector<std::uint32_t> cell_of = cells_of(m, out);
+  const bool weighted = !m.weight.empty(), keep = weighted || !out.halves;
+  const std::size_t cells = out.i.size();
+  for (auto* sums : {&out.n, &out.s, &out.ss}) sums->assign(cells, 0.0);
+  if (weighted) {
+    for (auto* sums : {&out.n2, &out.s2, &out.ss2}) sums->assign(cells, 0.0);
+  }
+  for (std::size_t k = 0; k < cell_of.size(); ++k) {
+    const std::uint32_t c = cell_of[k];
+    if (c == none) continue;
+    const double score = m.columns == 0 && m.i[k] > m.j[k] ? 1.0 - m.score[k] : m.score[k];
+    const double w = weighted ? m.weight[k] : 1.0;
+    out.n[c] += w;
+    out.s[c] += w * score;
+    out.ss[c] += w * score * score;
     if (weighted) {
-      out.n2.back() += w * w;
-      out.s2.back() += w * w * score;
-      out.ss2.back() += w * w * score * score;
+      out.n2[c] += w * w;
+      out.s2[c] += w * w * score;
+      out.ss2[c] += w * w * score * score;
     }
     if (keep) {
-      out.cell_of.push_back(static_cast<std::uint32_t>(out.n.size() - 1));
+      out.cell_of.push_back(c);
       out.score.push_back(score);
       out.weight.push_back(w);
     }
