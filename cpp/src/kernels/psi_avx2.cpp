@@ -142,7 +142,7 @@ __m128i cells_of(__m256d v, __m256d low, __m256d scale, __m256d last) {
 std::uint32_t bin_of(double x, std::uint32_t cell, const EdgeTable& table) {
   std::uint32_t bin = table.first[cell];
   for (std::uint32_t step = (1u << table.steps) >> 1; step > 0; step >>= 1) {
-    bin += x > table.edges[bin + step - 1] ? step : 0;
+    bin += step & (0u - static_cast<std::uint32_t>(x > table.edges[bin + step - 1]));  // no branch on x
   }
   return x == x ? bin : table.nan_bin;
 }

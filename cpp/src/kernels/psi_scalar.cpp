@@ -39,7 +39,7 @@ void count_bins(const double* x, std::size_t n, const EdgeTable& table, std::uin
     }
     std::uint32_t bin = table.first[cell(x[i], table.cells)];
     for (std::uint32_t step = (1u << table.steps) >> 1; step > 0; step >>= 1) {
-      bin += x[i] > table.edges[bin + step - 1] ? step : 0;
+      bin += step & (0u - static_cast<std::uint32_t>(x[i] > table.edges[bin + step - 1]));  // no branch on x
     }
     ++counts[bin];
   }

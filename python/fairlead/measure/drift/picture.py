@@ -17,6 +17,7 @@ _CSS = """
 .one h3{margin-top:1.6rem}
 .plot.bins{margin:26px 10px 26px 52px}
 .plot .was{fill:var(--quiet)} .plot .now{fill:var(--c1)} .plot .part{fill:var(--c2)}
+.plot.bins .slim{display:none}
 .plot .zero{stroke:var(--soft)}
 .plot .bin:hover rect{opacity:.7} .plot .bin .whole{fill:transparent}
 .keys{display:flex;flex-wrap:wrap;gap:.2rem 1.4rem;font-size:.85rem;color:var(--soft);
@@ -25,7 +26,7 @@ margin:.6rem 0 0;padding:0;list-style:none}
 background:currentColor}
 .keys span{color:var(--ink)}
 .keys .was{color:var(--quiet)} .keys .now{color:var(--c1)} .keys .part{color:var(--c2)}
-@media (max-width:640px){.plot.bins{margin-left:44px}.plot.bins .alt{display:none}}
+@media (max-width:640px){.plot.bins .full{display:none}.plot.bins .slim{display:inline}.plot.bins{margin-left:44px}.plot.bins .alt{display:none}}
 """
 
 
@@ -155,18 +156,16 @@ def _numeric_labels(row: FeatureDrift, width: float) -> str:
 
 
 def _level_labels(row: FeatureDrift, shown: list[int], width: float) -> str:
-    length = max(3, int(width / 100.0 * 860 / 6.5))
-    return "".join(
-        place_text(
-            f"{(k + 0.5) * width:.2f}%",
-            _SHARES + 14.0,
-            shorten(row.bins[i], length),
-            "middle",
-            "ink" if i >= len(row.bins) - 2 and row.bins[i] in ("other", "missing") else "",
-            row.bins[i],
-        )
-        for k, i in enumerate(shown)
-    )
+    """Categories under their bins, cut to the room there is on a wide page and on a narrow one."""
+    out = []
+    for k, i in enumerate(shown):
+        extra = " ink" if i >= len(row.bins) - 2 and row.bins[i] in ("other", "missing") else ""
+        for css, pixels in (("full", 860.0), ("slim", 350.0)):
+            text = shorten(row.bins[i], max(3, int(width / 100.0 * pixels / 6.8)))
+            out.append(
+                place_text(f"{(k + 0.5) * width:.2f}%", _SHARES + 14.0, text, "middle", css + extra, row.bins[i])
+            )
+    return "".join(out)
 
 
 def _glossary(report: DriftReport) -> str:
