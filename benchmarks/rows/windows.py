@@ -123,15 +123,14 @@ BARS = {
 
 
 def batch(stat: str, window: int, n: int) -> Row:
-    """One statistic of all windows of an array, into a buffer that is kept."""
+    """One statistic of all windows of an array, into a new array as with all the peers."""
     rng = np.random.default_rng(8)
     x = rng.normal(0, 1, n)
     y = x + rng.normal(0, 1, n)
-    out = np.empty(n)
     function: Any = getattr(fl.rolling, stat)
 
     def ours() -> Any:
-        return function(x, y, window, out=out) if stat == "corr" else function(x, window, out=out)
+        return function(x, y, window) if stat == "corr" else function(x, window)
 
     return Row(
         f"rolling.{stat}, window {window:,}",
@@ -146,7 +145,6 @@ def batch(stat: str, window: int, n: int) -> Row:
 
 def weighted(n: int) -> Row:
     x = np.random.default_rng(9).normal(0, 1, n)
-    out = np.empty(n)
     found: dict[str, Run] = {}
     talib, numbagg, screamer, pandas, polars = (
         peer(name) for name in ("talib", "numbagg", "screamer", "pandas", "polars")
@@ -165,7 +163,7 @@ def weighted(n: int) -> Row:
         found["polars"] = lambda: column.ewm_mean(span=100)
 
     def ours() -> Any:
-        return fl.rolling.ewm_mean(x, span=100, out=out)
+        return fl.rolling.ewm_mean(x, span=100)
 
     keep, total, weight = Fraction(1) - Fraction(2 / 101), Fraction(0), Fraction(0)
     for value in x[:300]:
@@ -180,10 +178,9 @@ def by_time(n: int) -> Row:
     x = rng.normal(0, 1, n)
     times = np.cumsum(rng.exponential(60e9, n)).astype(np.int64) + 10**18
     stats = ["mean", "var", "min", "max"]
-    out = {stat: np.empty(n) for stat in stats}
 
     def ours() -> Any:
-        return fl.rolling.many(x, "24h", stats, times=times, out=out)
+        return fl.rolling.many(x, "24h", stats, times=times)
 
     found: dict[str, Run] = {}
     pandas, polars = peer("pandas"), peer("polars")
@@ -214,12 +211,11 @@ def hard(n: int) -> Row:
     }
     errors = [f"{name} {worst(fl.rolling.var(x, 100), x, 100, 'var').split()[0]}" for name, x in kinds.items()]
     x = kinds["decay"]
-    out = np.empty(n)
     return Row(
         "rolling.var, window 100, hard data",
         "ns/element",
         n,
-        lambda: fl.rolling.var(x, 100, out=out),
+        lambda: fl.rolling.var(x, 100),
         batch_peers("var", x, x, 100),
         ", ".join(errors),
         "1 ns",

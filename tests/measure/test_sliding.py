@@ -290,6 +290,8 @@ def every_stat(x: np.ndarray, times: np.ndarray) -> list[np.ndarray]:
                 getattr(fl.rolling, name)(x, window, min_periods=least)
                 for name in ("sum", "mean", "var", "std", "min", "max")
             ]
+    long = np.tile(x, 6)[:6000]
+    found += [getattr(fl.rolling, name)(long, 2100) for name in ("sum", "mean", "var", "max")]
     found += [fl.rolling.ewm_mean(x, alpha=a, adjust=b) for a in (1e-4, 0.1, 0.9, 1.0) for b in (True, False)]
     return found
 
