@@ -51,14 +51,15 @@ static inline void carry(Lanes& v) {
   const __m256i bits = _mm256_castpd_si256(v.product);
   // The exponent as a double: 2^52 + it, less 2^52 + 1023.
   const __m256i exponent = _mm256_or_si256(_mm256_srli_epi64(bits, 52), _mm256_castpd_si256(_mm256_set1_pd(0x1p52)));
-  v.doublings = _mm256_add_pd(v.doublings, _mm256_sub_pd(_mm256_castsi256_pd(exponent), _mm256_set1_pd(0x1p52 + 1023.0)));
+  v.doublings =
+      _mm256_add_pd(v.doublings, _mm256_sub_pd(_mm256_castsi256_pd(exponent), _mm256_set1_pd(0x1p52 + 1023.0)));
   const __m256i mantissa = _mm256_and_si256(bits, _mm256_set1_epi64x(0x000fffffffffffff));
   v.product = _mm256_castsi256_pd(_mm256_or_si256(mantissa, _mm256_castpd_si256(_mm256_set1_pd(1.0))));
 }
 
 static inline Lanes lanes_of(const SweepBlock& b, std::size_t at) {
-  return {_mm256_loadu_pd(b.k + at),         _mm256_loadu_pd(b.exponent + at), _mm256_loadu_pd(b.home + at),
-          _mm256_loadu_pd(b.product + at),   _mm256_loadu_pd(b.doublings + at), _mm256_loadu_pd(b.linear + at),
+  return {_mm256_loadu_pd(b.k + at),       _mm256_loadu_pd(b.exponent + at),  _mm256_loadu_pd(b.home + at),
+          _mm256_loadu_pd(b.product + at), _mm256_loadu_pd(b.doublings + at), _mm256_loadu_pd(b.linear + at),
           _mm256_loadu_pd(b.brier + at)};
 }
 

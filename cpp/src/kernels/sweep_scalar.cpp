@@ -24,7 +24,8 @@ static void run(SweepBlock& b) {
       for (int n = 8; n >= 0; n -= 2) even = std::fma(even, r2, c[n]);
       for (int n = 7; n >= 1; n -= 2) odd = std::fma(odd, r2, c[n]);
       const double p = std::fma(odd, r, even);
-      const double odds = std::bit_cast<double>(std::bit_cast<std::uint64_t>(p) + (std::bit_cast<std::uint64_t>(shifted) << 52));
+      const double odds =
+          std::bit_cast<double>(std::bit_cast<std::uint64_t>(p) + (std::bit_cast<std::uint64_t>(shifted) << 52));
       const double base = 1.0 + odds;
       const double s = score[b.score_each ? l : 0];
       const double surprise = s - 1.0 / base;
