@@ -28,8 +28,10 @@ bool Players::from_objects(PyObject* const* values, std::size_t n, const char* a
   };
   const int bits = n >= 16384 ? 16 : 10;
   std::vector<Slot> slots(std::size_t{1} << bits);
-  std::size_t misses = 0;
-  bool cache = true;  // of no use where every row has a str of its own
+  constexpr std::size_t window = 65'536;
+  std::size_t misses = 0, since = 0;
+  bool cache = true;  // of no use where every row has a str of its own: until so many misses came in less than twice as
+                      // many rows
   out.resize(n);
   for (std::size_t k = 0; k < n; ++k) {
     PyObject* const value = values[k];
@@ -42,7 +44,11 @@ bool Players::from_objects(PyObject* const* values, std::size_t n, const char* a
     if (value != nullptr && PyUnicode_CheckExact(value)) {
       out[k] = id(utf8(value));
       if (cache) slot = {value, out[k]};
-      if (++misses == 8192) cache = k > 4 * misses;
+      if (++misses == window) {
+        cache = k - since > 2 * window;
+        misses = 0;
+        since = k;
+      }
     } else if (value != nullptr && small_int(value, out[k])) {
       if (out[k] >= names_.size()) stray_ = out[k];
     } else if (plain) {

@@ -40,7 +40,7 @@ PyObject* ratings_update_slow(Named<S>& named, PyObject* const* args, Py_ssize_t
       const Fault fault = named.ratings.check_many({first, second, scores, weights, given}, players.size());
       if (fault.status != Status::ok)
         explain(named.ratings, fault.status, i, j, score, weight, time, named.ratings.clock());
-      for (std::int32_t k = 0; k < players.newcomers().size(); ++k) (void)named.ratings.id(players.newcomers().name(k));
+      named.ratings.admit(players.newcomers());
     }
     const Status status = named.ratings.update(i, j, score, weight, time);
     if (status != Status::ok) explain(named.ratings, status, i, j, score, weight, time, named.ratings.clock());
@@ -138,8 +138,7 @@ class Batch {
     if (players_.newcomers().size() == 0) return;
     players_.order_of_play(matches_.i, matches_.j);
     if (const Fault fault = named_.ratings.check_many(matches_, players_.size())) raise(fault);
-    for (std::int32_t k = 0; k < players_.newcomers().size(); ++k)
-      (void)named_.ratings.id(players_.newcomers().name(k));
+    named_.ratings.admit(players_.newcomers());
   }
 
   [[noreturn]] void raise(Fault fault) const {
@@ -180,7 +179,7 @@ void contest(Named<S>& named, py::handle given, py::handle losses_given, double 
   if (!(weight >= 0.0 && weight <= max_match_weight) || (time != no_time && time < clock)) {
     explain(named.ratings, Status::out_of_range, 0, 0, 0.0, weight, time, clock);
   }
-  for (std::int32_t k = 0; k < players.newcomers().size(); ++k) (void)named.ratings.id(players.newcomers().name(k));
+  named.ratings.admit(players.newcomers());
   check(named.ratings.contest(ids, view(losses), weight, time));
 }
 

@@ -207,9 +207,10 @@ TEST_CASE("no_alloc: elo and windows in the steady state") {
   for (const char* name : {"a", "b", "c"}) (void)ratings.id(name);
   const std::vector<fl::Elo::Player> all{2, 0, 1};
   const std::vector<double> ranks{1, 2, 2};
+  fl::Time when = 0;
   const auto rate = [&] {
     for (int t = 0; t < 1'000; ++t) {
-      ok &= ratings.update(ratings.id("a"), ratings.id("b"), 0.5, 1.0, t + ratings.events()) == Status::ok;
+      ok &= ratings.update(ratings.id("a"), ratings.id("b"), 0.5, 1.0, ++when) == Status::ok;
       ok &= ratings.contest(all, ranks) == Status::ok;
       if (t % 3 == 0) ok &= ratings.undo(2) == 2;
     }

@@ -58,9 +58,19 @@ class Ratings {
   Player id(std::string_view name) {
     const Player known = names_.find(name);
     if (known != NameTable::absent) return known;
-    system_.resize(size() + 1);
+    system_.resize(static_cast<std::size_t>(names_.size()) + 1);
     if (keep_.history) history_.resize(size());
     return names_.intern(name);
+  }
+
+  // Adds many at once; those that are known stay as they are.
+  void admit(const NameTable& newcomers) {
+    std::size_t unknown = 0;
+    for (Player k = 0; k < newcomers.size(); ++k)
+      unknown += names_.find(newcomers.name(k)) == NameTable::absent ? 1u : 0u;
+    system_.resize(static_cast<std::size_t>(names_.size()) + unknown);
+    if (keep_.history) history_.resize(size());
+    for (Player k = 0; k < newcomers.size(); ++k) (void)names_.intern(newcomers.name(k));
   }
 
   Status check(Player i, Player j, double score, double weight, Time time) const noexcept {
