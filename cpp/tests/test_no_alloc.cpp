@@ -10,7 +10,10 @@
 #include <vector>
 
 #include "fairlead/ratings.hpp"
+#include "fairlead/glicko2.hpp"
 #include "fairlead/scoreboard.hpp"
+#include "fairlead/true_skill.hpp"
+#include "fairlead/weng_lin.hpp"
 
 namespace fl = fairlead;
 using fl::Kind;
@@ -238,6 +241,20 @@ TEST_CASE("no_alloc: elo and windows in the steady state") {
   add();
   CHECK(allocations_of(add) == 0);
   CHECK(ok);
+}
+
+TEST_CASE_TEMPLATE("no_alloc: matches, contests and periods of players who are known", S, fl::Glicko2, fl::WengLin, fl::TrueSkill) {
+  S system;
+  system.resize(5);
+  const std::vector<fl::Player> all{2, 0, 1, 4, 3}, i{0, 1}, j{1, 2};
+  const std::vector<double> ranks{1, 2, 2, 0, 5}, score{1.0, 0.5};
+  CHECK(allocations_of([&] {
+          for (int t = 0; t < 100; ++t) {
+            system.apply(0, 1, 0.5, 1.0, t);
+            system.apply_contest(all, ranks, 0.5, t);
+            if constexpr (fl::HasPeriods<S>) system.apply_period({i, j, score, {}, {}}, t);
+          }
+        }) == 0);
 }
 
 TEST_CASE("no_alloc: open, record, decide, settle and close once the rings are full") {
