@@ -53,7 +53,8 @@ static inline void play(const SweepBlock& b, Lanes& v, std::size_t m) {
   const __m512d p = _mm512_fmadd_pd(odd, r, even);
   const __m512i power = _mm512_slli_epi64(_mm512_castpd_si512(shifted), 52);
   const __m512d odds = _mm512_castsi512_pd(_mm512_add_epi64(_mm512_castpd_si512(p), power));
-  const __m512d base = _mm512_add_pd(one, odds);
+  const __m512d last_bit = _mm512_castsi512_pd(_mm512_set1_epi64(1));  // see the scalar kernel
+  const __m512d base = _mm512_andnot_pd(last_bit, _mm512_add_pd(one, odds));
   const __m512d s = each ? _mm512_loadu_pd(score) : _mm512_set1_pd(*score);
   const __m512d surprise = _mm512_sub_pd(s, reciprocal(base));
   const __m512d change = weighted ? _mm512_mul_pd(v.k, _mm512_set1_pd(b.weight[m])) : v.k;

@@ -26,7 +26,8 @@ static void run(SweepBlock& b) {
       const double p = std::fma(odd, r, even);
       const double odds =
           std::bit_cast<double>(std::bit_cast<std::uint64_t>(p) + (std::bit_cast<std::uint64_t>(shifted) << 52));
-      const double base = 1.0 + odds;
+      // The last bit is cleared, as the reciprocal of 1.11...1 (binary) is the one that AVX-512 would round otherwise.
+      const double base = std::bit_cast<double>(std::bit_cast<std::uint64_t>(1.0 + odds) & ~std::uint64_t{1});
       const double s = score[b.score_each ? l : 0];
       const double surprise = s - 1.0 / base;
       const double change = b.weight != nullptr ? b.k[l] * weight : b.k[l];
