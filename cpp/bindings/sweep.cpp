@@ -30,8 +30,8 @@ void check_matches(const Matches& m, std::size_t players, std::span<const double
   }
 }
 
-py::tuple run(py::handle i, py::handle j, py::handle score, py::handle k, py::handle scale, py::handle home, py::handle start,
-              py::handle weight, py::ssize_t players_given, py::ssize_t skip) {
+py::tuple run(py::handle i, py::handle j, py::handle score, py::handle k, py::handle scale, py::handle home,
+              py::handle start, py::handle weight, py::ssize_t players_given, py::ssize_t skip) {
   const NameTable nobody;
   Players columns(nobody);
   Matches matches;
@@ -39,12 +39,13 @@ py::tuple run(py::handle i, py::handle j, py::handle score, py::handle k, py::ha
   matches.j = columns.column(j, "j");
   const auto n = static_cast<py::ssize_t>(matches.size());
   check_length(static_cast<py::ssize_t>(matches.j.size()), "j", n, "i");
-  const Array<double> ks = numbers<double>(k, "k"), scales = numbers<double>(scale, "scale"), homes = numbers<double>(home, "home"),
-                      starts = numbers<double>(start, "start");
+  const Array<double> ks = numbers<double>(k, "k"), scales = numbers<double>(scale, "scale"),
+                      homes = numbers<double>(home, "home"), starts = numbers<double>(start, "start");
   std::vector<SweepSet> sets;
   for (py::ssize_t s = 0; s < ks.size(); ++s) {
     check_elo_options(ks.at(s), scales.at(s), starts.at(s));
-    if (!(std::abs(homes.at(s)) <= 1e9)) throw py::value_error("home is " + show(homes.at(s)) + ", outside [-1e9, 1e9]");
+    if (!(std::abs(homes.at(s)) <= 1e9))
+      throw py::value_error("home is " + show(homes.at(s)) + ", outside [-1e9, 1e9]");
     sets.push_back({.k = ks.at(s), .scale = scales.at(s), .home = homes.at(s), .start = starts.at(s)});
   }
   const py::array any = py::array::ensure(score);
@@ -52,7 +53,8 @@ py::tuple run(py::handle i, py::handle j, py::handle score, py::handle k, py::ha
   const Array<double> scores = numbers<double>(score, "score", each ? 2 : 1);
   check_length(scores.shape(0), "score", n, "i");
   if (each && scores.shape(1) != ks.size()) {
-    throw py::value_error("score has " + std::to_string(scores.shape(1)) + " columns, there are " + std::to_string(ks.size()) + " sets of parameters");
+    throw py::value_error("score has " + std::to_string(scores.shape(1)) + " columns, there are " +
+                          std::to_string(ks.size()) + " sets of parameters");
   }
   if (!each) matches.score = view(scores);
   Array<double> weights;
@@ -63,14 +65,16 @@ py::tuple run(py::handle i, py::handle j, py::handle score, py::handle k, py::ha
   }
   const bool named = columns.newcomers().size() > 0;
   std::size_t players = static_cast<std::size_t>(columns.newcomers().size());
-  if (named && players_given >= 0) throw py::value_error("players is given, but i and j hold names, which tell how many there are");
+  if (named && players_given >= 0)
+    throw py::value_error("players is given, but i and j hold names, which tell how many there are");
   if (!named && players_given >= 0) players = static_cast<std::size_t>(players_given);
   if (!named && players_given < 0) {
     for (const auto& column : {matches.i, matches.j}) {
       for (const Player id : column) players = std::max(players, id < 0 ? 0 : static_cast<std::size_t>(id) + 1);
     }
   }
-  if (players > std::size_t{1} << 26) throw py::value_error("i or j holds the id " + std::to_string(players - 1) + ": ids must be below 2^26");
+  if (players > std::size_t{1} << 26)
+    throw py::value_error("i or j holds the id " + std::to_string(players - 1) + ": ids must be below 2^26");
   if (skip < 0) throw py::value_error("skip is " + std::to_string(skip) + ", must not be negative");
   const auto each_scores = each ? view(scores) : std::span<const double>();
   check_matches(matches, players, each_scores);
@@ -96,9 +100,10 @@ py::tuple run(py::handle i, py::handle j, py::handle score, py::handle k, py::ha
 }  // namespace
 
 void bind_sweep(py::module_& m) {
-  m.def("sweep", &run, py::arg("i"), py::arg("j"), py::arg("score"), py::arg("k"), py::arg("scale"), py::arg("home"), py::arg("start"),
-        py::arg("weight"), py::arg("players"), py::arg("skip"),
-        "Elo with one set of parameters a place of k, scale, home and start: (ratings, log_loss, brier, names). See fairlead.sweep.");
+  m.def("sweep", &run, py::arg("i"), py::arg("j"), py::arg("score"), py::arg("k"), py::arg("scale"), py::arg("home"),
+        py::arg("start"), py::arg("weight"), py::arg("players"), py::arg("skip"),
+        "Elo with one set of parameters a place of k, scale, home and start: (ratings, log_loss, brier, names). See "
+        "fairlead.sweep.");
 }
 
 }  // namespace fairlead::bindings

@@ -1,4 +1,5 @@
-// What Glicko-2, Weng-Lin and TrueSkill have in common beside bindings/ratings.hpp: options that are numbers in a range.
+// What Glicko-2, Weng-Lin and TrueSkill have in common beside bindings/ratings.hpp: options that are numbers in a
+// range.
 #pragma once
 
 #include <optional>

@@ -64,7 +64,9 @@ void sweep(const Matches& matches, std::size_t players, std::span<const SweepSet
       }
       block.i = matches.i.data() + from;
       block.j = matches.j.data() + from;
-      block.score = copied ? rows.front().of : each.empty() ? matches.score.data() + from : each.data() + from * sets.size() + first;
+      block.score = copied         ? rows.front().of
+                    : each.empty() ? matches.score.data() + from
+                                   : each.data() + from * sets.size() + first;
       block.weight = matches.weight.empty() ? nullptr : matches.weight.data() + from;
       block.n = to - from;
       kernels.run(block);
@@ -75,7 +77,8 @@ void sweep(const Matches& matches, std::size_t players, std::span<const SweepSet
       const std::size_t set = first + l;
       const double bits = std::log2(block.product[l]) + block.doublings[l] - block.linear[l];
       losses[set] = {bits * std::numbers::ln2 / scored, block.brier[l] / scored};
-      if (n == unscored) losses[set] = {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::quiet_NaN()};
+      if (n == unscored)
+        losses[set] = {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::quiet_NaN()};
       for (std::size_t p = 0; p < players; ++p) ratings[set * players + p] = states[p].of[l];
     }
   }

@@ -37,7 +37,8 @@ struct Game {
 // Steps 2 to 8, the volatility by the paper's Illinois algorithm, which of several roots finds the one next to the old.
 Exact textbook(const State& s, const std::vector<Game>& games, long double tau, bool grows = true) {
   const long double scale = 173.7178L, pi = 3.14159265358979323846L;
-  const long double mu = static_cast<long double>(s.rating) / scale, phi = static_cast<long double>(s.deviation) / scale;
+  const long double mu = static_cast<long double>(s.rating) / scale,
+                    phi = static_cast<long double>(s.deviation) / scale;
   long double information = 0.0L, surprise = 0.0L;
   for (const Game& game : games) {
     const long double phi_j = static_cast<long double>(game.other.deviation) / scale;
@@ -76,7 +77,8 @@ Exact textbook(const State& s, const std::vector<Game>& games, long double tau, 
 
 double gap(const State& got, const Exact& expected) {
   const auto d = [](double a, long double b) { return static_cast<double>(std::abs(static_cast<long double>(a) - b)); };
-  return std::max({d(got.rating, expected.rating), d(got.deviation, expected.deviation), 1e3 * d(got.volatility, expected.volatility)});
+  return std::max({d(got.rating, expected.rating), d(got.deviation, expected.deviation),
+                   1e3 * d(got.volatility, expected.volatility)});
 }
 
 }  // namespace
@@ -139,13 +141,16 @@ TEST_CASE("glicko2: a surprise moves volatility, as the procedure of the paper s
 }
 
 TEST_CASE("glicko2: a contest is a period in which each pair plays a part of a game") {
-  const std::vector<State> before{{1500, 200, .06, no_time}, {1400, 30, .05, no_time}, {1550, 100, .06, no_time}, {1700, 300, .1, no_time}};
+  const std::vector<State> before{
+      {1500, 200, .06, no_time}, {1400, 30, .05, no_time}, {1550, 100, .06, no_time}, {1700, 300, .1, no_time}};
   Glicko2 g = fleet(before), order = g;
   g.apply_contest(Ids{2, 0, 3, 1}, Numbers{0.1, 0.2, 0.2, 0.9}, 1.5, no_time);
   order.apply_contest(Ids{1, 3, 0, 2}, Numbers{0.9, 0.2, 0.2, 0.1}, 1.5, no_time);
   const long double w = 0.5L;
-  CHECK(gap(g.state(0), textbook(before[0], {{before[1], 1, w}, {before[2], 0, w}, {before[3], 0.5L, w}}, 0.5L)) < 1e-10);
-  CHECK(gap(g.state(3), textbook(before[3], {{before[0], 0.5L, w}, {before[1], 1, w}, {before[2], 0, w}}, 0.5L)) < 1e-10);
+  CHECK(gap(g.state(0), textbook(before[0], {{before[1], 1, w}, {before[2], 0, w}, {before[3], 0.5L, w}}, 0.5L)) <
+        1e-10);
+  CHECK(gap(g.state(3), textbook(before[3], {{before[0], 0.5L, w}, {before[1], 1, w}, {before[2], 0, w}}, 0.5L)) <
+        1e-10);
   for (Player i = 0; i < 4; ++i) CHECK(order.state(i).rating == doctest::Approx(g.state(i).rating).epsilon(1e-14));
 
   Glicko2 two = fleet(before), pair = fleet(before);
@@ -155,7 +160,11 @@ TEST_CASE("glicko2: a contest is a period in which each pair plays a part of a g
 }
 
 TEST_CASE("glicko2: those who sit a period out become less certain, up to a newcomer's deviation") {
-  Glicko2 g = fleet({{1500, 200, .06, no_time}, {1500, 50, .06, no_time}, {1500, 349.99, .06, no_time}, {1500, 500, .06, no_time}, {1500, 50, .06, no_time}});
+  Glicko2 g = fleet({{1500, 200, .06, no_time},
+                     {1500, 50, .06, no_time},
+                     {1500, 349.99, .06, no_time},
+                     {1500, 500, .06, no_time},
+                     {1500, 50, .06, no_time}});
   g.apply_period({Ids{0}, Ids{4}, Numbers{1}, {}, {}}, no_time);
   CHECK(g.state(1).deviation == doctest::Approx(std::hypot(50.0, 0.06 * 173.7178)).epsilon(1e-14));
   CHECK(g.state(1).rating == 1500.0);
@@ -194,9 +203,15 @@ TEST_CASE("glicko2: a game of no weight is none") {
 TEST_CASE("glicko2: nothing overflows, whatever is thrown at it") {
   for (const double tau : {0.0, 0.5, 10.0}) {
     std::mt19937_64 random(3);
-    Glicko2 g = fleet({{-1e9, 350, .06, no_time}, {1e9, 1e-3, 1e-9, no_time}, {0, 1e6, 1.0, no_time}, {1500, 350, .06, no_time}, {1500, 30, 0.5, no_time}}, {.tau = tau});
+    Glicko2 g = fleet({{-1e9, 350, .06, no_time},
+                       {1e9, 1e-3, 1e-9, no_time},
+                       {0, 1e6, 1.0, no_time},
+                       {1500, 350, .06, no_time},
+                       {1500, 30, 0.5, no_time}},
+                      {.tau = tau});
     for (int n = 0; n < 20'000; ++n) {
-      const auto i = static_cast<Player>(random() % 5), j = static_cast<Player>((static_cast<std::uint64_t>(i) + 1 + random() % 4) % 5);
+      const auto i = static_cast<Player>(random() % 5),
+                 j = static_cast<Player>((static_cast<std::uint64_t>(i) + 1 + random() % 4) % 5);
       const double weights[] = {1.0, 1e-300, 1e-9, 1e6};
       g.apply(i, j, 0.5 * static_cast<double>(random() % 3), weights[random() % 4], no_time);
       REQUIRE(Glicko2::valid(g.state(i)));

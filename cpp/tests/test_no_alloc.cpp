@@ -10,8 +10,11 @@
 #include <vector>
 
 #include "fairlead/detectors.hpp"
+#include "fairlead/glicko2.hpp"
 #include "fairlead/ratings.hpp"
 #include "fairlead/scoreboard.hpp"
+#include "fairlead/true_skill.hpp"
+#include "fairlead/weng_lin.hpp"
 #include "fairlead/windows.hpp"
 
 namespace fl = fairlead;
@@ -305,6 +308,20 @@ TEST_CASE("out of memory: a sample of a key changes nothing") {
     CHECK(out[1] == t);
   }
   CHECK(failed > 0);
+}
+
+TEST_CASE_TEMPLATE("no_alloc: matches, contests and periods of players who are known", S, fl::Glicko2, fl::WengLin, fl::TrueSkill) {
+  S system;
+  system.resize(5);
+  const std::vector<fl::Player> all{2, 0, 1, 4, 3}, i{0, 1}, j{1, 2};
+  const std::vector<double> ranks{1, 2, 2, 0, 5}, score{1.0, 0.5};
+  CHECK(allocations_of([&] {
+          for (int t = 0; t < 100; ++t) {
+            system.apply(0, 1, 0.5, 1.0, t);
+            system.apply_contest(all, ranks, 0.5, t);
+            if constexpr (fl::HasPeriods<S>) system.apply_period({i, j, score, {}, {}}, t);
+          }
+        }) == 0);
 }
 
 TEST_CASE("no_alloc: open, record, decide, settle and close once the rings are full") {

@@ -13,13 +13,16 @@ namespace {
 constexpr long double root2 = 1.41421356237309504880168872420969808L;
 constexpr long double two_pi = 6.28318530717958647692528676655900577L;
 
-double off(double got, long double expected) { return static_cast<double>(std::abs(static_cast<long double>(got) / expected - 1.0L)); }
+double off(double got, long double expected) {
+  return static_cast<double>(std::abs(static_cast<long double>(got) / expected - 1.0L));
+}
 
 }  // namespace
 
 TEST_CASE("special: exp within 4e-16, and it never overflows") {
   double worst = 0.0;
-  for (double x = -708.0; x < 709.0; x += 0.0071) worst = std::max(worst, off(exp_inline(x), std::exp(static_cast<long double>(x))));
+  for (double x = -708.0; x < 709.0; x += 0.0071)
+    worst = std::max(worst, off(exp_inline(x), std::exp(static_cast<long double>(x))));
   CHECK(worst < 4e-16);
   CHECK(exp_inline(0.0) == 1.0);
   CHECK(exp_inline(1e300) == exp_inline(709.0));
@@ -31,7 +34,8 @@ TEST_CASE("special: Mills' ratio and the normal distribution") {
   double mills_off = 0.0, cdf_off = 0.0;
   for (double y = 0.0; y < 40.0; y += 0.003) {
     const long double x = static_cast<long double>(y);
-    mills_off = std::max(mills_off, off(mills(y), std::sqrt(two_pi) / 2.0L * std::exp(x * x / 2.0L) * std::erfc(x / root2)));
+    mills_off =
+        std::max(mills_off, off(mills(y), std::sqrt(two_pi) / 2.0L * std::exp(x * x / 2.0L) * std::erfc(x / root2)));
   }
   CHECK(mills_off < 1e-15);
   CHECK(off(mills(1e8), 1e-8L) < 1e-15);

@@ -26,7 +26,8 @@ Games games(std::size_t n, std::size_t players, std::size_t sets, std::uint64_t 
   Games made;
   for (std::size_t m = 0; m < n; ++m) {
     made.i.push_back(static_cast<Player>(random() % players));
-    made.j.push_back(static_cast<Player>((static_cast<std::size_t>(made.i.back()) + 1 + random() % (players - 1)) % players));
+    made.j.push_back(
+        static_cast<Player>((static_cast<std::size_t>(made.i.back()) + 1 + random() % (players - 1)) % players));
     made.score.push_back(0.5 * static_cast<double>(random() % 3));
     made.weight.push_back(static_cast<double>(random() % 9) / 4.0);
     for (std::size_t s = 0; s < sets; ++s) made.each.push_back(static_cast<double>(random() % 5) / 4.0);
@@ -48,7 +49,8 @@ struct Outcome {
   std::vector<SweepLoss> losses;
 };
 
-Outcome run(const Games& g, std::size_t players, const std::vector<SweepSet>& s, bool weighted, bool each, std::size_t skip) {
+Outcome run(const Games& g, std::size_t players, const std::vector<SweepSet>& s, bool weighted, bool each,
+            std::size_t skip) {
   Outcome out{Numbers(s.size() * players), std::vector<SweepLoss>(s.size())};
   sweep({g.i, g.j, g.score, weighted ? std::span<const double>(g.weight) : std::span<const double>(), {}}, players, s,
         each ? std::span<const double>(g.each) : std::span<const double>(), skip, out.ratings, out.losses);
@@ -117,7 +119,8 @@ TEST_CASE("sweep: every level gives the same bits") {
 
 TEST_CASE("sweep: nothing overflows, and nothing scored is NaN") {
   const Games g = games(500, 3, 1, 4);
-  const std::vector<SweepSet> s{{.k = 1e6, .scale = 1e-3, .home = 1e9, .start = 1e9}, {.k = 1e6, .scale = 1e9, .home = -1e9, .start = -1e9}};
+  const std::vector<SweepSet> s{{.k = 1e6, .scale = 1e-3, .home = 1e9, .start = 1e9},
+                                {.k = 1e6, .scale = 1e9, .home = -1e9, .start = -1e9}};
   const Outcome got = run(g, 3, s, true, false, 0);
   for (const double r : got.ratings) CHECK(std::isfinite(r));
   for (const SweepLoss& loss : got.losses) {

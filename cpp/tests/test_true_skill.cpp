@@ -19,7 +19,8 @@ using Ids = std::vector<Player>;
 TrueSkill fleet(const std::vector<std::pair<double, double>>& skills, TrueSkillOptions options = {}) {
   TrueSkill made(options);
   made.resize(skills.size());
-  for (std::size_t i = 0; i < skills.size(); ++i) made.put(static_cast<Player>(i), {skills[i].first, skills[i].second, no_time});
+  for (std::size_t i = 0; i < skills.size(); ++i)
+    made.put(static_cast<Player>(i), {skills[i].first, skills[i].second, no_time});
   return made;
 }
 
@@ -46,20 +47,32 @@ TEST_CASE("true_skill: contests of many and of teams, as trueskill rates them") 
   const std::vector<std::pair<double, double>> four{{25, 25.0 / 3}, {30, 4}, {22, 2}, {28, 7}};
   TrueSkill a = fleet(four), b = fleet(four), other_order = fleet(four);
   a.apply_contest(Ids{0, 1, 2, 3}, Numbers{0, 1, 1, 2}, 1.0, no_time);
-  check(a, {31.729370232847, 5.980236838464, 27.881072629913, 3.281263304238, 22.670645022768, 1.904422733499, 21.536551643993, 5.136601573441}, 1e-9);
+  check(a,
+        {31.729370232847, 5.980236838464, 27.881072629913, 3.281263304238, 22.670645022768, 1.904422733499,
+         21.536551643993, 5.136601573441},
+        1e-9);
   other_order.apply_contest(Ids{3, 2, 0, 1}, Numbers{2, 1, 0, 1}, 1.0, no_time);
   for (Player i = 0; i < 4; ++i) CHECK(TrueSkill::values(other_order.state(i)) == TrueSkill::values(a.state(i)));
   b.apply_contest(Ids{0, 1, 2, 3}, Numbers{3, 2, 1, 0}, 1.0, no_time);
-  check(b, {17.569243241374, 5.938010195735, 26.712986194316, 3.358026033810, 22.872395307056, 1.914394846093, 32.637066217532, 5.412638844820}, 1e-8);
+  check(b,
+        {17.569243241374, 5.938010195735, 26.712986194316, 3.358026033810, 22.872395307056, 1.914394846093,
+         32.637066217532, 5.412638844820},
+        1e-8);
 
   const std::vector<std::pair<double, double>> six{{25, 25.0 / 3}, {30, 4}, {22, 2}, {28, 7}, {20, 3}, {25, 5}};
   const Ids all{0, 1, 2, 3, 4, 5};
   const std::vector<std::size_t> first{0, 2, 3, 6};
   TrueSkill t = fleet(six), u = fleet(six);
   t.apply_teams(all, first, Numbers{1, 0, 1}, 1.0, no_time);
-  check(t, {10.753725355261, 5.937834711023, 26.716562038184, 3.767041028753, 24.082680003450, 1.955836935600, 12.580367561275, 5.797804530381, 17.166038929711, 2.913247808128, 17.131770382337, 4.582475792961}, 1e-8);
+  check(t,
+        {10.753725355261, 5.937834711023, 26.716562038184, 3.767041028753, 24.082680003450, 1.955836935600,
+         12.580367561275, 5.797804530381, 17.166038929711, 2.913247808128, 17.131770382337, 4.582475792961},
+        1e-8);
   u.apply_teams(all, first, Numbers{0, 2, 1}, 1.0, no_time);
-  check(u, {32.336352797720, 7.340567728269, 31.690860233851, 3.896152858979, 21.999761833121, 2.001648220077, 22.826166405934, 6.422536462570, 19.049105544636, 2.957176397897, 22.359929889155, 4.794468872623}, 1e-8);
+  check(u,
+        {32.336352797720, 7.340567728269, 31.690860233851, 3.896152858979, 21.999761833121, 2.001648220077,
+         22.826166405934, 6.422536462570, 19.049105544636, 2.957176397897, 22.359929889155, 4.794468872623},
+        1e-8);
 
   TrueSkill chain = fleet({{27, 3}, {22, 6}}), pair = chain;
   chain.apply_teams(Ids{0, 1}, std::vector<std::size_t>{0, 1, 2}, Numbers{1, 1}, 1.0, no_time);
@@ -110,7 +123,8 @@ TEST_CASE("true_skill: draws far off, and margins near zero") {
     }
   }
   // The limit of a narrow margin: known to be equal.
-  TrueSkill narrow = fleet({{30, 2}, {25, 2}}, {.tau = 0.0, .draw_probability = 1e-4}), limit = fleet({{30, 2}, {25, 2}}, {.tau = 0.0, .draw_probability = 0.0});
+  TrueSkill narrow = fleet({{30, 2}, {25, 2}}, {.tau = 0.0, .draw_probability = 1e-4}),
+            limit = fleet({{30, 2}, {25, 2}}, {.tau = 0.0, .draw_probability = 0.0});
   narrow.apply(0, 1, 0.5, 1.0, no_time);
   limit.apply(0, 1, 0.5, 1.0, no_time);
   CHECK(narrow.state(0).mu == doctest::Approx(limit.state(0).mu).epsilon(1e-6));

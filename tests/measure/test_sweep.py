@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import fairlead as fl
@@ -88,6 +88,8 @@ def test_many_fleets_that_play_the_same_pairs(level: str) -> None:
     n=st.integers(0, 70),
     skip=st.integers(0, 9),
 )
+# 1 + odds just below 2, whose reciprocal is the hardest to round.
+@example(sets=[(1.0, 494476384.0, 5.960464477539063e-08, 2.0)], n=1, skip=0)
 def test_every_level_gives_the_same_bits(sets: list[tuple[float, ...]], n: int, skip: int) -> None:
     i, j, score = matches(n, 4, seed=n)
     k, scale, home, start = (np.array(column) for column in zip(*sets, strict=True))

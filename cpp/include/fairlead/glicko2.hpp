@@ -1,5 +1,5 @@
-// Glicko-2 ratings: M. E. Glickman, "Dynamic paired comparison models with stochastic variances" (2001), and "Example of
-// the Glicko-2 system" (2013), whose steps 3 to 8 `moved` follows.
+// Glicko-2 ratings: M. E. Glickman, "Dynamic paired comparison models with stochastic variances" (2001), and "Example
+// of the Glicko-2 system" (2013), whose steps 3 to 8 `moved` follows.
 //
 // A contest on its own is a rating period of its own; `apply_period` rates many at once, all from the ratings before.
 // Where a `period` of time is given, uncertainty grows by the time that passed, not by the number of contests.
@@ -30,11 +30,11 @@
 namespace fairlead {
 
 struct Glicko2Options {
-  double tau = 0.5;           // how fast volatility may change: 0.3 to 1.2 is sensible
-  double start = 1500.0;      // rating of a newcomer
-  double deviation = 350.0;   // of a newcomer; idle time makes nobody's larger
-  double volatility = 0.06;   // of a newcomer
-  Time period = 0;            // nanoseconds; 0: each contest, or each call of apply_period, is one period
+  double tau = 0.5;          // how fast volatility may change: 0.3 to 1.2 is sensible
+  double start = 1500.0;     // rating of a newcomer
+  double deviation = 350.0;  // of a newcomer; idle time makes nobody's larger
+  double volatility = 0.06;  // of a newcomer
+  Time period = 0;           // nanoseconds; 0: each contest, or each call of apply_period, is one period
 };
 
 class Glicko2 {
@@ -70,13 +70,15 @@ class Glicko2 {
     const double periods = idle_periods(s.last, time, options_.period);
     if (periods > 0.0) {
       const double step = s.volatility * points;
-      s.deviation = std::sqrt(grown(s.deviation * s.deviation, step * step * periods, options_.deviation * options_.deviation));
+      s.deviation =
+          std::sqrt(grown(s.deviation * s.deviation, step * step * periods, options_.deviation * options_.deviation));
       s.last = time;
     }
     return s;
   }
 
-  // Of both as uncertain as they are, which is symmetric; a game itself is rated as if the opponent's rating were spread.
+  // Of both as uncertain as they are, which is symmetric; a game itself is rated as if the opponent's rating were
+  // spread.
   double expected(Player i, Player j, Time time = no_time) const noexcept {
     const State a = at(state(i), time), b = at(state(j), time);
     const double variance = (a.deviation * a.deviation + b.deviation * b.deviation) / (points * points);
@@ -94,7 +96,8 @@ class Glicko2 {
     move(b, of_second, time);
   }
 
-  void apply_contest(std::span<const Player> players, std::span<const double> losses, double weight, Time time) noexcept {
+  void apply_contest(std::span<const Player> players, std::span<const double> losses, double weight,
+                     Time time) noexcept {
     const std::size_t m = players.size();
     const double share = weight / static_cast<double>(m - 1);
     for (std::size_t k = 0; k < m; ++k) scratch_[k] = {Side(idled(players[k], time)), {}};
@@ -128,7 +131,8 @@ class Glicko2 {
 
   bool same_rules(const Glicko2& other) const noexcept {
     const auto &a = options_, &b = other.options_;
-    return a.tau == b.tau && a.start == b.start && a.deviation == b.deviation && a.volatility == b.volatility && a.period == b.period;
+    return a.tau == b.tau && a.start == b.start && a.deviation == b.deviation && a.volatility == b.volatility &&
+           a.period == b.period;
   }
 
   void save(SnapshotWriter& writer) const {
@@ -163,8 +167,8 @@ class Glicko2 {
            o.volatility >= least_volatility && o.volatility <= most_volatility && o.period >= 0;
   }
   static bool valid(const State& s) noexcept {
-    return std::isfinite(s.rating) && s.deviation > 0.0 && std::isfinite(s.deviation) && s.volatility >= least_volatility &&
-           s.volatility <= most_volatility;
+    return std::isfinite(s.rating) && s.deviation > 0.0 && std::isfinite(s.deviation) &&
+           s.volatility >= least_volatility && s.volatility <= most_volatility;
   }
 
   static constexpr double least_volatility = 1e-9, most_volatility = 1.0;
@@ -178,7 +182,8 @@ class Glicko2 {
     double mu = 0.0;
     double g = 0.0;
     Side() noexcept = default;
-    explicit Side(const State& s) noexcept : mu(s.rating / points), g(shrink(s.deviation * s.deviation / (points * points))) {}
+    explicit Side(const State& s) noexcept
+        : mu(s.rating / points), g(shrink(s.deviation * s.deviation / (points * points))) {}
   };
 
   // What a player's games in one period amount to: 1 / v of the paper, and the sum of g (s - E).
@@ -210,7 +215,8 @@ class Glicko2 {
   // states would wait for the stores before them.)
   State& idled(Player i, Time time) noexcept {
     State& s = states_[static_cast<std::size_t>(i)];
-    if (options_.period != 0) [[unlikely]] s = at(s, time);
+    if (options_.period != 0) [[unlikely]]
+      s = at(s, time);
     return s;
   }
 
@@ -245,7 +251,8 @@ class Glicko2 {
     double x = first + 0.5 * h2 * first * first * per;
     if (!(std::abs(x) < 2e-4)) [[unlikely]] {
       // One step of Newton's squares what is left; e^x is still its first few terms.
-      if (!(std::abs(x) < 0.02)) return std::clamp(sigma * exp_inline(0.5 * solve(x, tau2, a, b, u)), least_volatility, most_volatility);
+      if (!(std::abs(x) < 0.02))
+        return std::clamp(sigma * exp_inline(0.5 * solve(x, tau2, a, b, u)), least_volatility, most_volatility);
       x = newton(x, tau2, a, b, u * exp_near_0(x)).next;
     }
     return std::clamp(sigma * exp_near_0(0.5 * x), least_volatility, most_volatility);

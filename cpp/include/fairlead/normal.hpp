@@ -2,8 +2,9 @@
 // (The logistic function is in logistic.hpp.)
 //
 // Precision (relative, measured in cpp/tests/test_normal.cpp): exp 4e-16 within [-708, 709]; mills 1e-15 on [0, inf);
-// normal_cdf 1e-15 for x > -1 and (x^2 / 2 + 5) * 2e-16 below; truncated_above 1e-14, far below -10 its w 1e-11. All give the same bits on every machine: additions,
-// multiplications and divisions only, no math library, no fused multiply-add. Memory: none.
+// normal_cdf 1e-15 for x > -1 and (x^2 / 2 + 5) * 2e-16 below; truncated_above 1e-14, far below -10 its w 1e-11. All
+// give the same bits on every machine: additions, multiplications and divisions only, no math library, no fused
+// multiply-add. Memory: none.
 #pragma once
 
 #include <algorithm>
@@ -22,7 +23,8 @@ inline double exp_inline(double x) noexcept {
   const double r = (x - n * 0x1.62e42fefa0000p-1) - n * 0x1.cf79abc9e3b3ap-40;
   // Minimax for e^r on [-ln 2 / 2, ln 2 / 2], degree 11: 3e-18.
   const double r2 = r * r, r4 = r2 * r2;
-  const double low = (0.16666666666666166 + r * 0.04166666666649243) + r2 * (0.008333333333559382 + r * 0.001388888895125701);
+  const double low =
+      (0.16666666666666166 + r * 0.04166666666649243) + r2 * (0.008333333333559382 + r * 0.001388888895125701);
   const double high = (0.00019841269432566554 + r * 2.4801486485520618e-05) +
                       r2 * (2.7557622543887344e-06 + r * 2.763230675915368e-07) + r4 * 2.49943256273634e-08;
   const double p = 1.0 + (r + r2 * (0.5000000000000018 + r * (low + r4 * high)));
@@ -40,8 +42,8 @@ struct Ratio {
 
 inline Ratio mills_ratio(double y) noexcept {
   y = y < 1e20 ? y : 1e20;
-  constexpr double p[] = {1458852.525122045,  2510052.743628114, 2133031.5112201013, 1160457.2878108567,
-                          444032.88367856375, 124408.83916853038, 25834.53504555661, 3934.625853100184,
+  constexpr double p[] = {1458852.525122045,  2510052.743628114,  2133031.5112201013, 1160457.2878108567,
+                          444032.88367856375, 124408.83916853038, 25834.53504555661,  3934.625853100184,
                           422.7407553453602,  29.193663905490887};
   constexpr double q[] = {1163995.9062831542, 2931466.693402815,  3458886.9725407874, 2529548.2404880966,
                           1277288.8330941186, 469031.93654554064, 128285.07770842516, 26255.275800697294,
@@ -70,8 +72,8 @@ inline double normal_cdf(double x) noexcept {
   return x < 0.0 ? tail : 1.0 - tail;
 }
 
-// The first two moments of a standard normal that is known to exceed -x: its mean v = phi(x) / Phi(x), and w = v (v + x),
-// by which its variance is smaller than 1.
+// The first two moments of a standard normal that is known to exceed -x: its mean v = phi(x) / Phi(x), and w = v (v +
+// x), by which its variance is smaller than 1.
 struct Truncated {
   double v;
   double w;
@@ -86,8 +88,9 @@ inline Truncated truncated_above(double x) noexcept {
     return {v, v * (v + x)};
   }
   // v - y = (under - y over) / over: the difference of the two polynomials, taken before they were rounded.
-  constexpr double d[] = {1163995.9062831542, 1472614.1682807703, 948834.2289126733,  396516.7292679953, 116831.54528326202,
-                          24999.052866976865, 3876.23853989478,   420.7407551406813, 29.19366390711273};
+  constexpr double d[] = {1163995.9062831542, 1472614.1682807703, 948834.2289126733,
+                          396516.7292679953,  116831.54528326202, 24999.052866976865,
+                          3876.23853989478,   420.7407551406813,  29.19366390711273};
   const double far = y < 1e20 ? y : 1e20;
   const double z = far * far;
   const double even = (((d[8] * z + d[6]) * z + d[4]) * z + d[2]) * z + d[0];

@@ -1,8 +1,9 @@
-// Many sets of Elo parameters, or many fleets that play the same pairs, rated side by side: eight in the lanes of a vector.
+// Many sets of Elo parameters, or many fleets that play the same pairs, rated side by side: eight in the lanes of a
+// vector.
 //
-// The rule is that of elo.hpp with a constant K. Precision: 2^x within 2 ulp, so ratings agree with Elo within 1e-9; the
-// same bits at every level of kernels. Log-losses are not summed term by term but taken from the product of all 1 + odds.
-// Odds go no further than 2^250, so one match costs at most 173 nats. Memory: 64 bytes a player while it runs.
+// The rule is that of elo.hpp with a constant K. Precision: 2^x within 2 ulp, so ratings agree with Elo within 1e-9;
+// the same bits at every level of kernels. Log-losses are not summed term by term but taken from the product of all 1 +
+// odds. Odds go no further than 2^250, so one match costs at most 173 nats. Memory: 64 bytes a player while it runs.
 #pragma once
 
 #include <cstddef>
@@ -25,8 +26,8 @@ struct SweepLoss {
   double brier = 0.0;
 };
 
-// Rates all matches in order, once for each set. Trusts its arguments: ids below `players`, i != j, scores in [0, 1]; times
-// are not looked at. `each`, unless empty, holds a score for each match and set (matches x sets) in place of
+// Rates all matches in order, once for each set. Trusts its arguments: ids below `players`, i != j, scores in [0, 1];
+// times are not looked at. `each`, unless empty, holds a score for each match and set (matches x sets) in place of
 // matches.score. The first `skip` matches rate but are not scored. ratings: sets x players. A match counts once in the
 // losses, whatever its weight; where none is scored they are NaN. May throw std::bad_alloc, before it has written.
 void sweep(const Matches& matches, std::size_t players, std::span<const SweepSet> sets, std::span<const double> each,

@@ -1,11 +1,12 @@
 // TrueSkill: R. Herbrich, T. Minka and T. Graepel, "TrueSkill: a Bayesian skill rating system", NIPS 2006.
 //
-// A match of two is the closed form; a contest of many, alone or in teams, is expectation propagation along the chain of
-// neighbours in the final order, until nothing moves by more than 1e-12 of its standard deviation (at most 200 sweeps).
+// A match of two is the closed form; a contest of many, alone or in teams, is expectation propagation along the chain
+// of neighbours in the final order, until nothing moves by more than 1e-12 of its standard deviation (at most 200
+// sweeps).
 //
-// Each contest first adds tau^2 to the variance of those who play; where a `period` of time is given, tau^2 for each period
-// that passed is added instead. A weight raises what a contest says (the Gaussian that stands for it) to that power.
-// Only wins, losses and draws mean something: the score is 1, 0 or 0.5.
+// Each contest first adds tau^2 to the variance of those who play; where a `period` of time is given, tau^2 for each
+// period that passed is added instead. A weight raises what a contest says (the Gaussian that stands for it) to that
+// power. Only wins, losses and draws mean something: the score is 1, 0 or 0.5.
 //
 // Precision: 1e-9 against the package trueskill at its finest settings, 1e-12 for two players; a draw margin below 1e-5
 // of the spread is taken as its limit. No input overflows. Memory: 24 bytes a player, and scratch of 110.
@@ -36,7 +37,8 @@ struct TrueSkillOptions {
 
 namespace detail {
 
-// A standard normal about t, known to lie within [-margin, margin]: by how much its mean moves, and its variance shrinks.
+// A standard normal about t, known to lie within [-margin, margin]: by how much its mean moves, and its variance
+// shrinks.
 inline Truncated truncated_between(double t, double margin) noexcept {
   const double far = std::abs(t);
   if (margin < 1e-5 && margin * far < 1e-5) return {-t, 1.0};
@@ -128,7 +130,8 @@ class TrueSkill {
     move(j, b, -shift, shrink, time);
   }
 
-  void apply_contest(std::span<const Player> players, std::span<const double> losses, double weight, Time time) noexcept {
+  void apply_contest(std::span<const Player> players, std::span<const double> losses, double weight,
+                     Time time) noexcept {
     if (players.size() == 2) {
       apply(players[0], players[1], losses[0] < losses[1] ? 1.0 : losses[0] > losses[1] ? 0.0 : 0.5, weight, time);
       return;
@@ -155,7 +158,8 @@ class TrueSkill {
   }
 
   void save(SnapshotWriter& writer) const {
-    for (const double x : {options_.mu, options_.sigma, options_.beta, options_.tau, options_.draw_probability}) writer.put(x);
+    for (const double x : {options_.mu, options_.sigma, options_.beta, options_.tau, options_.draw_probability})
+      writer.put(x);
     writer.put(options_.period);
     writer.put(static_cast<std::uint64_t>(states_.size()));
     for (const State& s : states_) {
@@ -166,7 +170,8 @@ class TrueSkill {
   }
 
   void load(SnapshotReader& reader) {
-    for (double* const x : {&options_.mu, &options_.sigma, &options_.beta, &options_.tau, &options_.draw_probability}) reader.get(*x);
+    for (double* const x : {&options_.mu, &options_.sigma, &options_.beta, &options_.tau, &options_.draw_probability})
+      reader.get(*x);
     reader.get(options_.period);
     reader.require(valid(options_));
     if (reader.ok()) margin_ = margin(options_);
@@ -186,8 +191,8 @@ class TrueSkill {
   }
 
   static bool valid(const TrueSkillOptions& o) noexcept {
-    return std::abs(o.mu) <= 1e9 && o.sigma > 0.0 && o.sigma <= 1e6 && o.beta >= 1e-6 && o.beta <= 1e6 && o.tau >= 0.0 &&
-           o.tau <= 1e6 && o.draw_probability >= 0.0 && o.draw_probability <= 0.999 && o.period >= 0;
+    return std::abs(o.mu) <= 1e9 && o.sigma > 0.0 && o.sigma <= 1e6 && o.beta >= 1e-6 && o.beta <= 1e6 &&
+           o.tau >= 0.0 && o.tau <= 1e6 && o.draw_probability >= 0.0 && o.draw_probability <= 0.999 && o.period >= 0;
   }
   static bool valid(const State& s) noexcept { return std::isfinite(s.mu) && s.sigma >= 0.0 && std::isfinite(s.sigma); }
 
@@ -261,11 +266,12 @@ class TrueSkill {
   void share(const Team& team, std::span<const Player> players, Time time) noexcept {
     const double precision = team.above.precision + team.below.precision, shift = team.above.shift + team.below.shift;
     const double by = 1.0 / (1.0 + team.prior.variance * precision);
-    for (const Player i : players) move(i, prior(i, time), (shift - team.prior.mean * precision) * by, precision * by, time);
+    for (const Player i : players)
+      move(i, prior(i, time), (shift - team.prior.mean * precision) * by, precision * by, time);
   }
 
-  // Messages up and down the chain of neighbours until they stand still. `first_of` breaks ties of the order, so that it
-  // does not depend on the order in which teams were named.
+  // Messages up and down the chain of neighbours until they stand still. `first_of` breaks ties of the order, so that
+  // it does not depend on the order in which teams were named.
   template <class FirstOf>
   void settle(std::size_t m, std::span<const double> losses, double weight, FirstOf first_of) noexcept {
     const std::span<std::uint32_t> order{order_.data(), m};

@@ -1,8 +1,8 @@
 // Bayesian ratings without message passing: R. C. Weng and C.-J. Lin, "A Bayesian approximation method for online
 // ranking", JMLR 12 (2011): Algorithm 1 (Bradley-Terry, full pairing) and Algorithm 4 (Plackett-Luce), players alone.
 //
-// Two rules for a contest of many: `bradley_terry` compares every pair; `plackett_luce` takes the order as drawn from the
-// winner down, players who tie sharing a place. For two players they are the same rule.
+// Two rules for a contest of many: `bradley_terry` compares every pair; `plackett_luce` takes the order as drawn from
+// the winner down, players who tie sharing a place. For two players they are the same rule.
 //
 // Each contest first adds tau^2 to the variance of those who play, so that nobody's rating freezes; where a `period` of
 // time is given, tau^2 for each period that passed is added instead. A weight multiplies a contest's log-likelihood.
@@ -90,13 +90,15 @@ class WengLin {
     const Prior a = prior(i, time), b = prior(j, time);
     const double inverse = 1.0 / std::sqrt(a.variance + b.variance + spread());
     const double p = logistic((a.mu - b.mu) * inverse);
-    const double surprise = weight * (score - p) * inverse, known = weight * p * (1.0 - p) * (inverse * inverse * inverse);
+    const double surprise = weight * (score - p) * inverse,
+                 known = weight * p * (1.0 - p) * (inverse * inverse * inverse);
     move(i, a, surprise, known * std::sqrt(a.variance), time);
     move(j, b, -surprise, known * std::sqrt(b.variance), time);
     return p;
   }
 
-  void apply_contest(std::span<const Player> players, std::span<const double> losses, double weight, Time time) noexcept {
+  void apply_contest(std::span<const Player> players, std::span<const double> losses, double weight,
+                     Time time) noexcept {
     const std::size_t m = players.size();
     for (std::size_t k = 0; k < m; ++k) scratch_[k] = {prior(players[k], time), 0.0, 0.0};
     if (options_.rule == WengLinRule::bradley_terry) {
@@ -112,8 +114,8 @@ class WengLin {
 
   bool same_rules(const WengLin& other) const noexcept {
     const auto &a = options_, &b = other.options_;
-    return a.rule == b.rule && a.mu == b.mu && a.sigma == b.sigma && a.beta == b.beta && a.tau == b.tau && a.kappa == b.kappa &&
-           a.period == b.period;
+    return a.rule == b.rule && a.mu == b.mu && a.sigma == b.sigma && a.beta == b.beta && a.tau == b.tau &&
+           a.kappa == b.kappa && a.period == b.period;
   }
 
   void save(SnapshotWriter& writer) const {
@@ -130,7 +132,8 @@ class WengLin {
 
   void load(SnapshotReader& reader) {
     reader.get(options_.rule);
-    for (double* const x : {&options_.mu, &options_.sigma, &options_.beta, &options_.tau, &options_.kappa}) reader.get(*x);
+    for (double* const x : {&options_.mu, &options_.sigma, &options_.beta, &options_.tau, &options_.kappa})
+      reader.get(*x);
     reader.get(options_.period);
     reader.require(valid(options_));
     std::uint64_t n = 0;
@@ -149,8 +152,9 @@ class WengLin {
   }
 
   static bool valid(const WengLinOptions& o) noexcept {
-    return o.rule <= WengLinRule::plackett_luce && std::abs(o.mu) <= 1e9 && o.sigma > 0.0 && o.sigma <= 1e6 && o.beta >= 1e-6 &&
-           o.beta <= 1e6 && o.tau >= 0.0 && o.tau <= 1e6 && o.kappa > 0.0 && o.kappa <= 1.0 && o.period >= 0;
+    return o.rule <= WengLinRule::plackett_luce && std::abs(o.mu) <= 1e9 && o.sigma > 0.0 && o.sigma <= 1e6 &&
+           o.beta >= 1e-6 && o.beta <= 1e6 && o.tau >= 0.0 && o.tau <= 1e6 && o.kappa > 0.0 && o.kappa <= 1.0 &&
+           o.period >= 0;
   }
   static bool valid(const State& s) noexcept { return std::isfinite(s.mu) && s.sigma >= 0.0 && std::isfinite(s.sigma); }
 
@@ -212,9 +216,8 @@ class WengLin {
       c2 += all[k].prior.variance + 0.5 * spread();
       best = std::max(best, all[k].prior.mu);
     }
-    std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
-      return losses[a] != losses[b] ? losses[a] < losses[b] : a < b;
-    });
+    std::sort(order.begin(), order.end(),
+              [&](std::uint32_t a, std::uint32_t b) { return losses[a] != losses[b] ? losses[a] < losses[b] : a < b; });
     const double inverse = 1.0 / std::sqrt(c2);
     // Relative to the best; the limit keeps squares of sums above zero.
     for (Entry& e : all) e.known = exp_inline(std::max((e.prior.mu - best) * inverse, -300.0));

@@ -36,7 +36,8 @@ static inline void play(const SweepBlock& b, Lanes& v, std::size_t m, std::size_
   const __m256d p = _mm256_fmadd_pd(odd, r, even);
   const __m256i power = _mm256_slli_epi64(_mm256_castpd_si256(shifted), 52);
   const __m256d odds = _mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(p), power));
-  const __m256d base = _mm256_add_pd(one, odds);
+  const __m256d last_bit = _mm256_castsi256_pd(_mm256_set1_epi64x(1));  // see the scalar kernel
+  const __m256d base = _mm256_andnot_pd(last_bit, _mm256_add_pd(one, odds));
   const __m256d s = each ? _mm256_loadu_pd(score + at) : _mm256_set1_pd(*score);
   const __m256d surprise = _mm256_sub_pd(s, _mm256_div_pd(one, base));
   const __m256d change = weighted ? _mm256_mul_pd(v.k, _mm256_set1_pd(b.weight[m])) : v.k;
@@ -51,14 +52,15 @@ static inline void carry(Lanes& v) {
   const __m256i bits = _mm256_castpd_si256(v.product);
   // The exponent as a double: 2^52 + it, less 2^52 + 1023.
   const __m256i exponent = _mm256_or_si256(_mm256_srli_epi64(bits, 52), _mm256_castpd_si256(_mm256_set1_pd(0x1p52)));
-  v.doublings = _mm256_add_pd(v.doublings, _mm256_sub_pd(_mm256_castsi256_pd(exponent), _mm256_set1_pd(0x1p52 + 1023.0)));
+  v.doublings =
+      _mm256_add_pd(v.doublings, _mm256_sub_pd(_mm256_castsi256_pd(exponent), _mm256_set1_pd(0x1p52 + 1023.0)));
   const __m256i mantissa = _mm256_and_si256(bits, _mm256_set1_epi64x(0x000fffffffffffff));
   v.product = _mm256_castsi256_pd(_mm256_or_si256(mantissa, _mm256_castpd_si256(_mm256_set1_pd(1.0))));
 }
 
 static inline Lanes lanes_of(const SweepBlock& b, std::size_t at) {
-  return {_mm256_loadu_pd(b.k + at),         _mm256_loadu_pd(b.exponent + at), _mm256_loadu_pd(b.home + at),
-          _mm256_loadu_pd(b.product + at),   _mm256_loadu_pd(b.doublings + at), _mm256_loadu_pd(b.linear + at),
+  return {_mm256_loadu_pd(b.k + at),       _mm256_loadu_pd(b.exponent + at),  _mm256_loadu_pd(b.home + at),
+          _mm256_loadu_pd(b.product + at), _mm256_loadu_pd(b.doublings + at), _mm256_loadu_pd(b.linear + at),
           _mm256_loadu_pd(b.brier + at)};
 }
 

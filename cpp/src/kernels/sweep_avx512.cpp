@@ -3,13 +3,14 @@
 #include "kernels/sweep.hpp"
 
 #if defined(__GNUC__) && !defined(__clang__) && !defined(__OPTIMIZE__)
-#pragma GCC diagnostic ignored "-Wsign-conversion"  // GCC's own macros for range, getexp and getmant, without optimisation
+#pragma GCC diagnostic ignored \
+    "-Wsign-conversion"  // GCC's own macros for range, getexp and getmant, without optimisation
 #endif
 
 namespace fairlead::kernels {
 
-// 1 / x, correctly rounded, for x in [1, 2^251]: two steps of Newton's kind to within an ulp, then one in which the error
-// is exact.
+// 1 / x, correctly rounded, for x in [1, 2^251]: two steps of Newton's kind to within an ulp, then one in which the
+// error is exact.
 static inline __m512d reciprocal(__m512d x) {
   const __m512d one = _mm512_set1_pd(1.0);
   __m512d y = _mm512_rcp14_pd(x);
@@ -52,7 +53,8 @@ static inline void play(const SweepBlock& b, Lanes& v, std::size_t m) {
   const __m512d p = _mm512_fmadd_pd(odd, r, even);
   const __m512i power = _mm512_slli_epi64(_mm512_castpd_si512(shifted), 52);
   const __m512d odds = _mm512_castsi512_pd(_mm512_add_epi64(_mm512_castpd_si512(p), power));
-  const __m512d base = _mm512_add_pd(one, odds);
+  const __m512d last_bit = _mm512_castsi512_pd(_mm512_set1_epi64(1));  // see the scalar kernel
+  const __m512d base = _mm512_andnot_pd(last_bit, _mm512_add_pd(one, odds));
   const __m512d s = each ? _mm512_loadu_pd(score) : _mm512_set1_pd(*score);
   const __m512d surprise = _mm512_sub_pd(s, reciprocal(base));
   const __m512d change = weighted ? _mm512_mul_pd(v.k, _mm512_set1_pd(b.weight[m])) : v.k;
@@ -70,8 +72,9 @@ static inline void carry(Lanes& v) {
 
 template <bool each, bool weighted>
 static void run_all(SweepBlock& b) {
-  Lanes v{_mm512_loadu_pd(b.k),         _mm512_loadu_pd(b.exponent), _mm512_loadu_pd(b.home), _mm512_loadu_pd(b.product),
-          _mm512_loadu_pd(b.doublings), _mm512_loadu_pd(b.linear),   _mm512_loadu_pd(b.brier)};
+  Lanes v{_mm512_loadu_pd(b.k),       _mm512_loadu_pd(b.exponent),  _mm512_loadu_pd(b.home),
+          _mm512_loadu_pd(b.product), _mm512_loadu_pd(b.doublings), _mm512_loadu_pd(b.linear),
+          _mm512_loadu_pd(b.brier)};
   std::size_t m = 0;
   for (; m + 4 <= b.n; m += 4) {
     for (std::size_t k = 0; k < 4; ++k) play<each, weighted>(b, v, m + k);

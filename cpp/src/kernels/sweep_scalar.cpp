@@ -24,8 +24,10 @@ static void run(SweepBlock& b) {
       for (int n = 8; n >= 0; n -= 2) even = std::fma(even, r2, c[n]);
       for (int n = 7; n >= 1; n -= 2) odd = std::fma(odd, r2, c[n]);
       const double p = std::fma(odd, r, even);
-      const double odds = std::bit_cast<double>(std::bit_cast<std::uint64_t>(p) + (std::bit_cast<std::uint64_t>(shifted) << 52));
-      const double base = 1.0 + odds;
+      const double odds =
+          std::bit_cast<double>(std::bit_cast<std::uint64_t>(p) + (std::bit_cast<std::uint64_t>(shifted) << 52));
+      // The last bit is cleared, as the reciprocal of 1.11...1 (binary) is the one that AVX-512 would round otherwise.
+      const double base = std::bit_cast<double>(std::bit_cast<std::uint64_t>(1.0 + odds) & ~std::uint64_t{1});
       const double s = score[b.score_each ? l : 0];
       const double surprise = s - 1.0 / base;
       const double change = b.weight != nullptr ? b.k[l] * weight : b.k[l];
