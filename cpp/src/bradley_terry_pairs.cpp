@@ -193,22 +193,27 @@ std::vector<std::uint32_t> cells_of(const PairedMatches& m, PairCells& out) {
   const std::size_t entries = m.players <= 0x7fff ? m.players * m.players * distinct : static_cast<std::size_t>(-1);
   if (entries <= std::max<std::size_t>(n, 65'536)) {
     std::vector<std::uint32_t> table(entries, none);
-    const auto entry = [&](std::size_t k) { return (low(k) * m.players + high(k)) * distinct + row(k); };
     for (std::size_t k = 0; k < n; ++k) {
-      if (!skipped(k)) table[entry(k)] = 0;
+      if (skipped(k)) continue;
+      cell_of[k] = static_cast<std::uint32_t>((low(k) * m.players + high(k)) * distinct + row(k));
+      table[cell_of[k]] = 0;
     }
     for (std::size_t e = 0; e < entries; ++e) {
       if (table[e] != none) table[e] = add(e / distinct / m.players, e / distinct % m.players, e % distinct);
     }
-    for (std::size_t k = 0; k < n; ++k) cell_of[k] = skipped(k) ? none : table[entry(k)];
+    for (std::uint32_t& cell : cell_of) cell = cell == none ? none : table[cell];
+    return cell_of;
+  }
+  if (distinct > 1 && distinct == n) {  // no two matches share a cell
+    for (std::size_t k = 0; k < n; ++k) cell_of[k] = skipped(k) ? none : add(low(k), high(k), row(k));
     return cell_of;
   }
   std::vector<std::uint32_t> order, spare;
   for (std::size_t k = 0; k < n; ++k) {
     if (!skipped(k)) order.push_back(static_cast<std::uint32_t>(k));
   }
-  if (distinct > 1 && distinct < n) sort_by(order, spare, distinct, row);
-  if (distinct < n) sort_by(order, spare, m.players, high);  // else no two matches share a cell
+  if (distinct > 1) sort_by(order, spare, distinct, row);
+  sort_by(order, spare, m.players, high);
   sort_by(order, spare, m.players, low);
   for (std::size_t at = 0; at < order.size(); ++at) {
     const std::size_t k = order[at], before = at > 0 ? order[at - 1] : k;
@@ -226,6 +231,10 @@ void sum_any(const PairedMatches& m, PairCells& out) {
   for (auto* sums : {&out.n, &out.s, &out.ss}) sums->assign(cells, 0.0);
   if (weighted) {
     for (auto* sums : {&out.n2, &out.s2, &out.ss2}) sums->assign(cells, 0.0);
+  }
+  if (keep) {
+    out.cell_of.reserve(cell_of.size());
+    for (auto* values : {&out.score, &out.weight}) values->reserve(cell_of.size());
   }
   for (std::size_t k = 0; k < cell_of.size(); ++k) {
     const std::uint32_t c = cell_of[k];
