@@ -18,7 +18,8 @@ constexpr std::uint32_t none = 0xffffffff;
 Status check(const PairedMatches& m, std::size_t& bad) {
   const std::size_t n = m.i.size();
   bad = 0;
-  if (m.j.size() != n || m.score.size() != n || (!m.weight.empty() && m.weight.size() != n)) return Status::wrong_length;
+  if (m.j.size() != n || m.score.size() != n || (!m.weight.empty() && m.weight.size() != n))
+    return Status::wrong_length;
   if (m.covariates.size() != n * m.columns || n >= none) return Status::wrong_length;
   const auto known = [&](std::int32_t id) { return id >= 0 && static_cast<std::size_t>(id) < m.players; };
   for (bad = 0; bad < n; ++bad) {
@@ -66,8 +67,8 @@ bool count_in_table(const PairedMatches& m, PairCells& out) {
       }
       std::fill(table.begin(), table.end(), 0);
     }
-    if (kernels.tally(m.i.data() + done, m.j.data() + done, m.score.data() + done, n, static_cast<std::int32_t>(players),
-                      table.data()) != n) {
+    if (kernels.tally(m.i.data() + done, m.j.data() + done, m.score.data() + done, n,
+                      static_cast<std::int32_t>(players), table.data()) != n) {
       return false;
     }
   }
@@ -271,7 +272,8 @@ Status aggregate(const PairedMatches& m, PairCells& out, std::size_t& bad) try {
   if (!plain || !in_table || m.players == 0 || !count_in_table(m, cells)) {
     if (const Status status = check(m, bad); status != Status::ok) return status;
     if (in_table || !plain || !count_sorted(m, cells)) {
-      cells.halves = std::all_of(m.score.begin(), m.score.end(), [](double s) { return s == 0.0 || s == 0.5 || s == 1.0; });
+      cells.halves =
+          std::all_of(m.score.begin(), m.score.end(), [](double s) { return s == 0.0 || s == 0.5 || s == 1.0; });
       sum_any(m, cells);
     }
   }
