@@ -19,8 +19,8 @@ std::string at_match(std::size_t match) { return " (match " + std::to_string(mat
   switch (status) {
     case Status::unknown_model: {
       const bool first = m.i[k] < 0 || static_cast<std::size_t>(m.i[k]) >= m.players;
-      throw py::value_error(std::string(first ? "i" : "j") + " is " + std::to_string(first ? m.i[k] : m.j[k]) + at_match(k) +
-                            ", outside [0, " + std::to_string(m.players) + ")");
+      throw py::value_error(std::string(first ? "i" : "j") + " is " + std::to_string(first ? m.i[k] : m.j[k]) +
+                            at_match(k) + ", outside [0, " + std::to_string(m.players) + ")");
     }
     case Status::self_contest:
       throw py::value_error("i and j are both " + std::to_string(m.i[k]) + at_match(k) + ": a match needs two players");
@@ -40,7 +40,7 @@ struct NamedFit : BradleyTerry {
 };
 
 std::unique_ptr<NamedFit> fit(py::handle i, py::handle j, py::handle score, py::handle weight, py::handle covariates,
-                                  std::int64_t players, const std::string& ties, double prior, bool prior_for_all) {
+                              std::int64_t players, const std::string& ties, double prior, bool prior_for_all) {
   if (ties != "half" && ties != "davidson") {
     throw py::value_error("ties is " + py::repr(py::str(ties)).cast<std::string>() + ", must be 'half' or 'davidson'");
   }
@@ -98,15 +98,19 @@ std::unique_ptr<NamedFit> fit(py::handle i, py::handle j, py::handle score, py::
       matches.players = most(matches.i.size());
       summed = aggregate(matches, cells, bad);
     }
-    const BradleyTerryOptions options{.ties = ties == "half" ? Ties::half : Ties::davidson, .prior = prior, .prior_for_all = prior_for_all};
+    const BradleyTerryOptions options{
+        .ties = ties == "half" ? Ties::half : Ties::davidson, .prior = prior, .prior_for_all = prior_for_all};
     if (summed == Status::ok) fitted = out->fit(std::move(cells), options);
   }
   if (summed != Status::ok) explain(summed, matches, bad);
-  if (fitted == Status::wrong_length) throw py::value_error("i is empty, or every weight is 0: there is no match to fit");
-  if (fitted == Status::out_of_range) throw py::value_error("score must be 0, 0.5 or 1 with ties='davidson'; other scores need ties='half'");
+  if (fitted == Status::wrong_length)
+    throw py::value_error("i is empty, or every weight is 0: there is no match to fit");
+  if (fitted == Status::out_of_range)
+    throw py::value_error("score must be 0, 0.5 or 1 with ties='davidson'; other scores need ties='half'");
   if (fitted == Status::no_maximum && matches.columns > 0) {
-    throw py::value_error("covariates are not determined by the matches: a column is constant zero, follows from the players or other "
-                          "columns, or separates wins from losses");
+    throw py::value_error(
+        "covariates are not determined by the matches: a column is constant zero, follows from the players or other "
+        "columns, or separates wins from losses");
   }
   check(fitted, "Bradley-Terry fit");
   return out;
@@ -137,7 +141,8 @@ py::tuple contrast(const NamedFit& fit, std::int32_t a, std::int32_t b) {
 py::tuple ranks(const NamedFit& fit, double z) {
   const auto n = static_cast<py::ssize_t>(fit.players());
   py::array_t<std::int32_t> best(n), worst(n);
-  const std::span<std::int32_t> to_best{best.mutable_data(), fit.players()}, to_worst{worst.mutable_data(), fit.players()};
+  const std::span<std::int32_t> to_best{best.mutable_data(), fit.players()},
+      to_worst{worst.mutable_data(), fit.players()};
   Status status = Status::ok;
   {
     const py::gil_scoped_release unlocked;
@@ -161,12 +166,14 @@ py::array_t<double> bootstrap(const NamedFit& fit, std::int64_t rounds, std::uin
   return out;
 }
 
-py::array_t<double> probability(const NamedFit& fit, std::int32_t i, std::int32_t j, const std::vector<double>& covariates) {
+py::array_t<double> probability(const NamedFit& fit, std::int32_t i, std::int32_t j,
+                                const std::vector<double>& covariates) {
   double out[3];
   const auto known = [&](std::int32_t k) { return k >= 0 && static_cast<std::size_t>(k) < fit.players(); };
   if (!known(i) || !known(j)) throw py::key_error("no player has the id " + std::to_string(known(i) ? j : i));
   if (covariates.size() != fit.cells().columns) {
-    throw py::value_error("covariates has length " + std::to_string(covariates.size()) + ", the fit has " + std::to_string(fit.cells().columns));
+    throw py::value_error("covariates has length " + std::to_string(covariates.size()) + ", the fit has " +
+                          std::to_string(fit.cells().columns));
   }
   fit.probabilities(i, j, covariates, out);
   return copy(out);
@@ -191,17 +198,23 @@ py::tuple records(const NamedFit& fit) {
 void bind_bradley_terry(py::module_& m) {
   py::class_<NamedFit>(m, "BradleyTerryFit", "Private: what stands behind fairlead.BradleyTerry.")
       .def(py::init(&fit), py::arg("i"), py::arg("j"), py::arg("score"), py::arg("weight") = py::none(),
-           py::arg("covariates") = py::none(), py::arg("players") = -1, py::arg("ties") = "half", py::arg("prior") = 1.0,
-           py::arg("prior_for_all") = false)
+           py::arg("covariates") = py::none(), py::arg("players") = -1, py::arg("ties") = "half",
+           py::arg("prior") = 1.0, py::arg("prior_for_all") = false)
       .def("errors", &errors, "(model, sandwich, exact): standard errors of strengths, coefficients and log nu.")
-      .def("contrast", &contrast, py::arg("a"), py::arg("b"), "(difference, variance by the model, variance by the sandwich).")
+      .def("contrast", &contrast, py::arg("a"), py::arg("b"),
+           "(difference, variance by the model, variance by the sandwich).")
       .def("ranks", &ranks, py::arg("z"), "(best, worst) rank of each player, 0 for the unplayed.")
-      .def("bootstrap", &bootstrap, py::arg("rounds"), py::arg("seed"), "float64 of shape (rounds, players + coefficients + 1).")
-      .def("probability", &probability, py::arg("i"), py::arg("j"), py::arg("covariates"), "Of a win, a draw and a loss of i.")
+      .def("bootstrap", &bootstrap, py::arg("rounds"), py::arg("seed"),
+           "float64 of shape (rounds, players + coefficients + 1).")
+      .def("probability", &probability, py::arg("i"), py::arg("j"), py::arg("covariates"),
+           "Of a win, a draw and a loss of i.")
       .def("records", &records, "(games, points) of each player, in weights.")
-      .def_property_readonly("names", [](const NamedFit& fit) { return fit.names; }, "By id, where the columns held names.")
-      .def_property_readonly("strengths", [](const NamedFit& fit) { return copy(fit.strengths()); }, "Centred log-strengths.")
-      .def_property_readonly("coefficients", [](const NamedFit& fit) { return copy(fit.coefficients()); }, "Of the covariates.")
+      .def_property_readonly(
+          "names", [](const NamedFit& fit) { return fit.names; }, "By id, where the columns held names.")
+      .def_property_readonly(
+          "strengths", [](const NamedFit& fit) { return copy(fit.strengths()); }, "Centred log-strengths.")
+      .def_property_readonly(
+          "coefficients", [](const NamedFit& fit) { return copy(fit.coefficients()); }, "Of the covariates.")
       .def_property_readonly("tie_strength", &BradleyTerry::tie_strength, "Davidson's nu.")
       .def_property_readonly("ties_guarded", &BradleyTerry::ties_guarded, "Whether nu had no finite maximum.")
       .def_property_readonly(
@@ -213,10 +226,15 @@ void bind_bradley_terry(py::module_& m) {
           },
           "0 ok, 1 undefeated, 2 winless, 3 above, 4 below, 5 apart, 6 unplayed.")
       .def_property_readonly(
-          "components", [](const NamedFit& fit) { return std::vector<std::int32_t>(fit.components().begin(), fit.components().end()); },
+          "components",
+          [](const NamedFit& fit) {
+            return std::vector<std::int32_t>(fit.components().begin(), fit.components().end());
+          },
           "Number of each player's component.")
-      .def_property_readonly("matches", [](const NamedFit& fit) { return fit.cells().matches; }, "How many were given.")
-      .def_property_readonly("pairs", [](const NamedFit& fit) { return fit.cells().size(); }, "How many were left after summing.")
+      .def_property_readonly(
+          "matches", [](const NamedFit& fit) { return fit.cells().matches; }, "How many were given.")
+      .def_property_readonly(
+          "pairs", [](const NamedFit& fit) { return fit.cells().size(); }, "How many were left after summing.")
       .def_property_readonly("iterations", &BradleyTerry::iterations, "Steps of Newton's method.")
       .def_property_readonly("log_likelihood", &BradleyTerry::log_likelihood, "Of the matches.")
       .def_property_readonly("deviance", &BradleyTerry::deviance, "From a perfect fit to each pair.");

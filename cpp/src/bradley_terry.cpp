@@ -83,8 +83,9 @@ std::pair<double, double> likelihoods(const BradleyTerry& fit, bool ties) noexce
   const PairCells& cells = fit.cells();
   double ours = 0.0, perfect = 0.0;
   for (std::size_t c = 0; c < cells.size(); ++c) {
-    const std::span<const double> row =
-        cells.columns > 0 ? std::span(cells.rows).subspan(cells.row[c] * cells.columns, cells.columns) : std::span<const double>();
+    const std::span<const double> row = cells.columns > 0
+                                            ? std::span(cells.rows).subspan(cells.row[c] * cells.columns, cells.columns)
+                                            : std::span<const double>();
     double p[3];
     fit.probabilities(cells.i[c], cells.j[c], row, p);
     const double n = cells.n[c], s = cells.s[c];

@@ -1,6 +1,7 @@
 // Refits of resampled matches. A sample with replacement of N matches is a multinomial draw of how often each kind of
-// match (pair and score) comes. It is drawn exactly, at the cost of the kinds instead of the matches: independent Poisson
-// counts of a mean total a little below N, given their total, are multinomial; the rest of N is drawn one by one.
+// match (pair and score) comes. It is drawn exactly, at the cost of the kinds instead of the matches: independent
+// Poisson counts of a mean total a little below N, given their total, are multinomial; the rest of N is drawn one by
+// one.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -28,7 +29,8 @@ struct Kind {
 
 std::vector<Kind> kinds_of(const PairCells& cells) {
   std::vector<Kind> out;
-  for (std::size_t m = 0; m < cells.cell_of.size(); ++m) out.push_back({cells.cell_of[m], cells.score[m], cells.weight[m], 1.0});
+  for (std::size_t m = 0; m < cells.cell_of.size(); ++m)
+    out.push_back({cells.cell_of[m], cells.score[m], cells.weight[m], 1.0});
   if (!out.empty()) return out;
   for (std::size_t c = 0; c < cells.size(); ++c) {
     const double wins = 2.0 * cells.ss[c] - cells.s[c], draws = 4.0 * (cells.s[c] - cells.ss[c]);
@@ -141,7 +143,8 @@ class Sampler {
 
   Samples draw(std::size_t rounds, bool squares) {
     const std::size_t values = (rounds + lanes - 1) / lanes * lanes * cells_.size();
-    Samples out{cells_.size(), std::vector<double>(values), std::vector<double>(values), std::vector<double>(squares ? values : 0)};
+    Samples out{cells_.size(), std::vector<double>(values), std::vector<double>(values),
+                std::vector<double>(squares ? values : 0)};
     std::vector<double> drawn(rounds);
     if (rare_ > 0.0) {
       std::unordered_map<double, Poisson> tables;
@@ -220,8 +223,9 @@ Status BradleyTerry::bootstrap(std::size_t rounds, std::uint64_t seed, std::span
   const std::size_t n = players(), pairs = cells().size(), width = n + cells().columns + 1;
   if (out.size() != rounds * width) return Status::wrong_length;
   Errors errors;
-  bool together = state.groups.main_size.size() == 1 && cells().columns == 0 && !state.ties && state.dim <= dense_limit && state.groups.needy.empty() &&
-                  !state.options.prior_for_all && std::all_of(state.x.begin(), state.x.end(), [](double x) { return std::abs(x) < 100.0; });
+  bool together = state.groups.main_size.size() == 1 && cells().columns == 0 && !state.ties &&
+                  state.dim <= dense_limit && state.groups.needy.empty() && !state.options.prior_for_all &&
+                  std::all_of(state.x.begin(), state.x.end(), [](double x) { return std::abs(x) < 100.0; });
   if (together) {
     if (const Status status = this->errors(errors); status != Status::ok) return status;
   }
@@ -260,11 +264,13 @@ Status BradleyTerry::bootstrap(std::size_t rounds, std::uint64_t seed, std::span
       for (std::size_t lane = 0; lane < lanes && block + lane < now; ++lane) {
         const std::span<double> row = out.subspan((first + block + lane) * width, width);
         if (!done[lane]) {
-          if (const Status status = state.refit(pairs_of(cells(), samples, block + lane), row); status != Status::ok) return status;
+          if (const Status status = state.refit(pairs_of(cells(), samples, block + lane), row); status != Status::ok)
+            return status;
           continue;
         }
         double mean = 0.0;
-        for (std::size_t k = 0; k < n; ++k) mean += state.groups.main[k] ? x[k * lanes + lane] / state.groups.main_size[0] : 0.0;
+        for (std::size_t k = 0; k < n; ++k)
+          mean += state.groups.main[k] ? x[k * lanes + lane] / state.groups.main_size[0] : 0.0;
         for (std::size_t k = 0; k < n; ++k) row[k] = state.groups.main[k] ? x[k * lanes + lane] - mean : 0.0;
         row[n] = 0.0;
       }

@@ -73,8 +73,8 @@ void BradleyTerry::State::make_dense_errors(const Model& at_max) {
 }
 
 // The sandwich is the variance of H^-1 g, g being the sum over pairs of their residuals; so it is the mean square of
-// H^-1 g where each pair's residual is given a random sign. D^-1 g, D the diagonal of H, has nearly the same squares, and
-// their mean is known: what it is off by corrects the estimate.
+// H^-1 g where each pair's residual is given a random sign. D^-1 g, D the diagonal of H, has nearly the same squares,
+// and their mean is known: what it is off by corrects the estimate.
 void BradleyTerry::State::make_drawn_errors(const Model& at_max) {
   errors.exact = false;
   const std::size_t extras = dim - cells.players;
@@ -93,7 +93,8 @@ void BradleyTerry::State::make_drawn_errors(const Model& at_max) {
         const double sign = signs >> (c % 64) & 1 ? 1.0 : -1.0, size = std::sqrt(q.eta[c]), r = sign * size;
         g[at(cells.i[c])] += r;
         g[at(cells.j[c])] -= r;
-        for (std::size_t k = 0; k < cells.columns; ++k) g[cells.players + k] += r * cells.rows[cells.row[c] * cells.columns + k];
+        for (std::size_t k = 0; k < cells.columns; ++k)
+          g[cells.players + k] += r * cells.rows[cells.row[c] * cells.columns + k];
         if (ties && size > 0.0) {
           const double shared = q.cross[c] / size;
           g[dim - 1] += sign * shared + (random.next() >> 63 ? 1.0 : -1.0) * root(q.nu[c] - shared * shared);
@@ -148,7 +149,9 @@ Status BradleyTerry::contrast(std::int32_t a, std::int32_t b, Contrast& out) con
   if (state_->dim <= dense_limit) {
     std::call_once(state_->errors_once, [this] { state_->make_errors(); });
     if (state_->errors_status != Status::ok) return state_->errors_status;
-    const auto variance = [&](const dense::Matrix& c) { return c(at(a), at(a)) + c(at(b), at(b)) - 2.0 * c(at(a), at(b)); };
+    const auto variance = [&](const dense::Matrix& c) {
+      return c(at(a), at(a)) + c(at(b), at(b)) - 2.0 * c(at(a), at(b));
+    };
     out.model = std::max(0.0, variance(state_->model));
     out.sandwich = std::max(0.0, variance(state_->sandwich));
   } else {
@@ -183,7 +186,8 @@ Status BradleyTerry::ranks(double z, std::span<std::int32_t> best, std::span<std
       double variance = errors.sandwich[i] * errors.sandwich[i] + errors.sandwich[k] * errors.sandwich[k];
       if (state_->dense) {
         const auto of = [&](const dense::Matrix& c) { return c(i, i) + c(k, k) - 2.0 * c(i, k); };
-        variance = robust(of(state_->model), of(state_->sandwich), standing[i] == Standing::ok && standing[k] == Standing::ok);
+        variance =
+            robust(of(state_->model), of(state_->sandwich), standing[i] == Standing::ok && standing[k] == Standing::ok);
       }
       const double difference = strength[i] - strength[k];
       if (!(difference * difference > z * z * variance)) continue;

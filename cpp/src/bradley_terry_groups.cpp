@@ -41,8 +41,8 @@ struct Arcs {
   }
 };
 
-// The usual case, in a few passes over the pairs: all who played reach, and are reached from, the first player. `played`
-// is set in any case.
+// The usual case, in a few passes over the pairs: all who played reach, and are reached from, the first player.
+// `played` is set in any case.
 bool strongly_connected(const PairCells& cells, std::vector<std::uint8_t>& played) {
   constexpr unsigned reached = 1, reaches = 2, plays = 4, all = 7;
   std::vector<std::uint8_t> flags(cells.players);
@@ -202,7 +202,8 @@ Groups group(const PairCells& cells) {
     if (!played[k]) continue;
     std::int32_t& best = main_of[at(out.component[k])];
     const std::size_t s = at(strong[k]);
-    if (best < 0 || size[s] > size[at(best)] || (size[s] == size[at(best)] && weight[s] > weight[at(best)])) best = strong[k];
+    if (best < 0 || size[s] > size[at(best)] || (size[s] == size[at(best)] && weight[s] > weight[at(best)]))
+      best = strong[k];
   }
   out.main_size.assign(n_components, 0.0);
   std::vector<std::uint8_t> core(players);  // of a main group of at least two, which stands by itself
@@ -218,12 +219,12 @@ Groups group(const PairCells& cells) {
   for (std::size_t k = 0; k < players; ++k) {
     if (core[k]) continue;
     if (played[k]) out.needy.push_back(static_cast<std::int32_t>(k));
-    out.standing[k] = !played[k]  ? Standing::unplayed
-                      : !lost[k]  ? Standing::undefeated
-                      : !won[k]   ? Standing::winless
-                      : above[k]  ? Standing::above
-                      : below[k]  ? Standing::below
-                                  : Standing::apart;
+    out.standing[k] = !played[k] ? Standing::unplayed
+                      : !lost[k] ? Standing::undefeated
+                      : !won[k]  ? Standing::winless
+                      : above[k] ? Standing::above
+                      : below[k] ? Standing::below
+                                 : Standing::apart;
   }
   return out;
 }

@@ -32,16 +32,19 @@ Model::Model(const PairCells& cells_, const Groups& groups_, const BradleyTerryO
       ties(dim > cells_.players + cells_.columns),
       dense(dim <= dense_newton),
       most_iterations_(options.iterations),
-      kernels_(kernels::select(kernels::bradley_terry_scalar, kernels::bradley_terry_avx2, kernels::bradley_terry_avx512)) {
+      kernels_(
+          kernels::select(kernels::bradley_terry_scalar, kernels::bradley_terry_avx2, kernels::bradley_terry_avx512)) {
   if (options.prior_for_all || !groups.needy.empty()) {
     prior_.assign(players, 0.0);
     curvature_.assign(players, 0.0);
-    for (std::size_t k = 0; k < players && options.prior_for_all; ++k) prior_[k] = groups.component[k] >= 0 ? options.prior : 0.0;
+    for (std::size_t k = 0; k < players && options.prior_for_all; ++k)
+      prior_[k] = groups.component[k] >= 0 ? options.prior : 0.0;
     for (const std::int32_t k : groups.needy) prior_[at(k)] = options.prior;
   }
   if (ties) {
     bool all_drawn = true;
-    for (std::size_t c = 0; c < cells.size(); ++c) all_drawn = all_drawn && 4.0 * (cells.s[c] - cells.ss[c]) >= cells.n[c];
+    for (std::size_t c = 0; c < cells.size(); ++c)
+      all_drawn = all_drawn && 4.0 * (cells.s[c] - cells.ss[c]) >= cells.n[c];
     if (all_drawn || options.prior_for_ties) decisive_ = options.prior;
   }
   gradient.resize(dim);
@@ -275,7 +278,8 @@ dense::Matrix Model::information() const {
   return h;
 }
 
-void Model::multiply(const Quadratic& q, std::span<const double> v, std::span<double> out, bool with_prior) const noexcept {
+void Model::multiply(const Quadratic& q, std::span<const double> v, std::span<double> out,
+                     bool with_prior) const noexcept {
   std::fill(out.begin(), out.end(), 0.0);
   const std::size_t n = cells.size();
   const std::int32_t* const first = cells.i.data();
@@ -370,7 +374,8 @@ void Model::conjugate_gradients(std::span<const double> b, std::span<double> out
     count[at(groups.component[k])] += 1.0;
   }
   for (std::size_t k = 0; k < players; ++k) {
-    residual[k] -= groups.component[k] < 0 ? residual[k] : sum[at(groups.component[k])] / count[at(groups.component[k])];
+    residual[k] -=
+        groups.component[k] < 0 ? residual[k] : sum[at(groups.component[k])] / count[at(groups.component[k])];
   }
   const auto precondition = [&] {
     double dot = 0.0;
@@ -458,7 +463,8 @@ Status Model::maximise() {
       length *= std::clamp(slope / (slope - now), 0.1, 0.6);
     }
     // After an exact step the error is about its square, after an inexact one also `tolerance` of it.
-    if (largest * length < 1e-9 || (length == 1.0 && largest < (dense ? 1e-6 : 1e-5) && (dense || largest * tolerance < 1e-10))) {
+    if (largest * length < 1e-9 ||
+        (length == 1.0 && largest < (dense ? 1e-6 : 1e-5) && (dense || largest * tolerance < 1e-10))) {
       if (!dense && columns > 0 && !covariates_determined()) return Status::no_maximum;
       return Status::ok;
     }

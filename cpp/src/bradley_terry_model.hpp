@@ -17,14 +17,15 @@ namespace fairlead::bradley_terry {
 struct Groups {
   std::vector<std::int32_t> component;  // 0 is the largest; -1: unplayed
   std::vector<Standing> standing;
-  std::vector<std::uint8_t> main;       // in the group that its component is centred on
-  std::vector<double> main_size;        // of each component
-  std::vector<std::int32_t> needy;      // players without a finite maximum
+  std::vector<std::uint8_t> main;   // in the group that its component is centred on
+  std::vector<double> main_size;    // of each component
+  std::vector<std::int32_t> needy;  // players without a finite maximum
 };
 
 Groups group(const PairCells& cells);
 
-// Symmetric weights of a pair in a quadratic form of (eta, log nu): the observed information, or what residuals square to.
+// Symmetric weights of a pair in a quadratic form of (eta, log nu): the observed information, or what residuals square
+// to.
 struct Quadratic {
   std::vector<double> eta, cross, nu;  // the last two only with ties
 };

@@ -18,7 +18,8 @@ constexpr std::uint32_t none = 0xffffffff;
 Status check(const PairedMatches& m, std::size_t& bad) {
   const std::size_t n = m.i.size();
   bad = 0;
-  if (m.j.size() != n || m.score.size() != n || (!m.weight.empty() && m.weight.size() != n)) return Status::wrong_length;
+  if (m.j.size() != n || m.score.size() != n || (!m.weight.empty() && m.weight.size() != n))
+    return Status::wrong_length;
   if (m.covariates.size() != n * m.columns || n >= none) return Status::wrong_length;
   const auto known = [&](std::int32_t id) { return id >= 0 && static_cast<std::size_t>(id) < m.players; };
   for (bad = 0; bad < n; ++bad) {
@@ -66,8 +67,8 @@ bool count_in_table(const PairedMatches& m, PairCells& out) {
       }
       std::fill(table.begin(), table.end(), 0);
     }
-    if (kernels.tally(m.i.data() + done, m.j.data() + done, m.score.data() + done, n, static_cast<std::int32_t>(players),
-                      table.data()) != n) {
+    if (kernels.tally(m.i.data() + done, m.j.data() + done, m.score.data() + done, n,
+                      static_cast<std::int32_t>(players), table.data()) != n) {
       return false;
     }
   }
@@ -193,22 +194,27 @@ std::vector<std::uint32_t> cells_of(const PairedMatches& m, PairCells& out) {
   const std::size_t entries = m.players <= 0x7fff ? m.players * m.players * distinct : static_cast<std::size_t>(-1);
   if (entries <= std::max<std::size_t>(n, 65'536)) {
     std::vector<std::uint32_t> table(entries, none);
-    const auto entry = [&](std::size_t k) { return (low(k) * m.players + high(k)) * distinct + row(k); };
     for (std::size_t k = 0; k < n; ++k) {
-      if (!skipped(k)) table[entry(k)] = 0;
+      if (skipped(k)) continue;
+      cell_of[k] = static_cast<std::uint32_t>((low(k) * m.players + high(k)) * distinct + row(k));
+      table[cell_of[k]] = 0;
     }
     for (std::size_t e = 0; e < entries; ++e) {
       if (table[e] != none) table[e] = add(e / distinct / m.players, e / distinct % m.players, e % distinct);
     }
-    for (std::size_t k = 0; k < n; ++k) cell_of[k] = skipped(k) ? none : table[entry(k)];
+    for (std::uint32_t& cell : cell_of) cell = cell == none ? none : table[cell];
+    return cell_of;
+  }
+  if (distinct > 1 && distinct == n) {  // no two matches share a cell
+    for (std::size_t k = 0; k < n; ++k) cell_of[k] = skipped(k) ? none : add(low(k), high(k), row(k));
     return cell_of;
   }
   std::vector<std::uint32_t> order, spare;
   for (std::size_t k = 0; k < n; ++k) {
     if (!skipped(k)) order.push_back(static_cast<std::uint32_t>(k));
   }
-  if (distinct > 1 && distinct < n) sort_by(order, spare, distinct, row);
-  if (distinct < n) sort_by(order, spare, m.players, high);  // else no two matches share a cell
+  if (distinct > 1) sort_by(order, spare, distinct, row);
+  sort_by(order, spare, m.players, high);
   sort_by(order, spare, m.players, low);
   for (std::size_t at = 0; at < order.size(); ++at) {
     const std::size_t k = order[at], before = at > 0 ? order[at - 1] : k;
@@ -226,6 +232,10 @@ void sum_any(const PairedMatches& m, PairCells& out) {
   for (auto* sums : {&out.n, &out.s, &out.ss}) sums->assign(cells, 0.0);
   if (weighted) {
     for (auto* sums : {&out.n2, &out.s2, &out.ss2}) sums->assign(cells, 0.0);
+  }
+  if (keep) {
+    out.cell_of.reserve(cell_of.size());
+    for (auto* values : {&out.score, &out.weight}) values->reserve(cell_of.size());
   }
   for (std::size_t k = 0; k < cell_of.size(); ++k) {
     const std::uint32_t c = cell_of[k];
@@ -262,7 +272,8 @@ Status aggregate(const PairedMatches& m, PairCells& out, std::size_t& bad) try {
   if (!plain || !in_table || m.players == 0 || !count_in_table(m, cells)) {
     if (const Status status = check(m, bad); status != Status::ok) return status;
     if (in_table || !plain || !count_sorted(m, cells)) {
-      cells.halves = std::all_of(m.score.begin(), m.score.end(), [](double s) { return s == 0.0 || s == 0.5 || s == 1.0; });
+      cells.halves =
+          std::all_of(m.score.begin(), m.score.end(), [](double s) { return s == 0.0 || s == 0.5 || s == 1.0; });
       sum_any(m, cells);
     }
   }

@@ -72,7 +72,8 @@ Matrix inverse(const Kernels& kernels, const Matrix& r) {
       double* const row = y.row(p);
       const double scale = 1.0 / r(p, p);
       for (std::size_t k = 0; k <= p; ++k) row[k] *= scale;
-      if (p + 1 < end) kernels.product(end - p - 1, p + 1, 1, r.row(p) + p + 1, n, row, n, y.row(p + 1), n, -1.0, false);
+      if (p + 1 < end)
+        kernels.product(end - p - 1, p + 1, 1, r.row(p) + p + 1, n, row, n, y.row(p + 1), n, -1.0, false);
     }
     kernels.product(end, end, end - first, y.row(first), n, y.row(first), n, g.row(0), n, 1.0, true);
   }

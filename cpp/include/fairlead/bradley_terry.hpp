@@ -1,18 +1,19 @@
-// Bradley-Terry strengths by maximum likelihood: R. A. Bradley and M. E. Terry, Biometrika 39 (1952); ties as half a win
-// each, or by R. R. Davidson, JASA 65 (1970); existence of the maximum by L. R. Ford Jr., Amer. Math. Monthly 64 (1957).
+// Bradley-Terry strengths by maximum likelihood: R. A. Bradley and M. E. Terry, Biometrika 39 (1952); ties as half a
+// win each, or by R. R. Davidson, JASA 65 (1970); existence of the maximum by L. R. Ford Jr., Amer. Math. Monthly 64
+// (1957).
 //
 // i beats j with odds exp(eta), eta = theta_i - theta_j + x * beta, x being the covariates of the match.
 //
-// PairedMatches are first summed by pair; everything after that costs what the pairs cost. The maximum is found by Newton's
-// method: Cholesky where there are few parameters, conjugate gradients over the pairs where there are many.
+// PairedMatches are first summed by pair; everything after that costs what the pairs cost. The maximum is found by
+// Newton's method: Cholesky where there are few parameters, conjugate gradients over the pairs where there are many.
 //
-// A player who never lost, or never won, or any group that only ever won against all others, has no finite maximum. Such
-// players, and only they, are given `prior` virtual draws against the average of the rest, and their standing says so.
-// Players whom no chain of matches connects are fitted apart, each component about its own centre.
+// A player who never lost, or never won, or any group that only ever won against all others, has no finite maximum.
+// Such players, and only they, are given `prior` virtual draws against the average of the rest, and their standing says
+// so. Players whom no chain of matches connects are fitted apart, each component about its own centre.
 //
-// Precision: IEEE double; the last Newton step is below 1e-6 (1e-10 after conjugate gradients), so the error is about its
-// square. Results of different instruction sets differ by rounding alone, about 1e-13 of a strength.
-// Memory: 5 doubles a pair (8 with weights), and two square matrices of players once standard errors are asked for.
+// Precision: IEEE double; the last Newton step is below 1e-6 (1e-10 after conjugate gradients), so the error is about
+// its square. Results of different instruction sets differ by rounding alone, about 1e-13 of a strength. Memory: 5
+// doubles a pair (8 with weights), and two square matrices of players once standard errors are asked for.
 #pragma once
 
 #include <cstddef>
@@ -52,8 +53,9 @@ struct PairCells {
   bool weighted() const noexcept { return !n2.empty(); }
 };
 
-// Sums the matches. On an error `bad` is the match at fault: unknown_model for an id outside [0, players), self_contest,
-// out_of_range for a score or a weight (0 to 1e6), not_finite for a covariate. wrong_length: columns differ in length.
+// Sums the matches. On an error `bad` is the match at fault: unknown_model for an id outside [0, players),
+// self_contest, out_of_range for a score or a weight (0 to 1e6), not_finite for a covariate. wrong_length: columns
+// differ in length.
 Status aggregate(const PairedMatches& matches, PairCells& out, std::size_t& bad);
 
 enum class Ties : std::uint8_t { half, davidson };
@@ -73,9 +75,10 @@ struct BradleyTerryOptions {
   Ties ties = Ties::half;
   double prior = 1.0;          // virtual draws against the average of the main group
   bool prior_for_all = false;  // for every player, not only for those without a finite maximum
-  // `prior` virtual decisive matches between equals, where Davidson's nu has no finite maximum. `fit` sets it by itself.
+  // `prior` virtual decisive matches between equals, where Davidson's nu has no finite maximum. `fit` sets it by
+  // itself.
   bool prior_for_ties = false;
-  int iterations = 100;        // at most, of Newton's method
+  int iterations = 100;  // at most, of Newton's method
 };
 
 class BradleyTerry {

@@ -25,8 +25,8 @@ struct BradleyTerryKernels {
   void (*product)(std::size_t rows, std::size_t columns, std::size_t depth, const double* a, std::size_t a_stride,
                   const double* b, std::size_t b_stride, double* c, std::size_t c_stride, double sign, bool upper);
 
-  // Eight fits at once. For each pair c with players i, j: g[i] += r, g[j] -= r for r = s[c] - n[c] p[i] / (p[i] + p[j]),
-  // where s and n have 8 values a pair, p and g 8 values a player.
+  // Eight fits at once. For each pair c with players i, j: g[i] += r, g[j] -= r for r = s[c] - n[c] p[i] / (p[i] +
+  // p[j]), where s and n have 8 values a pair, p and g 8 values a player.
   void (*gradients)(const std::int32_t* i, const std::int32_t* j, std::size_t pairs, const double* n, const double* s,
                     const double* p, double* g);
 };

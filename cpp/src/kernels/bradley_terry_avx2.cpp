@@ -26,7 +26,8 @@ static std::size_t tally(const std::int32_t* i, const std::int32_t* j, const dou
       const __m256d twice = _mm256_add_pd(s, s);
       const __m128i whole = _mm256_cvttpd_epi32(twice);
       fits &= _mm256_movemask_pd(_mm256_cmp_pd(_mm256_cvtepi32_pd(whole), twice, _CMP_EQ_OQ));
-      fits &= _mm_movemask_ps(_mm_castsi128_ps(_mm_and_si128(_mm_cmpgt_epi32(whole, below_zero), _mm_cmpgt_epi32(three, whole))));
+      fits &= _mm_movemask_ps(
+          _mm_castsi128_ps(_mm_and_si128(_mm_cmpgt_epi32(whole, below_zero), _mm_cmpgt_epi32(three, whole))));
       const __m128i flip = half == 0 ? _mm256_castsi256_si128(swapped) : _mm256_extracti128_si256(swapped, 1);
       const __m128i of_low = _mm_blendv_epi8(whole, _mm_sub_epi32(two, whole), flip);
       const __m256i shift = _mm256_mul_epu32(_mm256_cvtepu32_epi64(of_low), bits);
@@ -40,24 +41,24 @@ static std::size_t tally(const std::int32_t* i, const std::int32_t* j, const dou
 }
 
 // A tile of R rows and 8 columns, held in registers.
-#define FAIRLEAD_TILE(R)                                                                                             \
+#define FAIRLEAD_TILE(R)                                                                                               \
   static void tile##R(std::size_t depth, const double* a, std::size_t a_stride, const double* b, std::size_t b_stride, \
-                      double* c, std::size_t c_stride, __m256d sign) {                                               \
-    __m256d sum[R][2];                                                                                               \
-    for (int r = 0; r < R; ++r) sum[r][0] = sum[r][1] = _mm256_setzero_pd();                                         \
-    for (std::size_t k = 0; k < depth; ++k) {                                                                        \
-      const __m256d b0 = _mm256_loadu_pd(b + k * b_stride), b1 = _mm256_loadu_pd(b + k * b_stride + 4);              \
-      for (int r = 0; r < R; ++r) {                                                                                  \
-        const __m256d factor = _mm256_set1_pd(a[k * a_stride + static_cast<std::size_t>(r)]);                        \
-        sum[r][0] = _mm256_fmadd_pd(factor, b0, sum[r][0]);                                                          \
-        sum[r][1] = _mm256_fmadd_pd(factor, b1, sum[r][1]);                                                          \
-      }                                                                                                              \
-    }                                                                                                                \
-    for (int r = 0; r < R; ++r) {                                                                                    \
-      double* const to = c + static_cast<std::size_t>(r) * c_stride;                                                 \
-      _mm256_storeu_pd(to, _mm256_fmadd_pd(sign, sum[r][0], _mm256_loadu_pd(to)));                                   \
-      _mm256_storeu_pd(to + 4, _mm256_fmadd_pd(sign, sum[r][1], _mm256_loadu_pd(to + 4)));                           \
-    }                                                                                                                \
+                      double* c, std::size_t c_stride, __m256d sign) {                                                 \
+    __m256d sum[R][2];                                                                                                 \
+    for (int r = 0; r < R; ++r) sum[r][0] = sum[r][1] = _mm256_setzero_pd();                                           \
+    for (std::size_t k = 0; k < depth; ++k) {                                                                          \
+      const __m256d b0 = _mm256_loadu_pd(b + k * b_stride), b1 = _mm256_loadu_pd(b + k * b_stride + 4);                \
+      for (int r = 0; r < R; ++r) {                                                                                    \
+        const __m256d factor = _mm256_set1_pd(a[k * a_stride + static_cast<std::size_t>(r)]);                          \
+        sum[r][0] = _mm256_fmadd_pd(factor, b0, sum[r][0]);                                                            \
+        sum[r][1] = _mm256_fmadd_pd(factor, b1, sum[r][1]);                                                            \
+      }                                                                                                                \
+    }                                                                                                                  \
+    for (int r = 0; r < R; ++r) {                                                                                      \
+      double* const to = c + static_cast<std::size_t>(r) * c_stride;                                                   \
+      _mm256_storeu_pd(to, _mm256_fmadd_pd(sign, sum[r][0], _mm256_loadu_pd(to)));                                     \
+      _mm256_storeu_pd(to + 4, _mm256_fmadd_pd(sign, sum[r][1], _mm256_loadu_pd(to + 4)));                             \
+    }                                                                                                                  \
   }
 FAIRLEAD_TILE(4)
 FAIRLEAD_TILE(1)
@@ -70,7 +71,8 @@ static void product(std::size_t rows, std::size_t columns, std::size_t depth, co
   for (; first + 8 <= columns; first += 8) {
     const std::size_t last = upper && first + 8 < rows ? first + 8 : rows;
     std::size_t r = 0;
-    for (; r + 4 <= last; r += 4) tile4(depth, a + r, a_stride, b + first, b_stride, c + r * c_stride + first, c_stride, s);
+    for (; r + 4 <= last; r += 4)
+      tile4(depth, a + r, a_stride, b + first, b_stride, c + r * c_stride + first, c_stride, s);
     for (; r < last; ++r) tile1(depth, a + r, a_stride, b + first, b_stride, c + r * c_stride + first, c_stride, s);
   }
   for (; first < columns; ++first) {

@@ -40,33 +40,34 @@ static std::size_t tally(const std::int32_t* i, const std::int32_t* j, const dou
 }
 
 // A tile of R rows and up to 16 columns, held in registers.
-#define FAIRLEAD_TILE(R)                                                                                             \
+#define FAIRLEAD_TILE(R)                                                                                               \
   static void tile##R(std::size_t depth, const double* a, std::size_t a_stride, const double* b, std::size_t b_stride, \
-                      double* c, std::size_t c_stride, __m512d sign, __mmask8 left, __mmask8 right) {                \
-    __m512d sum[R][2];                                                                                               \
-    for (int r = 0; r < R; ++r) sum[r][0] = sum[r][1] = _mm512_setzero_pd();                                         \
-    for (std::size_t k = 0; k < depth; ++k) {                                                                        \
-      const __m512d b0 = _mm512_maskz_loadu_pd(left, b + k * b_stride);                                              \
-      const __m512d b1 = _mm512_maskz_loadu_pd(right, b + k * b_stride + 8);                                         \
-      for (int r = 0; r < R; ++r) {                                                                                  \
-        const __m512d factor = _mm512_set1_pd(a[k * a_stride + static_cast<std::size_t>(r)]);                        \
-        sum[r][0] = _mm512_fmadd_pd(factor, b0, sum[r][0]);                                                          \
-        sum[r][1] = _mm512_fmadd_pd(factor, b1, sum[r][1]);                                                          \
-      }                                                                                                              \
-    }                                                                                                                \
-    for (int r = 0; r < R; ++r) {                                                                                    \
-      double* const to = c + static_cast<std::size_t>(r) * c_stride;                                                 \
-      _mm512_mask_storeu_pd(to, left, _mm512_fmadd_pd(sign, sum[r][0], _mm512_maskz_loadu_pd(left, to)));            \
-      _mm512_mask_storeu_pd(to + 8, right,                                                                           \
-                            _mm512_fmadd_pd(sign, sum[r][1], _mm512_maskz_loadu_pd(right, to + 8)));                 \
-    }                                                                                                                \
+                      double* c, std::size_t c_stride, __m512d sign, __mmask8 left, __mmask8 right) {                  \
+    __m512d sum[R][2];                                                                                                 \
+    for (int r = 0; r < R; ++r) sum[r][0] = sum[r][1] = _mm512_setzero_pd();                                           \
+    for (std::size_t k = 0; k < depth; ++k) {                                                                          \
+      const __m512d b0 = _mm512_maskz_loadu_pd(left, b + k * b_stride);                                                \
+      const __m512d b1 = _mm512_maskz_loadu_pd(right, b + k * b_stride + 8);                                           \
+      for (int r = 0; r < R; ++r) {                                                                                    \
+        const __m512d factor = _mm512_set1_pd(a[k * a_stride + static_cast<std::size_t>(r)]);                          \
+        sum[r][0] = _mm512_fmadd_pd(factor, b0, sum[r][0]);                                                            \
+        sum[r][1] = _mm512_fmadd_pd(factor, b1, sum[r][1]);                                                            \
+      }                                                                                                                \
+    }                                                                                                                  \
+    for (int r = 0; r < R; ++r) {                                                                                      \
+      double* const to = c + static_cast<std::size_t>(r) * c_stride;                                                   \
+      _mm512_mask_storeu_pd(to, left, _mm512_fmadd_pd(sign, sum[r][0], _mm512_maskz_loadu_pd(left, to)));              \
+      _mm512_mask_storeu_pd(to + 8, right, _mm512_fmadd_pd(sign, sum[r][1], _mm512_maskz_loadu_pd(right, to + 8)));    \
+    }                                                                                                                  \
   }
 FAIRLEAD_TILE(8)
 FAIRLEAD_TILE(4)
 FAIRLEAD_TILE(1)
 #undef FAIRLEAD_TILE
 
-static __mmask8 lanes(std::size_t n) { return n >= 8 ? static_cast<__mmask8>(0xff) : static_cast<__mmask8>((1u << n) - 1u); }
+static __mmask8 lanes(std::size_t n) {
+  return n >= 8 ? static_cast<__mmask8>(0xff) : static_cast<__mmask8>((1u << n) - 1u);
+}
 
 static void product(std::size_t rows, std::size_t columns, std::size_t depth, const double* a, std::size_t a_stride,
                     const double* b, std::size_t b_stride, double* c, std::size_t c_stride, double sign, bool upper) {
@@ -76,9 +77,12 @@ static void product(std::size_t rows, std::size_t columns, std::size_t depth, co
     const __mmask8 left = lanes(width), right = width > 8 ? lanes(width - 8) : static_cast<__mmask8>(0);
     const std::size_t last = upper && first + 16 < rows ? first + 16 : rows;
     std::size_t r = 0;
-    for (; r + 8 <= last; r += 8) tile8(depth, a + r, a_stride, b + first, b_stride, c + r * c_stride + first, c_stride, s, left, right);
-    for (; r + 4 <= last; r += 4) tile4(depth, a + r, a_stride, b + first, b_stride, c + r * c_stride + first, c_stride, s, left, right);
-    for (; r < last; ++r) tile1(depth, a + r, a_stride, b + first, b_stride, c + r * c_stride + first, c_stride, s, left, right);
+    for (; r + 8 <= last; r += 8)
+      tile8(depth, a + r, a_stride, b + first, b_stride, c + r * c_stride + first, c_stride, s, left, right);
+    for (; r + 4 <= last; r += 4)
+      tile4(depth, a + r, a_stride, b + first, b_stride, c + r * c_stride + first, c_stride, s, left, right);
+    for (; r < last; ++r)
+      tile1(depth, a + r, a_stride, b + first, b_stride, c + r * c_stride + first, c_stride, s, left, right);
   }
 }
 
