@@ -26,7 +26,8 @@ margin:.6rem 0 0;padding:0;list-style:none}
 background:currentColor}
 .keys span{color:var(--ink)}
 .keys .was{color:var(--quiet)} .keys .now{color:var(--c1)} .keys .part{color:var(--c2)}
-@media (max-width:640px){.plot.bins .full{display:none}.plot.bins .slim{display:inline}.plot.bins{margin-left:44px}.plot.bins .alt{display:none}}
+@media (max-width:640px){.plot.bins .full{display:none}.plot.bins .slim{display:inline}
+.plot.bins{margin-left:44px}.plot.bins .alt{display:none}}
 """
 
 
