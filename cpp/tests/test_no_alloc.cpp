@@ -10,7 +10,9 @@
 #include <vector>
 
 #include "fairlead/detectors.hpp"
+#include "fairlead/experts.hpp"
 #include "fairlead/glicko2.hpp"
+#include "fairlead/pooling.hpp"
 #include "fairlead/ratings.hpp"
 #include "fairlead/scoreboard.hpp"
 #include "fairlead/true_skill.hpp"
@@ -322,6 +324,28 @@ TEST_CASE_TEMPLATE("no_alloc: matches, contests and periods of players who are k
             if constexpr (fl::HasPeriods<S>) system.apply_period({i, j, score, {}, {}}, t);
           }
         }) == 0);
+}
+
+TEST_CASE("no_alloc: rounds of experts, and pools of one event") {
+  const std::vector<double> x{0.2, 0.7, 0.4, 0.9};
+  const std::vector<std::uint8_t> awake{1, 1, 0, 1};
+  bool ok = true;
+  double forecast = 0.0;
+  for (const auto rule : {fl::ExpertRule::hedge, fl::ExpertRule::boa, fl::ExpertRule::ml_poly}) {
+    fl::Experts experts({.rule = rule, .fixed_share = 0.01, .floor = 0.05, .cap = 0.8});
+    for (int k = 0; k < 4; ++k) experts.add();
+    CHECK(allocations_of([&] {
+            for (int t = 0; t < 500; ++t) ok &= experts.update(x, t % 2, awake, forecast) == Status::ok;
+            ok &= experts.weights(awake).size() == 4;
+          }) == 0);
+  }
+  for (const auto method : {fl::pooling::Method::linear, fl::pooling::Method::log, fl::pooling::Method::trimmed,
+                            fl::pooling::Method::median, fl::pooling::Method::vote}) {
+    fl::pooling::Options options;
+    options.method = method;
+    CHECK(allocations_of([&] { ok &= fl::pooling::pool(x, 1, 4, 1, options, &forecast) == fl::pooling::Fault::none; }) == 0);
+  }
+  CHECK(ok);
 }
 
 TEST_CASE("no_alloc: open, record, decide, settle and close once the rings are full") {
