@@ -188,7 +188,7 @@ py::array decayed(const std::string& name, py::handle x_, py::handle times_, dou
   Rows x(x_, "x");
   auto times = ordered_times(times_, x.length);
   if (times ? !(half_life > 0.0 && std::isfinite(half_life)) : !(alpha > 0.0 && alpha <= 1.0)) {
-    throw py::value_error(times ? "halflife is " + show(half_life) + " ns, must be positive" : "alpha is " + show(alpha) + ", outside (0, 1]");
+    throw py::value_error(times ? "half_life is " + show(half_life) + " ns, must be positive" : "alpha is " + show(alpha) + ", outside (0, 1]");
   }
   if (times && !adjust) throw py::value_error("adjust is False, must be True with times");
   if (min_periods < 0) throw py::value_error("min_periods is " + std::to_string(min_periods) + ", must not be negative");
