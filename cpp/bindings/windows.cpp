@@ -1,165 +1,17 @@
-#include "fairlead/windows.hpp"
+#include "windows.hpp"
 
-#include <cstring>
 #include <functional>
-#include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "arrays.hpp"
-#include "common.hpp"
 #include "fairlead/snapshot.hpp"
 
 namespace fairlead::bindings {
 
 namespace {
 
-using Handle = Windows::Handle;
-
-// What Python calls Windows: labels of windows and statistics, and keys of several parts.
-struct NamedWindows {
-  Windows core;
-  std::vector<std::string> windows, stats, keys;  // labels as they were given; the names of a key's parts
-  std::string scratch;
-
-  py::ssize_t rows() const { return static_cast<py::ssize_t>(windows.size()); }
-  py::ssize_t columns() const { return static_cast<py::ssize_t>(stats.size()); }
-};
-
-// --- keys ----------------------------------------------------------------------------------------------------------------
-
-std::string_view text(PyObject* part) {
-  Py_ssize_t length = 0;
-  const char* const utf8 = PyUnicode_AsUTF8AndSize(part, &length);
-  if (utf8 == nullptr) throw py::error_already_set();  // names what is no str
-  return {utf8, static_cast<std::size_t>(length)};
-}
-
-[[noreturn]] void wrong_key(const NamedWindows& w, PyObject* given) {
-  std::string parts;
-  for (const std::string& name : w.keys) parts += (parts.empty() ? "" : ", ") + name;
-  throw py::type_error("key is " + py::repr(given).cast<std::string>() + ", must be " +
-                       (w.keys.size() == 1 ? "a str: " : std::to_string(w.keys.size()) + " parts, each a str: ") + parts);
-}
-
-// One part is its own name; several are written one after the other, each behind its length.
-std::string_view name_of(NamedWindows& w, PyObject* const* parts, std::size_t n, PyObject* given) {
-  if (n != w.keys.size()) wrong_key(w, given);
-  for (std::size_t i = 0; i < n; ++i) {
-    if (!PyUnicode_Check(parts[i])) wrong_key(w, given);
-  }
-  if (n == 1) return text(parts[0]);
-  w.scratch.clear();
-  for (std::size_t i = 0; i < n; ++i) {
-    const std::string_view part = text(parts[i]);
-    const auto length = static_cast<std::uint32_t>(part.size());
-    w.scratch.append(reinterpret_cast<const char*>(&length), sizeof(length));
-    w.scratch.append(part);
-  }
-  return w.scratch;
-}
-
-bool is_key(PyObject* given) { return PyUnicode_Check(given) || PyTuple_Check(given); }
-
-std::string_view name_of(NamedWindows& w, PyObject* given) {
-  if (PyUnicode_Check(given)) return name_of(w, &given, 1, given);
-  std::vector<PyObject*> parts(static_cast<std::size_t>(PyTuple_GET_SIZE(given)));
-  for (std::size_t i = 0; i < parts.size(); ++i) parts[i] = PyTuple_GET_ITEM(given, static_cast<Py_ssize_t>(i));
-  return name_of(w, parts.data(), parts.size(), given);
-}
-
-py::object key_of(const NamedWindows& w, Handle h) {
-  const std::string& name = w.core.names().name(h);
-  if (w.keys.size() == 1) return py::str(name);
-  py::tuple parts(w.keys.size());
-  for (std::size_t i = 0, at = 0; i < w.keys.size(); ++i) {
-    std::uint32_t length = 0;
-    if (at + sizeof(length) > name.size()) throw py::value_error("the snapshot holds a key that is none");
-    std::memcpy(&length, name.data() + at, sizeof(length));
-    parts[i] = py::str(name.substr(at += sizeof(length), length));
-    at += length;
-  }
-  return parts;
-}
-
-// A handle, as it is or of a known key.
-Handle handle_of(NamedWindows& w, PyObject* given) {
-  if (is_key(given)) {
-    const Handle h = w.core.find(name_of(w, given));
-    if (h == NameTable::absent) throw py::key_error("no key is " + py::repr(given).cast<std::string>());
-    return h;
-  }
-  const long long h = PyLong_AsLongLong(given);
-  if (h == -1 && PyErr_Occurred()) {
-    if (PyErr_ExceptionMatches(PyExc_OverflowError)) PyErr_Clear();
-    else throw py::error_already_set();
-  }
-  if (h < 0 || static_cast<std::size_t>(h) >= w.core.size()) {
-    throw py::key_error("no key has the handle " + py::repr(given).cast<std::string>() + "; get handles from handle()");
-  }
-  return static_cast<Handle>(h);
-}
-
-// --- arguments -----------------------------------------------------------------------------------------------------------
-
-std::int64_t time_of(PyObject* given) {
-  if (PyLong_CheckExact(given)) {
-    const long long time = PyLong_AsLongLong(given);
-    if (time != -1 || !PyErr_Occurred()) return time;
-    PyErr_Clear();  // as_time says it better
-  }
-  return py::module_::import("fairlead.times").attr("as_time")(py::handle(given)).cast<std::int64_t>();
-}
-
-Array<std::int64_t> times_of(py::handle given) {
-  const py::array array = py::array::ensure(given);
-  if (!array) PyErr_Clear();
-  if (!array || array.dtype().kind() != 'M') return numbers<std::int64_t>(given, "times", 1, "iu");
-  const auto times = numbers<std::int64_t>(array.attr("astype")("datetime64[ns]").attr("view")("int64"), "times", 1, "iu");
-  for (py::ssize_t i = 0; i < times.size(); ++i) {
-    if (times.data()[i] == std::numeric_limits<std::int64_t>::min()) {
-      throw py::value_error("times[" + std::to_string(i) + "] is NaT");
-    }
-  }
-  return times;
-}
-
-// Where to write rows x columns: numpy's own fields tell whether a plain array fits, in a few nanoseconds.
-double* cells_of(const NamedWindows& w, PyObject* out) {
-  static PyTypeObject* const array_type = reinterpret_cast<PyTypeObject*>(py::module_::import("numpy").attr("ndarray").ptr());
-  static PyObject* const float64 = py::dtype::of<double>().release().ptr();
-  constexpr int good = py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ | py::detail::npy_api::NPY_ARRAY_ALIGNED_ |
-                       py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
-  if (Py_TYPE(out) == array_type) {
-    const auto* const array = py::detail::array_proxy(out);
-    if (array->nd == 2 && array->descr == float64 && (array->flags & good) == good && array->dimensions[0] == w.rows() &&
-        array->dimensions[1] == w.columns()) {
-      return reinterpret_cast<double*>(array->data);
-    }
-  }
-  return output(out, {w.rows(), w.columns()}).mutable_data();
-}
-
-std::span<double> span_of(const NamedWindows& w, double* cells) { return {cells, w.core.cells()}; }
-
-[[noreturn]] void explain(Status status, const NamedWindows& w, Handle h, std::int64_t time, double x, double y, const std::string& at) {
-  switch (status) {
-    case Status::not_finite:
-      if (std::isfinite(x)) throw py::value_error("y" + at + " is " + show(y) + ", must be finite");
-      throw py::value_error("x" + at + " is " + show(x) + ", must be finite");
-    case Status::late_event: {
-      const Time* const newest = w.core.has(h) ? w.core.newest(h) : nullptr;
-      throw py::value_error("time" + at + " is " + std::to_string(time) + ", before the newest time of its key" +
-                            (at.empty() && newest != nullptr ? ", " + std::to_string(*newest) : ""));
-    }
-    case Status::window_full:
-      throw py::value_error("max_samples is " + std::to_string(w.core.options().max_samples) + ": the sample" + at +
-                            " would be one more");
-    default: raise(status, "");
-  }
-}
-
-// --- one event -----------------------------------------------------------------------------------------------------------
+// --- one event -----------------------------------------------------------------------------------------------------
 
 // The arguments of update and peek: h, ts, x, y for pairs, out.
 struct Event {
@@ -243,7 +95,9 @@ PyObject* windows_peek(PyObject* self, PyObject* const* args, Py_ssize_t n) {
     const Handle h = handle_of(*w, args[0]);
     py::object out = event.out != nullptr ? py::reinterpret_borrow<py::object>(event.out)
                                           : py::object(py::array_t<double>({w->rows(), w->columns()}));
-    double* const cells = event.out != nullptr ? event.cells : static_cast<double*>(py::reinterpret_borrow<py::array>(out).mutable_data());
+    double* const cells = event.out != nullptr
+                              ? event.cells
+                              : static_cast<double*>(py::reinterpret_borrow<py::array>(out).mutable_data());
     const Status status = w->core.peek(h, event.time, event.x, event.y, span_of(*w, cells));
     if (status != Status::ok) explain(status, *w, h, event.time, event.x, event.y, "");
     return out.release().ptr();
@@ -253,30 +107,37 @@ PyObject* windows_peek(PyObject* self, PyObject* const* args, Py_ssize_t n) {
 PyMethodDef windows_methods[] = {
     fast_method("handle", windows_handle,
                 "handle($self, /, *parts)\n--\n\n"
-                "The handle of a key, an int, for the methods below; a new key is added. parts: a str for each name in `keys`,\n"
+                "The handle of a key, an int, for the methods below; a new key is added. parts: a str for each name in "
+                "`keys`,\n"
                 "or one tuple of them. Raises TypeError where their number or type does not fit."),
-    fast_method("update", windows_update,
-                "update($self, h, ts, x, /, *rest)\n--\n\n"
-                "A sample of a key: update(h, ts, x, out=None), or update(h, ts, x, y, out=None) where samples are pairs.\n\n"
-                "h: a handle, or a key, which is added if new. ts: integer nanoseconds, an ISO date or a datetime. out: a float64\n"
-                "array of shape (windows, statistics) that gets what read(h) gives, and is returned. Raises KeyError for an\n"
-                "unknown handle, ValueError for a sample that the policies nan, late and full refuse; nothing has changed then."),
-    fast_method("read", windows_read,
-                "read($self, h, out=None, /)\n--\n\n"
-                "All statistics of a key (or handle) at its newest time: float64 of shape (windows, statistics), in `out` if\n"
-                "given. NaN where a window holds too few samples. Raises KeyError for an unknown key."),
+    fast_method(
+        "update", windows_update,
+        "update($self, h, ts, x, /, *rest)\n--\n\n"
+        "A sample of a key: update(h, ts, x, out=None), or update(h, ts, x, y, out=None) where samples are pairs.\n\n"
+        "h: a handle, or a key, which is added if new. ts: integer nanoseconds, an ISO date or a datetime. out: a "
+        "float64\n"
+        "array of shape (windows, statistics) that gets what read(h) gives, and is returned. Raises KeyError for an\n"
+        "unknown handle, ValueError for a sample that the policies nan, late and full refuse; nothing has changed "
+        "then."),
+    fast_method(
+        "read", windows_read,
+        "read($self, h, out=None, /)\n--\n\n"
+        "All statistics of a key (or handle) at its newest time: float64 of shape (windows, statistics), in `out` if\n"
+        "given. NaN where a window holds too few samples. Raises KeyError for an unknown key."),
     fast_method("peek", windows_peek,
                 "peek($self, h, ts, x, /, *rest)\n--\n\n"
-                "What update(h, ts, x, out) would give; nothing changes. peek(h, ts, x, out=None), or peek(h, ts, x, y, out=None)\n"
+                "What update(h, ts, x, out) would give; nothing changes. peek(h, ts, x, out=None), or peek(h, ts, x, "
+                "y, out=None)\n"
                 "where samples are pairs. Raises what update raises, and KeyError for an unknown key."),
 };
 
-// --- many events ---------------------------------------------------------------------------------------------------------
+// --- many events ---------------------------------------------------------------------------------------------------
 
 // One handle, or one for each sample; keys that are new are added.
 std::vector<Handle> handles_of(NamedWindows& w, const py::object& h, std::size_t n) {
   if (is_key(h.ptr())) return {w.core.handle(name_of(w, h.ptr()))};
-  if (PyLong_Check(h.ptr()) || (PyIndex_Check(h.ptr()) && !py::isinstance<py::array>(h))) return {handle_of(w, h.ptr())};
+  if (PyLong_Check(h.ptr()) || (PyIndex_Check(h.ptr()) && !py::isinstance<py::array>(h)))
+    return {handle_of(w, h.ptr())};
   std::vector<Handle> handles;
   const py::array array = py::array::ensure(h);
   if (!array) PyErr_Clear();
@@ -285,7 +146,8 @@ std::vector<Handle> handles_of(NamedWindows& w, const py::object& h, std::size_t
     handles.assign(given.data(), given.data() + given.size());
   } else {
     for (const py::handle one : h) {
-      if (!is_key(one.ptr())) throw py::type_error("h holds " + py::repr(one).cast<std::string>() + ", must be handles or keys");
+      if (!is_key(one.ptr()))
+        throw py::type_error("h holds " + py::repr(one).cast<std::string>() + ", must be handles or keys");
       handles.push_back(w.core.handle(name_of(w, one.ptr())));
     }
   }
@@ -294,12 +156,13 @@ std::vector<Handle> handles_of(NamedWindows& w, const py::object& h, std::size_t
   return handles;
 }
 
-void update_all(NamedWindows& w, const py::object& h, py::handle times, py::handle x, const py::object& y, std::span<double>* out,
-                const std::function<double*(py::ssize_t)>& cells) {
+void update_all(NamedWindows& w, const py::object& h, py::handle times, py::handle x, const py::object& y,
+                std::span<double>* out, const std::function<double*(py::ssize_t)>& cells) {
   const auto at = times_of(times);
   const auto xs = numbers<double>(x, "x");
   if (w.core.pairs() == y.is_none()) {
-    throw py::type_error(w.core.pairs() ? "y is missing: these statistics are of pairs (x, y)" : "y is given, but no statistic is of pairs");
+    throw py::type_error(w.core.pairs() ? "y is missing: these statistics are of pairs (x, y)"
+                                        : "y is given, but no statistic is of pairs");
   }
   const auto ys = w.core.pairs() ? numbers<double>(y, "y") : Array<double>(0);
   check_length(at.size(), "times", xs.size(), "x");
@@ -313,9 +176,11 @@ void update_all(NamedWindows& w, const py::object& h, py::handle times, py::hand
     const auto handles = handles_of(w, given, static_cast<std::size_t>(xs.size()));
     if (xs.size() == 0) return;
     std::size_t bad = 0;
-    const Status status = w.core.update_many(handles, view(at), view(xs), view(ys), bad, out != nullptr ? *out : std::span<double>{});
+    const Status status =
+        w.core.update_many(handles, view(at), view(xs), view(ys), bad, out != nullptr ? *out : std::span<double>{});
     if (status == Status::ok) return;
-    if (status == Status::unknown_key) throw py::key_error("h[" + std::to_string(bad) + "] is no handle; get handles from handle()");
+    if (status == Status::unknown_key)
+      throw py::key_error("h[" + std::to_string(bad) + "] is no handle; get handles from handle()");
     explain(status, w, handles.size() == 1 ? handles[0] : handles[bad], at.data()[bad], xs.data()[bad],
             w.core.pairs() ? ys.data()[bad] : 0.0, "[" + std::to_string(bad) + "]");
   } catch (...) {
@@ -328,7 +193,8 @@ void update_many(NamedWindows& w, const py::object& h, py::handle times, py::han
   update_all(w, h, times, x, y, nullptr, {});
 }
 
-py::array_t<double> roll(NamedWindows& w, const py::object& h, py::handle times, py::handle x, const py::object& y, const py::object& out) {
+py::array_t<double> roll(NamedWindows& w, const py::object& h, py::handle times, py::handle x, const py::object& y,
+                         const py::object& out) {
   py::array_t<double> result;
   std::span<double> all;
   update_all(w, h, times, x, y, &all, [&](py::ssize_t n) {
@@ -366,7 +232,7 @@ py::dict counters(NamedWindows& w, const py::object& h) {
   return out;
 }
 
-// --- whole objects -------------------------------------------------------------------------------------------------------
+// --- whole objects -------------------------------------------------------------------------------------------------
 
 constexpr std::uint32_t snapshot_version = 1;
 
@@ -406,8 +272,9 @@ void merge(NamedWindows& w, const NamedWindows& other) {
 using Specs = std::vector<std::pair<std::int64_t, std::int64_t>>;
 using Labels = std::vector<std::string>;
 
-NamedWindows make(const Labels& windows, const Specs& lengths, const Labels& stats, const std::vector<std::pair<int, double>>& kinds,
-                  const Labels& keys, int closed, std::int64_t min_periods, double ddof, int on_nan, int on_late, std::int64_t lateness,
+NamedWindows make(const Labels& windows, const Specs& lengths, const Labels& stats,
+                  const std::vector<std::pair<int, double>>& kinds, const Labels& keys, int closed,
+                  std::int64_t min_periods, double ddof, int on_nan, int on_late, std::int64_t lateness,
                   std::pair<std::int64_t, std::int64_t> half_life, std::int64_t max_samples, int on_full) {
   WindowsOptions options;
   for (const auto& [count, span] : lengths) options.windows.push_back({count, span});
@@ -422,7 +289,8 @@ NamedWindows make(const Labels& windows, const Specs& lengths, const Labels& sta
   options.max_samples = max_samples;
   options.on_full = static_cast<OnFull>(on_full);
   check(Windows::check(options), "windows");
-  if (windows.size() != lengths.size() || stats.size() != kinds.size()) throw py::value_error("each window and statistic needs a label");
+  if (windows.size() != lengths.size() || stats.size() != kinds.size())
+    throw py::value_error("each window and statistic needs a label");
   NamedWindows made{Windows(std::move(options)), windows, stats, keys, {}};
   if (keys.empty()) (void)made.core.handle("");
   return made;
@@ -432,46 +300,63 @@ NamedWindows make(const Labels& windows, const Specs& lengths, const Labels& sta
 
 void bind_windows(py::module_& m) {
   auto cls = py::class_<NamedWindows>(m, "Windows");
-  cls.def(py::init(&make), py::kw_only(), py::arg("windows"), py::arg("lengths"), py::arg("stats"), py::arg("kinds"), py::arg("keys"),
-          py::arg("closed"), py::arg("min_periods"), py::arg("ddof"), py::arg("on_nan"), py::arg("on_late"), py::arg("lateness"),
-          py::arg("half_life"), py::arg("max_samples"), py::arg("on_full"))
+  cls.def(py::init(&make), py::kw_only(), py::arg("windows"), py::arg("lengths"), py::arg("stats"), py::arg("kinds"),
+          py::arg("keys"), py::arg("closed"), py::arg("min_periods"), py::arg("ddof"), py::arg("on_nan"),
+          py::arg("on_late"), py::arg("lateness"), py::arg("half_life"), py::arg("max_samples"), py::arg("on_full"))
       .def(py::init(&restored), py::arg("data"))
-      .def("update_many", &update_many, py::arg("h"), py::arg("times"), py::arg("x"), py::arg("y") = py::none(),
-           R"(Samples in order, as many calls of update. times, x (and y for pairs): arrays of shape (n,); h: one handle or key,
-or n of them. times are int64 nanoseconds or datetime64.
+      .def(
+          "update_many", &update_many, py::arg("h"), py::arg("times"), py::arg("x"), py::arg("y") = py::none(),
+          R"(Samples in order, as many calls of update. times, x (and y for pairs): arrays of shape (n,); h: one
+handle or key, or n of them. times are int64 nanoseconds or datetime64.
 
-Everything is checked first: KeyError for an unknown handle, ValueError for unequal lengths or a sample that the policies
-nan, late and full refuse, TypeError for a wrong dtype; nothing has changed then.)")
-      .def("roll", &roll, py::arg("h"), py::arg("times"), py::arg("x"), py::arg("y") = py::none(), py::kw_only(), py::arg("out") = py::none(),
-           R"(update_many, and what read gives after each sample: float64 of shape (n, windows, statistics), in `out` if given.
+Everything is checked first: KeyError for an unknown handle, ValueError for unequal lengths or a sample that the
+policies nan, late and full refuse, TypeError for a wrong dtype; nothing has changed then.)")
+      .def("roll", &roll, py::arg("h"), py::arg("times"), py::arg("x"), py::arg("y") = py::none(), py::kw_only(),
+           py::arg("out") = py::none(),
+           R"(update_many, and what read gives after each sample: float64 of shape (n, windows, statistics), in
+`out` if given.
 
 The same bits as n calls of update. Raises what update_many raises.)")
-      .def("advance", &advance, py::arg("ts"), py::arg("h") = py::none(),
-           R"(Time moves on without a sample, for one key or for all, and what is too old leaves. An earlier time than the newest
-of a key changes nothing. Raises KeyError for an unknown key.)")
+      .def(
+          "advance", &advance, py::arg("ts"), py::arg("h") = py::none(),
+          R"(Time moves on without a sample, for one key or for all, and what is too old leaves. An earlier time
+than the newest of a key changes nothing. Raises KeyError for an unknown key.)")
       .def("read_all", &read_all, py::arg("out") = py::none(),
-           "All statistics of all keys, each at its newest time: float64 of shape (keys, windows, statistics), in `out` if given.")
+           "All statistics of all keys, each at its newest time: float64 of shape (keys, windows, statistics), in "
+           "`out` if given.")
       .def("counters", &counters, py::arg("h"),
-           R"(What came of a key: samples taken, those held in its ring, late ones (whatever the policy did with them), those
-dropped (late, or early for want of room), and those skipped for not being a number. Raises KeyError for an unknown key.)")
-      .def("newest", [](NamedWindows& w, const py::object& h) -> py::object {
-             const Time* const time = w.core.newest(handle_of(w, h.ptr()));
-             return time != nullptr ? py::object(py::int_(*time)) : py::none();
-           }, py::arg("h"), "Time of the newest event of a key in nanoseconds; None before the first. Raises KeyError for an unknown key.")
+           R"(What came of a key: samples taken, those held in its ring, late ones (whatever the policy did with them),
+those dropped (late, or early for want of room), and those skipped for not being a number. Raises KeyError for an
+unknown key.)")
+      .def(
+          "newest",
+          [](NamedWindows& w, const py::object& h) -> py::object {
+            const Time* const time = w.core.newest(handle_of(w, h.ptr()));
+            return time != nullptr ? py::object(py::int_(*time)) : py::none();
+          },
+          py::arg("h"),
+          "Time of the newest event of a key in nanoseconds; None before the first. Raises KeyError for an unknown "
+          "key.")
       .def("merge", &merge, py::arg("other"),
-           R"(Takes in the keys of another object with the same settings. A key that both have becomes the concatenation of its
-samples, whose times must not overlap (the earlier of the two may end when the later begins). Raises ValueError, and changes
-nothing, for other settings or times that overlap.)")
+           R"(Takes in the keys of another object with the same settings. A key that both have becomes the concatenation
+of its samples, whose times must not overlap (the earlier of the two may end when the later begins). Raises
+ValueError, and changes nothing, for other settings or times that overlap.)")
       .def("snapshot", &snapshot, "The whole state as bytes, for restore; pickle holds the same.")
-      .def("key", [](NamedWindows& w, const py::object& h) { return key_of(w, handle_of(w, h.ptr())); }, py::arg("h"),
-           "The key of a handle: a str, or a tuple of str. Raises KeyError for an unknown handle.")
-      .def("__contains__", [](NamedWindows& w, const py::object& key) {
+      .def(
+          "key", [](NamedWindows& w, const py::object& h) { return key_of(w, handle_of(w, h.ptr())); }, py::arg("h"),
+          "The key of a handle: a str, or a tuple of str. Raises KeyError for an unknown handle.")
+      .def("__contains__",
+           [](NamedWindows& w, const py::object& key) {
              return is_key(key.ptr()) && w.core.find(name_of(w, key.ptr())) != NameTable::absent;
            })
       .def("__len__", [](const NamedWindows& w) { return w.core.size(); })
-      .def_property_readonly("windows", [](const NamedWindows& w) { return py::tuple(py::cast(w.windows)); }, "Labels of the windows.")
-      .def_property_readonly("stats", [](const NamedWindows& w) { return py::tuple(py::cast(w.stats)); }, "Labels of the statistics.")
-      .def_property_readonly("key_names", [](const NamedWindows& w) { return py::tuple(py::cast(w.keys)); }, "Names of the parts of a key.");
+      .def_property_readonly(
+          "windows", [](const NamedWindows& w) { return py::tuple(py::cast(w.windows)); }, "Labels of the windows.")
+      .def_property_readonly(
+          "stats", [](const NamedWindows& w) { return py::tuple(py::cast(w.stats)); }, "Labels of the statistics.")
+      .def_property_readonly(
+          "key_names", [](const NamedWindows& w) { return py::tuple(py::cast(w.keys)); },
+          "Names of the parts of a key.");
   for (PyMethodDef& method : windows_methods) attach(cls, method);
   py::list names;
   for (const std::string_view name : stat_names) names.append(py::str(std::string(name)));

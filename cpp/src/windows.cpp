@@ -12,8 +12,6 @@ bool valid(const WindowSpec& spec) noexcept {
   return spec.count >= 0 && spec.span >= 0 && (spec.count > 0) != (spec.span > 0) && spec.count < std::int64_t{1} << 30;
 }
 
-std::uint64_t age(Time now, Time then) noexcept { return static_cast<std::uint64_t>(now) - static_cast<std::uint64_t>(then); }
-
 }  // namespace
 
 Status Windows::check(const WindowsOptions& options) noexcept {
@@ -56,7 +54,7 @@ Windows::Counters Windows::counters(Handle h) const noexcept {
 
 const Time* Windows::newest(Handle h) const noexcept { return key(h).started ? &key(h).now : nullptr; }
 
-// --- events --------------------------------------------------------------------------------------------------------------
+// --- events --------------------------------------------------------------------------------------------------------
 
 Status Windows::admit(const Time* newest, Time time, double x, double y) const noexcept {
   if (plan_.options.on_nan == OnNan::raise && !(std::isfinite(x) && std::isfinite(y))) return Status::not_finite;
@@ -78,9 +76,12 @@ Status Windows::update(Key& k, Time time, double x, double y) noexcept {
     const bool skip = !number && plan_.options.on_nan == OnNan::skip;
     switch (plan_.options.on_late) {
       case OnLate::raise: return Status::late_event;
-      case OnLate::drop: ++k.late; ++k.dropped; return Status::ok;
+      case OnLate::drop:
+        ++k.late;
+        ++k.dropped;
+        return Status::ok;
       case OnLate::insert:
-        if (age(k.now, time) > static_cast<std::uint64_t>(plan_.options.lateness)) {
+        if (detail::age(k.now, time) > static_cast<std::uint64_t>(plan_.options.lateness)) {
           ++k.late;
           ++k.dropped;
           return Status::ok;
@@ -117,7 +118,8 @@ Status Windows::update_many(std::span<const Handle> h, std::span<const Time> tim
                             std::span<const double> y, std::size_t& bad, std::span<double> out) {
   const std::size_t n = times.size();
   bad = 0;
-  if (h.empty() || (h.size() != 1 && h.size() != n) || x.size() != n || y.size() != (plan_.pairs ? n : 0)) return Status::wrong_length;
+  if (h.empty() || (h.size() != 1 && h.size() != n) || x.size() != n || y.size() != (plan_.pairs ? n : 0))
+    return Status::wrong_length;
   if (!out.empty() && out.size() != n * cells()) return Status::wrong_length;
   const auto handle_of = [&](std::size_t i) { return h.size() == 1 ? h[0] : h[i]; };
   std::vector<const Time*> newest(keys_.size());
@@ -173,7 +175,7 @@ Status Windows::read(Handle h, std::span<double> out) const noexcept {
   return Status::ok;
 }
 
-// --- what if -------------------------------------------------------------------------------------------------------------
+// --- what if -------------------------------------------------------------------------------------------------------
 
 Status Windows::peek_by_copy(const Key& k, Time time, double x, double y, std::span<double> out) noexcept {
   try {
@@ -207,8 +209,10 @@ Status Windows::peek(Handle h, Time time, double x, double y, std::span<double> 
   const Time now = k.now;
   const bool started = k.started;
   const std::uint64_t end = k.end;
-  const auto maxima = plan_.extremes ? k.max_chain[0].mark(x, k.xs.data(), k.mask) : detail::Chain<detail::Greater>::Mark{};
-  const auto minima = plan_.extremes ? k.min_chain[0].mark(x, k.xs.data(), k.mask) : detail::Chain<detail::Less>::Mark{};
+  const auto maxima =
+      plan_.extremes ? k.max_chain[0].mark(x, k.xs.data(), k.mask) : detail::Chain<detail::Greater>::Mark{};
+  const auto minima =
+      plan_.extremes ? k.min_chain[0].mark(x, k.xs.data(), k.mask) : detail::Chain<detail::Less>::Mark{};
   k.push(plan_, time, x, y);
   k.read(plan_, out.data());
   for (std::size_t w = 0; w < k.sorted.size(); ++w) {
@@ -232,7 +236,7 @@ Status Windows::peek(Handle h, Time time, double x, double y, std::span<double> 
   return Status::ok;
 }
 
-// --- many objects into one -----------------------------------------------------------------------------------------------
+// --- many objects into one -----------------------------------------------------------------------------------------
 
 Status Windows::merge(const Windows& other) {
   if (!(other.plan_.options == plan_.options)) return Status::not_mergeable;

@@ -8,17 +8,8 @@ namespace fairlead::detail {
 
 namespace {
 
-std::uint64_t age(Time now, Time then) noexcept {  // unsigned: cannot overflow, as `then` is never after `now`
-  return static_cast<std::uint64_t>(now) - static_cast<std::uint64_t>(then);
-}
-
-bool number(double x) noexcept { return x == x; }
-
 // Whether to sum what stays, as less stays than leaves.
 bool anew(std::uint64_t leaving, std::uint64_t staying) noexcept { return leaving > 8 && leaving > staying; }
-
-// What `read_common` knows, in its order.
-constexpr Stat common_stats[] = {Stat::count, Stat::sum, Stat::mean, Stat::var, Stat::std, Stat::min, Stat::max, Stat::range};
 
 }  // namespace
 
@@ -117,14 +108,15 @@ std::uint64_t WindowsKey::low_of(const WindowsPlan& plan, std::size_t w, std::ui
   return std::min(std::max(low, floor), high_now);
 }
 
-// --- the ring ------------------------------------------------------------------------------------------------------------
+// --- the ring ------------------------------------------------------------------------------------------------------
 
 Status WindowsKey::find_room(const WindowsPlan& plan, Time time) noexcept {
   std::uint64_t bound = floor, lost = 0;
   if (const std::int64_t most = plan.options.max_samples; most > 0 && end - front >= static_cast<std::uint64_t>(most)) {
     std::uint64_t low = end;
     for (std::size_t w = 0; w < windows.size(); ++w) {
-      low = std::min(low, low_of(plan, w, windows[w].low, plan.windows[w].limit > 0 || !plan.right ? end : end + 1, time));
+      low = std::min(low,
+                     low_of(plan, w, windows[w].low, plan.windows[w].limit > 0 || !plan.right ? end : end + 1, time));
     }
     if (end - low >= static_cast<std::uint64_t>(most)) {
       if (plan.options.on_full == OnFull::raise) return Status::window_full;
@@ -176,7 +168,7 @@ std::span<const double> WindowsKey::part(const std::vector<double>& ring, std::u
   return second ? std::span<const double>(ring).first(n - first) : std::span<const double>(ring).subspan(at, first);
 }
 
-// --- one event -----------------------------------------------------------------------------------------------------------
+// --- one event -----------------------------------------------------------------------------------------------------
 
 void WindowsKey::push(const WindowsPlan& plan, Time time, double x, double y) noexcept {
   const std::size_t at = slot(end);
@@ -199,8 +191,8 @@ void WindowsKey::advance(const WindowsPlan& plan, Time time) noexcept {
 
 namespace {
 
-// What `step_window` does, to the bit, for windows that end with the newest sample and want sums only, or not even these:
-// sums in registers, and one pass over what leaves.
+// What `step_window` does, to the bit, for windows that end with the newest sample and want sums only, or not even
+// these: sums in registers, and one pass over what leaves.
 void step_plain(WindowsKey& key, const WindowsPlan& plan, std::size_t w) noexcept {
   WindowsKey::Window& window = key.windows[w];
   const std::uint64_t before = key.high_end[0], after = key.end, first = window.low, cut = key.mask, floor = key.floor;
@@ -411,8 +403,9 @@ void WindowsKey::weigh(const WindowsPlan& plan, std::size_t w, std::uint64_t pos
   const WindowsPlan::Window& window = plan.windows[w];
   const Time time = times[slot(position)];
   Ewm& e = ewm[w];
-  const double decay =
-      window.halvings > 0.0 ? std::exp2(-static_cast<double>(age(time, e.n > 0 ? e.time : time)) * window.halvings) : window.decay;
+  const double decay = window.halvings > 0.0
+                           ? std::exp2(-static_cast<double>(age(time, e.n > 0 ? e.time : time)) * window.halvings)
+                           : window.decay;
   e.enter(x, decay);
   e.time = time;
 }
@@ -420,218 +413,6 @@ void WindowsKey::weigh(const WindowsPlan& plan, std::size_t w, std::uint64_t pos
 void WindowsKey::step_chains(const WindowsPlan& plan, std::size_t group, std::uint64_t high_now) noexcept {
   step_chain(*this, plan, max_chain[group], &Window::max, group, high_now);
   step_chain(*this, plan, min_chain[group], &Window::min, group, high_now);
-}
-
-// --- seldom --------------------------------------------------------------------------------------------------------------
-
-void WindowsKey::rebuild(const WindowsPlan& plan) noexcept {
-  for (std::size_t g = 0; g < plan.groups; ++g) {
-    high_end[g] = front;
-    high_end[g] = group_end(plan, g);
-  }
-  for (std::size_t w = 0; w < windows.size(); ++w) {
-    const std::uint64_t high_now = high_end[plan.windows[w].group];
-    windows[w] = Window{};
-    windows[w].low = low_of(plan, w, front, high_now, now);
-    recount(plan, w, windows[w].low, high_now);
-    if (plan.sums && windows[w].n > 0) {
-      resum(plan, w, windows[w].low, high_now);
-      settle(plan, w, high_now);
-    }
-  }
-  if (!plan.extremes) return;
-  for (std::size_t g = 0; g < plan.groups; ++g) {
-    max_chain[g].clear();
-    min_chain[g].clear();
-    const std::uint64_t high_now = high_end[g];
-    high_end[g] = front;
-    step_chains(plan, g, high_now);
-    high_end[g] = high_now;
-  }
-}
-
-Status WindowsKey::insert(const WindowsPlan& plan, Time time, double x, double y) noexcept {
-  if (const Status status = make_room(plan, now); status != Status::ok) return status;
-  front = oldest();
-  try {
-    for (Sorted& order : sorted) order.reserve(end - front + 1);
-  } catch (const std::bad_alloc&) {
-    return Status::out_of_memory;
-  }
-  std::uint64_t place = end;
-  for (; place != front && times[slot(place - 1)] > time; --place) {
-    times[slot(place)] = times[slot(place - 1)];
-    xs[slot(place)] = xs[slot(place - 1)];
-    if (plan.pairs) ys[slot(place)] = ys[slot(place - 1)];
-  }
-  times[slot(place)] = time;
-  xs[slot(place)] = x;
-  if (plan.pairs) ys[slot(place)] = y;
-  ++end;
-  ++samples;
-  rebuild(plan);
-  for (std::size_t w = 0; w < ewm.size() && number(x); ++w) {
-    if (place >= high_end[plan.windows[w].group]) continue;  // it will be weighed when it enters
-    const WindowsPlan::Window& window = plan.windows[w];
-    Ewm& e = ewm[w];
-    if (window.halvings > 0.0 && e.n > 0 && time < e.time) {
-      e.enter(x, 1.0, std::exp2(-static_cast<double>(age(e.time, time)) * window.halvings));
-    } else {
-      weigh(plan, w, place);
-    }
-  }
-  return Status::ok;
-}
-
-Status WindowsKey::append(const WindowsPlan& plan, const WindowsKey& later) {
-  if (!plan.right && plan.ewm && later.first_time() <= now) return Status::not_mergeable;
-  advance(plan, later.first_time());
-  std::vector<Ewm> weighed = ewm;
-  for (std::size_t w = 0; w < weighed.size(); ++w) {
-    const WindowsPlan::Window& window = plan.windows[w];
-    const Ewm& e = later.ewm[w];
-    if (e.n == 0) continue;
-    const double halvings = window.halvings > 0.0 ? static_cast<double>(age(e.time, weighed[w].n > 0 ? weighed[w].time : e.time)) : 0.0;
-    weighed[w].append(e, window.halvings > 0.0 ? std::exp2(-halvings * window.halvings)
-                                               : std::pow(window.decay, static_cast<double>(e.n)));
-  }
-  const std::uint64_t taken = samples + later.samples;
-  for (std::uint64_t i = later.oldest(); i != later.end; ++i) {
-    const std::size_t at = later.slot(i);
-    if (const Status status = make_room(plan, later.times[at]); status != Status::ok) return status;
-    push(plan, later.times[at], later.xs[at], plan.pairs ? later.ys[at] : 0.0);
-  }
-  advance(plan, later.now);
-  ewm = std::move(weighed);
-  samples = taken;
-  late += later.late;
-  dropped += later.dropped;
-  skipped += later.skipped;
-  return Status::ok;
-}
-
-// --- reading -------------------------------------------------------------------------------------------------------------
-
-// The statistics that most ask for, all of a window at once, and then those that are wanted.
-void WindowsKey::read_common(const WindowsPlan& plan, double* out) const noexcept {
-  const std::size_t width = plan.columns.size();
-  const double ddof = plan.options.ddof;
-  const std::int64_t least = std::max<std::int64_t>(plan.options.min_periods, 1);
-  for (std::size_t w = 0; w < windows.size(); ++w, out += width) {
-    const Window& window = windows[w];
-    const double n = static_cast<double>(window.n);
-    double known[std::size(common_stats)] = {n, nan, nan, nan, nan, nan, nan, nan};
-    if (window.bad == 0 && window.n >= least) {
-      if (plan.sums) {
-        known[1] = n * window.sums.pivot + window.sums.d.value();
-        known[2] = window.sums.mean();
-        known[3] = n > ddof ? window.sums.m2 / (n - ddof) : nan;
-        if (plan.root) known[4] = std::sqrt(known[3]);
-      }
-      if (plan.extremes) {
-        const std::size_t group = plan.windows[w].group;
-        known[5] = xs[min_chain[group].at(window.min) & mask];
-        known[6] = xs[max_chain[group].at(window.max) & mask];
-        known[7] = known[6] - known[5];
-      }
-    } else if (window.bad == 0 && window.n >= plan.options.min_periods) {
-      known[1] = 0.0;  // the sum of nothing
-    }
-    for (std::size_t s = 0; s < width; ++s) out[s] = known[plan.columns[s]];
-  }
-}
-
-void WindowsKey::read(const WindowsPlan& plan, double* out) const noexcept {
-  if (plan.common) return read_common(plan, out);
-  const std::size_t width = plan.options.stats.size();
-  const double ddof = plan.options.ddof;
-  for (std::size_t s = 0; s < width; ++s) {
-    const StatSpec& spec = plan.options.stats[s];
-    // One cell of each window; NaN where it holds too few samples, or one that is not a number.
-    const auto each = [&](std::int64_t least, const auto& cell) {
-      least = std::max(least, plan.options.min_periods);
-      for (std::size_t w = 0; w < windows.size(); ++w) {
-        const Window& window = windows[w];
-        out[w * width + s] = window.bad == 0 && window.n >= least ? cell(w, window, static_cast<double>(window.n)) : nan;
-      }
-    };
-    const auto seconds = [&](std::size_t at) { return static_cast<double>(age(now, times[at])) / 1e9; };
-    const auto top = [&](std::size_t w, const Window& window) { return max_chain[plan.windows[w].group].at(window.max); };
-    const auto bottom = [&](std::size_t w, const Window& window) { return min_chain[plan.windows[w].group].at(window.min); };
-    const auto variance = [ddof](double m2, double n) { return n > ddof ? m2 / (n - ddof) : nan; };
-    switch (spec.stat) {
-      case Stat::count:
-        for (std::size_t w = 0; w < windows.size(); ++w) out[w * width + s] = static_cast<double>(windows[w].n);
-        break;
-      case Stat::sum:
-        each(0, [](std::size_t, const Window& k, double n) { return n > 0.0 ? n * k.sums.pivot + k.sums.d.value() : 0.0; });
-        break;
-      case Stat::mean: each(1, [](std::size_t, const Window& k, double) { return k.sums.mean(); }); break;
-      case Stat::var: each(1, [&](std::size_t, const Window& k, double n) { return variance(k.sums.m2, n); }); break;
-      case Stat::std: each(1, [&](std::size_t, const Window& k, double n) { return std::sqrt(variance(k.sums.m2, n)); }); break;
-      case Stat::skew:
-        each(3, [&](std::size_t w, const Window& k, double n) {
-          const double m2 = k.sums.m2 / n;
-          return std::sqrt(n * (n - 1.0)) / (n - 2.0) * (high[w].m3 / n / (m2 * std::sqrt(m2)));
-        });
-        break;
-      case Stat::kurt:
-        each(4, [&](std::size_t w, const Window& k, double n) {
-          const double m2 = k.sums.m2 / n;
-          return (n - 1.0) / ((n - 2.0) * (n - 3.0)) * ((n + 1.0) * (high[w].m4 / n / (m2 * m2)) - 3.0 * (n - 1.0));
-        });
-        break;
-      case Stat::min: each(1, [&](std::size_t w, const Window& k, double) { return xs[bottom(w, k) & mask]; }); break;
-      case Stat::max: each(1, [&](std::size_t w, const Window& k, double) { return xs[top(w, k) & mask]; }); break;
-      case Stat::range:
-        each(1, [&](std::size_t w, const Window& k, double) { return xs[top(w, k) & mask] - xs[bottom(w, k) & mask]; });
-        break;
-      case Stat::argmin:
-        each(1, [&](std::size_t w, const Window& k, double) { return static_cast<double>(bottom(w, k) - static_cast<std::uint32_t>(k.low)); });
-        break;
-      case Stat::argmax:
-        each(1, [&](std::size_t w, const Window& k, double) { return static_cast<double>(top(w, k) - static_cast<std::uint32_t>(k.low)); });
-        break;
-      case Stat::min_age: each(1, [&](std::size_t w, const Window& k, double) { return seconds(bottom(w, k) & mask); }); break;
-      case Stat::max_age: each(1, [&](std::size_t w, const Window& k, double) { return seconds(top(w, k) & mask); }); break;
-      case Stat::first: each(1, [&](std::size_t, const Window& k, double) { return xs[slot(k.low)]; }); break;
-      case Stat::last:
-        each(1, [&](std::size_t w, const Window&, double) { return xs[slot(high_end[plan.windows[w].group] - 1)]; });
-        break;
-      case Stat::rate:
-        for (std::size_t w = 0; w < windows.size(); ++w) {
-          const Window& k = windows[w];
-          const double n = static_cast<double>(k.n);
-          double& cell = out[w * width + s];
-          if (plan.windows[w].limit > 0) {
-            cell = n / plan.windows[w].seconds;
-          } else {
-            const std::uint64_t last = high_end[plan.windows[w].group] - 1;
-            const std::uint64_t took = k.n > 1 ? age(times[slot(last)], times[slot(k.low)]) : 0;
-            cell = took > 0 ? (n - 1.0) * 1e9 / static_cast<double>(took) : nan;
-          }
-        }
-        break;
-      case Stat::quantile: each(1, [&](std::size_t w, const Window&, double) { return sorted[w].quantile(spec.q); }); break;
-      case Stat::ewm:
-      case Stat::ewm_var:
-      case Stat::ewm_std:
-        for (std::size_t w = 0; w < windows.size(); ++w) {
-          const Ewm& e = ewm[w];
-          const double value = spec.stat == Stat::ewm ? e.mean : spec.stat == Stat::ewm_var ? e.variance() : std::sqrt(e.variance());
-          out[w * width + s] = e.n >= std::max<std::int64_t>(1, plan.options.min_periods) ? value : nan;
-        }
-        break;
-      case Stat::cov: each(1, [&](std::size_t w, const Window&, double n) { return n > ddof ? joint[w].c / (n - ddof) : nan; }); break;
-      case Stat::corr:
-        each(2, [&](std::size_t w, const Window& k, double) {
-          const double spread = std::sqrt(k.sums.m2) * std::sqrt(joint[w].y.m2);
-          return spread > 0.0 ? std::clamp(joint[w].c / spread, -1.0, 1.0) : nan;
-        });
-        break;
-      case Stat::beta: each(2, [&](std::size_t w, const Window& k, double) { return k.sums.m2 > 0.0 ? joint[w].c / k.sums.m2 : nan; }); break;
-    }
-  }
 }
 
 }  // namespace fairlead::detail

@@ -1,5 +1,5 @@
-// The state of a `Windows` as bytes. What follows from the ring is worked out anew; the sums, which depend on the order in
-// which samples came and went, are written as they are.
+// The state of a `Windows` as bytes. What follows from the ring is worked out anew; the sums, which depend on the order
+// in which samples came and went, are written as they are.
 #include <algorithm>
 #include <utility>
 

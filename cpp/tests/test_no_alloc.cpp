@@ -303,7 +303,10 @@ TEST_CASE("out of memory: a sample of a key changes nothing") {
   std::vector<double> out(windows.cells());
   int failed = 0;
   for (int t = 0; t < 700; ++t) {
-    const auto unchanged = [&] { return windows.counters(0).held == static_cast<std::size_t>(t) && windows.counters(0).samples == static_cast<std::uint64_t>(t); };
+    const auto unchanged = [&] {
+      const auto counters = windows.counters(0);
+      return counters.held == static_cast<std::size_t>(t) && counters.samples == counters.held;
+    };
     failed += starve([&] { return windows.update(0, t, t); }, unchanged);
     CHECK(windows.read(0, out) == Status::ok);
     CHECK(out[0] == doctest::Approx(0.5 * t));

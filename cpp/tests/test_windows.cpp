@@ -141,8 +141,10 @@ TEST_CASE("windows: keys, counts and spans against a pass over the samples") {
         most = std::max(most, all[i].second);
       }
       CHECK(std::abs(found[w * 4] - static_cast<double>(sum / n)) <= 3e-10);
-      if (n > 1.0L) CHECK(found[w * 4 + 1] == doctest::Approx(static_cast<double>(squares / (n - 1.0L))).epsilon(1e-12));
-      else CHECK(std::isnan(found[w * 4 + 1]));
+      if (n > 1.0L)
+        CHECK(found[w * 4 + 1] == doctest::Approx(static_cast<double>(squares / (n - 1.0L))).epsilon(1e-12));
+      else
+        CHECK(std::isnan(found[w * 4 + 1]));
       CHECK(found[w * 4 + 2] == least);
       CHECK(found[w * 4 + 3] == most);
     }

@@ -1,15 +1,15 @@
 // Statistics of many windows over the samples of many keys, up to date after every sample.
 //
-// A key (of a model, say, or of a model and a category) has one ring of samples, which all its windows share, by count and by
-// time, and all statistics: the left end of a window moves once for all of them. A sample costs O(1) amortised, plus
-// O(log n) for quantiles; a large gap in time costs as much as what leaves, or what stays where that is less.
+// A key (of a model, say, or of a model and a category) has one ring of samples, which all its windows share, by count
+// and by time, and all statistics: the left end of a window moves once for all of them. A sample costs O(1) amortised,
+// plus O(log n) for quantiles; a large gap in time costs as much as what leaves, or what stays where that is less.
 //
-// Precision: IEEE double; see windows_sums.hpp for the sums (a variance is never negative, a constant window has variance 0,
-// and a spike that left has left), windows_extremes.hpp for min and max, windows_sorted.hpp for quantiles. Values beyond
-// 1e150 overflow their squares: moments are then infinite or NaN until the value has left.
-// Memory: a ring holds what the longest window holds, in 16 bytes a sample (8 more for a pair, 8 for min and max, from 8 to
-// 32 a window for quantiles), doubles when it is full and never shrinks; `max_samples` bounds it.
-// Order: the same events give the same bits, whether one by one or as an array.
+// Precision: IEEE double; see windows_sums.hpp for the sums (a variance is never negative, a constant window has
+// variance 0, and a spike that left has left), windows_extremes.hpp for min and max, windows_sorted.hpp for quantiles.
+// Values beyond 1e150 overflow their squares: moments are then infinite or NaN until the value has left.
+// Memory: a ring holds what the longest window holds, in 16 bytes a sample (8 more for a pair, 8 for min and max, from
+// 8 to 32 a window for quantiles), doubles when it is full and never shrinks; `max_samples` bounds it. Order: the same
+// events give the same bits, whether one by one or as an array.
 #pragma once
 
 #include <cstddef>
@@ -51,11 +51,11 @@ class Windows {
   Status update(Handle h, Time time, double x, double y = 0.0) noexcept;
   // Whether `update` would refuse this sample for what it is, its key having reached `newest` (none yet: null).
   Status admit(const Time* newest, Time time, double x, double y = 0.0) const noexcept;
-  // As many calls of `update`, in order, of one key (h holds one handle) or of many; y is empty where samples are no pairs.
-  // All are checked first: where one would be refused, `bad` is its index and nothing has changed. Where `out` is not empty it
-  // holds cells() for each sample, and gets what `read` gives after it.
-  Status update_many(std::span<const Handle> h, std::span<const Time> times, std::span<const double> x, std::span<const double> y,
-                     std::size_t& bad, std::span<double> out = {});
+  // As many calls of `update`, in order, of one key (h holds one handle) or of many; y is empty where samples are no
+  // pairs. All are checked first: where one would be refused, `bad` is its index and nothing has changed. Where `out`
+  // is not empty it holds cells() for each sample, and gets what `read` gives after it.
+  Status update_many(std::span<const Handle> h, std::span<const Time> times, std::span<const double> x,
+                     std::span<const double> y, std::size_t& bad, std::span<double> out = {});
   // Time moves on without a sample, and what is too old leaves. Earlier times than the newest change nothing.
   Status advance(Handle h, Time time) noexcept;
   // All statistics of all windows, window by window; out holds cells().
@@ -71,8 +71,8 @@ class Windows {
   // Time of the newest event of a key; null before the first.
   const Time* newest(Handle h) const noexcept;
 
-  // Adds the keys of `other`, whose options must be the same. A key in both is the concatenation of its samples, which must
-  // be of disjoint times: out_of_range and no change where they overlap.
+  // Adds the keys of `other`, whose options must be the same. A key in both is the concatenation of its samples, which
+  // must be of disjoint times: out_of_range and no change where they overlap.
   Status merge(const Windows& other);
 
   std::string snapshot() const;

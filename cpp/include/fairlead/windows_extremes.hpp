@@ -1,10 +1,10 @@
 // One chain of candidates for the maximum (or minimum) of all windows that end at the same sample.
 //
-// A sample that a later one beats can be no window's extreme any more; the rest, oldest first, fall (rise) in value. So one
-// chain serves windows of every length: the extreme of a window is the first candidate inside it, to which the window keeps
-// an index. A sample beaten is dropped and a window moves on by galloping search: O(1) amortised, O(log n) at worst for one
-// sample, where a monotonic deque (D. Lemire, "Streaming maximum-minimum filter", 2006) has O(n). Of equal samples the
-// earliest stays. Memory: 4 bytes a sample.
+// A sample that a later one beats can be no window's extreme any more; the rest, oldest first, fall (rise) in value. So
+// one chain serves windows of every length: the extreme of a window is the first candidate inside it, to which the
+// window keeps an index. A sample beaten is dropped and a window moves on by galloping search: O(1) amortised, O(log n)
+// at worst for one sample, where a monotonic deque (D. Lemire, "Streaming maximum-minimum filter", 2006) has O(n). Of
+// equal samples the earliest stays. Memory: 4 bytes a sample.
 #pragma once
 
 #include <algorithm>
@@ -26,14 +26,16 @@ class Chain {
   }
   void clear() noexcept { base_ = back_ = 0; }
 
-  // The sample x at `position`; values and mask are those of the ring. Returns the index it got: no window's index may be
-  // above it.
+  // The sample x at `position`; values and mask are those of the ring. Returns the index it got: no window's index may
+  // be above it.
   std::uint64_t push(std::uint64_t position, double x, const double* values, std::size_t mask) noexcept {
     const auto beaten = [&](std::uint64_t i) { return Beats{}(x, values[at(i) & mask]); };
     std::uint64_t i = back_;
     if (i - base_ >= 4) {  // without branches: how many are beaten is what no predictor knows
       const std::uint32_t* const p = positions_.data();
-      const auto beats = [&](std::uint64_t k) { return static_cast<std::uint64_t>(Beats{}(x, values[p[k & mask_] & mask])); };
+      const auto beats = [&](std::uint64_t k) {
+        return static_cast<std::uint64_t>(Beats{}(x, values[p[k & mask_] & mask]));
+      };
       const std::uint64_t n = (beats(i - 1) + beats(i - 2)) + (beats(i - 3) + beats(i - 4));
       i -= n;
       if (n < 4) return put(i, position);

@@ -15,6 +15,16 @@
 
 namespace fairlead::detail {
 
+inline bool number(double x) noexcept { return x == x; }
+
+inline std::uint64_t age(Time now, Time then) noexcept {  // unsigned: cannot overflow, as `then` is never after `now`
+  return static_cast<std::uint64_t>(now) - static_cast<std::uint64_t>(then);
+}
+
+// What `read_common` knows, in its order.
+inline constexpr Stat common_stats[] = {Stat::count, Stat::sum, Stat::mean, Stat::var,
+                                        Stat::std,   Stat::min, Stat::max,  Stat::range};
+
 // What the options ask for, worked out once.
 struct WindowsPlan {
   explicit WindowsPlan(WindowsOptions given);
@@ -32,11 +42,11 @@ struct WindowsPlan {
   std::vector<Window> windows;
   std::size_t groups = 1;
   bool sums = false, high = false, joint = false, extremes = false, sorted = false, ewm = false, pairs = false;
-  bool common = false;                 // `read_common` knows all statistics
+  bool common = false;                // `read_common` knows all statistics
   std::vector<std::uint8_t> columns;  // which of its
-  bool root = false;                   // std among them
-  bool right = true;   // a window ends with the newest sample
-  bool plain = false;  // and wants no more than sums and extremes
+  bool root = false;                  // std among them
+  bool right = true;                  // a window ends with the newest sample
+  bool plain = false;                 // and wants no more than sums and extremes
 };
 
 struct WindowsKey {
@@ -52,7 +62,8 @@ struct WindowsKey {
 
   std::size_t slot(std::uint64_t position) const noexcept { return position & mask; }
   std::uint64_t oldest() const noexcept;  // position of the oldest sample that is in any window, or will be
-  std::span<const double> part(const std::vector<double>& ring, std::uint64_t low, std::uint64_t high, bool second) const noexcept;
+  std::span<const double> part(const std::vector<double>& ring, std::uint64_t low, std::uint64_t high,
+                               bool second) const noexcept;
 
   // Room for one more sample at `time`; what fails has changed nothing but the capacity.
   Status make_room(const WindowsPlan& plan, Time time) noexcept {
@@ -78,7 +89,7 @@ struct WindowsKey {
   std::vector<double> xs, ys;
   std::size_t mask = 0;
   std::uint64_t front = 0, end = 0;
-  std::uint64_t floor = 0;  // what is before it has left all windows, in them by time or not
+  std::uint64_t floor = 0;             // what is before it has left all windows, in them by time or not
   std::uint64_t high_end[2] = {0, 0};  // where the windows of a group end
   Time now = 0;
   bool started = false;
@@ -105,7 +116,8 @@ struct WindowsKey {
   void weigh(const WindowsPlan& plan, std::size_t w, std::uint64_t position) noexcept;
   void resum(const WindowsPlan& plan, std::size_t w, std::uint64_t low, std::uint64_t high_now) noexcept;
   void recount(const WindowsPlan& plan, std::size_t w, std::uint64_t low, std::uint64_t high_now) noexcept;
-  std::uint64_t low_of(const WindowsPlan& plan, std::size_t w, std::uint64_t low, std::uint64_t high_now, Time time) const noexcept;
+  std::uint64_t low_of(const WindowsPlan& plan, std::size_t w, std::uint64_t low, std::uint64_t high_now,
+                       Time time) const noexcept;
   std::uint64_t group_end(const WindowsPlan& plan, std::size_t group) const noexcept;
 };
 

@@ -12,12 +12,35 @@ namespace fairlead {
 
 // One statistic of one window. Of a pair (x, y), all but cov, corr and beta are of x.
 enum class Stat : std::uint8_t {
-  count, sum, mean, var, std, skew, kurt, min, max, range, argmin, argmax, min_age, max_age, first, last, rate,
-  quantile, ewm, ewm_var, ewm_std, cov, corr, beta,
+  count,
+  sum,
+  mean,
+  var,
+  std,
+  skew,
+  kurt,
+  min,
+  max,
+  range,
+  argmin,
+  argmax,
+  min_age,
+  max_age,
+  first,
+  last,
+  rate,
+  quantile,
+  ewm,
+  ewm_var,
+  ewm_std,
+  cov,
+  corr,
+  beta,
 };
 inline constexpr std::array<std::string_view, 24> stat_names = {
-    "count", "sum", "mean", "var", "std", "skew", "kurt", "min", "max", "range", "argmin", "argmax", "min_age", "max_age",
-    "first", "last", "rate", "quantile", "ewm", "ewm_var", "ewm_std", "cov", "corr", "beta"};
+    "count", "sum",      "mean",   "var",     "std",     "skew",    "kurt",  "min",
+    "max",   "range",    "argmin", "argmax",  "min_age", "max_age", "first", "last",
+    "rate",  "quantile", "ewm",    "ewm_var", "ewm_std", "cov",     "corr",  "beta"};
 
 struct StatSpec {
   Stat stat = Stat::count;
@@ -32,8 +55,9 @@ struct WindowSpec {
   bool operator==(const WindowSpec&) const = default;
 };
 
-// Which ends belong to a window of `span` at time `now`, as in pandas. A count window of n holds the newest n samples when
-// `right`, the n before the newest when `left`, both together when `both`, and the n - 1 before the newest when `neither`.
+// Which ends belong to a window of `span` at time `now`, as in pandas. A count window of n holds the newest n samples
+// when `right`, the n before the newest when `left`, both together when `both`, and the n - 1 before the newest when
+// `neither`.
 enum class Closed : std::uint8_t {
   right,    // now - span <  t <= now
   left,     // now - span <= t <  now
@@ -68,7 +92,7 @@ struct WindowsOptions {
   OnNan on_nan = OnNan::raise;
   OnLate on_late = OnLate::raise;
   Time lateness = 0;
-  WindowSpec half_life;           // of ewm; neither: that of a window is its own length
+  WindowSpec half_life;          // of ewm; neither: that of a window is its own length
   std::int64_t max_samples = 0;  // of a key; 0: as many as the longest window holds
   OnFull on_full = OnFull::raise;
   bool operator==(const WindowsOptions&) const = default;

@@ -1,7 +1,7 @@
 // The samples of a window in order, for quantiles: sorted blocks of at most 512, one block being a plain sorted array.
 //
-// Adding and removing costs a binary search and a move within a block, a quantile one pass over the sizes of the blocks.
-// Memory: 8 bytes a sample over the fill of the blocks, a quarter or more; blocks are kept for reuse.
+// Adding and removing costs a binary search and a move within a block, a quantile one pass over the sizes of the
+// blocks. Memory: 8 bytes a sample over the fill of the blocks, a quarter or more; blocks are kept for reuse.
 #pragma once
 
 #include <algorithm>
@@ -69,8 +69,10 @@ class Sorted {
     }
     block.last = values[block.n - 1];
     if (block.n > width / 4) return;
-    if (i + 1 < order_.size() && block.n + order_[i + 1].n <= width / 2) join(i);
-    else if (i > 0 && block.n + order_[i - 1].n <= width / 2) join(i - 1);
+    if (i + 1 < order_.size() && block.n + order_[i + 1].n <= width / 2)
+      join(i);
+    else if (i > 0 && block.n + order_[i - 1].n <= width / 2)
+      join(i - 1);
   }
 
   // Between the two samples that q lies between, linearly: numpy.quantile's default. Needs a sample.
@@ -97,7 +99,8 @@ class Sorted {
   const double* data(const Block& block) const noexcept { return pool_.data() + std::size_t{block.at} * width; }
 
   std::size_t block_of(double x) const noexcept {
-    const auto it = std::lower_bound(order_.begin(), order_.end(), x, [](const Block& b, double v) { return b.last < v; });
+    const auto it =
+        std::lower_bound(order_.begin(), order_.end(), x, [](const Block& b, double v) { return b.last < v; });
     return static_cast<std::size_t>(it - order_.begin());
   }
   std::uint32_t take() noexcept {

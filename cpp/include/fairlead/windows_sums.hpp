@@ -1,10 +1,10 @@
 // The sums behind `Windows`: what enters is added, what leaves is subtracted, and neither leaves a trace.
 //
 // Differences from a pivot near the mean are summed, each sum as an unevaluated pair of doubles (D. E. Knuth's TwoSum,
-// "The Art of Computer Programming" 2, 4.2.2), so that what left is gone to about 2^-100 of the largest sum since the last
-// rebuild. A window is rebuilt from its samples, about a new pivot, when its mean has wandered from the pivot
-// (sum of squares > 8 M2) or when M2 fell below 2^-30 of the largest sum of squares: a spike that left, a level that decayed.
-// So a variance is never negative, and a constant window has variance exactly 0: its pivot is the constant.
+// "The Art of Computer Programming" 2, 4.2.2), so that what left is gone to about 2^-100 of the largest sum since the
+// last rebuild. A window is rebuilt from its samples, about a new pivot, when its mean has wandered from the pivot (sum
+// of squares > 8 M2) or when M2 fell below 2^-30 of the largest sum of squares: a spike that left, a level that
+// decayed. So a variance is never negative, and a constant window has variance exactly 0: its pivot is the constant.
 #pragma once
 
 #include <algorithm>
@@ -169,8 +169,8 @@ struct Lanes {
   static double total(const double (&lanes)[4]) noexcept { return (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]); }
 };
 
-// A pivot for these samples (the pieces of a ring; NaN are skipped): their mean, with no more bits than their spread needs,
-// so that differences from it are seldom rounded. `near` is one of the samples.
+// A pivot for these samples (the pieces of a ring; NaN are skipped): their mean, with no more bits than their spread
+// needs, so that differences from it are seldom rounded. `near` is one of the samples.
 inline double pivot_of(std::span<const double> a, std::span<const double> b, double near) noexcept {
   Lanes lanes{.about = near};
   lanes.run(a);
