@@ -7,7 +7,7 @@
 
 #include "fairlead/drift.hpp"
 #include "fairlead/sample.hpp"
-#include "fairlead/special.hpp"
+#include "fairlead/tails.hpp"
 
 using namespace fairlead;
 
