@@ -3,48 +3,138 @@
 //   bench_events [events]
 #include <cstdlib>
 #include <random>
+#include <string>
+#include <utility>
 #include <vector>
 
+#include "fairlead/detectors.hpp"
 #include "fairlead/drift.hpp"
 #include "fairlead/elo.hpp"
+#include "fairlead/experts.hpp"
+#include "fairlead/glicko2.hpp"
+#include "fairlead/pooling.hpp"
+#include "fairlead/ratings.hpp"
 #include "fairlead/rolling.hpp"
+#include "fairlead/true_skill.hpp"
+#include "fairlead/weng_lin.hpp"
+#include "fairlead/windows.hpp"
 #include "stopwatch.hpp"
 
 namespace fl = fairlead;
 
 namespace {
 
+struct Match {
+  std::int32_t i, j;
+  double score;
+};
+
+template <class System>
+void rating(const char* name, const std::vector<Match>& matches) {
+  fl::Ratings<System> ratings{System{}};
+  bench::escape(ratings);
+  for (int player = 0; player < 100; ++player) ratings.id(std::to_string(player));
+  bench::measure((std::string(name) + ": a match of 100 players").c_str(), matches.size(), [&](std::size_t k) {
+    bench::keep(ratings.update(matches[k].i, matches[k].j, matches[k].score));
+  });
+  bench::measure((std::string(name) + ": the same pair again").c_str(), matches.size(), [&](std::size_t k) {
+    bench::keep(ratings.update(0, 1, matches[k].score));
+  });
+}
+
 void ratings(std::size_t n, std::mt19937_64& random) {
   constexpr std::int32_t players = 100;
-  std::vector<std::int32_t> i(n), j(n);
-  std::vector<double> score(n);
-  for (std::size_t k = 0; k < n; ++k) {
-    i[k] = static_cast<std::int32_t>(random() % players);
-    j[k] = static_cast<std::int32_t>((static_cast<std::size_t>(i[k]) + 1 + random() % (players - 1)) % players);
-    score[k] = static_cast<double>(random() % 3) / 2.0;
+  std::vector<Match> matches(n);
+  for (Match& match : matches) {
+    match.i = static_cast<std::int32_t>(random() % players);
+    match.j = static_cast<std::int32_t>((static_cast<std::size_t>(match.i) + 1 + random() % (players - 1)) % players);
+    match.score = static_cast<double>(random() % 3) / 2.0;
   }
-  fl::Elo elo;
-  elo.resize(players);
-  bench::measure("Elo: one match of 100 players", n, [&](std::size_t k) { bench::keep(elo.update(i[k], j[k], score[k])); });
-  bench::measure("Elo: the same pair again (dependent)", n, [&](std::size_t k) { bench::keep(elo.update(0, 1, score[k])); });
+  rating<fl::Elo>("Elo", matches);
+  rating<fl::Glicko2>("Glicko-2", matches);
+  rating<fl::WengLin>("Weng-Lin", matches);
+  rating<fl::TrueSkill>("TrueSkill", matches);
 }
 
 void windows(std::size_t n, const std::vector<double>& x) {
   auto window = fl::RollingWindow::by_count(10'000);
+  bench::escape(window);
   bench::measure("RollingWindow of 10,000: push, read moments", n, [&](std::size_t k) {
     bench::keep(window.push(x[k]));
     bench::keep(window.moments().mean);
+  });
+  const auto three_by_four = [](std::vector<fl::WindowSpec> specs) {
+    fl::WindowsOptions options;
+    options.windows = std::move(specs);
+    options.stats = {{fl::Stat::mean}, {fl::Stat::var}, {fl::Stat::min}, {fl::Stat::max}};
+    return fl::Windows(options);
+  };
+  constexpr fl::Time second = 1'000'000'000, day = 86'400 * second;
+  std::vector<double> out(12);
+  auto counts = three_by_four({{.count = 100}, {.count = 1'000}, {.count = 10'000}});
+  const auto one = counts.handle("one");
+  fl::Time now = 0;
+  bench::measure("Windows 100|1k|10k x 4: update, read all twelve", n, [&](std::size_t k) {
+    bench::keep(counts.update(one, now += second, x[k]));
+    bench::keep(counts.read(one, out));
+  });
+  auto spans = three_by_four({{.span = day}, {.span = 7 * day}, {.span = 30 * day}});
+  std::vector<fl::Windows::Handle> keys;
+  for (int key = 0; key < 200; ++key) keys.push_back(spans.handle(std::to_string(key)));
+  bench::measure("Windows 24h|7d|30d x 4, 200 keys: the same", n, [&](std::size_t k) {
+    const auto key = keys[k % keys.size()];
+    bench::keep(spans.update(key, now += 60 * second, x[k]));
+    bench::keep(spans.read(key, out));
   });
 }
 
 void drift(std::size_t n, const std::vector<double>& x) {
   fl::StreamingPsi psi(500, 500);
+  bench::escape(psi);
   for (double value : x) psi.add(value);
   bench::measure("StreamingPsi: add", n, [&](std::size_t k) { psi.add(x[k]); });
   bench::measure("StreamingPsi: add, read the index", n, [&](std::size_t k) {
     psi.add(x[k]);
     bench::keep(psi.index());
   });
+  fl::KeyedPsi keyed{fl::StreamingPsi(500, 500)};
+  bench::escape(keyed);
+  const auto key = keyed.id("one");
+  for (double value : x) keyed.update(key, value);
+  bench::measure("KeyedPsi: update, read the index", n, [&](std::size_t k) {
+    keyed.update(key, x[k]);
+    bench::keep(keyed.index(key));
+  });
+  fl::Adwin adwin;
+  bench::escape(adwin);
+  bench::measure("ADWIN", n, [&](std::size_t k) { bench::keep(adwin.update(x[k])); });
+  fl::PageHinkley page_hinkley;
+  bench::escape(page_hinkley);
+  bench::measure("Page-Hinkley", n, [&](std::size_t k) { bench::keep(page_hinkley.update(x[k])); });
+  fl::Ddm ddm;
+  bench::escape(ddm);
+  bench::measure("DDM", n, [&](std::size_t k) { bench::keep(ddm.update(x[k] > 1.0 ? 1.0 : 0.0)); });
+}
+
+void pooling(std::size_t n, std::mt19937_64& random) {
+  constexpr std::size_t models = 8;
+  std::vector<double> p(n * models);
+  for (double& value : p) value = std::uniform_real_distribution<double>(0.01, 0.99)(random);
+  fl::pooling::Options options;
+  options.method = fl::pooling::Method::log;
+  double pooled = 0.0;
+  bench::measure("log pool of 8 probabilities", n, [&](std::size_t k) {
+    bench::keep(fl::pooling::pool({&p[k * models], models}, 1, models, 1, options, &pooled));
+  });
+  for (const auto& [name, rule] : {std::pair{"Hedge, a round of 8", fl::ExpertRule::hedge},
+                                   std::pair{"BOA, a round of 8", fl::ExpertRule::boa},
+                                   std::pair{"ML-Poly, a round of 8", fl::ExpertRule::ml_poly}}) {
+    fl::Experts experts({.rule = rule});
+    for (std::size_t m = 0; m < models; ++m) experts.add();
+    bench::measure(name, n, [&](std::size_t k) {
+      bench::keep(experts.update({&p[k * models], models}, k % 2 == 0 ? 1.0 : 0.0, {}, pooled));
+    });
+  }
 }
 
 }  // namespace
@@ -64,4 +154,5 @@ int main(int argc, char** argv) {
   ratings(n, random);
   windows(n, x);
   drift(n, x);
+  pooling(n, random);
 }

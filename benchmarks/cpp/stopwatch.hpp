@@ -32,6 +32,12 @@ void keep(const T& value) {
   asm volatile("" : : "r,m"(value) : "memory");
 }
 
+// Lets the compiler believe that others can see the object, so that what happens to it must happen.
+template <class T>
+void escape(T& object) {
+  asm volatile("" : : "r"(&object) : "memory");
+}
+
 inline void heading() {
   std::printf("%-46s %9s %9s %9s %9s %9s\n", "event", "ns", "p50", "p99", "p99.9", "max");
   std::printf("%-46s %9s %9s %9s %9s %9s\n", "", "in a row", "cycles", "cycles", "cycles", "cycles");
