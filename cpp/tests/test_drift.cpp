@@ -168,9 +168,10 @@ TEST_CASE("streaming psi: the last window against the first, recomputed at every
   struct Sizes {
     std::size_t reference, window, bins;
   };
-  for (const auto [reference, window, bins] :
+  for (const Sizes& sizes :
        {Sizes{40, 25, 10}, Sizes{500, 500, 10}, Sizes{30, 1, 5}, Sizes{600, 40, 255}}) {
-    INFO("reference ", reference, ", window ", window, ", bins ", bins);
+    const auto [reference, window, bins] = sizes;
+    INFO("reference ", sizes.reference, ", window ", sizes.window, ", bins ", sizes.bins);
     std::mt19937_64 random(reference);
     StreamingPsi stream(reference, window, bins);
     const Numbers all = draw(random, reference + 3 * window, 0.0);

@@ -114,11 +114,12 @@ TEST_CASE("scoreboard: decisions are sane and do not depend on the order of reco
     std::size_t labels, models;
     std::uint64_t seed;
   };
-  for (const auto [kind, labels, models, seed] :
+  for (const Case& given :
        {Case{Kind::binary, 0, 1, 1}, Case{Kind::binary, 0, 12, 2}, Case{Kind::categorical, 5, 9, 3},
         Case{Kind::categorical, 100, 6, 4}, Case{Kind::numeric, 0, 7, 5}, Case{Kind::binary, 0, 200, 6},
         Case{Kind::categorical, 2, 3, 7}, Case{Kind::numeric, 0, 1, 8}}) {
-    INFO("models ", models, ", labels ", labels, ", seed ", seed);
+    const auto [kind, labels, models, seed] = given;
+    INFO("models ", given.models, ", labels ", given.labels, ", seed ", given.seed);
     std::mt19937_64 random(seed);
     Scoreboard forward = fleet_of(models);
     Scoreboard backward = fleet_of(models);

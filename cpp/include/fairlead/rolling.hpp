@@ -38,10 +38,10 @@ struct Moments {
   friend Moments merge(const Moments& a, const Moments& b) noexcept {
     if (a.n == 0.0) return b;
     if (b.n == 0.0) return a;
-    const double n = a.n + b.n;
+    const double both = a.n + b.n;
     const double delta = b.mean - a.mean;
-    const double share = b.n / n;
-    return {n, a.mean + delta * share, a.m2 + b.m2 + delta * delta * a.n * share, std::min(a.min, b.min),
+    const double share = b.n / both;
+    return {both, a.mean + delta * share, a.m2 + b.m2 + delta * delta * a.n * share, std::min(a.min, b.min),
             std::max(a.max, b.max)};
   }
 };

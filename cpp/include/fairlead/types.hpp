@@ -119,6 +119,9 @@ struct Field {
   std::string_view name;
   Member Record::*member;
 };
+// Written out for compilers that do not yet deduce the arguments of aggregates (Clang before 17).
+template <class Record, class Member>
+Field(std::string_view, Member Record::*) -> Field<Record, Member>;
 
 template <class Record>
 inline constexpr auto fields = std::tuple{};
