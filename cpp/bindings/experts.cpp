@@ -52,16 +52,21 @@ void read(PyObject* given, Sequence& into, const char* name) {
 void read_mask(PyObject* given, std::size_t size, Mask& into) {
   into.clear();
   if (given == Py_None) return;
-  PyObject* const items = PySequence_Fast(given, "awake must be a sequence of truth values");
-  if (items == nullptr) throw py::error_already_set();
+  // A tuple of its own, as a list could change while its items are asked for their truth.
+  PyObject* const items = PySequence_Tuple(given);
+  if (items == nullptr) {
+    if (!PyErr_ExceptionMatches(PyExc_TypeError)) throw py::error_already_set();
+    PyErr_Clear();
+    throw py::type_error("awake is " + py::repr(py::type::of(given)).cast<std::string>() + ", must be a sequence of truth values");
+  }
   const auto held = py::reinterpret_steal<py::object>(items);
-  const Py_ssize_t n = PySequence_Fast_GET_SIZE(items);
+  const Py_ssize_t n = PyTuple_GET_SIZE(items);
   if (static_cast<std::size_t>(n) != size) {
     throw py::value_error("awake has length " + std::to_string(n) + ", there are " + std::to_string(size) + " experts");
   }
   into.resize(size);
   for (Py_ssize_t i = 0; i < n; ++i) {
-    const int truth = PyObject_IsTrue(PySequence_Fast_GET_ITEM(items, i));
+    const int truth = PyObject_IsTrue(PyTuple_GET_ITEM(items, i));
     if (truth < 0) throw py::error_already_set();
     into[static_cast<std::size_t>(i)] = truth != 0;
   }
