@@ -1,6 +1,7 @@
 #include "fairlead/pooling.hpp"
 
 #include <array>
+#include <functional>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -165,6 +166,7 @@ PyObject* pool_event(const Given& given, std::span<const double> p) {
 // Tasks in an array whose last dimensions are models, or models and classes.
 py::array pool_tasks(const Given& given, const Array<double>& p, std::size_t m, std::size_t c, std::vector<py::ssize_t> shape) {
   pooling::Options options = given.options;
+  options.probabilities = options.probabilities || c > 1;
   const std::size_t n = static_cast<std::size_t>(p.size()) / (m * c);
   Array<double> weights, accuracy;
   if (given.weights != nullptr) {
@@ -186,7 +188,17 @@ py::array pool_tasks(const Given& given, const Array<double>& p, std::size_t m, 
   }
   auto out = output(given.out == nullptr ? Py_None : given.out, std::move(shape));
   double* const to = out.mutable_data();
-  if (given.out != nullptr && to < p.data() + p.size() && p.data() < to + out.size()) throw py::value_error("out overlaps p");
+  if (given.out != nullptr) {
+    const auto apart = [&](std::span<const double> read, const char* name) {
+      const std::less<const double*> before;
+      if (before(to, read.data() + read.size()) && before(read.data(), to + out.size())) {
+        throw py::value_error("out overlaps " + std::string(name));
+      }
+    };
+    apart(view(p), "p");
+    apart(options.weights, "weights");
+    apart(options.accuracy, "accuracy");
+  }
   Fault fault = Fault::none;
   {
     const py::gil_scoped_release unlocked;

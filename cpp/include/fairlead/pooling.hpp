@@ -4,8 +4,9 @@
 // `pool` does many tasks at once, by kernels for the widest instruction set, and takes absent models; the functions above
 // it do one task and are what a Scoreboard uses.
 //
-// Precision: IEEE double; `pool` gives the same bits on every machine. The log pool raises probabilities to at least `log_floor`, so that one model's zero cannot
-// veto all others for ever. No allocation; `scratch` of the median holds m values.
+// Precision: IEEE double; `pool` gives the same bits on every machine. The log pool raises probabilities to at least
+// `log_floor`, so that one model's zero cannot veto all others for ever. The functions for one task allocate nothing;
+// `scratch` of the median holds m values.
 #pragma once
 
 #include <algorithm>
