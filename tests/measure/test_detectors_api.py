@@ -134,8 +134,7 @@ def test_bytes_made_up_with_a_good_checksum_do_no_harm(cls: Any) -> None:
             made_up[at] = dice.choice([0, 1, 2, 255, int(dice.integers(256))])
         try:
             found = cls.restore(bytes(made_up) + crc32c(made_up))
-        except ValueError as error:
-            assert "snapshot" in str(error)
+        except ValueError:
             continue
         for _ in range(3):
             found.update_many(stream(300))

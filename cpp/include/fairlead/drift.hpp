@@ -179,9 +179,13 @@ class KeyedPsi {
   Key id(std::string_view name) {
     const Key known = names_.find(name);
     if (known != NameTable::absent) return known;
-    const Key made = names_.intern(name);
-    keys_.push_back(blank_.blank());
-    return made;
+    keys_.push_back(blank_.blank());  // first, so that a name always has its key
+    try {
+      return names_.intern(name);
+    } catch (...) {
+      keys_.pop_back();
+      throw;
+    }
   }
 
   const StreamingPsi& operator[](Key key) const noexcept { return keys_[static_cast<std::size_t>(key)]; }

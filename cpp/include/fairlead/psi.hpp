@@ -135,8 +135,9 @@ class Psi {
       if ((edges_.empty() || edge > edges_.back()) && edge < sorted.back()) edges_.push_back(edge);
     }
     if (edges_.empty()) {
-      // Nearly every value is the same: tell it from what is below and above.
-      edges_.push_back(std::nextafter(sorted.back(), -std::numeric_limits<double>::infinity()));
+      // Nearly every value is the same: tell it from what is below and above, where there is anything below.
+      const double below = std::nextafter(sorted.back(), -std::numeric_limits<double>::infinity());
+      if (below < sorted.back()) edges_.push_back(below);
       edges_.push_back(sorted.back());
     }
     reference_.assign(size(), 0);
