@@ -316,6 +316,7 @@ def test_a_feature_that_went_missing_has_drifted(test: Any) -> None:
 
 def test_edges_are_told_apart_in_words() -> None:
     seconds = 1.7e9 + np.arange(1000)
+    assert drift.fit({"x": [3.5] * 9}).bins("x") == ("up to 3.5", "3.5 to 3.5", "above 3.5", "missing")
     for values in (seconds, 2000.0 + np.arange(1000) / 1e4, np.arange(1000) / 1e300):
         labels = drift.fit({"x": values}).bins("x")
         assert len(set(labels)) == len(labels)

@@ -128,17 +128,17 @@ def edge_text(edge: float, digits: int = 4) -> str:
 
 
 def edge_texts(edges: Sequence[float]) -> list[str]:
-    """All edges of a feature, in as many figures as tell them apart.
+    """All edges of a feature, in as many figures as tell them apart; four where they are as good as equal.
 
     >>> edge_texts([1.5, 20.0]), edge_texts([1700000100.0, 1700000200.0])
     (['1.5', '20'], ['1,700,000,100', '1,700,000,200'])
     """
-    texts = [edge_text(edge) for edge in edges]
-    for digits in (5, 6, 7, 10, 13, 17):
+    for digits in (4, 5, 6, 7, 10, 13):
+        # In fewer than ten, numbers that large would have exponents.
+        texts = [edge_text(edge, digits if digits < 5 or abs(edge) < 1e4 else max(digits, 10)) for edge in edges]
         if len(set(texts)) == len(edges):
-            break
-        texts = [edge_text(edge, digits) for edge in edges]
-    return texts
+            return texts
+    return [edge_text(edge) for edge in edges]
 
 
 Feature = Numeric | Categorical
