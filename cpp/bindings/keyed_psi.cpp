@@ -21,9 +21,11 @@ KeyedPsi make(py::handle reference, std::int64_t window, std::int64_t bins) {
   return KeyedPsi(StreamingPsi(static_cast<std::size_t>(first), wide, static_cast<std::size_t>(bins)));
 }
 
-KeyedPsi::Key known(const KeyedPsi& keyed, KeyedPsi::Key key, std::int64_t given) {
-  if (!keyed.has(key)) throw py::key_error("no key has the id " + std::to_string(given) + "; get ids from id(name)");
-  return key;
+KeyedPsi::Key known(const KeyedPsi& keyed, std::int64_t given) {
+  if (given < 0 || static_cast<std::uint64_t>(given) >= keyed.size()) {
+    throw py::key_error("no key has the id " + std::to_string(given) + "; get ids from id(name)");
+  }
+  return static_cast<KeyedPsi::Key>(given);
 }
 
 PyObject* keyed_id(PyObject* self, PyObject* const* args, Py_ssize_t n) {
@@ -43,8 +45,8 @@ PyObject* keyed_update(PyObject* self, PyObject* const* args, Py_ssize_t n) {
   if (keyed == nullptr) return nullptr;
   return guarded([&] {
     const Arguments arguments("update", args, n, 2, 2);
-    const auto key = known(*keyed, arguments.id(0), arguments.integer(0));
-    keyed->update(key, arguments.real(1));
+    const double x = arguments.real(1);
+    keyed->update(known(*keyed, arguments.integer(0)), x);
     return Py_NewRef(Py_None);
   });
 }
@@ -54,7 +56,7 @@ PyObject* keyed_index(PyObject* self, PyObject* const* args, Py_ssize_t n) {
   if (keyed == nullptr) return nullptr;
   return guarded([&] {
     const Arguments arguments("index", args, n, 1, 1);
-    return PyFloat_FromDouble(keyed->index(known(*keyed, arguments.id(0), arguments.integer(0))));
+    return PyFloat_FromDouble(keyed->index(known(*keyed, arguments.integer(0))));
   });
 }
 
