@@ -75,7 +75,7 @@ def _table(report: DriftReport) -> str:
 
 def _in_unit(distance: float) -> str:
     """A distance that may be of any size."""
-    return f"{distance:.3g}" if 0.0 < distance < 1e-3 or distance >= 1e4 else number(distance, 3)
+    return f"{distance:.3g}" if 0.0 < distance < 1e-3 or 1e4 <= distance < math.inf else number(distance, 3)
 
 
 def _features(report: DriftReport) -> str:
