@@ -90,8 +90,8 @@ void log_odds(const kernels::PoolTasks& a, std::span<const double> worth, double
   }
 }
 
-// Weights of tasks whose largest is so large or so small that sums of them would overflow or be denormal, brought near 1
-// by a power of two, which is exact; nothing if there are none.
+// Weights of tasks whose largest is so large or so small that sums of them would overflow or be denormal, brought near
+// 1 by a power of two, which is exact; nothing if there are none.
 std::vector<double> tamed(std::span<const double> weights, std::size_t m) {
   constexpr double low = 0x1p-300, high = 0x1p300;
   std::vector<double> out;
@@ -120,7 +120,8 @@ void sorted_many(const kernels::PoolTasks& a, double* out) {
         out[k] = nan;
         continue;
       }
-      const std::size_t first = a.trim < 0.0 ? (count - 1) / 2 : static_cast<std::size_t>(a.trim * static_cast<double>(count));
+      const std::size_t first =
+          a.trim < 0.0 ? (count - 1) / 2 : static_cast<std::size_t>(a.trim * static_cast<double>(count));
       std::sort(column.begin(), column.begin() + static_cast<std::ptrdiff_t>(count));
       double sum = 0.0;
       for (std::size_t i = first; i < count - first; ++i) sum += column[i];
@@ -139,10 +140,12 @@ void abstain(double* out, std::size_t n, std::size_t c, double below) {
 
 }  // namespace
 
-Fault pool(std::span<const double> p, std::size_t n, std::size_t m, std::size_t c, const Options& options, double* out) {
+Fault pool(std::span<const double> p, std::size_t n, std::size_t m, std::size_t c, const Options& options,
+           double* out) {
   const auto& kernels = kernels::select(kernels::pool_scalar, kernels::pool_avx2, kernels::pool_avx512);
   const Method method = options.method;
-  const auto survey = are_few_probabilities(p) ? kernels::PoolSurvey{0.0, 1.0, false} : kernels.survey(p.data(), p.size());
+  const auto survey =
+      are_few_probabilities(p) ? kernels::PoolSurvey{0.0, 1.0, false} : kernels.survey(p.data(), p.size());
   if ((options.probabilities || of_probabilities(method)) && (survey.least < 0.0 || survey.most > 1.0)) return Fault::p;
   if (survey.odd && has_infinity(p)) return Fault::p;
   if (survey.odd && !rows_are_whole(p, c)) return Fault::p_partly_absent;
@@ -160,7 +163,9 @@ Fault pool(std::span<const double> p, std::size_t n, std::size_t m, std::size_t 
 
   std::vector<double> numbers;  // by model, or by number of models
   kernels::PoolTasks tasks{.p = p.data(),
-                           .weight = options.weights.empty() ? nullptr : tame.empty() ? options.weights.data() : tame.data(),
+                           .weight = options.weights.empty() ? nullptr
+                                     : tame.empty()          ? options.weights.data()
+                                                             : tame.data(),
                            .weight_row = options.weights.size() > m ? m : 0,
                            .n = n,
                            .m = m,

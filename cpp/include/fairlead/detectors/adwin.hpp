@@ -301,7 +301,8 @@ class Adwin : public Detector<Adwin> {
       reader.get(sums);
       reader.get(squares);
       // A row is never empty below another: a merge leaves max_buckets - 1 at least.
-      reader.require(counts[row] > 0 && counts[row] <= most && sums.size() == counts[row] && squares.size() == counts[row]);
+      reader.require(counts[row] > 0 && counts[row] <= most && sums.size() == counts[row] &&
+                     squares.size() == counts[row]);
       if (!reader.ok()) return;
       counts_[row] = counts[row];
       std::copy(sums.begin(), sums.end(), sums_.data() + row * most);
