@@ -54,9 +54,11 @@ def psi_peers(reference: Any, live: Any) -> tuple[dict[str, Run], dict[str, int]
         peers["feature-engine"] = drop
     if evidently := peer("evidently.legacy.calculations.stattests"):
         import pandas as pd
+        from evidently.legacy.core import ColumnType
 
         a, b = pd.Series(reference[:few]), pd.Series(live[:few])
-        peers["evidently"] = lambda: evidently.psi_stat_test.func(a, b, "num", 0.1)
+        number = ColumnType.Numerical  # for anything else it counts each value as a category of its own
+        peers["evidently"] = lambda: evidently.psi_stat_test.func(a, b, number, 0.1)
     for name in peers:
         work[name] = min(few, len(live))
     return peers, work

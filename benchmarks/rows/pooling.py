@@ -141,7 +141,7 @@ def by_hand() -> float:
 
 def mixture(rounds: int, rule: str) -> Row:
     """Rounds of 8 experts, square loss by its gradient: forecast, then learn. The peers are this rule in numpy and, for
-    exponential weights of a given rate, river's. (The package `opera` on PyPI is another thing of that name.)"""
+    exponential weights of a given rate, river's."""
     rng = np.random.default_rng(10)
     y = rng.random(rounds)
     x = np.clip(y[:, None] + rng.normal(0, 1, (rounds, 8)) * np.linspace(0.1, 0.8, 8), 0, 1)

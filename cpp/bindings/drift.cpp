@@ -24,7 +24,8 @@ Psi from_edges(py::handle edges, py::handle reference) {
   const auto inner = numbers<double>(edges, "edges");
   Psi psi;
   if (Psi::from_edges(view(inner), {}, psi) != Status::ok) {
-    throw py::value_error("edges must be from 1 to " + std::to_string(Psi::max_bins - 1) + " different numbers in ascending order, none of them NaN");
+    throw py::value_error("edges must be from 1 to " + std::to_string(Psi::max_bins - 1) +
+                          " different numbers in ascending order, none of them NaN");
   }
   const auto values = numbers<double>(reference, "reference");
   const py::gil_scoped_release unlocked;
@@ -46,7 +47,9 @@ Psi from_counts(py::handle edges, py::handle counts) {
     throw py::value_error("counts has length " + std::to_string(reference.size()) +
                           ", must have one for each bin between edges that differ and one for NaN");
   }
-  if (status != Status::ok) throw py::value_error("edges must be from 1 to " + std::to_string(Psi::max_bins - 1) + " different numbers in ascending order, none of them NaN");
+  if (status != Status::ok)
+    throw py::value_error("edges must be from 1 to " + std::to_string(Psi::max_bins - 1) +
+                          " different numbers in ascending order, none of them NaN");
   return psi;
 }
 
@@ -58,7 +61,8 @@ std::vector<std::uint64_t> count(const Psi& psi, py::handle live) {
     const py::gil_scoped_release unlocked;
     psi.count(values, counts);
   };
-  if (py::isinstance<py::array_t<float, py::array::c_style>>(live) && py::reinterpret_borrow<py::array>(live).ndim() == 1) {
+  if (py::isinstance<py::array_t<float, py::array::c_style>>(live) &&
+      py::reinterpret_borrow<py::array>(live).ndim() == 1) {
     fill(py::reinterpret_borrow<Array<float>>(live));
   } else {
     fill(numbers<double>(live, "live"));
@@ -71,22 +75,27 @@ py::array_t<T> copy(std::span<const T> values) {
   return py::array_t<T>(static_cast<py::ssize_t>(values.size()), values.data());
 }
 
-py::array_t<std::uint64_t> copy(const std::vector<std::uint64_t>& values) { return copy(std::span<const std::uint64_t>(values)); }
+py::array_t<std::uint64_t> copy(const std::vector<std::uint64_t>& values) {
+  return copy(std::span<const std::uint64_t>(values));
+}
 
 std::vector<std::uint64_t> count_table(const PsiTable& table, py::handle live) {
   py::array given = py::array::ensure(live);
   if (!given) {
     PyErr_Clear();
-    throw py::type_error("live is " + py::repr(py::type::of(live)).cast<std::string>() + ", must be an array of numbers");
+    throw py::type_error("live is " + py::repr(py::type::of(live)).cast<std::string>() +
+                         ", must be an array of numbers");
   }
   if (given.ndim() != 2) throw py::value_error("live has shape " + shape_of(given) + ", must have 2 dimensions");
   if (static_cast<std::size_t>(given.shape(1)) != table.columns().size()) {
-    throw py::value_error("live has " + std::to_string(given.shape(1)) + " columns, the reference has " + std::to_string(table.columns().size()));
+    throw py::value_error("live has " + std::to_string(given.shape(1)) + " columns, the reference has " +
+                          std::to_string(table.columns().size()));
   }
   if (given.shape(0) == 0) throw py::value_error("live is empty");
   constexpr py::ssize_t width = sizeof(double);
   const bool as_it_is = py::isinstance<py::array_t<double>>(given) && given.strides(0) % width == 0 &&
-                        given.strides(1) % width == 0 && reinterpret_cast<std::uintptr_t>(given.data()) % alignof(double) == 0;
+                        given.strides(1) % width == 0 &&
+                        reinterpret_cast<std::uintptr_t>(given.data()) % alignof(double) == 0;
   if (!as_it_is) given = numbers<double>(live, "live", 2);
   const auto* const x = static_cast<const double*>(given.data());
   const auto rows = static_cast<std::size_t>(given.shape(0));
@@ -99,7 +108,8 @@ StreamingPsi streaming(std::int64_t reference, std::int64_t window, std::int64_t
   check_size(reference, "reference");
   check_size(window, "window");
   check_bins(bins);
-  return StreamingPsi(static_cast<std::size_t>(reference), static_cast<std::size_t>(window), static_cast<std::size_t>(bins));
+  return StreamingPsi(static_cast<std::size_t>(reference), static_cast<std::size_t>(window),
+                      static_cast<std::size_t>(bins));
 }
 
 PyObject* streaming_add(PyObject* self, PyObject* const* args, Py_ssize_t n) {
@@ -113,7 +123,8 @@ PyObject* streaming_add(PyObject* self, PyObject* const* args, Py_ssize_t n) {
 }
 
 PyMethodDef streaming_add_method =
-    fast_method("add", streaming_add, "add($self, x, /)\n--\n\nOne value; NaN has a bin of its own. Raises TypeError for what is no number.");
+    fast_method("add", streaming_add,
+                "add($self, x, /)\n--\n\nOne value; NaN has a bin of its own. Raises TypeError for what is no number.");
 
 py::bytes snapshot(const StreamingPsi& psi) {
   SnapshotWriter out("streaming_psi", 1);
@@ -131,7 +142,8 @@ StreamingPsi restored(const py::bytes& state) {
 }
 
 void bind_psi(py::module_& m) {
-  py::class_<Psi>(m, "Psi", R"(Population stability index of a live sample against a reference: below .1 calm, above .25 drift.
+  py::class_<Psi>(m, "Psi",
+                  R"(Population stability index of a live sample against a reference: below .1 calm, above .25 drift.
 
 reference: numbers of shape (n,); bins: 2 to 255 quantile bins, equal edges merged; bin i holds edge[i-1] < x <= edge[i], the
 outer edges are infinite and NaN has a bin of its own, the last, which counts when either side has any. Half a count is added
@@ -146,8 +158,9 @@ Source: H. Jeffreys (1946); N. Siddiqi, "Credit Risk Scorecards" (2006).
 >>> round(psi.compare([float(i + 300) for i in range(1000)]), 2)
 2.0)")
       .def(py::init(&fit), py::arg("reference"), py::arg("bins") = Psi::default_bins)
-      .def_static("from_edges", &from_edges, py::arg("edges"), py::arg("reference"),
-                  R"(Given inner edges, of shape (1 to 254,), ascending, equal ones merged; the reference's numbers are counted.
+      .def_static(
+          "from_edges", &from_edges, py::arg("edges"), py::arg("reference"),
+          R"(Given inner edges, of shape (1 to 254,), ascending, equal ones merged; the reference's numbers are counted.
 
 >>> import fairlead as fl
 >>> fl.Psi.from_edges([0.0, 1.0], [-1.0, 0.0, 0.5, 7.0]).reference.tolist()
@@ -158,10 +171,13 @@ Source: H. Jeffreys (1946); N. Siddiqi, "Credit Risk Scorecards" (2006).
 >>> import fairlead as fl
 >>> fl.Psi.from_counts([0.0], [10, 10, 0]).compare([-1.0, 1.0])
 0.0)")
-      .def("compare", [](const Psi& psi, py::handle live) { return psi.index(count(psi, live)); }, py::arg("live"),
-           "The index of a sample of shape (n,) against the reference, at least 0. Raises ValueError for an empty sample.")
-      .def("count", [](const Psi& psi, py::handle live) { return copy(count(psi, live)); }, py::arg("live"),
-           "How many of a sample each bin holds, uint64 of shape (bins + 1,); the last is the bin of NaN.")
+      .def(
+          "compare", [](const Psi& psi, py::handle live) { return psi.index(count(psi, live)); }, py::arg("live"),
+          "The index of a sample of shape (n,) against the reference, at least 0. Raises ValueError for an empty "
+          "sample.")
+      .def(
+          "count", [](const Psi& psi, py::handle live) { return copy(count(psi, live)); }, py::arg("live"),
+          "How many of a sample each bin holds, uint64 of shape (bins + 1,); the last is the bin of NaN.")
       .def(
           "contributions",
           [](const Psi& psi, py::handle live) {
@@ -170,9 +186,11 @@ Source: H. Jeffreys (1946); N. Siddiqi, "Credit Risk Scorecards" (2006).
             return copy(std::span<const double>(terms));
           },
           py::arg("live"), "Each bin's part of the index, of shape (bins + 1,); the last is the bin of NaN.")
-      .def_property_readonly("edges", [](const Psi& psi) { return copy(psi.edges()); }, "Inner bin edges, ascending.")
-      .def_property_readonly("reference", [](const Psi& psi) { return copy(psi.reference()); },
-                             "Reference counts per bin; the last is the bin of NaN.")
+      .def_property_readonly(
+          "edges", [](const Psi& psi) { return copy(psi.edges()); }, "Inner bin edges, ascending.")
+      .def_property_readonly(
+          "reference", [](const Psi& psi) { return copy(psi.reference()); },
+          "Reference counts per bin; the last is the bin of NaN.")
       .def(py::pickle([](const Psi& psi) { return py::make_tuple(copy(psi.edges()), copy(psi.reference())); },
                       [](const py::tuple& state) { return from_counts(state[0], state[1]); }));
 
@@ -224,13 +242,16 @@ void check_bins(std::int64_t bins) {
 void check_size(std::int64_t size, const char* name) {
   if (size < 1) throw py::value_error(std::string(name) + " is " + std::to_string(size) + ", must be at least 1");
   if (size > static_cast<std::int64_t>(StreamingPsi::most_values)) {
-    throw py::value_error(std::string(name) + " is " + std::to_string(size) + ", must be at most " + std::to_string(StreamingPsi::most_values));
+    throw py::value_error(std::string(name) + " is " + std::to_string(size) + ", must be at most " +
+                          std::to_string(StreamingPsi::most_values));
   }
 }
 
 void bind_drift(py::module_& m) {
   bind_psi(m);
-  auto stream = py::class_<StreamingPsi>(m, "StreamingPsi", R"(PSI of the last `window` values of a stream against its first `reference` values.
+  auto stream =
+      py::class_<StreamingPsi>(m, "StreamingPsi",
+                               R"(PSI of the last `window` values of a stream against its first `reference` values.
 
 The index is NaN until the reference is complete and the window full. Raises ValueError for sizes below 1. An update costs a few
 nanoseconds whatever the window; memory is a byte a value of the window. For a reference known beforehand, or for many
@@ -246,12 +267,16 @@ streams, see KeyedPsi.
 ...     psi.add(9)
 >>> psi.index > 0.25
 True)")
-      .def(py::init(&streaming), py::kw_only(), py::arg("reference") = 500, py::arg("window") = 500, py::arg("bins") = Psi::default_bins)
-      .def("snapshot", &snapshot, "The state as bytes, checked and versioned; see restore.")
-      .def_static("restore", &restored, py::arg("state"),
-                  "A stream that goes on where snapshot() was taken. Raises ValueError for bytes that are none of its own.")
-      .def(py::pickle(&snapshot, &restored))
-      .def_property_readonly("index", [](const StreamingPsi& psi) { return psi.index(); }, "The index, NaN while there is too little to compare.");
+          .def(py::init(&streaming), py::kw_only(), py::arg("reference") = 500, py::arg("window") = 500,
+               py::arg("bins") = Psi::default_bins)
+          .def("snapshot", &snapshot, "The state as bytes, checked and versioned; see restore.")
+          .def_static(
+              "restore", &restored, py::arg("state"),
+              "A stream that goes on where snapshot() was taken. Raises ValueError for bytes that are none of its own.")
+          .def(py::pickle(&snapshot, &restored))
+          .def_property_readonly(
+              "index", [](const StreamingPsi& psi) { return psi.index(); },
+              "The index, NaN while there is too little to compare.");
   attach(stream, streaming_add_method);
   bind_keyed_psi(m);
 }

@@ -33,15 +33,18 @@ std::string quoted(std::string_view name) { return py::repr(py::str(std::string(
   }
   const bool log = experts.options().loss == ExpertLoss::log && name[0] == 'x';
   for (const double v : x) {
-    if (std::isinf(v)) throw py::value_error(std::string(name) + " holds " + show(v) + ", must be finite, or nan where absent");
+    if (std::isinf(v))
+      throw py::value_error(std::string(name) + " holds " + show(v) + ", must be finite, or nan where absent");
     if (log && (v < 0.0 || v > 1.0)) throw py::value_error("x holds " + show(v) + ", outside [0, 1]");
-    if (std::abs(v) > Experts::value_max) throw py::value_error(std::string(name) + " holds " + show(v) + ", outside [-1e70, 1e70]");
+    if (std::abs(v) > Experts::value_max)
+      throw py::value_error(std::string(name) + " holds " + show(v) + ", outside [-1e70, 1e70]");
   }
   raise(status, name);
 }
 
 [[noreturn]] void refuse_outcome(const Experts& experts, double y) {
-  throw py::value_error("y is " + show(y) + (experts.options().loss == ExpertLoss::log ? ", outside [0, 1]" : ", outside [-1e70, 1e70]"));
+  throw py::value_error("y is " + show(y) +
+                        (experts.options().loss == ExpertLoss::log ? ", outside [0, 1]" : ", outside [-1e70, 1e70]"));
 }
 
 void read(PyObject* given, Sequence& into, const char* name) {
@@ -52,16 +55,22 @@ void read(PyObject* given, Sequence& into, const char* name) {
 void read_mask(PyObject* given, std::size_t size, Mask& into) {
   into.clear();
   if (given == Py_None) return;
-  PyObject* const items = PySequence_Fast(given, "awake must be a sequence of truth values");
-  if (items == nullptr) throw py::error_already_set();
+  // A tuple of its own, as a list could change while its items are asked for their truth.
+  PyObject* const items = PySequence_Tuple(given);
+  if (items == nullptr) {
+    if (!PyErr_ExceptionMatches(PyExc_TypeError)) throw py::error_already_set();
+    PyErr_Clear();
+    throw py::type_error("awake is " + py::repr(py::type::of(given)).cast<std::string>() +
+                         ", must be a sequence of truth values");
+  }
   const auto held = py::reinterpret_steal<py::object>(items);
-  const Py_ssize_t n = PySequence_Fast_GET_SIZE(items);
+  const Py_ssize_t n = PyTuple_GET_SIZE(items);
   if (static_cast<std::size_t>(n) != size) {
     throw py::value_error("awake has length " + std::to_string(n) + ", there are " + std::to_string(size) + " experts");
   }
   into.resize(size);
   for (Py_ssize_t i = 0; i < n; ++i) {
-    const int truth = PyObject_IsTrue(PySequence_Fast_GET_ITEM(items, i));
+    const int truth = PyObject_IsTrue(PyTuple_GET_ITEM(items, i));
     if (truth < 0) throw py::error_already_set();
     into[static_cast<std::size_t>(i)] = truth != 0;
   }
@@ -118,29 +127,33 @@ PyObject* experts_update_losses(PyObject* self, PyObject* const* args, Py_ssize_
 }
 
 PyMethodDef experts_methods[] = {
-    fast_method("predict", experts_predict,
-                "predict($self, x, awake=None, /)\n--\n\n"
-                "The weighted mean of forecasts x, one a expert; nothing is learnt.\n\n"
-                "x: a list, tuple or float64 array of shape (experts,); NaN or None where an expert is absent. awake: truth\n"
-                "values, False where a forecast is to be left out. NaN if nobody is there. Raises ValueError for a wrong\n"
-                "length, an infinite forecast, or one outside [0, 1] where the loss is 'log'.\n\n"
-                ">>> import fairlead as fl\n>>> fl.BOA(2).predict([0.2, 0.6])\n0.4\n>>> fl.BOA(2).predict([0.2, 0.6], [True, False])\n0.2"),
-    fast_method("update", experts_update,
-                "update($self, x, y, awake=None, /)\n--\n\n"
-                "One round: experts said x, and y happened. Returns the mixture's forecast, as `predict` gave it before.\n\n"
-                "y: what x is about, a number; for the loss 'log' in [0, 1]. x and awake are those of `predict`. A round in\n"
-                "which nobody is there teaches nothing and returns NaN. Raises ValueError as `predict` does and for a y that\n"
-                "is not finite or outside its range; nothing has changed then.\n\n"
-                ">>> import fairlead as fl\n>>> boa = fl.BOA(2)\n>>> boa.update([0.0, 1.0], 1.0)\n0.5\n"
-                ">>> boa.predict([0.0, 1.0]) > 0.5\nTrue"),
-    fast_method("update_losses", experts_update_losses,
-                "update_losses($self, losses, awake=None, /)\n--\n\n"
-                "One round of losses of whatever kind, smaller being better, one a expert; NaN or None where absent. For\n"
-                "forecasts that are no single number: pool them by `weights()`, then say here what each lost. Returns the\n"
-                "weighted mean of the losses, which counts as the mixture's. Raises ValueError for a wrong length or a loss\n"
-                "outside [-1e70, 1e70]; nothing has changed then.\n\n"
-                ">>> import fairlead as fl\n>>> hedge = fl.Hedge(['a', 'b'])\n>>> hedge.update_losses([0.0, 1.0])\n0.5\n"
-                ">>> hedge.weights().round(3)\narray([0.8, 0.2])"),
+    fast_method(
+        "predict", experts_predict,
+        "predict($self, x, awake=None, /)\n--\n\n"
+        "The weighted mean of forecasts x, one a expert; nothing is learnt.\n\n"
+        "x: a list, tuple or float64 array of shape (experts,); NaN or None where an expert is absent. awake: truth\n"
+        "values, False where a forecast is to be left out. NaN if nobody is there. Raises ValueError for a wrong\n"
+        "length, an infinite forecast, or one outside [0, 1] where the loss is 'log'.\n\n"
+        ">>> import fairlead as fl\n>>> fl.BOA(2).predict([0.2, 0.6])\n0.4\n>>> fl.BOA(2).predict([0.2, 0.6], [True, "
+        "False])\n0.2"),
+    fast_method(
+        "update", experts_update,
+        "update($self, x, y, awake=None, /)\n--\n\n"
+        "One round: experts said x, and y happened. Returns the mixture's forecast, as `predict` gave it before.\n\n"
+        "y: what x is about, a number; for the loss 'log' in [0, 1]. x and awake are those of `predict`. A round in\n"
+        "which nobody is there teaches nothing and returns NaN. Raises ValueError as `predict` does and for a y that\n"
+        "is not finite or outside its range; nothing has changed then.\n\n"
+        ">>> import fairlead as fl\n>>> boa = fl.BOA(2)\n>>> boa.update([0.0, 1.0], 1.0)\n0.5\n"
+        ">>> boa.predict([0.0, 1.0]) > 0.5\nTrue"),
+    fast_method(
+        "update_losses", experts_update_losses,
+        "update_losses($self, losses, awake=None, /)\n--\n\n"
+        "One round of losses of whatever kind, smaller being better, one a expert; NaN or None where absent. For\n"
+        "forecasts that are no single number: pool them by `weights()`, then say here what each lost. Returns the\n"
+        "weighted mean of the losses, which counts as the mixture's. Raises ValueError for a wrong length or a loss\n"
+        "outside [-1e70, 1e70]; nothing has changed then.\n\n"
+        ">>> import fairlead as fl\n>>> hedge = fl.Hedge(['a', 'b'])\n>>> hedge.update_losses([0.0, 1.0])\n0.5\n"
+        ">>> hedge.weights().round(3)\narray([0.8, 0.2])"),
 };
 
 py::array_t<double> copied(std::span<const double> values) {
@@ -162,10 +175,12 @@ py::tuple run(NamedExperts& me, py::handle given_x, py::handle given_y, py::hand
   }
   const auto row = [&](std::size_t t) { return std::span<const double>(x.data() + t * m, m); };
   const auto mask = [&](std::size_t t) {
-    return given_awake.is_none() ? std::span<const std::uint8_t>() : std::span<const std::uint8_t>(awake.data() + t * m, m);
+    return given_awake.is_none() ? std::span<const std::uint8_t>()
+                                 : std::span<const std::uint8_t>(awake.data() + t * m, m);
   };
   for (std::size_t t = 0; t < n; ++t) {  // all is checked before anything changes
-    if (const Status status = experts.check(row(t), mask(t)); status != Status::ok) explain(status, experts, row(t), "x");
+    if (const Status status = experts.check(row(t), mask(t)); status != Status::ok)
+      explain(status, experts, row(t), "x");
     if (experts.check(y.data()[t]) != Status::ok) refuse_outcome(experts, y.data()[t]);
   }
   py::array_t<double> forecasts(y.size()), weights({x.shape(0), x.shape(1)});
@@ -179,7 +194,8 @@ py::tuple run(NamedExperts& me, py::handle given_x, py::handle given_y, py::hand
 
 std::size_t named(const NamedExperts& me, std::string_view name) {
   const auto id = me.names.find(name);
-  if (id == NameTable::absent || !me.experts.active(static_cast<std::size_t>(id))) throw py::key_error("no expert is called " + quoted(name));
+  if (id == NameTable::absent || !me.experts.active(static_cast<std::size_t>(id)))
+    throw py::key_error("no expert is called " + quoted(name));
   return static_cast<std::size_t>(id);
 }
 
@@ -190,11 +206,14 @@ std::size_t add(NamedExperts& me, const std::string& name) {
     return static_cast<std::size_t>(me.names.intern(name));
   }
   const auto id = static_cast<std::size_t>(known);
-  if (me.experts.revive(id) != Status::ok) throw py::value_error("name is " + quoted(name) + ", which an expert has already");
+  if (me.experts.revive(id) != Status::ok)
+    throw py::value_error("name is " + quoted(name) + ", which an expert has already");
   return id;
 }
 
-double regret(const NamedExperts& me, std::size_t k) { return me.experts.record(k).mixture_loss - me.experts.record(k).loss; }
+double regret(const NamedExperts& me, std::size_t k) {
+  return me.experts.record(k).mixture_loss - me.experts.record(k).loss;
+}
 
 std::optional<std::size_t> best(const NamedExperts& me) {
   std::optional<std::size_t> out;
@@ -206,11 +225,13 @@ std::optional<std::size_t> best(const NamedExperts& me) {
 }
 
 py::dict as_dict(NamedExperts& me) {
-  const auto weights = me.experts.weights();
+  // Copies: making a dict may run a finalizer, which may add an expert.
+  const auto now = me.experts.weights();
+  const std::vector<double> weights(now.begin(), now.end());
   py::dict out;
-  for (std::size_t k = 0; k < me.experts.size(); ++k) {
+  for (std::size_t k = 0; k < weights.size(); ++k) {
     if (!me.experts.active(k)) continue;
-    const ExpertRecord& record = me.experts.record(k);
+    const ExpertRecord record = me.experts.record(k);
     py::dict row;
     row["weight"] = weights[k];
     row["loss"] = record.loss;
@@ -260,7 +281,8 @@ Ruled<rule> make(const Who& who, const Common& common, std::optional<double> eta
   Ruled<rule> made;
   made.experts = Experts(options);
   if (const auto* const count = std::get_if<std::int64_t>(&who)) {
-    if (*count < 1 || *count > 1'000'000) throw py::value_error("experts is " + std::to_string(*count) + ", outside [1, 1000000]");
+    if (*count < 1 || *count > 1'000'000)
+      throw py::value_error("experts is " + std::to_string(*count) + ", outside [1, 1000000]");
     for (std::int64_t k = 0; k < *count; ++k) add(made, std::to_string(k));
   } else {
     for (const std::string& name : std::get<1>(who)) add(made, name);
@@ -294,34 +316,42 @@ Ruled<rule> restored(const std::string& bytes) {
 template <ExpertRule rule>
 py::class_<Ruled<rule>, NamedExperts> bind_rule(py::module_& m, const char* name, const char* doc) {
   return py::class_<Ruled<rule>, NamedExperts>(m, name, doc)
-      .def_static("restore", [](const py::bytes& data) { return restored<rule>(data); }, py::arg("data"),
-                  "The experts of a snapshot, which go on as if they had never stopped. Raises ValueError where the bytes\n"
-                  "are no snapshot of this class, or damaged.")
+      .def_static(
+          "restore", [](const py::bytes& data) { return restored<rule>(data); }, py::arg("data"),
+          "The experts of a snapshot, which go on as if they had never stopped. Raises ValueError where the bytes\n"
+          "are no snapshot of this class, or damaged.")
       .def(py::pickle([](const Ruled<rule>& me) { return py::bytes(snapshot(me)); },
                       [](const py::bytes& data) { return restored<rule>(data); }))
       .def("__repr__", [name = std::string(name)](const Ruled<rule>& me) {
         const auto leader = best(me);
-        return name + "(experts=" + std::to_string(me.names.size()) + ", rounds=" + std::to_string(me.experts.rounds()) +
-               (leader ? ", best=" + quoted(me.names.name(static_cast<std::int32_t>(*leader))) + ", regret=" + show(regret(me, *leader)) : "") + ")";
+        return name + "(experts=" + std::to_string(me.names.size()) +
+               ", rounds=" + std::to_string(me.experts.rounds()) +
+               (leader ? ", best=" + quoted(me.names.name(static_cast<std::int32_t>(*leader))) +
+                             ", regret=" + show(regret(me, *leader))
+                       : "") +
+               ")";
       });
 }
 
 template <ExpertRule rule>
 void bind_with_eta(py::module_& m, const char* name, const char* doc) {
   bind_rule<rule>(m, name, doc)
-      .def(py::init([](const Who& experts, const std::string& loss, std::optional<bool> gradient, std::optional<double> eta,
-                       double fixed_share, std::optional<double> half_life, double floor, double cap) {
+      .def(py::init([](const Who& experts, const std::string& loss, std::optional<bool> gradient,
+                       std::optional<double> eta, double fixed_share, std::optional<double> half_life, double floor,
+                       double cap) {
              return make<rule>(experts, {loss, gradient, fixed_share, half_life, floor, cap}, eta);
            }),
            py::arg("experts"), py::kw_only(), py::arg("loss") = "square", py::arg("gradient") = py::none(),
-           py::arg("eta") = py::none(), py::arg("fixed_share") = 0.0, py::arg("half_life") = py::none(), py::arg("floor") = 0.0,
-           py::arg("cap") = 1.0);
+           py::arg("eta") = py::none(), py::arg("fixed_share") = 0.0, py::arg("half_life") = py::none(),
+           py::arg("floor") = 0.0, py::arg("cap") = 1.0);
 }
 
 }  // namespace
 
 void bind_experts(py::module_& m) {
-  py::class_<NamedExperts> cls(m, "Experts", R"(What Hedge, BOA and MLPoly have in common: a mixture of experts that learns from what each of them loses.
+  py::class_<NamedExperts> cls(
+      m, "Experts",
+      R"(What Hedge, BOA and MLPoly have in common: a mixture of experts that learns from what each of them loses.
 
 Ask `predict(x)` for the mixture of forecasts x, one a expert, then tell `update(x, y)` what happened; or do both for
 arrays with `run`. An absent expert is NaN in x or False in `awake`: the others share its weight, and it is judged only by
@@ -343,15 +373,17 @@ True
 (array([0.65, 0.8 , 0.7 ]), [[0.5, 0.5], [1.0, 0.0], [1.0, 0.0]])
 >>> mixture.best, round(mixture.regret, 4)
 ('gpt', 0.1125))");
-  cls.def("weights",
-          [](NamedExperts& me, py::handle awake) {
-            Mask mask;
-            read_mask(awake.ptr(), me.experts.size(), mask);
-            return copied(me.experts.weights(mask));
-          },
-          py::arg("awake") = py::none(),
-          "The weights that would be played now, float64 of shape (experts,), a copy: 0 for those not awake or removed,\n"
-          "summing to 1 unless nobody is there.")
+  cls.def(
+         "weights",
+         [](NamedExperts& me, py::handle awake) {
+           Mask mask;
+           read_mask(awake.ptr(), me.experts.size(), mask);
+           return copied(me.experts.weights(mask));
+         },
+         py::arg("awake") = py::none(),
+         "The weights that would be played now, float64 of shape (experts,), a copy: 0 for those not awake or "
+         "removed,\n"
+         "summing to 1 unless nobody is there.")
       .def("run", &run, py::arg("x"), py::arg("y"), py::kw_only(), py::arg("awake") = py::none(),
            R"(Rounds in order, as many calls of update, with the same answers bit for bit.
 
@@ -359,18 +391,22 @@ x: float64 of shape (rounds, experts), NaN where absent; y: shape (rounds,); awa
 mixture's forecasts, shape (rounds,), each made before its y was known, and the weights they were made with, shape
 (rounds, experts). All is checked first: errors are those of `update`, and change nothing.)")
       .def("add", &add, py::arg("name"),
-           "Adds an expert, which has neither gained nor lost, and returns its id: its place in x. A name that was removed\n"
+           "Adds an expert, which has neither gained nor lost, and returns its id: its place in x. A name that was "
+           "removed\n"
            "gets its old place back, with nothing remembered. Raises ValueError for a name that an expert has.")
-      .def("remove",
-           [](NamedExperts& me, std::string_view name) { check(me.experts.remove(named(me, name))); },
-           py::arg("name"),
-           "Takes an expert out: its weight is 0 and its forecasts are not looked at from now on. Its place in x stays.\n"
-           "Raises KeyError for an unknown name.")
+      .def(
+          "remove", [](NamedExperts& me, std::string_view name) { check(me.experts.remove(named(me, name))); },
+          py::arg("name"),
+          "Takes an expert out: its weight is 0 and its forecasts are not looked at from now on. Its place in x "
+          "stays.\n"
+          "Raises KeyError for an unknown name.")
       .def("as_dict", &as_dict,
-           "Of each expert by name: weight (all awake), loss and mixture_loss (its own and the mixture's, summed over the\n"
+           "Of each expert by name: weight (all awake), loss and mixture_loss (its own and the mixture's, summed over "
+           "the\n"
            "rounds in which it was awake), regret (their difference) and rounds. Goes straight into a DataFrame.")
-      .def("snapshot", [](const NamedExperts& me) { return py::bytes(snapshot(me)); },
-           "Options and state as bytes, with a version and a checksum, for restore. Pickle holds the same bytes.")
+      .def(
+          "snapshot", [](const NamedExperts& me) { return py::bytes(snapshot(me)); },
+          "Options and state as bytes, with a version and a checksum, for restore. Pickle holds the same bytes.")
       .def("__len__", [](const NamedExperts& me) { return me.experts.size(); })
       .def_property_readonly(
           "names",
@@ -380,8 +416,11 @@ mixture's forecasts, shape (rounds,), each made before its y was known, and the 
             return out;
           },
           "Names by id, with those that were removed.")
-      .def_property_readonly("rounds", [](const NamedExperts& me) { return me.experts.rounds(); }, "Rounds in which somebody was awake.")
-      .def_property_readonly("loss", [](const NamedExperts& me) { return me.experts.loss(); }, "Loss of the mixture, summed over all rounds.")
+      .def_property_readonly(
+          "rounds", [](const NamedExperts& me) { return me.experts.rounds(); }, "Rounds in which somebody was awake.")
+      .def_property_readonly(
+          "loss", [](const NamedExperts& me) { return me.experts.loss(); },
+          "Loss of the mixture, summed over all rounds.")
       .def_property_readonly(
           "best",
           [](const NamedExperts& me) -> std::optional<std::string> {
@@ -391,11 +430,16 @@ mixture's forecasts, shape (rounds,), each made before its y was known, and the 
           },
           "Name of the expert that the mixture falls behind most, over the rounds in which that expert was awake.")
       .def_property_readonly(
-          "regret", [](const NamedExperts& me) { const auto leader = best(me); return leader ? regret(me, *leader) : 0.0; },
+          "regret",
+          [](const NamedExperts& me) {
+            const auto leader = best(me);
+            return leader ? regret(me, *leader) : 0.0;
+          },
           "Loss of the mixture above that of `best`, over the rounds in which it was awake. Below 0: better than all.");
   for (PyMethodDef& method : experts_methods) attach(cls, method);
 
-  bind_with_eta<ExpertRule::hedge>(m, "Hedge", R"(Exponential weights: of an expert, exp(eta x gains). Its methods are those of Experts.
+  bind_with_eta<ExpertRule::hedge>(
+      m, "Hedge", R"(Exponential weights: of an expert, exp(eta x gains). Its methods are those of Experts.
 
 eta, the learning rate, adapts to the losses if not given, whatever their scale: ln m over the summed mixability gaps
 (AdaHedge). The regret against the best of m experts after T rounds of linear losses within a range S is then at most
@@ -409,7 +453,9 @@ Hedge If You Must" (JMLR 15, 2014).
 0.6000000000000001
 >>> bayes.weights().round(4)
 array([0.6667, 0.3333]))");
-  bind_with_eta<ExpertRule::boa>(m, "BOA", R"(Bernstein online aggregation: exponential weights with a second-order term and a rate for each expert. Its methods
+  bind_with_eta<ExpertRule::boa>(
+      m, "BOA",
+      R"(Bernstein online aggregation: exponential weights with a second-order term and a rate for each expert. Its methods
 are those of Experts.
 
 Faster than Hedge where one expert is clearly better, as its regret goes with the variance of the excess losses. eta adapts
@@ -422,7 +468,9 @@ Aggregation" (Machine Learning 106, 2017).
 >>> forecasts, weights = boa.run([[1.0, 2.0, 4.0]] * 50, [2.0] * 50)
 >>> boa.best, boa.weights().argmax().item()
 ('1', 1))");
-  bind_rule<ExpertRule::ml_poly>(m, "MLPoly", R"(Polynomial weights with a rate for each expert, set by its own excess losses: nothing to tune. Its methods are those of
+  bind_rule<ExpertRule::ml_poly>(
+      m, "MLPoly",
+      R"(Polynomial weights with a rate for each expert, set by its own excess losses: nothing to tune. Its methods are those of
 Experts.
 
 An expert that has done worse than the mixture so far has no weight. Options are those of Experts. Raises ValueError for an
@@ -434,10 +482,12 @@ option outside its range. Source: P. Gaillard, G. Stoltz, T. van Erven, "A Secon
 (0.5, [0.0, 1.0]))")
       .def(py::init([](const Who& experts, const std::string& loss, std::optional<bool> gradient, double fixed_share,
                        std::optional<double> half_life, double floor, double cap) {
-             return make<ExpertRule::ml_poly>(experts, {loss, gradient, fixed_share, half_life, floor, cap}, std::nullopt);
+             return make<ExpertRule::ml_poly>(experts, {loss, gradient, fixed_share, half_life, floor, cap},
+                                              std::nullopt);
            }),
            py::arg("experts"), py::kw_only(), py::arg("loss") = "square", py::arg("gradient") = py::none(),
-           py::arg("fixed_share") = 0.0, py::arg("half_life") = py::none(), py::arg("floor") = 0.0, py::arg("cap") = 1.0);
+           py::arg("fixed_share") = 0.0, py::arg("half_life") = py::none(), py::arg("floor") = 0.0,
+           py::arg("cap") = 1.0);
 }
 
 }  // namespace fairlead::bindings

@@ -13,7 +13,8 @@ KeyedPsi make(py::handle reference, std::int64_t window, std::int64_t bins) {
   const auto wide = static_cast<std::size_t>(window);
   if (py::isinstance<Psi>(reference)) return KeyedPsi(StreamingPsi(reference.cast<const Psi&>(), wide));
   if (!py::isinstance<py::int_>(reference) || py::isinstance<py::bool_>(reference)) {
-    throw py::type_error("reference is " + py::repr(reference).cast<std::string>() + ", must be a number of values or a Psi");
+    throw py::type_error("reference is " + py::repr(reference).cast<std::string>() +
+                         ", must be a number of values or a Psi");
   }
   const auto first = reference.cast<std::int64_t>();
   check_size(first, "reference");
@@ -21,9 +22,11 @@ KeyedPsi make(py::handle reference, std::int64_t window, std::int64_t bins) {
   return KeyedPsi(StreamingPsi(static_cast<std::size_t>(first), wide, static_cast<std::size_t>(bins)));
 }
 
-KeyedPsi::Key known(const KeyedPsi& keyed, KeyedPsi::Key key, std::int64_t given) {
-  if (!keyed.has(key)) throw py::key_error("no key has the id " + std::to_string(given) + "; get ids from id(name)");
-  return key;
+KeyedPsi::Key known(const KeyedPsi& keyed, std::int64_t given) {
+  if (given < 0 || static_cast<std::uint64_t>(given) >= keyed.size()) {
+    throw py::key_error("no key has the id " + std::to_string(given) + "; get ids from id(name)");
+  }
+  return static_cast<KeyedPsi::Key>(given);
 }
 
 PyObject* keyed_id(PyObject* self, PyObject* const* args, Py_ssize_t n) {
@@ -43,8 +46,8 @@ PyObject* keyed_update(PyObject* self, PyObject* const* args, Py_ssize_t n) {
   if (keyed == nullptr) return nullptr;
   return guarded([&] {
     const Arguments arguments("update", args, n, 2, 2);
-    const auto key = known(*keyed, arguments.id(0), arguments.integer(0));
-    keyed->update(key, arguments.real(1));
+    const double x = arguments.real(1);
+    keyed->update(known(*keyed, arguments.integer(0)), x);
     return Py_NewRef(Py_None);
   });
 }
@@ -54,18 +57,22 @@ PyObject* keyed_index(PyObject* self, PyObject* const* args, Py_ssize_t n) {
   if (keyed == nullptr) return nullptr;
   return guarded([&] {
     const Arguments arguments("index", args, n, 1, 1);
-    return PyFloat_FromDouble(keyed->index(known(*keyed, arguments.id(0), arguments.integer(0))));
+    return PyFloat_FromDouble(keyed->index(known(*keyed, arguments.integer(0))));
   });
 }
 
 PyMethodDef methods[] = {
-    fast_method("id", keyed_id,
-                "id($self, name, /)\n--\n\nThe id of a key, which is added if new. Look it up once, then use it in update.\n\n"
-                ">>> import fairlead as fl\n>>> psi = fl.KeyedPsi()\n>>> psi.id('gpt-4o'), psi.id('local'), psi.id('gpt-4o')\n(0, 1, 0)"),
+    fast_method(
+        "id", keyed_id,
+        "id($self, name, /)\n--\n\nThe id of a key, which is added if new. Look it up once, then use it in update.\n\n"
+        ">>> import fairlead as fl\n>>> psi = fl.KeyedPsi()\n>>> psi.id('gpt-4o'), psi.id('local'), "
+        "psi.id('gpt-4o')\n(0, 1, 0)"),
     fast_method("update", keyed_update,
-                "update($self, key, x, /)\n--\n\nOne value of a key (an id). NaN has a bin of its own. Raises KeyError for an unknown id."),
+                "update($self, key, x, /)\n--\n\nOne value of a key (an id). NaN has a bin of its own. Raises KeyError "
+                "for an unknown id."),
     fast_method("index", keyed_index,
-                "index($self, key, /)\n--\n\nThe index of a key (an id), NaN while there is too little to compare. Raises KeyError for an unknown id."),
+                "index($self, key, /)\n--\n\nThe index of a key (an id), NaN while there is too little to compare. "
+                "Raises KeyError for an unknown id."),
 };
 
 void update_many(KeyedPsi& keyed, py::handle keys, py::handle x) {
@@ -74,7 +81,8 @@ void update_many(KeyedPsi& keyed, py::handle keys, py::handle x) {
   check_length(values.size(), "x", which.size(), "keys");
   const auto key = view(which);
   for (std::size_t i = 0; i < key.size(); ++i) {
-    if (!keyed.has(key[i])) throw py::key_error("keys[" + std::to_string(i) + "] is no id of a key; get ids from id(name)");
+    if (!keyed.has(key[i]))
+      throw py::key_error("keys[" + std::to_string(i) + "] is no id of a key; get ids from id(name)");
   }
   // The GIL stays: another thread could add keys meanwhile.
   const auto value = view(values);
@@ -100,8 +108,8 @@ py::list rows(const KeyedPsi& keyed) {
       p = chi2_tail(index / scale, bins - 1.0);
     }
     using namespace py::literals;
-    out.append(py::dict("key"_a = keyed.names().name(key), "n"_a = one.size(), "psi"_a = index, "psi_corrected"_a = corrected,
-                        "p_value"_a = p));
+    out.append(py::dict("key"_a = keyed.names().name(key), "n"_a = one.size(), "psi"_a = index,
+                        "psi_corrected"_a = corrected, "p_value"_a = p));
   }
   return out;
 }
@@ -112,8 +120,9 @@ void merge(KeyedPsi& keyed, const KeyedPsi& later) {
   const Status status = keyed.merge(later, wrong);
   if (status == Status::ok) return;
   if (status == Status::out_of_range) {
-    throw py::value_error("later holds the key " + py::repr(py::str(later.names().name(wrong))).cast<std::string>() +
-                          ", which is here too, with a reference of its own fitted: one reference given to both could be merged");
+    throw py::value_error(
+        "later holds the key " + py::repr(py::str(later.names().name(wrong))).cast<std::string>() +
+        ", which is here too, with a reference of its own fitted: one reference given to both could be merged");
   }
   throw py::value_error("later has another reference, window or number of bins");
 }
@@ -129,7 +138,9 @@ KeyedPsi restored(const py::bytes& state) {
 }  // namespace
 
 void bind_keyed_psi(py::module_& m) {
-  auto cls = py::class_<KeyedPsi>(m, "KeyedPsi", R"(PSI of the last `window` values of each key, a few nanoseconds an event and a byte a value.
+  auto cls =
+      py::class_<KeyedPsi>(
+          m, "KeyedPsi", R"(PSI of the last `window` values of each key, a few nanoseconds an event and a byte a value.
 
 reference: a fitted Psi, shared by all keys, or how many first values of a key are its own reference; window: values compared;
 bins: 2 to 255 quantile bins of a reference of a key's own. The index is NaN until the reference is complete and the window full.
@@ -145,26 +156,31 @@ Source: see Psi.
 (True, True)
 >>> [(row['key'], row['p_value'] < 0.01) for row in psi.rows()]
 [('calm', False), ('moved', True)])")
-                 .def(py::init(&make), py::arg("reference") = 500, py::kw_only(), py::arg("window") = 500, py::arg("bins") = Psi::default_bins)
-                 .def("update_many", &update_many, py::arg("keys"), py::arg("x"),
-                      R"(Values in order, as many calls of update: integer ids and numbers, both of shape (n,).
+          .def(py::init(&make), py::arg("reference") = 500, py::kw_only(), py::arg("window") = 500,
+               py::arg("bins") = Psi::default_bins)
+          .def("update_many", &update_many, py::arg("keys"), py::arg("x"),
+               R"(Values in order, as many calls of update: integer ids and numbers, both of shape (n,).
 
 Everything is checked first: an unknown id (KeyError) or unequal lengths (ValueError) leave all keys as they were.)")
-                 .def("rows", &rows, R"(For each key, in the order they came: key, n (values in the window), psi, psi_corrected, p_value.
+          .def("rows", &rows,
+               R"(For each key, in the order they came: key, n (values in the window), psi, psi_corrected, p_value.
 
 psi_corrected is less what chance alone would give, (1/N + 1/M)(B - 1); p_value is the chance of such an index without
 drift. Both are NaN while the index is.)")
-                 .def("merge", &merge, py::arg("later"),
-                      R"(As if the events of `later` had come after these: disjoint keys come over, those in both are joined.
+          .def("merge", &merge, py::arg("later"),
+               R"(As if the events of `later` had come after these: disjoint keys come over, those in both are joined.
 
 A key in both can be joined where both were given the same reference, or `later` has not completed its own. Else, or for
 another reference, window or number of bins, raises ValueError and changes nothing.)")
-                 .def("snapshot", &snapshot, "The state as bytes, checked and versioned; see restore.")
-                 .def_static("restore", &restored, py::arg("state"),
-                             "An object that goes on where snapshot() was taken. Raises ValueError for bytes that are none of its own.")
-                 .def(py::pickle(&snapshot, &restored))
-                 .def("__len__", &KeyedPsi::size)
-                 .def("__contains__", [](const KeyedPsi& keyed, std::string_view name) { return keyed.names().find(name) != NameTable::absent; });
+          .def("snapshot", &snapshot, "The state as bytes, checked and versioned; see restore.")
+          .def_static("restore", &restored, py::arg("state"),
+                      "An object that goes on where snapshot() was taken. Raises ValueError for bytes that are none of "
+                      "its own.")
+          .def(py::pickle(&snapshot, &restored))
+          .def("__len__", &KeyedPsi::size)
+          .def("__contains__", [](const KeyedPsi& keyed, std::string_view name) {
+            return keyed.names().find(name) != NameTable::absent;
+          });
   for (PyMethodDef& method : methods) attach(cls, method);
 }
 

@@ -1,6 +1,7 @@
 #include "fairlead/pooling.hpp"
 
 #include <array>
+#include <functional>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -91,7 +92,8 @@ void check_options(const Given& given) {
   const bool log = method == Method::log || method == Method::extremized || method == Method::log_odds;
   if (given.weights != nullptr) {
     if (method == Method::median) throw py::value_error("weights are given, but the median gives every model one vote");
-    if (method == Method::trimmed) throw py::value_error("weights are given, but the trimmed mean gives every model one vote");
+    if (method == Method::trimmed)
+      throw py::value_error("weights are given, but the trimmed mean gives every model one vote");
     if (method == Method::log_odds) throw py::value_error("weights are given, but 'log_odds' weighs by accuracy");
   }
   if ((given.accuracy != nullptr) != (method == Method::log_odds)) {
@@ -101,8 +103,10 @@ void check_options(const Given& given) {
   if (given.clip && !log) no_use("clip", "only 'log', 'extremized' and 'log_odds' use it");
   if (given.trim && method != Method::trimmed) no_use("trim", "only 'trimmed' uses it");
   if (given.factor && method != Method::extremized) no_use("factor", "only 'extremized' uses it");
-  if (!(options.clip >= 1e-100 && options.clip < 0.5)) throw py::value_error("clip is " + show(options.clip) + ", outside [1e-100, 0.5)");
-  if (!(options.trim >= 0.0 && options.trim < 0.5)) throw py::value_error("trim is " + show(options.trim) + ", outside [0, 0.5)");
+  if (!(options.clip >= 1e-100 && options.clip < 0.5))
+    throw py::value_error("clip is " + show(options.clip) + ", outside [1e-100, 0.5)");
+  if (!(options.trim >= 0.0 && options.trim < 0.5))
+    throw py::value_error("trim is " + show(options.trim) + ", outside [0, 0.5)");
   if (given.factor && !(options.factor > 0.0 && options.factor <= 100.0)) {
     throw py::value_error("factor is " + show(options.factor) + ", outside (0, 100]");
   }
@@ -122,11 +126,13 @@ void check_options(const Given& given) {
     }
   }
   if (fault == Fault::p_partly_absent) {
-    throw py::value_error("p holds nan for some classes of a model but not for all: a model that is absent is nan in all");
+    throw py::value_error(
+        "p holds nan for some classes of a model but not for all: a model that is absent is nan in all");
   }
   if (fault == Fault::weights) {
     for (const double w : options.weights) {
-      if (!(w >= 0.0 && std::isfinite(w))) throw py::value_error("weights holds " + show(w) + ", must be finite and not negative");
+      if (!(w >= 0.0 && std::isfinite(w)))
+        throw py::value_error("weights holds " + show(w) + ", must be finite and not negative");
     }
   }
   if (fault == Fault::weights_sum) throw py::value_error("weights sum to 0.0, must be positive");
@@ -163,8 +169,10 @@ PyObject* pool_event(const Given& given, std::span<const double> p) {
 }
 
 // Tasks in an array whose last dimensions are models, or models and classes.
-py::array pool_tasks(const Given& given, const Array<double>& p, std::size_t m, std::size_t c, std::vector<py::ssize_t> shape) {
+py::array pool_tasks(const Given& given, const Array<double>& p, std::size_t m, std::size_t c,
+                     std::vector<py::ssize_t> shape) {
   pooling::Options options = given.options;
+  options.probabilities = options.probabilities || c > 1;
   const std::size_t n = static_cast<std::size_t>(p.size()) / (m * c);
   Array<double> weights, accuracy;
   if (given.weights != nullptr) {
@@ -175,18 +183,30 @@ py::array pool_tasks(const Given& given, const Array<double>& p, std::size_t m, 
     const auto models = static_cast<std::size_t>(weights.shape(weights.ndim() - 1));
     if (models != m) throw py::value_error(wrong_length("weights", models, m));
     if (per_task && static_cast<std::size_t>(weights.shape(0)) != n) {
-      throw py::value_error("weights has " + std::to_string(weights.shape(0)) + " rows, p has " + std::to_string(n) + " tasks");
+      throw py::value_error("weights has " + std::to_string(weights.shape(0)) + " rows, p has " + std::to_string(n) +
+                            " tasks");
     }
     options.weights = view(weights);
   }
   if (given.accuracy != nullptr) {
     accuracy = numbers<double>(given.accuracy, "accuracy");
-    if (static_cast<std::size_t>(accuracy.size()) != m) throw py::value_error(wrong_length("accuracy", static_cast<std::size_t>(accuracy.size()), m));
+    if (static_cast<std::size_t>(accuracy.size()) != m)
+      throw py::value_error(wrong_length("accuracy", static_cast<std::size_t>(accuracy.size()), m));
     options.accuracy = view(accuracy);
   }
   auto out = output(given.out == nullptr ? Py_None : given.out, std::move(shape));
   double* const to = out.mutable_data();
-  if (given.out != nullptr && to < p.data() + p.size() && p.data() < to + out.size()) throw py::value_error("out overlaps p");
+  if (given.out != nullptr) {
+    const auto apart = [&](std::span<const double> read, const char* name) {
+      const std::less<const double*> before;
+      if (before(to, read.data() + read.size()) && before(read.data(), to + out.size())) {
+        throw py::value_error("out overlaps " + std::string(name));
+      }
+    };
+    apart(view(p), "p");
+    apart(options.weights, "weights");
+    apart(options.accuracy, "accuracy");
+  }
   Fault fault = Fault::none;
   {
     const py::gil_scoped_release unlocked;
@@ -199,7 +219,8 @@ py::array pool_tasks(const Given& given, const Array<double>& p, std::size_t m, 
 Given arguments(PyObject* const* args, Py_ssize_t n, PyObject* names, const char* function) {
   Given given;
   if (n < 1 || n > 2) {
-    throw py::type_error(std::string(function) + "() takes p and method as positional arguments, " + std::to_string(n) + " given");
+    throw py::type_error(std::string(function) + "() takes p and method as positional arguments, " + std::to_string(n) +
+                         " given");
   }
   if (n == 2) given.options.method = method_of(args[1]);
   const Py_ssize_t named = names == nullptr ? 0 : PyTuple_GET_SIZE(names);
@@ -222,7 +243,8 @@ PyObject* pool(PyObject*, PyObject* const* args, Py_ssize_t n, PyObject* names) 
     if (!any) PyErr_Clear();
     const py::ssize_t ndim = any ? any.ndim() : 2;
     if (ndim != 2 && ndim != 3) {
-      throw py::value_error("p has " + std::to_string(ndim) + " dimensions, must have 2 (models, classes) or 3 (tasks, models, " +
+      throw py::value_error("p has " + std::to_string(ndim) +
+                            " dimensions, must have 2 (models, classes) or 3 (tasks, models, " +
                             "classes); one probability a model is for pool_binary");
     }
     const auto p = numbers<double>(args[0], "p", ndim);
@@ -298,7 +320,8 @@ array([0.25, 0.75])
 array([0.29, 0.71])
 >>> fl.pool([[0.2, 0.8], [0.6, 0.4], [0.9, 0.1]], "vote").round(3)
 array([0.667, 0.333]))"},
-    {"pool_binary", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(pool_binary)), METH_FASTCALL | METH_KEYWORDS,
+    {"pool_binary", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(pool_binary)),
+     METH_FASTCALL | METH_KEYWORDS,
      R"(pool_binary($module, p, method='linear', *, weights=None, clip=None, trim=None, factor=None, accuracy=None, abstain_below=0.0, out=None)
 --
 

@@ -15,7 +15,8 @@ constexpr std::size_t exact_pairs = 1'000'000;
 double ks_p(std::size_t n, std::size_t m, double statistic) {
   if (n == 0 || m == 0 || std::isnan(statistic)) return nan;
   if (n > exact_pairs / m) return ks_tail(n, m, statistic);
-  return ks_tail_exact(n, m, static_cast<std::uint64_t>(std::llround(statistic * static_cast<double>(n) * static_cast<double>(m))));
+  return ks_tail_exact(
+      n, m, static_cast<std::uint64_t>(std::llround(statistic * static_cast<double>(n) * static_cast<double>(m))));
 }
 
 py::dict ks_dict(const KsResult& found) {
@@ -57,8 +58,10 @@ py::dict all(const SortedSample& sample, py::handle live) {
   if (found.ks.n > 0 && found.ks.m > 0) {
     const double n = static_cast<double>(found.ks.n), m = static_cast<double>(found.ks.m), total = n + m;
     const double mean = (1.0 + 1.0 / total) / 6.0;
-    const double variance = (total + 1.0) / (45.0 * total * total) * (4.0 * m * n * total - 3.0 * (m * m + n * n) - 2.0 * m * n) / (4.0 * m * n);
-    p = variance > 0.0 ? cramer_von_mises_tail(1.0 / 6.0 + (found.cramer_von_mises - mean) / std::sqrt(45.0 * variance)) : 1.0;
+    const double variance = (total + 1.0) / (45.0 * total * total) *
+                            (4.0 * m * n * total - 3.0 * (m * m + n * n) - 2.0 * m * n) / (4.0 * m * n);
+    p = variance > 0.0 ? cramer_von_mises_tail(1.0 / 6.0 + (found.cramer_von_mises - mean) / std::sqrt(45.0 * variance))
+                       : 1.0;
   }
   out["cramer_von_mises_p"] = p;
   return out;
@@ -95,8 +98,10 @@ void bind_sample(py::module_& m) {
 >>> sample.distances([3.0, 4.0, 5.0, 6.0])["wasserstein"]
 2.0)")
       .def(py::init(&sorted), py::arg("values"))
-      .def("ks", &ks, py::arg("live"), "Kolmogorov and Smirnov's statistic, where it is reached, and its p-value. numbers of shape (n,).")
-      .def("distances", &all, py::arg("live"), "The same, the Wasserstein distance, and Cramer and von Mises' statistic with its p-value.")
+      .def("ks", &ks, py::arg("live"),
+           "Kolmogorov and Smirnov's statistic, where it is reached, and its p-value. numbers of shape (n,).")
+      .def("distances", &all, py::arg("live"),
+           "The same, the Wasserstein distance, and Cramer and von Mises' statistic with its p-value.")
       .def_property_readonly(
           "values",
           [](const SortedSample& sample) {
@@ -107,15 +112,19 @@ void bind_sample(py::module_& m) {
       .def("__len__", [](const SortedSample& sample) { return sample.values().size(); })
       .def(py::pickle(
           [](const SortedSample& sample) {
-            return py::make_tuple(py::array_t<double>(static_cast<py::ssize_t>(sample.values().size()), sample.values().data()));
+            return py::make_tuple(
+                py::array_t<double>(static_cast<py::ssize_t>(sample.values().size()), sample.values().data()));
           },
           [](const py::tuple& state) { return sorted(state[0]); }));
-  m.def("psi_terms", &psi_terms, py::arg("reference"), py::arg("live"), "The index from counts of equal shape, and each bin's part of it.");
+  m.def("psi_terms", &psi_terms, py::arg("reference"), py::arg("live"),
+        "The index from counts of equal shape, and each bin's part of it.");
   m.def("chi2_tail", &chi2_tail, py::arg("x"), py::arg("freedom"), "P(X > x) of chi-square.");
-  m.def("ks_p", [](std::size_t n, std::size_t m_, double d) { return ks_p(n, m_, d); }, py::arg("n"), py::arg("m"), py::arg("statistic"),
-        "P(D >= statistic) of two samples; exact for n m <= 1e6 without ties.");
+  m.def(
+      "ks_p", [](std::size_t n, std::size_t m_, double d) { return ks_p(n, m_, d); }, py::arg("n"), py::arg("m"),
+      py::arg("statistic"), "P(D >= statistic) of two samples; exact for n m <= 1e6 without ties.");
   m.def("kolmogorov_tail", &kolmogorov_tail, py::arg("x"), "P(K > x) of Kolmogorov's distribution.");
-  m.def("cramer_von_mises_tail", &cramer_von_mises_tail, py::arg("x"), "P(W > x) of the limit of Cramer and von Mises' statistic.");
+  m.def("cramer_von_mises_tail", &cramer_von_mises_tail, py::arg("x"),
+        "P(W > x) of the limit of Cramer and von Mises' statistic.");
 }
 
 }  // namespace fairlead::bindings

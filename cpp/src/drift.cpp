@@ -64,7 +64,8 @@ void Psi::index_edges() {
     most = std::max(most, below - start);
   }
   steps_ = static_cast<std::uint32_t>(std::bit_width(most));
-  search_edges_.resize(std::max(2 * half_, edges_.size() + (std::size_t{1} << steps_)), std::numeric_limits<double>::infinity());
+  search_edges_.resize(std::max(2 * half_, edges_.size() + (std::size_t{1} << steps_)),
+                       std::numeric_limits<double>::infinity());
 }
 
 void Psi::count(std::span<const double> sample, std::span<std::uint64_t> counts) const noexcept {
@@ -168,17 +169,18 @@ std::vector<std::uint64_t> PsiTable::count(const double* x, std::size_t rows, st
     const bool more = r + 2 * block <= rows;
     for (std::size_t g = 0; g < groups.size(); ++g) {
       const Group& group = groups[g];
-      run.count_above_rows(from + static_cast<std::ptrdiff_t>(group.first), std::min(block, rows - r),
-                           static_cast<std::size_t>(row), edges.data() + group.edges, group.n_edges,
-                           above.data() + group.above,
-                           more ? from + static_cast<std::ptrdiff_t>(block) * row + g * block * kernels::psi_columns : from);
+      run.count_above_rows(
+          from + static_cast<std::ptrdiff_t>(group.first), std::min(block, rows - r), static_cast<std::size_t>(row),
+          edges.data() + group.edges, group.n_edges, above.data() + group.above,
+          more ? from + static_cast<std::ptrdiff_t>(block) * row + g * block * kernels::psi_columns : from);
     }
   }
   for (const Group& g : groups) {
     for (std::size_t i = g.skip; i < kernels::psi_columns; ++i) {
       const std::uint64_t* const own = above.data() + g.above + i;
       const std::size_t n_edges = columns_[g.first + i].edges().size();
-      add_bins(own, n_edges, kernels::psi_columns, own[g.n_edges * kernels::psi_columns], rows, into(g.first + i).data());
+      add_bins(own, n_edges, kernels::psi_columns, own[g.n_edges * kernels::psi_columns], rows,
+               into(g.first + i).data());
     }
   }
   return counts;

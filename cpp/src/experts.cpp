@@ -38,11 +38,13 @@ const char* ExpertsOptions::fault() const noexcept {
 void Experts::add() {
   // Room first, so that running out of memory changes nothing.
   const std::size_t m = size() + 1;
-  for (auto* column : {&gain_, &variance_, &reach_, &log_weight_, &rate_, &prior_, &played_, &excess_, &scale_}) column->reserve(m);
+  for (auto* column : {&gain_, &variance_, &reach_, &log_weight_, &rate_, &prior_, &played_, &excess_, &scale_})
+    column->reserve(m);
   records_.reserve(m);
   here_.reserve(m);
   active_.reserve(m);
-  for (auto* column : {&gain_, &variance_, &reach_, &log_weight_, &rate_, &prior_, &played_, &excess_, &scale_}) column->push_back(0.0);
+  for (auto* column : {&gain_, &variance_, &reach_, &log_weight_, &rate_, &prior_, &played_, &excess_, &scale_})
+    column->push_back(0.0);
   records_.push_back({});
   here_.push_back(0);
   active_.push_back(1);
@@ -189,7 +191,8 @@ Status Experts::check(double y) const noexcept {
   return fits ? Status::ok : Status::bad_outcome;
 }
 
-Status Experts::update(std::span<const double> x, double y, std::span<const std::uint8_t> awake, double& forecast) noexcept {
+Status Experts::update(std::span<const double> x, double y, std::span<const std::uint8_t> awake,
+                       double& forecast) noexcept {
   if (const Status status = check(y); status != Status::ok) return status;
   if (const Status status = predict(x, awake, forecast); status != Status::ok) return status;
   if (std::isnan(forecast)) return Status::ok;
@@ -206,7 +209,8 @@ Status Experts::update(std::span<const double> x, double y, std::span<const std:
   return Status::ok;
 }
 
-Status Experts::update_losses(std::span<const double> losses, std::span<const std::uint8_t> awake, double& loss) noexcept {
+Status Experts::update_losses(std::span<const double> losses, std::span<const std::uint8_t> awake,
+                              double& loss) noexcept {
   if (const Status status = look(losses, awake, -value_max, value_max); status != Status::ok) return status;
   weigh();
   double mixture = 0.0, total = 0.0;
@@ -250,7 +254,9 @@ void Experts::learn(double mixture) noexcept {
 }
 
 void Experts::learn_hedge() noexcept {
-  const double eta = options_.eta > 0.0 ? options_.eta : gap_ > tiny ? log_count() / gap_ : 0.0;  // 0 stands for infinity
+  const double eta = options_.eta > 0.0 ? options_.eta
+                     : gap_ > tiny      ? log_count() / gap_
+                                        : 0.0;  // 0 stands for infinity
   double top = 0.0;
   bool any = false;
   for (std::size_t k = 0; k < size(); ++k) {
@@ -258,7 +264,8 @@ void Experts::learn_hedge() noexcept {
     if (played_[k] > 0.0 && (!any || excess_[k] > top)) top = excess_[k];
     any = any || played_[k] > 0.0;
   }
-  // How much more the mixture lost than the soft minimum of the losses does: its limit, the minimum, at an infinite rate.
+  // How much more the mixture lost than the soft minimum of the losses does: its limit, the minimum, at an infinite
+  // rate.
   double gap = top;
   if (eta > 0.0) {
     double sum = 0.0;
@@ -332,7 +339,9 @@ void Experts::refresh() noexcept {
       } else {
         const double v = variance_[k] > 0.0 ? variance_[k] : mean;
         const double rate = v > 0.0 ? std::sqrt(log_models / v) : 0.0;
-        rate_[k] = scale_[k] > 0.0 ? std::min(rate, 1.0 / scale_[k]) : largest_ > 0.0 ? std::min(rate, 1.0 / largest_) : rate;
+        rate_[k] = scale_[k] > 0.0  ? std::min(rate, 1.0 / scale_[k])
+                   : largest_ > 0.0 ? std::min(rate, 1.0 / largest_)
+                                    : rate;
       }
       log_weight_[k] = rate_[k] * gain_[k];
       if (options_.rule == ExpertRule::boa && options_.eta == 0.0 && rate_[k] > 0.0) log_weight_[k] += log_of(rate_[k]);
@@ -385,7 +394,8 @@ std::string Experts::snapshot() const {
   to.put(options_.rule);
   to.put(options_.loss);
   to.put(static_cast<std::uint8_t>(options_.gradient));
-  for (const double x : {options_.eta, options_.fixed_share, options_.half_life, options_.floor, options_.cap}) to.put(x);
+  for (const double x : {options_.eta, options_.fixed_share, options_.half_life, options_.floor, options_.cap})
+    to.put(x);
   for (const double x : {gap_, largest_, loss_}) to.put(x);
   to.put(rounds_);
   to.put(active_);
@@ -406,14 +416,16 @@ Status Experts::restore(std::string_view bytes, Experts& experts) {
   std::uint8_t gradient = 0;
   from.get(gradient);
   options.gradient = gradient != 0;
-  for (double* const x : {&options.eta, &options.fixed_share, &options.half_life, &options.floor, &options.cap}) from.get(*x);
+  for (double* const x : {&options.eta, &options.fixed_share, &options.half_life, &options.floor, &options.cap})
+    from.get(*x);
   from.require(options.fault() == nullptr);
   Experts read(options);
   for (double* const x : {&read.gap_, &read.largest_, &read.loss_}) from.get(*x);
   from.get(read.rounds_);
   from.get(read.active_);
   const std::size_t m = read.size();
-  for (auto* column : {&read.gain_, &read.variance_, &read.reach_, &read.scale_, &read.log_weight_, &read.rate_, &read.prior_}) {
+  for (auto* column :
+       {&read.gain_, &read.variance_, &read.reach_, &read.scale_, &read.log_weight_, &read.rate_, &read.prior_}) {
     from.get(*column);
     from.require(column->size() == m);
   }

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "kernels/dispatch.hpp"
+#include "kernels/elementary.hpp"
 #include "kernels/pooling.hpp"
 
 namespace fairlead::pooling {
@@ -80,14 +81,29 @@ void log_odds(const kernels::PoolTasks& a, std::span<const double> worth, double
     if (present == 0) {
       std::fill(out, out + a.c, nan);
     } else if (a.c == 1) {
-      const double e = std::exp(-std::abs(*out));
-      *out = (*out > 0.0 ? 1.0 : e) / (1.0 + e);
+      *out = kernels::logistic_of(*out);
     } else {
       const double top = *std::max_element(out, out + a.c);
-      for (std::size_t k = 0; k < a.c; ++k) out[k] = std::exp(out[k] - top);
+      for (std::size_t k = 0; k < a.c; ++k) out[k] = kernels::exp_bounded(out[k] - top);
       normalise(out, a.c);
     }
   }
+}
+
+// Weights of tasks whose largest is so large or so small that sums of them would overflow or be denormal, brought near
+// 1 by a power of two, which is exact; nothing if there are none.
+std::vector<double> tamed(std::span<const double> weights, std::size_t m) {
+  constexpr double low = 0x1p-300, high = 0x1p300;
+  std::vector<double> out;
+  for (std::size_t at = 0; at < weights.size(); at += m) {
+    const auto row = weights.subspan(at, m);
+    const double most = *std::max_element(row.begin(), row.end());
+    if (most == 0.0 || (most >= low && most <= high)) continue;
+    if (out.empty()) out.assign(weights.begin(), weights.end());
+    const int shift = -std::ilogb(most);
+    for (std::size_t i = at; i < at + m; ++i) out[i] = std::scalbn(out[i], shift);
+  }
+  return out;
 }
 
 // Trimmed means and medians of more models than the kernels sort.
@@ -104,7 +120,8 @@ void sorted_many(const kernels::PoolTasks& a, double* out) {
         out[k] = nan;
         continue;
       }
-      const std::size_t first = a.trim < 0.0 ? (count - 1) / 2 : static_cast<std::size_t>(a.trim * static_cast<double>(count));
+      const std::size_t first =
+          a.trim < 0.0 ? (count - 1) / 2 : static_cast<std::size_t>(a.trim * static_cast<double>(count));
       std::sort(column.begin(), column.begin() + static_cast<std::ptrdiff_t>(count));
       double sum = 0.0;
       for (std::size_t i = first; i < count - first; ++i) sum += column[i];
@@ -123,17 +140,22 @@ void abstain(double* out, std::size_t n, std::size_t c, double below) {
 
 }  // namespace
 
-Fault pool(std::span<const double> p, std::size_t n, std::size_t m, std::size_t c, const Options& options, double* out) {
+Fault pool(std::span<const double> p, std::size_t n, std::size_t m, std::size_t c, const Options& options,
+           double* out) {
   const auto& kernels = kernels::select(kernels::pool_scalar, kernels::pool_avx2, kernels::pool_avx512);
   const Method method = options.method;
-  const auto survey = are_few_probabilities(p) ? kernels::PoolSurvey{0.0, 1.0, false} : kernels.survey(p.data(), p.size());
+  const auto survey =
+      are_few_probabilities(p) ? kernels::PoolSurvey{0.0, 1.0, false} : kernels.survey(p.data(), p.size());
   if ((options.probabilities || of_probabilities(method)) && (survey.least < 0.0 || survey.most > 1.0)) return Fault::p;
   if (survey.odd && has_infinity(p)) return Fault::p;
   if (survey.odd && !rows_are_whole(p, c)) return Fault::p_partly_absent;
+  std::vector<double> tame;
   if (!options.weights.empty()) {
     const auto seen = kernels.survey(options.weights.data(), options.weights.size());
     if (seen.odd || seen.least < 0.0) return Fault::weights;
     if (options.weights.size() == m && !(seen.most > 0.0)) return Fault::weights_sum;
+    // Where a weight is 0 or minute, its row must be looked at.
+    if (seen.most > 0x1p300 || (seen.least < 0x1p-300 && seen.most > 0.0)) tame = tamed(options.weights, m);
   }
   for (const double accuracy : options.accuracy) {
     if (!(accuracy >= 0.0 && accuracy <= 1.0)) return Fault::accuracy;
@@ -141,7 +163,9 @@ Fault pool(std::span<const double> p, std::size_t n, std::size_t m, std::size_t 
 
   std::vector<double> numbers;  // by model, or by number of models
   kernels::PoolTasks tasks{.p = p.data(),
-                           .weight = options.weights.empty() ? nullptr : options.weights.data(),
+                           .weight = options.weights.empty() ? nullptr
+                                     : tame.empty()          ? options.weights.data()
+                                                             : tame.data(),
                            .weight_row = options.weights.size() > m ? m : 0,
                            .n = n,
                            .m = m,
@@ -174,7 +198,7 @@ Fault pool(std::span<const double> p, std::size_t n, std::size_t m, std::size_t 
       const double others = c > 2 ? static_cast<double>(c - 1) : 1.0;
       for (const double accuracy : options.accuracy) {
         const double right = std::clamp(accuracy, options.clip, 1.0 - options.clip);
-        numbers.push_back(std::log(right * others / (1.0 - right)));
+        numbers.push_back(kernels::log_ratio(right * others, 1.0 - right));
       }
       log_odds(tasks, numbers, out);
       break;

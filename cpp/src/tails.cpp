@@ -38,8 +38,8 @@ double bessel_k_quarter_scaled(double z) noexcept {
   return step * sum;
 }
 
-// Smirnov's integrals for the tail (N. V. Smirnov 1937): nothing cancels where the tail is small. The midpoint rule in the
-// angle, where the integrand is smooth and periodic.
+// Smirnov's integrals for the tail (N. V. Smirnov 1937): nothing cancels where the tail is small. The midpoint rule in
+// the angle, where the integrand is smooth and periodic.
 double cramer_von_mises_far(double x) noexcept {
   constexpr int points = 512;
   double total = 0.0;
@@ -109,8 +109,9 @@ double kolmogorov_tail(double x) noexcept {
 double ks_tail_exact(std::size_t n, std::size_t m, std::uint64_t scaled) {
   if (scaled == 0) return 1.0;
   if (n < m) std::swap(n, m);
-  // The share of lattice paths from (0, 0) to (n, m) that touch |i m - j n| >= scaled, summed over the first touch: each
-  // point's weight is the probability that a random path comes by without having touched, so nothing cancels in a tail.
+  // The share of lattice paths from (0, 0) to (n, m) that touch |i m - j n| >= scaled, summed over the first touch:
+  // each point's weight is the probability that a random path comes by without having touched, so nothing cancels in a
+  // tail.
   std::vector<double> reached;
   try {
     reached.assign(m + 1, 0.0);

@@ -112,6 +112,53 @@ def test_what_is_no_snapshot_is_refused(cls: Any) -> None:
             cls.restore(bad)
 
 
+def crc32c(data: bytes) -> bytes:
+    c = 0xFFFFFFFF
+    for byte in data:
+        c ^= byte
+        for _ in range(8):
+            c = (c >> 1) ^ 0x82F63B78 if c & 1 else c >> 1
+    return (c ^ 0xFFFFFFFF).to_bytes(4, "little")
+
+
+@pytest.mark.parametrize("cls", ALL)
+def test_bytes_made_up_with_a_good_checksum_do_no_harm(cls: Any) -> None:
+    detector = cls()
+    detector.update_many(stream(700))
+    data = detector.snapshot()[:-4]
+    assert data + crc32c(data) == detector.snapshot()
+    dice = np.random.default_rng(3)
+    for _ in range(60):
+        made_up = bytearray(data)
+        for at in dice.integers(12, len(data), dice.integers(1, 4)):
+            made_up[at] = dice.choice([0, 1, 2, 255, int(dice.integers(256))])
+        try:
+            found = cls.restore(bytes(made_up) + crc32c(made_up))
+        except ValueError:
+            continue
+        for _ in range(3):
+            found.update_many(stream(300))
+
+
+def test_adwin_takes_no_snapshot_with_an_empty_row_of_buckets() -> None:
+    """Dropping the oldest bucket would go on with a row that has none."""
+    adwin = fl.ADWIN(delta=0.9, clock=1, min_window_length=1, grace_period=0, max_buckets=64)
+    adwin.update_many([0.0, 1.0] * 60)
+    data = adwin.snapshot()[:-4]
+    # The number of rows, how many buckets each has, and those.
+    at = next(i for i in range(len(data)) if data[i : i + 8] == (2).to_bytes(8, "little") and data[i + 8] in (63, 64))
+    head = data[:at] + (3).to_bytes(8, "little")
+    rows = b"".join(n.to_bytes(4, "little") for n in (64, 0, 1))
+    newest = np.repeat([0.0, 1e6], 32)
+    buckets = b"".join(
+        len(row).to_bytes(8, "little") + row.tobytes() + len(row).to_bytes(8, "little") + bytes(8 * len(row))
+        for row in (newest, np.empty(0), np.array([-1e9]))
+    )
+    made_up = head + rows + buckets + (0).to_bytes(8, "little")
+    with pytest.raises(ValueError, match="snapshot"):
+        fl.ADWIN.restore(made_up + crc32c(made_up))
+
+
 @pytest.mark.parametrize("cls", ALL)
 def test_bools_and_integers_are_numbers(cls: Any) -> None:
     x = stream(1200)

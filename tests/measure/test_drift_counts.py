@@ -219,3 +219,11 @@ def test_fitted_bins_survive_pickling_and_given_counts() -> None:
 def test_what_makes_no_sense_is_refused(call: object, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         call()
+
+
+def test_counts_that_no_whole_number_holds_are_refused() -> None:
+    for bad in (math.inf, 1e30, 2.0**54):
+        with pytest.raises(ValueError, match="must be at most 9007199254740992"):
+            fl.drift.psi_from_counts([bad, 1.0], [1.0, 2.0])
+    with pytest.raises(ValueError, match="too far apart"):
+        fl.drift.psi([-1e308, 0.0, 1e308], [0.0], how="width")

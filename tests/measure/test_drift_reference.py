@@ -288,3 +288,61 @@ def test_a_column_of_times_in_a_frame_is_refused_unless_left_out() -> None:
         drift.fit(frame)
     reference = drift.fit(frame, columns=["x"])
     assert reference.compare(frame)["x"].psi == 0.0
+
+
+def test_columns_may_have_numbers_for_names() -> None:
+    pandas = pytest.importorskip("pandas")
+    values = np.random.default_rng(20).normal(size=(200, 2))
+    for before in (pandas.DataFrame(values), {0: values[:, 0], 1: values[:, 1]}):
+        reference = drift.fit(before)
+        assert reference.features == ("0", "1")
+        report = drift.Reference.from_bytes(reference.to_bytes()).compare(before)
+        assert [row.psi for row in report] == [0.0, 0.0]
+        assert "\n1 " in str(report)
+    with pytest.raises(ValueError, match="reference has two columns named '1'"):
+        drift.fit({1: [1.0, 2.0], "1": [1.0, 2.0]})
+
+
+@pytest.mark.parametrize("test", ["psi", "chi2", "ks", "cramer_von_mises"])
+def test_a_feature_that_went_missing_has_drifted(test: Any) -> None:
+    polars = pytest.importorskip("polars")
+    reference = drift.fit({"x": range(300)})
+    for gone in ([None] * 90, [math.nan] * 90, polars.Series([None] * 90)):
+        live: Any = polars.DataFrame({"x": gone}) if isinstance(gone, polars.Series) else {"x": gone}
+        report = reference.compare(live, test=test)
+        assert report.drifted == ("x",)
+        assert report["x"].missing_live == 1.0
+
+
+def test_edges_are_told_apart_in_words() -> None:
+    seconds = 1.7e9 + np.arange(1000)
+    assert drift.fit({"x": [3.5] * 9}).bins("x") == ("up to 3.5", "3.5 to 3.5", "above 3.5", "missing")
+    for values in (seconds, 2000.0 + np.arange(1000) / 1e4, np.arange(1000) / 1e300):
+        labels = drift.fit({"x": values}).bins("x")
+        assert len(set(labels)) == len(labels)
+        assert all(len(set(label.split(" to "))) == 2 for label in labels if " to " in label and "up" not in label)
+
+
+def test_a_reference_of_one_infinite_value_is_saved_and_loaded() -> None:
+    for value in (math.inf, -math.inf):
+        reference = drift.fit({"x": [value] * 9})
+        again = drift.Reference.from_bytes(reference.to_bytes())
+        assert again.compare({"x": [value] * 5})["x"].psi == pytest.approx(reference.psi({"x": [value] * 5})["x"])
+        assert fl.Psi([value] * 9).edges.tolist() == sorted(set(fl.Psi([value] * 9).edges.tolist()))
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        '[{"numbers": -1}]',
+        '[{"name": "x", "kind": "categorical", "levels": [], "counts": [-1, 0]}]',
+        "[1]",
+        "{",
+        "[" * 9999,
+    ],
+)
+def test_a_made_up_file_with_a_good_checksum_is_refused(head: str) -> None:
+    data = drift.fit([1.0, 2.0]).to_bytes()
+    made_up = data[:12] + len(head).to_bytes(8, "little") + head.encode()
+    with pytest.raises(ValueError, match="no saved drift reference"):
+        drift.Reference.from_bytes(made_up + zlib.crc32(made_up).to_bytes(4, "little"))

@@ -372,3 +372,16 @@ def test_what_cannot_be_honoured_changes_nothing() -> None:
     with pytest.raises(TypeError):
         _core.Experts()
     assert repr(mixture).startswith("BOA(experts=2, rounds=1, best='1', regret=")
+
+
+def test_a_list_that_empties_itself_while_it_is_read() -> None:
+    class Emptying:
+        def __bool__(self) -> bool:
+            awake.clear()
+            return True
+
+    awake: list[object] = []
+    awake.extend(Emptying() for _ in range(50))
+    assert fl.BOA(50).weights(awake).sum() == pytest.approx(1)
+    with pytest.raises(TypeError, match="awake is <class 'int'>"):
+        fl.BOA(2).predict([0.1, 0.2], 5)

@@ -265,6 +265,8 @@ def test_what_an_event_may_be() -> None:
         (lambda: fl.pool_binary([0.2], out=np.empty(1)), "out is given"),
         (lambda: fl.pool_binary([[0.2]], out=np.empty(2)), r"out has shape \(2,\)"),
         (lambda: fl.pool([[0.2]], "log"), "pool_binary"),
+        (lambda: fl.pool([[0.2, 0.8], [-0.1, 1.1]]), "p holds -0.1"),
+        (lambda: fl.pool([[0.2, 0.8], [3.0, 4.0]], "median"), "p holds 3.0"),
     ],
 )
 def test_what_makes_no_sense_is_refused(call: object, words: str) -> None:
@@ -284,3 +286,23 @@ def test_wrong_types_are_refused() -> None:
     shared = binary(1)
     with pytest.raises(ValueError, match="out overlaps p"):
         fl.pool_binary(shared[:8], out=shared.reshape(-1)[:8])
+    weights = np.array([0.3, 0.7])
+    with pytest.raises(ValueError, match="out overlaps weights"):
+        fl.pool([[0.2, 0.8], [0.4, 0.6]], weights=weights, out=weights)
+    assert weights.tolist() == [0.3, 0.7]
+    accuracy = np.array([0.9, 0.7])
+    with pytest.raises(ValueError, match="out overlaps accuracy"):
+        fl.pool([[0.2, 0.8], [0.4, 0.6]], "log_odds", accuracy=accuracy, out=accuracy)
+
+
+@pytest.mark.parametrize("method", ["linear", "log", "vote", "extremized"])
+@pytest.mark.parametrize("scale", [2.0**1020, 2.0**-1060, 2.0**-400])
+def test_weights_have_no_unit(method: str, scale: float) -> None:
+    p, w = binary(5)[:9, :3], np.array([[1.0, 2.0, 4.0]] * 9)
+    expected = fl.pool_binary(p, method, weights=w)
+    np.testing.assert_array_equal(fl.pool_binary(p, method, weights=w * scale), expected)
+    np.testing.assert_array_equal(fl.pool_binary(p, method, weights=w[0] * scale), expected)
+    mixed = w * np.where(np.arange(9) % 2, 1.0, scale)[:, None]
+    mixed[4] = 0.0
+    expected[4] = NAN
+    np.testing.assert_array_equal(fl.pool_binary(p, method, weights=mixed), expected)

@@ -33,7 +33,12 @@ class StreamingPsi {
 
   // Against a reference that is known beforehand.
   StreamingPsi(const Psi& reference, std::size_t window)
-      : reference_(0), bins_(0), fitted_(true), psi_(reference), recent_(std::max<std::size_t>(window, 1)), counts_(reference.size()) {}
+      : reference_(0),
+        bins_(0),
+        fitted_(true),
+        psi_(reference),
+        recent_(std::max<std::size_t>(window, 1)),
+        counts_(reference.size()) {}
 
   void add(double x) noexcept {
     if (!fitted_) {
@@ -59,8 +64,8 @@ class StreamingPsi {
   const Psi& psi() const noexcept { return psi_; }
   std::span<const std::uint64_t> counts() const noexcept { return counts_; }
 
-  // As if the values of `later` had come after those of this. out_of_range where that cannot be told: `later` has fitted
-  // a reference to its own first values, which are gone; wrong_length for other references, windows or bins.
+  // As if the values of `later` had come after those of this. out_of_range where that cannot be told: `later` has
+  // fitted a reference to its own first values, which are gone; wrong_length for other references, windows or bins.
   Status merge(const StreamingPsi& later) {
     const Status status = mergeable(later);
     if (status != Status::ok) return status;
@@ -75,7 +80,8 @@ class StreamingPsi {
   }
 
   Status mergeable(const StreamingPsi& later) const noexcept {
-    if (reference_ != later.reference_ || bins_ != later.bins_ || window() != later.window()) return Status::wrong_length;
+    if (reference_ != later.reference_ || bins_ != later.bins_ || window() != later.window())
+      return Status::wrong_length;
     if (reference_ == 0 && !same_reference(later)) return Status::wrong_length;
     const bool told = reference_ == 0 || !later.fitted_ || (!fitted_ && first_.empty());
     return told ? Status::ok : Status::out_of_range;
@@ -106,10 +112,12 @@ class StreamingPsi {
     const auto [reference, bins, n, next] = sizes;
     in.require(fitted <= 1 && !recent.empty() && n <= recent.size() && next < recent.size());
     in.require(n == recent.size() || next == n);
-    in.require(reference == 0 ? fitted == 1 && bins == 0 : bins >= 2 && bins <= Psi::max_bins && reference <= most_values);
+    in.require(reference == 0 ? fitted == 1 && bins == 0
+                              : bins >= 2 && bins <= Psi::max_bins && reference <= most_values);
     in.require(fitted == 1 ? first.empty() : first.size() < reference && n == 0);
     if (!in.ok()) return;
-    StreamingPsi made = reference == 0 ? StreamingPsi(Psi(), recent.size()) : StreamingPsi(reference, recent.size(), bins);
+    StreamingPsi made =
+        reference == 0 ? StreamingPsi(Psi(), recent.size()) : StreamingPsi(reference, recent.size(), bins);
     made.first_.insert(made.first_.end(), first.begin(), first.end());
     made.fitted_ = fitted == 1;
     if (made.fitted_) {
@@ -143,7 +151,8 @@ class StreamingPsi {
   }
 
   bool same_reference(const StreamingPsi& other) const noexcept {
-    return std::ranges::equal(psi_.edges(), other.psi_.edges()) && std::ranges::equal(psi_.reference(), other.psi_.reference());
+    return std::ranges::equal(psi_.edges(), other.psi_.edges()) &&
+           std::ranges::equal(psi_.reference(), other.psi_.reference());
   }
 
   void finish_reference() noexcept {
@@ -179,9 +188,13 @@ class KeyedPsi {
   Key id(std::string_view name) {
     const Key known = names_.find(name);
     if (known != NameTable::absent) return known;
-    const Key made = names_.intern(name);
-    keys_.push_back(blank_.blank());
-    return made;
+    keys_.push_back(blank_.blank());  // first, so that a name always has its key
+    try {
+      return names_.intern(name);
+    } catch (...) {
+      keys_.pop_back();
+      throw;
+    }
   }
 
   const StreamingPsi& operator[](Key key) const noexcept { return keys_[static_cast<std::size_t>(key)]; }

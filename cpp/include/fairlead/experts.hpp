@@ -1,24 +1,29 @@
 // Online aggregation of experts: a weighted mean of forecasts whose weights follow from what each expert lost, round by
-// round, with a guarantee against the best of them on any sequence. An expert may be absent (asleep): its weight is shared
-// by the others, and it is judged only by the rounds in which it was awake.
+// round, with a guarantee against the best of them on any sequence. An expert may be absent (asleep): its weight is
+// shared by the others, and it is judged only by the rounds in which it was awake.
 //
 // In a round expert k gains r_k = loss of the mixture - loss of k where awake, else 0 (A. Blum, Y. Mansour, 2007, and
 // P. Gaillard, G. Stoltz, T. van Erven, 2014: so a sleeper is one who plays the mixture). R_k is the sum of gains.
 //
-//   hedge    weight ~ exp(eta R_k), eta = ln m / D, D being the summed mixability gaps: AdaHedge, S. de Rooij, T. van Erven,
+//   hedge    weight ~ exp(eta R_k), eta = ln m / D, D being the summed mixability gaps: AdaHedge, S. de Rooij, T. van
+//   Erven,
 //            P. Grunwald, W. Koolen, "Follow the Leader If You Can, Hedge If You Must" (JMLR 15, 2014). Regret at most
 //            S sqrt(T ln m) + S (4/3 ln m + 2) for losses within a range S, which need not be known.
-//   boa      weight ~ eta_k exp(eta_k L_k), L_k = 1/2 sum of (r_k - eta_k r_k^2 + B_k [eta_k r_k > 1/2]), eta_k = min(1 / B_k,
+//   boa      weight ~ eta_k exp(eta_k L_k), L_k = 1/2 sum of (r_k - eta_k r_k^2 + B_k [eta_k r_k > 1/2]), eta_k = min(1
+//   / B_k,
 //            sqrt(ln m / V_k)), V_k the sum of r_k^2 and B_k the power of two above the largest |r_k|: Bernstein online
-//            aggregation, O. Wintenberger, "Optimal learning with Bernstein Online Aggregation" (Machine Learning 106, 2017).
-//   ml_poly  weight ~ eta_k max(R_k, 0), eta_k = 1 / (E^2 + V_k), E the largest |r| of all: ML-Poly, P. Gaillard, G. Stoltz,
+//            aggregation, O. Wintenberger, "Optimal learning with Bernstein Online Aggregation" (Machine Learning 106,
+//            2017).
+//   ml_poly  weight ~ eta_k max(R_k, 0), eta_k = 1 / (E^2 + V_k), E the largest |r| of all: ML-Poly, P. Gaillard, G.
+//   Stoltz,
 //            T. van Erven, "A Second-order Bound with Excess Losses" (COLT 2014). No rate to set.
 //
-// Options: `gradient` learns from the linearised loss, loss'(mixture) x forecast, which competes with the best fixed mixture
-// and not only with the best expert. `fixed_share` a: after each round a weight v becomes (1 - a) v + a / m, so that a
-// fallen expert can rise (M. Herbster, M. Warmuth, "Tracking the Best Expert", 1998). `half_life`: sums lose half in so many
-// rounds. `floor` and `cap` bound the weights that are played: w = clamp(z w, floor, cap) with the z for which they sum to
-// 1, which is the nearest such w in relative entropy (M. Herbster, M. Warmuth, "Tracking the Best Linear Predictor", 2001).
+// Options: `gradient` learns from the linearised loss, loss'(mixture) x forecast, which competes with the best fixed
+// mixture and not only with the best expert. `fixed_share` a: after each round a weight v becomes (1 - a) v + a / m, so
+// that a fallen expert can rise (M. Herbster, M. Warmuth, "Tracking the Best Expert", 1998). `half_life`: sums lose
+// half in so many rounds. `floor` and `cap` bound the weights that are played: w = clamp(z w, floor, cap) with the z
+// for which they sum to 1, which is the nearest such w in relative entropy (M. Herbster, M. Warmuth, "Tracking the Best
+// Linear Predictor", 2001).
 //
 // Precision: IEEE double. Memory: 98 bytes an expert. A round is O(m) and allocates nothing.
 #pragma once
@@ -63,7 +68,8 @@ struct ExpertRecord {
 
 class Experts {
  public:
-  static constexpr double value_max = 1e70;  // forecasts, outcomes and losses: beyond, squares of squares would overflow
+  static constexpr double value_max =
+      1e70;  // forecasts, outcomes and losses: beyond, squares of squares would overflow
   static constexpr double clip = 1e-3;       // log loss: probabilities are kept this far from 0 and 1
 
   explicit Experts(const ExpertsOptions& options = {}) : options_(options) {
@@ -84,7 +90,8 @@ class Experts {
   // It comes back as if new.
   Status revive(std::size_t k) noexcept;
 
-  // One a expert: the weights to play now, 0 for those that are not `awake` (empty: all are). They sum to 1, or are all 0.
+  // One a expert: the weights to play now, 0 for those that are not `awake` (empty: all are). They sum to 1, or are all
+  // 0.
   std::span<const double> weights(std::span<const std::uint8_t> awake = {}) noexcept;
 
   // The mixture of forecasts x; NaN in x is absent too. NaN if nobody is awake. wrong_length, not_finite (infinity), or
@@ -98,7 +105,8 @@ class Experts {
   // A round: what `predict` gives, then learning from the outcome y. Nothing is learnt where nobody is awake.
   Status update(std::span<const double> x, double y, std::span<const std::uint8_t> awake, double& forecast) noexcept;
 
-  // A round of losses of whatever kind, smaller being better, each at most value_max in size. The mixture's is their mean.
+  // A round of losses of whatever kind, smaller being better, each at most value_max in size. The mixture's is their
+  // mean.
   Status update_losses(std::span<const double> losses, std::span<const std::uint8_t> awake, double& loss) noexcept;
 
   // The weights of the last round or of the last call of `weights` or `predict`.
@@ -132,7 +140,8 @@ class Experts {
   std::vector<double> gain_, variance_, reach_;
   std::vector<ExpertRecord> records_;
   std::vector<std::uint8_t> active_;
-  // From the columns above: the logarithm of the weight up to what all share (not ml_poly), the rate, the weight if all are awake
+  // From the columns above: the logarithm of the weight up to what all share (not ml_poly), the rate, the weight if all
+  // are awake
   std::vector<double> log_weight_, rate_, prior_;
   // Of the round at hand
   std::vector<double> played_, excess_, scale_;

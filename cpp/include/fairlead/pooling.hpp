@@ -1,11 +1,12 @@
 // Opinion pools: many forecasts into one. Forecasts lie row by row, `m` models x `c` classes; weights sum to 1.
 // C. Genest, J. V. Zidek, "Combining Probability Distributions" (Statistical Science 1, 1986).
 //
-// `pool` does many tasks at once, by kernels for the widest instruction set, and takes absent models; the functions above
-// it do one task and are what a Scoreboard uses.
+// `pool` does many tasks at once, by kernels for the widest instruction set, and takes absent models; the functions
+// above it do one task and are what a Scoreboard uses.
 //
-// Precision: IEEE double; `pool` gives the same bits on every machine. The log pool raises probabilities to at least `log_floor`, so that one model's zero cannot
-// veto all others for ever. No allocation; `scratch` of the median holds m values.
+// Precision: IEEE double; `pool` gives the same bits on every machine. The log pool raises probabilities to at least
+// `log_floor`, so that one model's zero cannot veto all others for ever. The functions for one task allocate nothing;
+// `scratch` of the median holds m values.
 #pragma once
 
 #include <algorithm>
@@ -66,17 +67,18 @@ inline void median(const double* p, std::size_t m, std::size_t c, double* out, d
 }
 
 enum class Method : std::uint8_t {
-  linear,      // weighted mean
-  log,         // weighted geometric mean, normalised; of an event: the logistic function of the mean log-odds
-  trimmed,     // mean of what is left when a share of the smallest and of the largest is cut off
+  linear,   // weighted mean
+  log,      // weighted geometric mean, normalised; of an event: the logistic function of the mean log-odds
+  trimmed,  // mean of what is left when a share of the smallest and of the largest is cut off
   median,
   vote,        // each model for its most probable class; the result is each class's share of the weight
   extremized,  // log, its log-odds times a factor
-  log_odds,    // votes, each worth the log-odds of its model's accuracy: what is most probable if they err independently
+  log_odds,  // votes, each worth the log-odds of its model's accuracy: what is most probable if they err independently
 };
 
 // How far n forecasters who know different things are to be pushed from the prior: 1 for one of them, sqrt(3) for many.
-// E. Neyman, T. Roughgarden, "Are You Smarter Than a Random Expert? The Robust Aggregation of Substitutable Signals" (2022).
+// E. Neyman, T. Roughgarden, "Are You Smarter Than a Random Expert? The Robust Aggregation of Substitutable Signals"
+// (2022).
 inline double neyman_roughgarden(double n) noexcept {
   return n * (std::sqrt(3.0 * n * n - 3.0 * n + 1.0) - 2.0) / (n * n - n - 1.0);
 }
@@ -85,7 +87,7 @@ struct Options {
   Method method = Method::linear;
   std::span<const double> weights;   // m of them, or n x m; none: all weigh the same. Not for trimmed, median, log_odds
   std::span<const double> accuracy;  // log_odds: the share of right answers of each of m models
-  double clip = log_floor;           // log, extremized, log_odds: probabilities and accuracies are raised to at least this
+  double clip = log_floor;  // log, extremized, log_odds: probabilities and accuracies are raised to at least this
   double trim = 0.1;                 // trimmed: the share cut at each end, as many as fit wholly; below 1/2
   double factor = 0.0;               // extremized: 0 stands for Neyman and Roughgarden's
   bool probabilities = false;        // p outside [0, 1] is refused by any method, not only by those that need it
@@ -95,9 +97,10 @@ struct Options {
 // What is wrong with the arguments of `pool`.
 enum class Fault : std::uint8_t { none, p, p_partly_absent, weights, weights_sum, accuracy };
 
-// Pools n tasks of m models and c classes, p[(t m + i) c + k]; c = 1: p[t m + i] is the probability of one event, or for
-// linear, trimmed and median any number. NaN in all classes: the model is absent, its weight is shared by the others. Writes
-// n x c, NaN where nobody with a weight is present. Nothing is written if there is a fault. `out` must not overlap p.
+// Pools n tasks of m models and c classes, p[(t m + i) c + k]; c = 1: p[t m + i] is the probability of one event, or
+// for linear, trimmed and median any number. NaN in all classes: the model is absent, its weight is shared by the
+// others. Writes n x c, NaN where nobody with a weight is present. Nothing is written if there is a fault. `out` must
+// not overlap p.
 Fault pool(std::span<const double> p, std::size_t n, std::size_t m, std::size_t c, const Options& options, double* out);
 
 }  // namespace fairlead::pooling

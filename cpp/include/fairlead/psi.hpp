@@ -45,7 +45,8 @@ inline double psi_term(double p, double log_p, double q, double log_q) noexcept 
 }
 
 // The index of any bins, from their counts; all of them count. `terms`, if not empty, receives each bin's part.
-inline double psi_index(std::span<const std::uint64_t> reference, std::span<const std::uint64_t> live, std::span<double> terms = {}) noexcept {
+inline double psi_index(std::span<const std::uint64_t> reference, std::span<const std::uint64_t> live,
+                        std::span<double> terms = {}) noexcept {
   const double half = 0.5 * static_cast<double>(live.size());
   std::uint64_t before = 0, now = 0;
   for (const std::uint64_t n : reference) before += n;
@@ -55,7 +56,8 @@ inline double psi_index(std::span<const std::uint64_t> reference, std::span<cons
   const double each_p = 1.0 / total_p, each_q = 1.0 / total_q;
   PsiSum sum;
   for (std::size_t i = 0; i < live.size(); ++i) {
-    const double p = (static_cast<double>(reference[i]) + 0.5) * each_p, q = (static_cast<double>(live[i]) + 0.5) * each_q;
+    const double p = (static_cast<double>(reference[i]) + 0.5) * each_p,
+                 q = (static_cast<double>(live[i]) + 0.5) * each_q;
     const double part = psi_term(p, PsiLogs::count(reference[i]) - log_p, q, PsiLogs::count(live[i]) - log_q);
     if (!terms.empty()) terms[i] = part;
     sum.add(i, part);
@@ -135,8 +137,9 @@ class Psi {
       if ((edges_.empty() || edge > edges_.back()) && edge < sorted.back()) edges_.push_back(edge);
     }
     if (edges_.empty()) {
-      // Nearly every value is the same: tell it from what is below and above.
-      edges_.push_back(std::nextafter(sorted.back(), -std::numeric_limits<double>::infinity()));
+      // Nearly every value is the same: tell it from what is below and above, where there is anything below.
+      const double below = std::nextafter(sorted.back(), -std::numeric_limits<double>::infinity());
+      if (below < sorted.back()) edges_.push_back(below);
       edges_.push_back(sorted.back());
     }
     reference_.assign(size(), 0);
@@ -178,7 +181,8 @@ class Psi {
   }
   // The same for one who knows the sum of the counts, and perhaps logarithms.
   template <class Logs>
-  double index(std::span<const std::uint64_t> live, std::uint64_t n, const Logs& logs, std::span<double> terms = {}) const noexcept {
+  double index(std::span<const std::uint64_t> live, std::uint64_t n, const Logs& logs,
+               std::span<double> terms = {}) const noexcept {
     const std::size_t nan_bin = size() - 1;
     const bool with_nan = reference_[nan_bin] + live[nan_bin] > 0;
     const std::size_t used = with_nan ? size() : nan_bin;
@@ -218,7 +222,8 @@ class Psi {
     if (!in.ok()) return;
     // Edges that were not written by us might be merged here, or the counts be none.
     Psi made;
-    const bool good = counts.size() == edges.size() + 2 && from_edges(edges, counts, made) == Status::ok && made.edges_ == edges;
+    const bool good =
+        counts.size() == edges.size() + 2 && from_edges(edges, counts, made) == Status::ok && made.edges_ == edges;
     in.require(good);
     if (good) *this = std::move(made);
   }

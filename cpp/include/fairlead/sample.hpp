@@ -1,10 +1,11 @@
-// A sorted reference sample, to compare others with: the two-sample statistics of Kolmogorov and Smirnov (N. Smirnov 1939),
-// of Cramer and von Mises (T. W. Anderson 1962), and the Wasserstein distance of order 1 (L. N. Vaserstein 1969).
+// A sorted reference sample, to compare others with: the two-sample statistics of Kolmogorov and Smirnov (N. Smirnov
+// 1939), of Cramer and von Mises (T. W. Anderson 1962), and the Wasserstein distance of order 1 (L. N. Vaserstein
+// 1969).
 //
-// NaN takes no part. The distribution functions are compared after all of a group of equal values, in both statistics; the
-// usual formula of the second by mean ranks is far too large where samples of unequal size have ties.
-// Precision: the first is a whole number over n m, and exact; the others are IEEE double sums without cancellation.
-// Memory: 8 bytes a value kept; 2 more a value of the other sample while ks() runs, 16 while all() does.
+// NaN takes no part. The distribution functions are compared after all of a group of equal values, in both statistics;
+// the usual formula of the second by mean ranks is far too large where samples of unequal size have ties. Precision:
+// the first is a whole number over n m, and exact; the others are IEEE double sums without cancellation. Memory: 8
+// bytes a value kept; 2 more a value of the other sample while ks() runs, 16 while all() does.
 #pragma once
 
 #include <cstddef>

@@ -2,9 +2,9 @@
 //
 // Sources: gamma by series and continued fraction, W. H. Press et al., "Numerical Recipes" (2007), 6.2, modified Lentz;
 // Kolmogorov: A. N. Kolmogorov (1933), both theta series; the exact two-sample distribution: counting of lattice paths,
-// J. L. Hodges, "The significance probability of the Smirnov two-sample test" (1958); Cramer-von Mises: T. W. Anderson and
-// D. A. Darling (1952), T. W. Anderson (1962).
-// Precision: relative error below 2e-12 down to 1e-290, but 1e-13 absolute for Cramer and von Mises below 0.8.
+// J. L. Hodges, "The significance probability of the Smirnov two-sample test" (1958); Cramer-von Mises: T. W. Anderson
+// and D. A. Darling (1952), T. W. Anderson (1962). Precision: relative error below 2e-12 down to 1e-290, but 1e-13
+// absolute for Cramer and von Mises below 0.8.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,5 @@
-// Pools of many tasks at once. Every level gives the same bits: the same operations in the same order, none of them fused.
+// Pools of many tasks at once. Every level gives the same bits: the same operations in the same order, none of them
+// fused.
 #pragma once
 
 #include <cstddef>
@@ -8,8 +9,8 @@
 
 namespace fairlead::kernels {
 
-// n tasks of m models and c classes: p[(t * m + i) * c + k]. c = 1 where p[t * m + i] is the probability of one event, or
-// a number. A model whose entries for a task are NaN is absent from it.
+// n tasks of m models and c classes: p[(t * m + i) * c + k]. c = 1 where p[t * m + i] is the probability of one event,
+// or a number. A model whose entries for a task are NaN is absent from it.
 struct PoolTasks {
   const double* p;
   const double* weight;  // of model i in task t: weight[t * weight_row + i]; nullptr: all weigh the same

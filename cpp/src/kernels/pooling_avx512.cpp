@@ -16,7 +16,8 @@ struct Lanes<Eight> {
   static Eight load(const double* p, std::size_t stride) {
     if (stride == 1) return load(p);
     // Faster than a gather, which merges into its target and so waits for the last use of that register.
-    return Eight{p[0], p[stride], p[2 * stride], p[3 * stride], p[4 * stride], p[5 * stride], p[6 * stride], p[7 * stride]};
+    return Eight{p[0],          p[stride],     p[2 * stride], p[3 * stride],
+                 p[4 * stride], p[5 * stride], p[6 * stride], p[7 * stride]};
   }
   static void turn(const double* p, std::size_t row, Eight* out) {
     __m512d pair[8];  // entries 0 2 4 6 of two rows, then 1 3 5 7

@@ -126,10 +126,11 @@ inline bool products_fit(const PoolTasks& a) {
   return true;
 }
 
-// The sum over models of weight x ln(p / q), q being 1 - p for an event (c = 1) and 1 for a class; what is absent counts
-// nothing. Equal weights need one logarithm of two products instead of one a model.
+// The sum over models of weight x ln(p / q), q being 1 - p for an event (c = 1) and 1 for a class; what is absent
+// counts nothing. Equal weights need one logarithm of two products instead of one a model.
 template <class V, bool Whole, bool Event>
-inline V log_sum(const PoolTasks& a, const Rows<V>& rows, std::size_t t, std::size_t k, bool product, V& count, V& total) {
+inline V log_sum(const PoolTasks& a, const Rows<V>& rows, std::size_t t, std::size_t k, bool product, V& count,
+                 V& total) {
   const V clip = all<V>(a.clip), one = all<V>(1.0);
   const V zero = all<V>(0.0);
   V sum = zero, up = one, down = one;

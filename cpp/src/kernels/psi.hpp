@@ -1,5 +1,5 @@
-// Counting values by bin for a Psi, and placing them in the cells of a sorted sample. Every level gives the same counts:
-// comparisons are exact, and cells come from one subtraction and one product, rounded alike everywhere.
+// Counting values by bin for a Psi, and placing them in the cells of a sorted sample. Every level gives the same
+// counts: comparisons are exact, and cells come from one subtraction and one product, rounded alike everywhere.
 #pragma once
 
 #include <cstddef>
@@ -36,8 +36,9 @@ struct PsiKernels {
   std::uint64_t (*count_above_f32)(const float* x, std::size_t n, const float* edges, std::size_t n_edges,
                                    std::uint64_t* above);
   // Eight columns of a row-major table at once, each with edges of its own: edges[e * 8 + c], above[e * 8 + c], and the
-  // numbers of each column in above[n_edges * 8 + c]. Reads x[row * stride + c], and fetches ahead[0 .. rows * 8) into the
-  // cache: the caller's next rows, which would come too late were they asked for only as this jumps from row to row.
+  // numbers of each column in above[n_edges * 8 + c]. Reads x[row * stride + c], and fetches ahead[0 .. rows * 8) into
+  // the cache: the caller's next rows, which would come too late were they asked for only as this jumps from row to
+  // row.
   void (*count_above_rows)(const double* x, std::size_t rows, std::size_t stride, const double* edges,
                            std::size_t n_edges, std::uint64_t* above, const double* ahead);
   // counts[bin] += 1 for each of n < 2^32 numbers; n_bins <= 256.

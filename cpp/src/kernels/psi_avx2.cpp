@@ -128,7 +128,8 @@ void count_above_rows(const double* x, std::size_t rows, std::size_t stride, con
     pass_rows_of<most>(n_edges, x + half, rows, stride, edges + half, above + half, above + 8 * n_edges + half,
                        half == 0 ? ahead : nullptr);
     for (std::size_t done = most; done < n_edges; done += most) {
-      pass_rows_of<most>(n_edges - done, x + half, rows, stride, edges + 8 * done + half, above + 8 * done + half, nullptr, nullptr);
+      pass_rows_of<most>(n_edges - done, x + half, rows, stride, edges + 8 * done + half, above + 8 * done + half,
+                         nullptr, nullptr);
     }
   }
 }
@@ -191,6 +192,7 @@ void cells(const double* x, std::size_t n, const Cells& map, std::uint16_t* out)
 
 }  // namespace
 
-const PsiKernels psi_avx2 = {compiled_for, count_above<Wide64>, count_above<Wide32>, count_above_rows, count_bins, cells};
+const PsiKernels psi_avx2 = {compiled_for,     count_above<Wide64>, count_above<Wide32>,
+                             count_above_rows, count_bins,          cells};
 
 }  // namespace fairlead::kernels

@@ -17,7 +17,9 @@ struct Wide64 {
   static Wide64 all(double x) { return {_mm512_set1_pd(x)}; }
   Mask above(Wide64 edge) const { return _mm512_cmp_pd_mask(v, edge.v, _CMP_GT_OQ); }
   Mask number() const { return _mm512_cmp_pd_mask(v, v, _CMP_ORD_Q); }
-  static __m512i add(__m512i count, Mask where) { return _mm512_mask_add_epi64(count, where, count, _mm512_set1_epi64(1)); }
+  static __m512i add(__m512i count, Mask where) {
+    return _mm512_mask_add_epi64(count, where, count, _mm512_set1_epi64(1));
+  }
   static std::uint64_t sum(__m512i count) { return static_cast<std::uint64_t>(_mm512_reduce_add_epi64(count)); }
 };
 
@@ -31,7 +33,9 @@ struct Wide32 {
   static Wide32 all(float x) { return {_mm512_set1_ps(x)}; }
   Mask above(Wide32 edge) const { return _mm512_cmp_ps_mask(v, edge.v, _CMP_GT_OQ); }
   Mask number() const { return _mm512_cmp_ps_mask(v, v, _CMP_ORD_Q); }
-  static __m512i add(__m512i count, Mask where) { return _mm512_mask_add_epi32(count, where, count, _mm512_set1_epi32(1)); }
+  static __m512i add(__m512i count, Mask where) {
+    return _mm512_mask_add_epi32(count, where, count, _mm512_set1_epi32(1));
+  }
   static std::uint64_t sum(__m512i count) {
     const __m512i low = _mm512_cvtepu32_epi64(_mm512_castsi512_si256(count));
     const __m512i high = _mm512_cvtepu32_epi64(_mm512_extracti64x4_epi64(count, 1));
@@ -104,7 +108,8 @@ void pass_rows(const double* x, std::size_t rows, std::size_t stride, const doub
     if (ahead != nullptr) _mm_prefetch(reinterpret_cast<const char*>(ahead + 8 * r), _MM_HINT_T1);
     const __m512d v = _mm512_loadu_pd(x);
     ordered = Wide64::add(ordered, _mm512_cmp_pd_mask(v, v, _CMP_ORD_Q));
-    for (std::size_t e = 0; e < width; ++e) count[e] = Wide64::add(count[e], _mm512_cmp_pd_mask(v, edge[e], _CMP_GT_OQ));
+    for (std::size_t e = 0; e < width; ++e)
+      count[e] = Wide64::add(count[e], _mm512_cmp_pd_mask(v, edge[e], _CMP_GT_OQ));
   }
   for (std::size_t e = 0; e < width; ++e) _mm512_storeu_si512(above + 8 * e, count[e]);
   if (numbers != nullptr) _mm512_storeu_si512(numbers, ordered);
@@ -152,7 +157,8 @@ void count_bins(const double* x, std::size_t n, const EdgeTable& table, std::uin
     __m256i bin = _mm256_i32gather_epi32(reinterpret_cast<const int*>(table.first), cells_of(v, low, scale, last), 4);
     for (std::uint32_t step = (1u << table.steps) >> 1; step > 0; step >>= 1) {
       const __m512d edge = _mm512_i32gather_pd(bin, table.edges + step - 1, 8);
-      bin = _mm256_mask_add_epi32(bin, _mm512_cmp_pd_mask(v, edge, _CMP_GT_OQ), bin, _mm256_set1_epi32(static_cast<int>(step)));
+      bin = _mm256_mask_add_epi32(bin, _mm512_cmp_pd_mask(v, edge, _CMP_GT_OQ), bin,
+                                  _mm256_set1_epi32(static_cast<int>(step)));
     }
     bin = _mm256_mask_mov_epi32(bin, _mm512_cmp_pd_mask(v, v, _CMP_UNORD_Q), nan_bin);
     _mm256_store_si256(reinterpret_cast<__m256i*>(bins), bin);
@@ -173,13 +179,15 @@ void cells(const double* x, std::size_t n, const Cells& map, std::uint16_t* out)
   for (std::size_t i = 0; i < n; i += 8) {
     const auto lanes = static_cast<__mmask8>(n - i < 8 ? (1u << (n - i)) - 1u : 0xffu);
     const __m512d v = _mm512_maskz_loadu_pd(lanes, x + i);
-    const __m256i cell = _mm256_mask_mov_epi32(cells_of(v, low, scale, last), _mm512_cmp_pd_mask(v, v, _CMP_UNORD_Q), nan_cell);
+    const __m256i cell =
+        _mm256_mask_mov_epi32(cells_of(v, low, scale, last), _mm512_cmp_pd_mask(v, v, _CMP_UNORD_Q), nan_cell);
     _mm256_mask_cvtepi32_storeu_epi16(out + i, lanes, cell);
   }
 }
 
 }  // namespace
 
-const PsiKernels psi_avx512 = {compiled_for, count_above<Wide64>, count_above<Wide32>, count_above_rows, count_bins, cells};
+const PsiKernels psi_avx512 = {compiled_for,     count_above<Wide64>, count_above<Wide32>,
+                               count_above_rows, count_bins,          cells};
 
 }  // namespace fairlead::kernels

@@ -18,7 +18,8 @@ void count_rows(const double* x, std::size_t rows, std::size_t stride, const dou
                 std::uint64_t* above, const double*) {
   for (std::size_t r = 0; r < rows; ++r, x += stride) {
     for (std::size_t e = 0; e < n_edges; ++e) {
-      for (std::size_t c = 0; c < psi_columns; ++c) above[e * psi_columns + c] += x[c] > edges[e * psi_columns + c] ? 1 : 0;
+      for (std::size_t c = 0; c < psi_columns; ++c)
+        above[e * psi_columns + c] += x[c] > edges[e * psi_columns + c] ? 1 : 0;
     }
     for (std::size_t c = 0; c < psi_columns; ++c) above[n_edges * psi_columns + c] += x[c] == x[c] ? 1 : 0;
   }

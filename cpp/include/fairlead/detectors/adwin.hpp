@@ -291,7 +291,7 @@ class Adwin : public Detector<Adwin> {
     std::vector<std::uint32_t> counts;
     std::vector<double> sums, squares;
     reader.get(counts);
-    reader.require(!fault(options_) && counts.size() <= most_rows && (counts.empty() || counts.back() > 0));
+    reader.require(!fault(options_) && counts.size() <= most_rows);
     if (!reader.ok()) return;
     take_memory();
     const auto most = static_cast<std::size_t>(options_.max_buckets);
@@ -300,7 +300,9 @@ class Adwin : public Detector<Adwin> {
     for (std::size_t row = 0; row < rows_; ++row) {
       reader.get(sums);
       reader.get(squares);
-      reader.require(counts[row] <= most && sums.size() == counts[row] && squares.size() == counts[row]);
+      // A row is never empty below another: a merge leaves max_buckets - 1 at least.
+      reader.require(counts[row] > 0 && counts[row] <= most && sums.size() == counts[row] &&
+                     squares.size() == counts[row]);
       if (!reader.ok()) return;
       counts_[row] = counts[row];
       std::copy(sums.begin(), sums.end(), sums_.data() + row * most);

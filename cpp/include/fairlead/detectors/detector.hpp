@@ -57,9 +57,9 @@ class Detector {
     return Status::ok;
   }
 
-  // As many calls of update, but all or none count: every event is checked first, `bad` being the first that is refused,
-  // and where memory for the answers runs out nothing has happened. Appends the positions of drifts, and of events in the
-  // warning state.
+  // As many calls of update, but all or none count: every event is checked first, `bad` being the first that is
+  // refused, and where memory for the answers runs out nothing has happened. Appends the positions of drifts, and of
+  // events in the warning state.
   Status update_many(std::span<const double> x, std::vector<std::int64_t>& drifts, std::vector<std::int64_t>& warnings,
                      std::size_t& bad) {
     bool fine = true;
@@ -73,8 +73,8 @@ class Detector {
     try {
       Self after = self();  // thrown away where memory runs out
       for (std::size_t from = 0; from < x.size(); from += block_size) {
-        after.take_block(x.subspan(from, std::min(block_size, x.size() - from)), static_cast<std::int64_t>(from), drifts,
-                         warnings);
+        after.take_block(x.subspan(from, std::min(block_size, x.size() - from)), static_cast<std::int64_t>(from),
+                         drifts, warnings);
       }
       self() = std::move(after);
       return Status::ok;

@@ -119,7 +119,7 @@ class Kswin : public Detector<Kswin> {
 
   // What is newer than the drift stays.
   void restart() noexcept {
-    held_ = r();
+    held_ = std::min(held_, r());
     tested_ = warning_ = false;
   }
 

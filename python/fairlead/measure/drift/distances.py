@@ -1,6 +1,6 @@
 """Single comparisons of two samples, of counts or of codes; corrections for many tests.
 
-The kernels: `cpp/src/drift.cpp`, `cpp/src/sample.cpp` and `cpp/src/special.cpp`.
+The kernels: `cpp/src/drift.cpp`, `cpp/src/sample.cpp` and `cpp/src/tails.cpp`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ Counts = NDArray[np.uint64]
 How = Literal["quantile", "width"]
 Level = Literal["stable", "moderate", "major"]
 
+_MOST = 2**53  # of a count: beyond, doubles skip whole numbers, and sums of some bins would not fit
 MODERATE, MAJOR = 0.1, 0.25  # the usual reading of PSI (Siddiqi 2006)
 
 
@@ -87,6 +88,8 @@ def counts(values: ArrayLike, name: str) -> Counts:
         raise TypeError(f"{name} has dtype {array.dtype}, must be whole numbers")
     if bool(np.any(array < 0)):
         raise ValueError(f"{name} holds {array.min()}, must be at least 0")
+    if bool(np.any(array > _MOST)):
+        raise ValueError(f"{name} holds {array.max()}, must be at most {_MOST}")
     return array.astype(np.uint64)
 
 
@@ -114,6 +117,8 @@ def fit_psi(values: NDArray[Any], bins: int | ArrayLike, how: How, name: str) ->
     if not finite.size:
         raise ValueError(f"{name} holds no finite number to fit bins to")
     low, high = float(finite.min()), float(finite.max())
+    if not math.isfinite(high - low):
+        raise ValueError(f"{name} holds {low} and {high}, too far apart for bins of equal width")
     edges = np.linspace(low, high, int(bins) + 1)[1:-1] if high > low else np.array([np.nextafter(low, -np.inf), low])
     return Psi.from_edges(np.unique(edges), values)
 

@@ -15,7 +15,7 @@ from fairlead._core import Psi, SortedSample
 from fairlead.measure.drift import distances
 from fairlead.measure.drift.distances import Counts, How, fit_psi
 from fairlead.measure.drift.report import FeatureDrift
-from fairlead.measure.drift.tables import is_numeric, tally
+from fairlead.measure.drift.tables import is_numeric, nothing_known, tally
 
 OTHER, MISSING = "other", "missing"
 
@@ -39,14 +39,17 @@ class Numeric:
     @property
     def labels(self) -> tuple[str, ...]:
         """What the bins hold, in words."""
-        edges = [edge_text(edge) for edge in self.psi.edges.tolist()]
+        edges = edge_texts(self.psi.edges.tolist())
         inner = [f"{low} to {high}" for low, high in pairwise(edges)]
         return (f"up to {edges[0]}", *inner, f"above {edges[-1]}", MISSING)
 
-    def check(self, values: NDArray[Any]) -> None:
-        """That values can be compared with this."""
+    def check(self, values: NDArray[Any]) -> NDArray[Any]:
+        """The values, which must be numbers; a column of nothing but missing values is one of NaN."""
+        if nothing_known(values):
+            return np.full(len(values), np.nan)
         if not is_numeric(values):
             raise TypeError(f"live[{self.name!r}] has dtype {values.dtype}, the reference's are numbers")
+        return values
 
     def compare(self, values: NDArray[Any]) -> FeatureDrift:
         """All statistics of a live sample."""
@@ -91,8 +94,9 @@ class Categorical:
         """The categories, 'other' and 'missing'."""
         return (*self.levels, OTHER, MISSING)
 
-    def check(self, values: NDArray[Any]) -> None:
-        """Any values can be compared with this."""
+    def check(self, values: NDArray[Any]) -> NDArray[Any]:
+        """The values: any can be compared with this."""
+        return values
 
     def count(self, values: NDArray[Any]) -> Counts:
         """How many of a sample are in each bin."""
@@ -114,13 +118,27 @@ class Categorical:
         }
 
 
-def edge_text(edge: float) -> str:
-    """An edge in four figures, large ones with their thousands marked.
+def edge_text(edge: float, digits: int = 4) -> str:
+    """An edge in four figures or more, large ones with their thousands marked.
 
     >>> edge_text(0.12345), edge_text(28691.2), edge_text(-3e9)
     ('0.1235', '28,691', '-3e+09')
     """
-    return f"{edge:,.0f}" if 1e4 <= abs(edge) < 1e7 else f"{edge:.4g}"
+    return f"{edge:,.0f}" if 1e4 <= abs(edge) < 1e7 and digits < 8 else f"{edge:,.{digits}g}"
+
+
+def edge_texts(edges: Sequence[float]) -> list[str]:
+    """All edges of a feature, in as many figures as tell them apart; four where they are as good as equal.
+
+    >>> edge_texts([1.5, 20.0]), edge_texts([1700000100.0, 1700000200.0])
+    (['1.5', '20'], ['1,700,000,100', '1,700,000,200'])
+    """
+    for digits in (4, 5, 6, 7, 10, 13):
+        # In fewer than ten, numbers that large would have exponents.
+        texts = [edge_text(edge, digits if digits < 5 or abs(edge) < 1e4 else max(digits, 10)) for edge in edges]
+        if len(set(texts)) == len(edges):
+            return texts
+    return [edge_text(edge) for edge in edges]
 
 
 Feature = Numeric | Categorical

@@ -14,6 +14,7 @@ _BINS = 16  # of categories; the others are in the text that shows when the poin
 _SHARES, _PARTS, _GAP = 150, 46, 34  # pixels: the histogram, the contributions, the labels between them
 
 _CSS = """
+@media screen and (min-width:641px){table{font-size:.82rem} th,td{padding:.38rem .42rem} .name{max-width:12rem}}
 .one h3{margin-top:1.6rem}
 .plot.bins{margin:26px 10px 26px 52px}
 .plot .was{fill:var(--quiet)} .plot .now{fill:var(--c1)} .plot .part{fill:var(--c2)}
@@ -55,7 +56,7 @@ def _table(report: DriftReport) -> str:
             number(row.ks, 3),
             number(row.jensen_shannon, 3),
             number(row.hellinger, 3),
-            f"{row.wasserstein:.3g}" if abs(row.wasserstein) >= 1e4 else number(row.wasserstein, 3),
+            _in_unit(row.wasserstein),
         ]
         warned = "warn" if row.drifted else ""
         rows.append(
@@ -70,6 +71,11 @@ def _table(report: DriftReport) -> str:
     body = "".join(rows)
     table = f'<div class="wide"><table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>'
     return page.section("All features", note + table)
+
+
+def _in_unit(distance: float) -> str:
+    """A distance that may be of any size."""
+    return f"{distance:.3g}" if 0.0 < distance < 1e-3 or 1e4 <= distance < math.inf else number(distance, 3)
 
 
 def _features(report: DriftReport) -> str:
@@ -138,8 +144,8 @@ def _numeric_labels(row: FeatureDrift, width: float) -> str:
     edges = [text.removeprefix("up to ").split(" to ")[-1] for text in row.bins if not text.startswith("above ")]
     missing = bool(edges) and row.bins[-1] == "missing"
     edges = edges[:-1] if missing else edges
-    room = max(1, math.floor(100.0 / max(7.5, width)))
-    step = max(1, math.ceil(len(edges) / room))
+    longest = max(map(len, edges), default=0)
+    step = math.ceil(max(7.5, 1.5 + 0.8 * longest) / width)
     out = [
         place_text(
             f"{(i + 1) * width:.2f}%",
@@ -162,7 +168,7 @@ def _level_labels(row: FeatureDrift, shown: list[int], width: float) -> str:
     for k, i in enumerate(shown):
         extra = " ink" if i >= len(row.bins) - 2 and row.bins[i] in ("other", "missing") else ""
         for css, pixels in (("full", 860.0), ("slim", 350.0)):
-            text = shorten(row.bins[i], max(3, int(width / 100.0 * pixels / 6.8)))
+            text = shorten(row.bins[i], max(3, int(width / 100.0 * pixels / 7.6)))
             out.append(
                 place_text(f"{(k + 0.5) * width:.2f}%", _SHARES + 14.0, text, "middle", css + extra, row.bins[i])
             )

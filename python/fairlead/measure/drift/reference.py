@@ -99,7 +99,7 @@ class Reference:
             live: A data frame, a mapping of columns, or an array of shape (n,) or (n, features). Columns that the
                 reference does not have are left out.
             test: Whose p-value decides: 'psi', 'chi2', 'ks' or 'cramer_von_mises'; the last two fall back to chi-square
-                for categories.
+                for categories, and for a column of nothing but missing values.
             correction: For the number of features: 'bh', 'by' or 'none'; see `adjust`.
             alpha: The false discovery rate to put up with, in (0, 1).
 
@@ -151,10 +151,7 @@ class Reference:
             if array.ndim in (1, 2):
                 self._same_width(array if array.ndim == 2 else array[:, None])
         found = tables.columns_of(live, "live", names=self.features, wanted=self.features)
-        pairs = [(feature, found[feature.name]) for feature in self._features]
-        for feature, values in pairs:
-            feature.check(values)
-        return pairs
+        return [(feature, feature.check(found[feature.name])) for feature in self._features]
 
     def _same_width(self, array: NDArray[Any]) -> None:
         if array.shape[1] != len(self._features):
@@ -178,17 +175,17 @@ class Reference:
         magic, version, length = _HEAD.unpack_from(data)
         if magic != _MAGIC or version != _VERSION:
             raise refused
-        place, features = _HEAD.size + length, []
+        place, end, features = _HEAD.size + length, len(data) - _CHECK.size, []
         try:
             for head in json.loads(data[_HEAD.size : place]):
                 size = 8 * int(head.get("numbers", 0))
-                if place + size > len(data) - _CHECK.size:
+                if not 0 <= size <= end - place:
                     raise refused
                 features.append(restored(head, np.frombuffer(data[place : place + size], dtype="<f8")))
                 place += size
-        except (KeyError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
             raise refused from error
-        if place != len(data) - _CHECK.size:
+        if place != end:
             raise refused
         return cls(features)
 

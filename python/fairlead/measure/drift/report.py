@@ -59,9 +59,9 @@ class FeatureDrift:
     drifted: bool = False
 
     def p_of(self, test: TestName) -> float:
-        """The p-value of a test; that of chi-square where the values have no order."""
+        """The p-value of a test; that of chi-square where the values have no order, or where all are missing."""
         p: float = getattr(self, f"{test}_p")
-        return self.chi2_p if self.kind == "categorical" and test in ("ks", "cramer_von_mises") else p
+        return self.chi2_p if math.isnan(p) else p
 
     def as_dict(self) -> dict[str, Any]:
         """The numbers by name, without those of the bins."""

@@ -76,11 +76,8 @@ def _array(data: Any, argument: str, names: Sequence[str] | None) -> Columns:
 
 def _mapping(data: Any, argument: str, wanted: Sequence[str] | None) -> Columns:
     if isinstance(data, Mapping):
-        return {
-            str(name): column(values, f"{argument}[{name!r}]")
-            for name, values in data.items()
-            if wanted is None or name in wanted
-        }
+        names = _names(list(data), argument, wanted)
+        return {text: column(data[name], f"{argument}[{text!r}]") for text, name in names.items()}
     import narwhals as nw
 
     try:
@@ -89,8 +86,21 @@ def _mapping(data: Any, argument: str, wanted: Sequence[str] | None) -> Columns:
         raise TypeError(
             f"{argument} is {type(data).__name__}, which is no data frame that narwhals knows: {error}"
         ) from None
-    names = [name for name in frame.columns if wanted is None or name in wanted]
-    return {name: _series(frame[name], f"{argument}[{name!r}]") for name in names}
+    names = _names(list(frame.columns), argument, wanted)
+    return {text: _series(frame.get_column(name), f"{argument}[{text!r}]") for text, name in names.items()}
+
+
+def _names(given: list[Any], argument: str, wanted: Sequence[str] | None) -> dict[str, Any]:
+    """The columns' names as text, which is what features go by: a data frame may have numbers for names."""
+    chosen = None if wanted is None else set(wanted)
+    names: dict[str, Any] = {}
+    for name in given:
+        if chosen is not None and str(name) not in chosen:
+            continue
+        if str(name) in names:
+            raise ValueError(f"{argument} has two columns named {str(name)!r}")
+        names[str(name)] = name
+    return names
 
 
 def _series(series: Any, where: str) -> NDArray[Any]:
@@ -128,6 +138,11 @@ def column(values: Any, where: str) -> NDArray[Any]:
     if some and all(isinstance(x, (int, float)) and not isinstance(x, bool) for x in some):
         return np.array([np.nan if x is None else x for x in array.tolist()], dtype=np.float64)
     return array
+
+
+def nothing_known(values: NDArray[Any]) -> bool:
+    """Whether a column holds missing values alone, so that it may stand for one of numbers."""
+    return values.dtype.kind == "O" and all(_is_missing(x) for x in values.tolist())
 
 
 def is_numeric(values: NDArray[Any]) -> bool:
