@@ -304,9 +304,13 @@ def test_a_forged_past_is_refused() -> None:
     assert crc32c(body) == int.from_bytes(ratings.snapshot()[-4:], "little")
     kept = struct.pack("<BQ", 1, 5)
     at = body.index(kept + struct.pack("<Q", 40)) + len(kept)
-    forged = body[:at] + bytes(16) + body[at + 2 * 48 :]
-    with pytest.raises(ValueError, match="no snapshot"):
-        fl.Elo.restore(forged + crc32c(forged).to_bytes(4, "little"))
+    scale = body.index(struct.pack("<dd", 32, 400)) + 8
+    for forged in (
+        body[:at] + bytes(16) + body[at + 2 * 48 :],
+        body[:scale] + struct.pack("<d", -400) + body[scale + 8 :],
+    ):
+        with pytest.raises(ValueError, match="no snapshot"):
+            fl.Elo.restore(forged + crc32c(forged).to_bytes(4, "little"))
 
 
 def test_a_rating_that_was_set_falls_from_then_on() -> None:
