@@ -78,31 +78,35 @@ std::unique_ptr<NamedFit> fit(py::handle i, py::handle j, py::handle score, py::
     matches.columns = static_cast<std::size_t>(design.shape(1));
   }
   std::size_t bad = 0;
-  Status summed = Status::ok, fitted = Status::ok;
-  {
-    const py::gil_scoped_release unlocked;
-    // Where nobody says how many players there are, the first matches tell, unless a larger id comes later.
-    constexpr std::size_t first_look = 65'536;
-    const auto most = [&](std::size_t looked) {
-      std::int32_t largest = -1;
-      for (const auto ids_of : {matches.i.first(looked), matches.j.first(looked)}) {
-        for (const std::int32_t id : ids_of) largest = std::max(largest, id);
-      }
-      return static_cast<std::size_t>(largest + std::int64_t{1});
-    };
-    const std::size_t looked = std::min(first_look, matches.i.size());
-    matches.players = players >= 0 ? static_cast<std::size_t>(players) : most(looked);
-    PairCells cells;
-    summed = aggregate(matches, cells, bad);
-    if (summed == Status::unknown_model && players < 0 && looked < matches.i.size()) {
-      matches.players = most(matches.i.size());
-      summed = aggregate(matches, cells, bad);
+  // The matches are summed with the GIL held, as another thread could write to the caller's columns once they were
+  // checked. Where nobody says how many players there are, the first matches tell, unless a larger id comes later.
+  constexpr std::size_t first_look = 65'536;
+  const auto most = [&](std::size_t looked) {
+    std::int32_t largest = -1;
+    for (const auto ids_of : {matches.i.first(looked), matches.j.first(looked)}) {
+      for (const std::int32_t id : ids_of) largest = std::max(largest, id);
     }
-    const BradleyTerryOptions options{
-        .ties = ties == "half" ? Ties::half : Ties::davidson, .prior = prior, .prior_for_all = prior_for_all};
-    if (summed == Status::ok) fitted = out->fit(std::move(cells), options);
+    if (largest >= 1 << 26) {
+      throw py::value_error("i or j holds the id " + std::to_string(largest) + ": ids must be below 2^26");
+    }
+    return static_cast<std::size_t>(largest + std::int64_t{1});
+  };
+  const std::size_t looked = std::min(first_look, matches.i.size());
+  matches.players = players >= 0 ? static_cast<std::size_t>(players) : most(looked);
+  PairCells cells;
+  Status summed = aggregate(matches, cells, bad);
+  if (summed == Status::unknown_model && players < 0 && looked < matches.i.size()) {
+    matches.players = most(matches.i.size());
+    summed = aggregate(matches, cells, bad);
   }
   if (summed != Status::ok) explain(summed, matches, bad);
+  const BradleyTerryOptions options{
+      .ties = ties == "half" ? Ties::half : Ties::davidson, .prior = prior, .prior_for_all = prior_for_all};
+  Status fitted = Status::ok;
+  {
+    const py::gil_scoped_release unlocked;
+    fitted = out->fit(std::move(cells), options);
+  }
   if (fitted == Status::wrong_length)
     throw py::value_error("i is empty, or every weight is 0: there is no match to fit");
   if (fitted == Status::out_of_range)

@@ -112,10 +112,11 @@ void bind_elo(py::module_& m) {
   auto cls = py::class_<Named<Elo>>(m, "Elo", R"(Elo ratings of named players (A. E. Elo, 1978).
 
 k: points at stake in a match, or a KSchedule; scale: a lead of so many points means odds of 10 to 1; start: rating of a
-newcomer; home: points that the first player's side is worth, as when it plays at home; half_life: time ("90d", a
-timedelta, nanoseconds) in which a player who does not play falls, or rises, half of the way back to the start: applied
-when it plays again or is asked for at a time. history: keep every rating, for `history` and `rating(..., at=...)`.
-undo: how many of the last events can be taken back.
+newcomer; home: points that the first player's side is worth, as when it plays at home (a match on neutral ground is a
+`contest` of two, where nobody's side counts); half_life: ratings decay, so that an old hero falls: the time ("90d", a
+timedelta, nanoseconds) in which a player who does not play comes half of the way back to the start, from above or below.
+It is applied when the player plays again or is asked for at a time, as in `table(at=...)`. history: keep every rating,
+for `history` and `rating(..., at=...)`. undo: how many of the last events can be taken back.
 
 With a constant k and no half_life the sum of all ratings is conserved. Raises ValueError for k outside (0, 1e6], scale
 outside [1e-3, 1e9], start or home outside [-1e9, 1e9], a half_life that is not positive or a negative undo.
@@ -136,7 +137,7 @@ outside [1e-3, 1e9], start or home outside [-1e9, 1e9], a half_life that is not 
           [](Named<Elo>& named, const py::str& name, double rating) {
             if (!std::isfinite(rating)) throw py::value_error("rating is " + show(rating) + ", must be finite");
             const Player i = named.ratings.id(utf8(name.ptr()));
-            auto state = named.ratings.state(i);
+            auto state = named.ratings.state(i, named.ratings.clock());  // idleness counts from now on
             state.rating = rating;
             named.ratings.put(i, state);
           })

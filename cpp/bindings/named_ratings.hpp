@@ -53,6 +53,19 @@ struct Named {
   }
 };
 
+// datetime64 of any unit as integer nanoseconds, exactly; NaT is no_time.
+inline py::object nanoseconds(const py::object& given, const char* argument) {
+  if (py::object(given.attr("dtype")).equal(py::dtype("datetime64[ns]"))) return given.attr("view")("int64");
+  const py::object fine = given.attr("astype")("datetime64[ns]");
+  const py::object isnat = py::module_::import("numpy").attr("isnat");
+  const py::object kept = fine.attr("astype")(given.attr("dtype")).attr("__eq__")(given);
+  if (!py::bool_(kept.attr("__or__")(isnat(given)).attr("all")())) {
+    throw py::value_error(std::string(argument) + " is " + py::repr(given).cast<std::string>() +
+                          ", outside the 64-bit nanoseconds (years 1677 to 2262)");
+  }
+  return fine.attr("view")("int64");
+}
+
 // Nanoseconds from an int, a datetime or an ISO string; None is no_time.
 inline Time as_time(py::handle given, const char* argument) {
   if (given.is_none()) return no_time;
@@ -60,6 +73,9 @@ inline Time as_time(py::handle given, const char* argument) {
     const long long time = PyLong_AsLongLong(given.ptr());
     if (!(time == -1 && PyErr_Occurred())) return time;
     PyErr_Clear();
+  }
+  if (py::hasattr(given, "dtype") && py::object(given.attr("dtype").attr("kind")).equal(py::str("M"))) {
+    return nanoseconds(py::reinterpret_borrow<py::object>(given), argument).cast<Time>();
   }
   return py::module_::import("fairlead.times").attr("as_time")(given, argument).cast<Time>();
 }
@@ -70,7 +86,7 @@ inline Array<Time> times(py::handle given, const char* argument) {
   const py::array array = py::array::ensure(given);
   if (!array) PyErr_Clear();
   const char kind = array ? array.dtype().kind() : ' ';
-  if (kind == 'M') return numbers<Time>(array.attr("astype")("datetime64[ns]").attr("view")("int64"), argument, 1, "i");
+  if (kind == 'M') return numbers<Time>(nanoseconds(array, argument), argument, 1, "i");
   if ((kind == 'O' || kind == 'U') && array.ndim() == 1) {
     Array<Time> out(array.size());
     const py::list values(array.attr("tolist")());
@@ -127,7 +143,8 @@ template <class S>
 Time past(const Ratings<S>& ratings, py::handle at) {
   const Time time = as_time(at, "at");
   if (time != no_time && time < ratings.clock() && !ratings.keep().history) {
-    throw py::value_error("at is before the latest event, and history is not kept: make the ratings with history=True");
+    throw py::value_error("at is " + std::to_string(time) + ", before the latest event at " +
+                          std::to_string(ratings.clock()) + ", and history is not kept: make it with history=True");
   }
   return time;
 }

@@ -105,12 +105,20 @@ inline Array<double> column(py::handle given, const char* argument) {
   return numbers<double>(given, argument);
 }
 
+// The ids of newcomers follow those there were when the columns were read. Reading may run Python, and so other threads.
+template <class S>
+void unchanged(const Named<S>& named, std::int32_t known) {
+  if (named.ratings.names().size() != known) {
+    throw std::runtime_error("players were added to these ratings while the arguments were read");
+  }
+}
+
 // Columns of matches as Python gave them, checked; newcomers are added by `commit`.
 template <class S>
 class Batch {
  public:
   Batch(Named<S>& named, py::handle i, py::handle j, py::handle score, py::handle weight, py::handle time)
-      : named_(named), players_(named.ratings.names()) {
+      : named_(named), known_(named.ratings.names().size()), players_(named.ratings.names()) {
     matches_.i = players_.column(i, "i");
     matches_.j = players_.column(j, "j");
     const auto n = static_cast<py::ssize_t>(matches_.i.size());
@@ -132,10 +140,33 @@ class Batch {
 
   const Matches& matches() const noexcept { return matches_; }
 
+  // Before a result is written to an `out` that the caller gave: everything is checked, so that a batch which is refused
+  // leaves it alone, and what it lies over is copied.
+  void spare(const py::array& out) {
+    if (const Fault fault = named_.ratings.check_many(matches_, players_.size())) raise(fault);
+    const auto* const from = static_cast<const char*>(out.data());
+    const auto below = [&](const auto& column) {
+      const auto bytes = std::as_bytes(column);
+      const auto* const begin = reinterpret_cast<const char*>(bytes.data());
+      return begin < from + out.nbytes() && from < begin + bytes.size();
+    };
+    const auto part = [&](auto& column) {
+      if (below(view(column))) column = std::decay_t<decltype(column)>(py::array(column).attr("copy")());
+    };
+    if (below(matches_.i) || below(matches_.j)) throw py::value_error("out overlaps i or j");
+    part(score_);
+    part(weight_);
+    part(time_);
+    matches_.score = view(score_);
+    if (!matches_.weight.empty()) matches_.weight = view(weight_);
+    if (!matches_.time.empty()) matches_.time = view(time_);
+  }
+
   // Adds the newcomers, after all has been checked if there are any: from here on nothing may fail but what
   // Ratings checks itself.
   void commit() {
     if (players_.newcomers().size() == 0) return;
+    unchanged(named_, known_);
     players_.order_of_play(matches_.i, matches_.j);
     if (const Fault fault = named_.ratings.check_many(matches_, players_.size())) raise(fault);
     named_.ratings.admit(players_.newcomers());
@@ -151,6 +182,7 @@ class Batch {
 
  private:
   Named<S>& named_;
+  const std::int32_t known_;
   Players players_;
   Array<double> score_, weight_;
   Array<Time> time_;
@@ -159,9 +191,12 @@ class Batch {
 
 template <class S>
 void contest(Named<S>& named, py::handle given, py::handle losses_given, double weight, Time time) {
+  const std::int32_t known = named.ratings.names().size();
   Players players(named.ratings.names());
   const auto ids = players.column(given, "players");
   const Array<double> losses = column(losses_given, "losses");
+  unchanged(named, known);
+  players.order_of_play(ids, {});
   if (static_cast<std::size_t>(losses.size()) != ids.size()) {
     throw py::value_error("losses has " + std::to_string(losses.size()) + " values, " + std::to_string(ids.size()) +
                           " players");

@@ -1,3 +1,5 @@
+#include <utility>
+
 #include "ratings.hpp"
 
 namespace fairlead::bindings {
@@ -7,7 +9,7 @@ namespace {
 // Matches of a rating period, until it ends.
 struct RatingPeriod {
   py::object ratings;
-  py::list i, j, score, weight, time;
+  py::list i{}, j{}, score{}, weight{}, time{};
   bool timed = false;
 };
 
@@ -17,7 +19,8 @@ void bind_period(py::module_& m) {
   py::class_<RatingPeriod>(
       m, "RatingPeriod", R"(The matches of one rating period: made by `period()` of a rating class, for a `with` block.
 
-At the end of the block all are rated from the ratings before it; if the block raises, none is.
+At the end of the block all are rated from the ratings before it; if the block raises, none is. Either way it is empty
+then, and may begin another block.
 
 >>> import fairlead as fl
 >>> ratings = fl.Elo(k=32)
@@ -49,9 +52,11 @@ At the end of the block all are rated from the ratings before it; if the block r
       .def("__len__", [](const RatingPeriod& period) { return period.i.size(); })
       .def("__enter__", [](py::object self) { return self; })
       .def("__exit__", [](RatingPeriod& period, const py::object& error, const py::object&, const py::object&) {
+        RatingPeriod ended{.ratings = period.ratings};
+        std::swap(ended, period);  // which is empty again, for another block
         if (!error.is_none()) return;
-        period.ratings.attr("update_period")(period.i, period.j, period.score, period.weight,
-                                             period.timed ? py::object(period.time) : py::none());
+        ended.ratings.attr("update_period")(ended.i, ended.j, ended.score, ended.weight,
+                                            ended.timed ? py::object(ended.time) : py::none());
       });
 }
 

@@ -81,6 +81,7 @@ lengths.
       [](N& named, py::handle i, py::handle j, py::handle score, py::handle weight, py::handle time, py::handle out) {
         Batch<S> batch(named, i, j, score, weight, time);
         auto expected = output(out, {static_cast<py::ssize_t>(batch.matches().size())});
+        if (!out.is_none()) batch.spare(expected);
         batch.commit();
         const Fault fault =
             named.ratings.update_many(batch.matches(), {expected.mutable_data(), batch.matches().size()});
@@ -93,8 +94,8 @@ lengths.
           name,
           R"(update_many that also tells what was expected: the score of i in each match, before that match was rated.
 
-So no match leaks into its own prediction. Returns float64 of shape (n,), written into `out` if given. Raises as
-update_many.
+So no match leaks into its own prediction. Returns float64 of shape (n,), written into `out` if given, which may be one
+of the columns. Raises as update_many.
 
 >>> import fairlead as fl
 >>> ratings = fl.{cls}()
@@ -146,8 +147,8 @@ Arguments and errors as of update_many. It counts as one event, at the latest of
 
 players: distinct ids or names, shape (m,); unknown names are added. losses: float64 of shape (m,): ranks, times,
 errors. All are rated from the ratings before, so the order does not matter. Raises KeyError for an unknown id,
-ValueError for a repeated player, a NaN loss, unequal lengths, a weight outside [0, 1e6] or a time before the latest; nothing has
-changed then.
+ValueError for a repeated player, a NaN loss, unequal lengths, a weight outside [0, 1e6] or a time before the latest;
+nothing has changed then.
 
 >>> import fairlead as fl
 >>> ratings = fl.{cls}()

@@ -39,6 +39,11 @@ py::tuple run(py::handle i, py::handle j, py::handle score, py::handle k, py::ha
   matches.j = columns.column(j, "j");
   const auto n = static_cast<py::ssize_t>(matches.size());
   check_length(static_cast<py::ssize_t>(matches.j.size()), "j", n, "i");
+  try {
+    columns.order_of_play(matches.i, matches.j);
+  } catch (const py::key_error&) {
+    throw py::type_error("i and j hold names and ids, must hold either");
+  }
   const Array<double> ks = numbers<double>(k, "k"), scales = numbers<double>(scale, "scale"),
                       homes = numbers<double>(home, "home"), starts = numbers<double>(start, "start");
   std::vector<SweepSet> sets;

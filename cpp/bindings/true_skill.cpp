@@ -36,6 +36,7 @@ void set_state(Named<TrueSkill>& named, const py::object& player, std::optional<
 
 void contest_teams(Named<TrueSkill>& named, const py::sequence& teams, py::handle losses_given, double weight,
                    py::handle time_given) {
+  const std::int32_t known = named.ratings.names().size();
   Players columns(named.ratings.names());
   const Array<double> losses = numbers<double>(losses_given, "losses");
   check_length(losses.size(), "losses", static_cast<py::ssize_t>(py::len(teams)), "teams");
@@ -50,6 +51,8 @@ void contest_teams(Named<TrueSkill>& named, const py::sequence& teams, py::handl
     players.insert(players.end(), ids.begin(), ids.end());
     first.push_back(players.size());
   }
+  unchanged(named, known);
+  columns.order_of_play(players, {});
   std::vector<bool> seen(columns.size());
   for (const Player i : players) {
     if (i < 0 || static_cast<std::size_t>(i) >= columns.size()) Named<TrueSkill>::unknown(py::int_(i).ptr());
@@ -63,7 +66,7 @@ void contest_teams(Named<TrueSkill>& named, const py::sequence& teams, py::handl
   if (!(weight >= 0.0 && weight <= max_match_weight) || (time != no_time && time < clock)) {
     explain(named.ratings, Status::out_of_range, 0, 0, 0.0, weight, time, clock);
   }
-  for (std::int32_t k = 0; k < columns.newcomers().size(); ++k) (void)named.ratings.id(columns.newcomers().name(k));
+  named.ratings.admit(columns.newcomers());
   check(named.ratings.contest_teams(players, first, view(losses), weight, time));
 }
 

@@ -264,8 +264,12 @@ Status BradleyTerry::bootstrap(std::size_t rounds, std::uint64_t seed, std::span
       for (std::size_t lane = 0; lane < lanes && block + lane < now; ++lane) {
         const std::span<double> row = out.subspan((first + block + lane) * width, width);
         if (!done[lane]) {
-          if (const Status status = state.refit(pairs_of(cells(), samples, block + lane), row); status != Status::ok)
+          const Status status = state.refit(pairs_of(cells(), samples, block + lane), row);
+          if (status == Status::no_maximum) {
+            std::fill(row.begin(), row.end(), std::numeric_limits<double>::quiet_NaN());
+          } else if (status != Status::ok) {
             return status;
+          }
           continue;
         }
         double mean = 0.0;

@@ -25,7 +25,7 @@ def simd_ran() -> str: ...
 # A player is an id or a name; a column of players: an array or list of either, or a column of pandas, polars, pyarrow.
 _Player = int | str
 
-_When = int | str | date
+_When = int | str | date | np.datetime64
 
 class RatingPeriod:
     def __init__(self, ratings: object) -> None: ...

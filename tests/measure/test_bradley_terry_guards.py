@@ -256,3 +256,25 @@ def test_other_requests_that_make_no_sense_are_refused() -> None:
         fl.BradleyTerry().fit(i, j, score, names=["a", "a", "b", "c", "d"])
     with pytest.raises(ValueError, match=r"covariates\['home'\] has shape"):
         fl.BradleyTerry().fit(i, j, score, covariates={"home": np.ones(3)})
+
+
+def test_a_sample_that_does_not_determine_covariates_is_nan() -> None:
+    rng = np.random.default_rng(0)
+    i = rng.integers(0, 3, 8)
+    j, score = (i + 1 + rng.integers(0, 2, 8)) % 3, rng.integers(0, 2, 8)
+    fit = fl.BradleyTerry().fit(i, j, score, covariates={"home": rng.normal(size=8)})
+    rounds = fit.bootstrap(100)
+    lost = np.isnan(rounds).all(axis=1)
+    assert 0 < lost.sum() < 100
+    assert np.isfinite([[row.lower, row.upper] for row in fit.rows("bootstrap") if row.status == "ok"]).all()
+
+
+def test_a_huge_id_is_no_request_for_memory() -> None:
+    with pytest.raises(ValueError, match=r"i or j holds the id 2147483646: ids must be below 2\^26"):
+        fl.BradleyTerry().fit([0], [2**31 - 2], [1.0])
+
+
+@pytest.mark.parametrize("anchor", ["a", 5, ("a",), ("a", 1.0, 2.0)])
+def test_an_anchor_is_a_pair(anchor: Any) -> None:
+    with pytest.raises(ValueError, match=r"anchor is .*, must be a pair"):
+        fl.BradleyTerry(anchor=anchor)

@@ -247,3 +247,22 @@ def test_a_bad_skip_rates_nothing() -> None:
         with pytest.raises(ValueError, match=f"skip is {skip}"):
             fl.evaluate_ratings(ratings, ["a"], ["b"], [1.0], skip=skip)
     assert len(ratings) == 0
+
+
+def test_a_contest_of_two_is_a_match_on_neutral_ground() -> None:
+    ratings, neutral = fl.Elo(home=100, k=24), fl.Elo(k=24)
+    ratings["a"] = neutral["a"] = 1650
+    ratings.contest(["a", "b"], [0, 1], 0.5)
+    neutral.update("a", "b", 1.0, 0.5)
+    for name, rating in neutral.items():
+        assert ratings[name] == pytest.approx(rating, abs=1e-10)
+
+
+def test_an_old_hero_loses_the_top_of_the_table() -> None:
+    ratings = fl.Elo(half_life="90d")
+    for day in range(400):
+        if day < 60:
+            ratings.update("hero", f"rival {day % 5}", 1.0, 1.0, day * DAY)
+        ratings.update("steady", f"rival {day % 5}", 1.0, 1.0, day * DAY)
+    assert ratings.table(at=399 * DAY)["name"].index("hero") > 0
+    assert ratings.rating("hero", at=399 * DAY) < ratings["hero"] - 50

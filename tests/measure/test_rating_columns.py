@@ -231,3 +231,87 @@ def test_an_empty_batch_changes_nothing() -> None:
     ratings.update_many([], [], [])
     assert ratings.rate(np.array([], np.int32), np.array([], np.int32), np.array([])).shape == (0,)
     assert (len(ratings), ratings.events) == (0, 0)
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_out_may_lie_over_a_column(system: str) -> None:
+    n = 9_000
+    i = np.arange(n, dtype=np.int32) % 2
+    memory = np.arange(n + 1) % 2 * 1.0
+    expected = make(system).rate(i.astype(str), (1 - i).astype(str), memory[:-1].copy(), memory[:-1].copy())
+    for begin in (0, 1):  # the scores themselves, and one place further on
+        memory = np.arange(n + 1) % 2 * 1.0
+        out = memory[begin : begin + n]
+        assert make(system).rate(i.astype(str), (1 - i).astype(str), memory[:-1], memory[:-1], out=out) is out
+        np.testing.assert_array_equal(out, expected)
+    ratings = make(system)
+    ratings.update("0", "1", 0.5)
+    ids = np.zeros(2 * n, np.int32)
+    with pytest.raises(ValueError, match="out overlaps i or j"):
+        ratings.rate(ids[:n], np.ones(n, np.int32), np.ones(n), out=ids.view(np.float64))
+    assert not ids.any()
+
+
+@pytest.mark.parametrize("newcomers", [False, True])
+def test_a_refused_batch_leaves_out_alone(newcomers: bool) -> None:
+    ratings = fl.Elo()
+    if not newcomers:
+        ratings.update("a", "b", 0.5)
+    score = np.ones(9_000)
+    score[5_000] = 2.0
+    out = np.full(9_000, 7.0)
+    with pytest.raises(ValueError, match=r"score is 2.0, .* \(match 5000\)"):
+        ratings.rate(["a"] * 9_000, ["b"] * 9_000, score, out=out)
+    assert (out == 7.0).all()
+    assert ratings.events == (0 if newcomers else 1)
+
+
+class AddsPlayers:
+    """A column of scores that adds a player while it is read, as another thread might."""
+
+    def __init__(self, ratings: Any) -> None:
+        self.ratings = ratings
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        self.ratings.id("someone")
+        return np.array([1.0, 0.0])
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_newcomers_are_not_mistaken_for_players_added_meanwhile(system: str) -> None:
+    for rate in (
+        lambda ratings: ratings.update_many(["a", "b"], ["b", "a"], AddsPlayers(ratings)),
+        lambda ratings: ratings.contest(["a", "b"], AddsPlayers(ratings)),
+    ):
+        ratings = make(system)
+        with pytest.raises(RuntimeError, match="players were added"):
+            rate(ratings)
+        assert ratings.names() == ["someone"]
+        assert ratings.events == 0
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_an_id_in_a_contest_is_not_a_newcomer_of_it(system: str) -> None:
+    ratings = make(system)
+    with pytest.raises(KeyError, match="no player has the id 1"):
+        ratings.contest(["a", 1, "c"], [1, 2, 3])
+    if hasattr(ratings, "contest_teams"):
+        with pytest.raises(KeyError, match="no player has the id 2"):
+            ratings.contest_teams([["a", 2], ["c", "d"]], [1, 2])
+    assert len(ratings) == 0
+
+
+def test_datetime64_is_a_time_everywhere() -> None:
+    ratings = fl.Elo(history=True)
+    ratings.update("a", "b", 1.0, 1.0, np.datetime64("2024-01-01"))
+    ratings.update("a", "b", 1.0, 1.0, np.datetime64("NaT"))
+    times = ratings.history("a")["time"]
+    assert times.tolist() == [np.datetime64("2024-01-01", "ns").item()] * 2
+    assert ratings.rating("a", at=times[-1]) == ratings["a"]
+    assert ratings.rating("a", at=np.datetime64("2023-12-31T23", "h")) == 1500.0
+    late = np.array(["2024-02-01", "NaT", "9999-12-31"], "datetime64[D]")
+    with pytest.raises(ValueError, match=r"time is .*9999-12-31.*, outside the 64-bit nanoseconds"):
+        ratings.update_many(["a"] * 3, ["b"] * 3, [1.0] * 3, time=late)
+    with pytest.raises(ValueError, match=r"at is .*9999-12-31.*, outside the 64-bit nanoseconds"):
+        ratings.rating("a", at=late[2])
+    assert ratings.events == 2

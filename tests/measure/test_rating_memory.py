@@ -6,6 +6,7 @@ import copy
 import math
 import pickle
 import random
+import struct
 import threading
 from typing import Any
 
@@ -267,3 +268,57 @@ def test_updates_by_name_from_many_threads_do_not_crash() -> None:
         thread.join()
     assert ratings.events == 4 * (3000 - 30)
     assert math.fsum(ratings.ratings()) == pytest.approx(1500 * len(ratings), abs=1e-6)
+
+
+def test_a_period_begins_again_empty() -> None:
+    ratings, others = fl.Glicko2(), fl.Glicko2()
+    period = ratings.period()
+    with period:
+        period.update("a", "b", 1.0)
+    with pytest.raises(ValueError, match=r"score is 2.0"), period:
+        period.update("a", "b", 2.0)
+    with pytest.raises(ZeroDivisionError), period:
+        period.update("a", "b", 1 / 0)
+    assert len(period) == 0
+    with period:
+        period.update("b", "a", 1.0)
+    others.update_period(["a"], ["b"], [1.0])
+    others.update_period(["b"], ["a"], [1.0])
+    assert states(ratings) == states(others)
+
+
+def crc32c(data: bytes) -> int:
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def test_a_forged_past_is_refused() -> None:
+    """More to undo than was, with a good checksum: it would have taken moments out of an empty history."""
+    ratings = fl.Elo(history=True, undo=5)
+    ratings.update("a", "b", 1.0)
+    body = ratings.snapshot()[:-4]
+    assert crc32c(body) == int.from_bytes(ratings.snapshot()[-4:], "little")
+    kept = struct.pack("<BQ", 1, 5)
+    at = body.index(kept + struct.pack("<Q", 40)) + len(kept)
+    scale = body.index(struct.pack("<dd", 32, 400)) + 8
+    for forged in (
+        body[:at] + bytes(16) + body[at + 2 * 48 :],
+        body[:scale] + struct.pack("<d", -400) + body[scale + 8 :],
+    ):
+        with pytest.raises(ValueError, match="no snapshot"):
+            fl.Elo.restore(forged + crc32c(forged).to_bytes(4, "little"))
+
+
+def test_a_rating_that_was_set_falls_from_then_on() -> None:
+    ratings = fl.Elo(half_life="30d", history=True)
+    ratings.update("a", "b", 1.0, 1.0, 0)
+    ratings.update("b", "c", 1.0, 1.0, 300 * DAY)
+    for name in ("a", "new"):
+        ratings[name] = 2000.0
+        assert ratings.rating(name, at=300 * DAY) == 2000.0
+        assert ratings.rating(name, at=330 * DAY) == 1750.0
+    assert ratings.table(at=10**4 * DAY)["rating"] == pytest.approx([1500.0] * 4)

@@ -167,3 +167,14 @@ def test_bad_input_is_named(change: dict[str, Any], error: type[Exception], word
     good: dict[str, Any] = {"i": [0, 1, 0], "j": [1, 2, 2], "score": [1.0, 0.5, 0.0]}
     with pytest.raises(error, match=words):
         fl.sweep(**{**good, **change})
+
+
+def test_names_come_in_the_order_of_play_as_in_elo() -> None:
+    i, j, score = ["a", "b", "a"], ["c", "d", "b"], [1.0, 0.0, 0.5]
+    ratings = fl.Elo()
+    ratings.update_many(i, j, score)
+    found = fl.sweep(i, j, score)
+    assert found.names == ratings.names()
+    np.testing.assert_allclose(found.ratings, ratings.ratings(), rtol=0, atol=1e-9)
+    with pytest.raises(TypeError, match="names and ids"):
+        fl.sweep(["a", "b"], [1, 0], [1.0, 1.0])

@@ -129,7 +129,8 @@ class BradleyTerry {
   // worse, by `z` standard errors of the difference. 0 for the unplayed.
   Status ranks(double z, std::span<std::int32_t> best, std::span<std::int32_t> worst) const;
 
-  // Refits of `rounds` samples of as many matches, drawn with replacement; rows of players + coefficients + 1.
+  // Refits of `rounds` samples of as many matches, drawn with replacement; rows of players + coefficients + 1. NaN for
+  // players who are not in the sample, and all of a row where the sample does not determine the coefficients.
   Status bootstrap(std::size_t rounds, std::uint64_t seed, std::span<double> out) const;
 
   static constexpr std::size_t dense_limit = 2048;

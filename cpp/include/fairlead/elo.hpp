@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "fairlead/logistic.hpp"
+#include "fairlead/normal.hpp"
 #include "fairlead/rating_system.hpp"
 #include "fairlead/snapshot.hpp"
 #include "fairlead/status.hpp"
@@ -158,6 +159,11 @@ class Elo {
   bool same_rules(const Elo& other) const noexcept { return options_ == other.options_; }
   void save(SnapshotWriter& writer) const;
   void load(SnapshotReader& reader);
+  static bool valid(const EloOptions& o) noexcept {
+    return std::isfinite(o.k) && o.scale > 0.0 && std::isfinite(o.scale) && std::isfinite(o.start) &&
+           std::isfinite(o.home) && o.schedule.form >= KSchedule::Form::constant &&
+           o.schedule.form <= KSchedule::Form::decay && o.half_life >= 0;
+  }
 
   // One contest among all `players` (distinct), each pair scored by who lost less; equal losses draw. All pairs are
   // rated from the ratings before the contest, so the order of players does not matter, and K is shared among a
@@ -231,13 +237,13 @@ inline void Elo::contest_points(std::span<const Player> players, std::span<const
                                 double weight) noexcept {
   const std::size_t m = players.size();
   if (m < 2) return;
-  const double exponent = std::log2(10.0) / options_.scale;
+  const double exponent = std::numbers::ln10 / options_.scale;
   double* const s = strength_.data();
   double origin = (*this)[players[0]];
   for (const Player i : players) origin = std::max(origin, (*this)[i]);
   for (std::size_t i = 0; i < m; ++i) {
     // The clamp keeps products of four strengths above zero; it bites 30,000 points below the best.
-    s[i] = std::exp2(std::max(((*this)[players[i]] - origin) * exponent, -250.0));
+    s[i] = exp_inline(std::max(((*this)[players[i]] - origin) * exponent, -173.0));
   }
   // Expected points of i: the sum over j of s_i / (s_i + s_j), four opponents to a division (the kernel's bottleneck).
   double* const expected = expected_.data();
@@ -382,6 +388,7 @@ inline void Elo::load(SnapshotReader& reader) {
     reader.get(*x);
   reader.get(s.form);
   reader.get(o.half_life);
+  reader.require(valid(o));
   Elo read(o);
   std::vector<double> ratings;
   reader.get(ratings);

@@ -338,7 +338,14 @@ Status Ratings<S>::restore(std::string_view bytes) {
     reader.require(mark.changes >= changes && mark.changes <= read.changes_.size());
     changes = mark.changes;
   }
-  for (const Change& change : read.changes_) reader.require(read.has(change.player));
+  std::vector<std::size_t> moments(read.keep_.history ? read.size() : 0);  // that undoing everything would take away
+  for (const Change& change : read.changes_) {
+    const bool known = read.has(change.player);
+    reader.require(known);
+    if (known && read.keep_.history) ++moments[static_cast<std::size_t>(change.player)];
+  }
+  for (std::size_t i = 0; i < moments.size(); ++i) reader.require(moments[i] <= read.history_[i].size());
+  reader.require(read.events_ >= 0 && static_cast<std::uint64_t>(read.events_) >= read.undoable());
   if (const Status status = reader.finish(); status != Status::ok) return status;
   *this = std::move(read);
   return Status::ok;

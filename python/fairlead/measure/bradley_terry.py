@@ -255,8 +255,9 @@ class BradleyTerryRatings(Mapping[Any, float]):
         """Ratings in refits of samples of as many matches, drawn with replacement: float64 of shape (rounds, players).
 
         Columns are players by id (in the order of `names` or of first appearance), NaN where a player is not in the
-        sample. The same seed gives the same samples. Percentiles of the newest call are what `rows("bootstrap")`
-        shows. Raises ValueError for rounds below 1. Source: B. Efron (1979).
+        sample, or where the sample does not determine the covariates. The same seed gives the same samples. Percentiles
+        of the newest call are what `rows("bootstrap")` shows. Raises ValueError for rounds below 1. Source: B. Efron
+        (1979).
         """
         if not 0 <= seed < 2**64:
             raise ValueError(f"seed is {seed!r}, must be an integer in [0, 2**64)")
@@ -392,6 +393,8 @@ class BradleyTerry:
             raise ValueError(f"prior is {prior!r}, outside (0, 1e6]")
         if not 0.0 < confidence < 1.0:
             raise ValueError(f"confidence is {confidence!r}, outside (0, 1)")
+        if anchor is not None and not (isinstance(anchor, tuple | list) and len(anchor) == 2):
+            raise ValueError(f"anchor is {anchor!r}, must be a pair (player, rating)")
         if anchor is not None and not abs(float(anchor[1])) <= 1e9:
             raise ValueError(f"anchor is {anchor!r}, its rating is outside [-1e9, 1e9]")
         self.ties: Literal["half", "davidson"] = ties
