@@ -1,18 +1,13 @@
 #include "fairlead/rolling.hpp"
 
-#include <pybind11/numpy.h>
-#include <pybind11/stl.h>
+#include <cmath>
+#include <string>
 
-#include <optional>
-
-#include "common.hpp"
+#include "arrays.hpp"
 
 namespace fairlead::bindings {
 
 namespace {
-
-using Values = py::array_t<double, py::array::c_style>;
-using Times = py::array_t<std::int64_t, py::array::c_style>;
 
 PyObject* window_push(PyObject* self, PyObject* const* args, Py_ssize_t n) {
   auto* const window = native<RollingWindow>(self);
@@ -32,19 +27,21 @@ PyMethodDef push_method =
                 "Adds a sample; what has left the window is dropped. time: integer nanoseconds, needed by a time window; a sample\n"
                 "that comes late counts at the newest time seen. Raises ValueError where x is NaN or infinite.");
 
-void push_many(RollingWindow& window, const Values& x, const std::optional<Times>& time) {
-  if (x.ndim() != 1) throw py::value_error("x has " + std::to_string(x.ndim()) + " dimensions, must have 1");
-  if (window.span() > 0 && !time) throw py::type_error("push_many() of a time window needs the times of the samples");
-  if (time && (time->size() != x.size() || time->ndim() != 1)) {
-    throw py::value_error("time has length " + std::to_string(time->size()) + ", x has " + std::to_string(x.size()));
+void push_many(RollingWindow& window, py::handle given, const py::object& time) {
+  const auto x = numbers<double>(given, "x");
+  if (window.span() > 0 && time.is_none()) {
+    throw py::type_error("push_many() of a time window needs the times of the samples");
   }
+  const auto times = time.is_none() ? Array<Time>(0) : numbers<Time>(time, "time", 1, "iu");
+  if (!time.is_none()) check_length(times.size(), "time", x.size(), "x");
   for (py::ssize_t i = 0; i < x.size(); ++i) {
-    if (!std::isfinite(x.data()[i])) throw py::value_error("x[" + std::to_string(i) + "] is " + show(x.data()[i]) + ", must be finite");
+    if (std::isfinite(x.data()[i])) continue;
+    throw py::value_error("x[" + std::to_string(i) + "] is " + show(x.data()[i]) + ", must be finite");
   }
   const double* const values = x.data();
-  const std::int64_t* const times = time ? time->data() : nullptr;
+  const Time* const at = time.is_none() ? nullptr : times.data();
   const py::ssize_t size = x.size();
-  for (py::ssize_t i = 0; i < size; ++i) (void)window.push(values[i], times ? times[i] : 0);
+  for (py::ssize_t i = 0; i < size; ++i) (void)window.push(values[i], at != nullptr ? at[i] : 0);
 }
 
 }  // namespace

@@ -4,7 +4,7 @@
 #include <optional>
 #include <utility>
 
-#include "arrays.hpp"
+#include "series.hpp"
 
 namespace fairlead::bindings {
 
@@ -65,7 +65,7 @@ void refuse_nan(const Rows& x, const char* name) {
 
 std::optional<Array<Time>> ordered_times(py::handle given, std::size_t length) {
   if (given.is_none()) return std::nullopt;
-  auto times = numbers<Time>(given, "times", 1, "iu");
+  auto times = whole_times(given);
   check_length(times.size(), "times", static_cast<py::ssize_t>(length), "x");
   for (std::size_t i = 1; i < length; ++i) {
     const Time* const t = times.data();
@@ -90,18 +90,6 @@ py::array_t<T> target(py::handle out, const std::vector<py::ssize_t>& shape, con
     throw py::value_error("out has shape " + shape_of(array) + ", must have " + py::str(py::tuple(py::cast(shape))).cast<std::string>());
   }
   return array;
-}
-
-template <class A>
-bool overlap(const A& a, const py::array& b) {
-  const auto from = reinterpret_cast<std::uintptr_t>(a.data()), other = reinterpret_cast<std::uintptr_t>(b.data());
-  return from < other + static_cast<std::uintptr_t>(b.nbytes()) && other < from + static_cast<std::uintptr_t>(a.nbytes());
-}
-
-// A copy where a result would be written over what is still to be read.
-template <class A>
-void part(A& input, const py::array& out) {
-  if (overlap(input, out)) input = A(py::array(input).attr("copy")());
 }
 
 std::vector<py::array> sliding(const std::vector<std::string>& names, py::handle x_, py::handle y_, py::handle times_,
@@ -161,7 +149,12 @@ std::vector<py::array> sliding(const std::vector<std::string>& names, py::handle
       results.push_back(std::move(array));
     }
   }
-  for (const py::array& out : results) {
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    const py::array& out = results[i];
+    for (std::size_t k = 0; k < i; ++k) {
+      if (!overlap(out.data(), out.nbytes(), results[k].data(), results[k].nbytes())) continue;
+      throw py::value_error("out: the arrays of " + names[k] + " and " + names[i] + " overlap");
+    }
     part(x.array, out);
     if (y) part(y->array, out);
     if (times) part(*times, out);
