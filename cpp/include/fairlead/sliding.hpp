@@ -63,6 +63,10 @@ class Sliding {
   struct Row;
   struct Windows;
   enum class Sick : char { no, some, newest };  // which samples of a window are NaN
+  struct Best {
+    double value;
+    std::int64_t place;
+  };
 
   void run(Row& row);
   void fixed(Row& row, std::size_t window);
@@ -71,7 +75,8 @@ class Sliding {
   void leave_out_nans(Row& row);
   void count_numbers(std::size_t n);
   double* space(std::size_t numbers);
-  void place_extremes(bool max, const Row& row, std::size_t n, std::int64_t* out);
+  template <bool max>
+  void place_extremes(const Row& row, std::size_t n, std::int64_t* out);
 
   // A vector whose new elements hold garbage, as all are written before they are read.
   template <class T>
@@ -87,7 +92,8 @@ class Sliding {
   };
 
   Buffer<double> space_, x_, y_;
-  Buffer<std::int64_t> lo_, hi_, place_, best_, numbers_before_;
+  Buffer<std::int64_t> lo_, hi_, place_, numbers_before_;
+  Buffer<Best> best_;
   Buffer<Sick> sick_;
   std::unique_ptr<SlidingOrder> order_;
 };
