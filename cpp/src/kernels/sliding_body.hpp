@@ -195,9 +195,9 @@ void sum_back(const Terms& terms, Index lo, Index b, double* const* to) {
     V t[P];
     terms.terms(k, t);
     for (std::size_t p = 0; p < P; ++p) {
-      const V v = sums_down(t[p]);
-      store(to[p] + (k - lo), v + carry[p]);
-      carry[p] = carry[p] + first(v);
+      const V sum = sums_down(t[p]) + carry[p];
+      store(to[p] + (k - lo), sum);
+      carry[p] = first(sum);
     }
   }
 }
@@ -228,9 +228,8 @@ inline bool differences(const Terms& terms, Index b, Index n, Index w, Index end
     terms.terms(b + j - w, lo, n, gone);
     for (std::size_t q = 0; q < squares; ++q) all[q] = all[q] + s[Terms::square + q];
     for (std::size_t p = 0; p < P; ++p) {
-      const V v = sums_up(s[p] - gone[p]);
-      s[p] = v + carry[p];
-      carry[p] = carry[p] + last(v);
+      s[p] = sums_up(s[p] - gone[p]) + carry[p];
+      carry[p] = last(s[p]);
     }
     finish_at(terms, b + j, s, least);
   }
@@ -275,9 +274,8 @@ inline bool sum_differences(const Powers<1>& terms, Index b, Index n, Index w, I
     terms.terms(b + j, &s);
     terms.terms(b + j - w, lo, n, &gone);
     weigh(s);
-    const V v = sums_up(s - gone);
-    s = v + carry;
-    carry = carry + last(v);
+    s = sums_up(s - gone) + carry;
+    carry = last(s);
     finish_at(terms, b + j, &s, nullptr);
   }
   const V whole = last(sums_up(all + sizes));
@@ -310,9 +308,9 @@ inline void fixed_sums(Terms terms, Index n, Index w, double* space, Finish fini
       terms.soon(b + j);
       terms.terms(b + j, s);
       for (std::size_t p = 0; p < P; ++p) {
-        const V v = sums_up(s[p]);
-        s[p] = (v + carry[p]) + load(before[p] + j);
-        carry[p] = carry[p] + last(v);
+        const V sum = sums_up(s[p]) + carry[p];
+        s[p] = sum + load(before[p] + j);
+        carry[p] = last(sum);
       }
       finish_at(terms, b + j, s, nullptr);
     }
@@ -369,9 +367,9 @@ inline void bounded_sums(Terms terms, const SlidingBounds& bounds, double* space
       V t[P];
       terms.terms(k, t);
       for (std::size_t p = 0; p < P; ++p) {
-        const V v = sums_up(t[p]);
-        store(after[p] + (k - b), v + carry[p]);
-        carry[p] = carry[p] + last(v);
+        const V sum = sums_up(t[p]) + carry[p];
+        store(after[p] + (k - b), sum);
+        carry[p] = last(sum);
       }
     }
     for (; i < end; i += 8) {
