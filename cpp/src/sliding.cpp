@@ -64,8 +64,8 @@ struct Sliding::Row {
 
   template <class F>
   void each_number(F f) {
-    for (double** const to : {&moments.sum, &moments.mean, &moments.var, &moments.std, &moments.skew, &moments.kurt, &pair.cov,
-                              &pair.corr, &pair.beta, &min, &max, &count, &rate, &quantile, &rank}) {
+    for (double** const to : {&moments.sum, &moments.mean, &moments.var, &moments.std, &moments.skew, &moments.kurt,
+                              &pair.cov, &pair.corr, &pair.beta, &min, &max, &count, &rate, &quantile, &rank}) {
       if (*to != nullptr) f(*to);
     }
   }
@@ -97,8 +97,8 @@ struct Sliding::Row {
       case SlidingStat::beta: pair.beta = target.number; break;
     }
     any_pair |= is_pair(target.stat);
-    any_moment |= !is_pair(target.stat) && !is_extreme(target.stat) && !is_place(target.stat) && !is_order(target.stat) &&
-                  !is_count(target.stat);
+    any_moment |= !is_pair(target.stat) && !is_extreme(target.stat) && !is_place(target.stat) &&
+                  !is_order(target.stat) && !is_count(target.stat);
   }
 };
 
@@ -252,7 +252,8 @@ void Sliding::stretch(Row& row, std::size_t n, std::size_t longest, bool steady)
   }
   if (row.min != nullptr) run.extreme_of(false, row.values, row.n, bounds, row.min, space(2 * room), room);
   if (row.max != nullptr) run.extreme_of(true, row.values, row.n, bounds, row.max, space(2 * room), room);
-  if (row.any_pair) run.pair_of(row.values, row.others, row.n, bounds, row.options.ddof, row.pair, space(10 * room), room);
+  if (row.any_pair)
+    run.pair_of(row.values, row.others, row.n, bounds, row.options.ddof, row.pair, space(10 * room), room);
   if (row.argmin != nullptr || row.argmax != nullptr) best_.resize(longest + 1);
   if (row.argmin != nullptr) place_extremes<false>(row, n, row.argmin);
   if (row.argmax != nullptr) place_extremes<true>(row, n, row.argmax);
@@ -327,8 +328,8 @@ Sliding::~Sliding() = default;
 Status Sliding::row(std::span<const double> x, std::span<const double> y, std::span<const Time> times,
                     const SlidingOptions& options, std::span<const SlidingTarget> targets) noexcept {
   const bool timed = options.span > 0;
-  if (timed == (options.count > 0) || options.span < 0 || !(options.q >= 0.0 && options.q <= 1.0) || std::isnan(options.ddof) ||
-      x.size() > 0xffffffffu) {
+  if (timed == (options.count > 0) || options.span < 0 || !(options.q >= 0.0 && options.q <= 1.0) ||
+      std::isnan(options.ddof) || x.size() > 0xffffffffu) {
     return Status::out_of_range;
   }
   try {
