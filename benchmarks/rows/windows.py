@@ -59,6 +59,8 @@ def exact(x: Any, window: int, i: int, stat: str, y: Any = None) -> float:
     inside = [Fraction(float(v)) for v in x[i - window + 1 : i + 1]]
     if stat in ("min", "max"):
         return float({"min": min, "max": max}[stat](inside))
+    if stat == "argmin":
+        return float(i - window + 1 + inside.index(min(inside)))
     if stat == "median":
         return statistics.median(float(v) for v in inside)
     mean = sum(inside) / window
@@ -67,9 +69,17 @@ def exact(x: Any, window: int, i: int, stat: str, y: Any = None) -> float:
     squares = sum((v - mean) ** 2 for v in inside)
     if stat == "var":
         return float(squares / (window - 1))
+    if stat == "skew":
+        scaled = float(sum((v - mean) ** 3 for v in inside) / window) / float(squares / window) ** 1.5
+        return scaled * math.sqrt(window * (window - 1)) / (window - 2)
+    if stat == "kurt":
+        scaled_4 = (window + 1) * sum((v - mean) ** 4 for v in inside) * window / squares**2 - 3 * (window - 1)
+        return float(scaled_4 * (window - 1) / ((window - 2) * (window - 3)))
     others = [Fraction(float(v)) for v in y[i - window + 1 : i + 1]]
     middle = sum(others) / window
     both = sum((v - mean) * (u - middle) for v, u in zip(inside, others, strict=True))
+    if stat in ("cov", "beta"):
+        return float(both / (window - 1 if stat == "cov" else squares))
     product = squares * sum((u - middle) ** 2 for u in others)
     return float(both / Fraction(math.isqrt(product.numerator * product.denominator), product.denominator))
 
@@ -85,33 +95,40 @@ def worst(found: Any, x: Any, window: int, stat: str, y: Any = None) -> str:
     return f"{max(errors):.0e} relative"
 
 
+PAIRS = ("cov", "corr", "beta")
+TALIB = {"mean": "SMA", "var": "VAR", "min": "MIN", "max": "MAX", "corr": "CORREL", "argmin": "MININDEX"}
+
+
 def batch_peers(stat: str, x: Any, y: Any, window: int) -> dict[str, Run]:
-    frames = {"pandas": peer("pandas"), "polars": peer("polars")}
+    """Those that have the statistic. argmin: some count from the newest sample."""
+    data = (x, y) if stat in PAIRS else (x,)
     bottleneck, talib, numbagg, screamer = (peer(name) for name in ("bottleneck", "talib", "numbagg", "screamer"))
     found: dict[str, Run] = {}
-    if bottleneck is not None and stat != "corr":
-        move = getattr(bottleneck, f"move_{stat}")
+    move = getattr(bottleneck, f"move_{stat}", None)
+    if move is not None:
         found["bottleneck"] = lambda: move(x, window, ddof=1) if stat == "var" else move(x, window)
-    if talib is not None and stat != "median":
-        name = {"mean": "SMA", "var": "VAR", "min": "MIN", "max": "MAX", "corr": "CORREL"}[stat]
-        function = getattr(talib, name)
-        found["TA-Lib"] = lambda: function(x, y, window) if stat == "corr" else function(x, window)
-    if numbagg is not None and stat in ("mean", "var", "corr"):
-        moving = getattr(numbagg, f"move_{stat}")
-        found["numbagg"] = lambda: moving(*((x, y) if stat == "corr" else (x,)), window=window)
-    if screamer is not None:
-        kind = getattr(screamer, f"Rolling{stat.title()}")
-        found["screamer"] = lambda: kind(window)(*((x, y) if stat == "corr" else (x,)))
-    pandas, polars = frames["pandas"], frames["polars"]
-    if pandas is not None:
-        series, other = pandas.Series(x), pandas.Series(y)
-        found["pandas"] = lambda: getattr(series.rolling(window), stat)(*((other,) if stat == "corr" else ()))
+    function = getattr(talib, TALIB.get(stat, "-"), None)
+    if function is not None:
+        found["TA-Lib"] = lambda: function(*data, window)
+    moving = getattr(numbagg, f"move_{stat}", None)
+    if moving is not None:
+        found["numbagg"] = lambda: moving(*data, window=window)
+    kind = getattr(screamer, f"Rolling{stat.title()}", None)
+    if kind is not None:
+        found["screamer"] = lambda: kind(window)(*data)
+    pandas, polars = peer("pandas"), peer("polars")
+    if pandas is not None and hasattr(pandas.Series(x).rolling(window), stat):
+        series, others = pandas.Series(x), [pandas.Series(v) for v in data[1:]]
+        found["pandas"] = lambda: getattr(series.rolling(window), stat)(*others)
     if polars is not None:
         column, frame = polars.Series(x), polars.DataFrame({"x": x, "y": y})
-        if stat == "corr":
-            found["polars"] = lambda: frame.select(polars.rolling_corr("x", "y", window_size=window))
-        else:
-            found["polars"] = lambda: getattr(column, f"rolling_{stat}")(window)
+        name = "rolling_kurtosis" if stat == "kurt" else f"rolling_{stat}"
+        if stat in ("skew", "kurt"):
+            found["polars"] = lambda: getattr(column, name)(window, bias=False)
+        elif stat in PAIRS and hasattr(polars, name):
+            found["polars"] = lambda: frame.select(getattr(polars, name)("x", "y", window_size=window))
+        elif hasattr(column, name):
+            found["polars"] = lambda: getattr(column, name)(window)
     return found
 
 
@@ -120,6 +137,7 @@ BARS = {
     ("min", 10_000): 0.9, ("max", 100): 0.9, ("corr", 100): 2.0, ("corr", 10_000): 2.0, ("median", 100): 40.0,
     ("median", 10_000): 25.0,
 }  # fmt: skip
+WITHOUT_BAR = [("skew", 100), ("kurt", 100), ("cov", 100), ("beta", 100), ("argmin", 100)]
 
 
 def batch(stat: str, window: int, n: int) -> Row:
@@ -130,7 +148,7 @@ def batch(stat: str, window: int, n: int) -> Row:
     function: Any = getattr(fl.rolling, stat)
 
     def ours() -> Any:
-        return function(x, y, window) if stat == "corr" else function(x, window)
+        return function(x, y, window) if stat in PAIRS else function(x, window)
 
     return Row(
         f"rolling.{stat}, window {window:,}",
@@ -139,8 +157,30 @@ def batch(stat: str, window: int, n: int) -> Row:
         ours,
         batch_peers(stat, x, y, window),
         worst(ours(), x, window, stat, y),
-        f"{BARS[stat, window]:g} ns",
+        f"{BARS[stat, window]:g} ns" if (stat, window) in BARS else "",
     )
+
+
+def many_series(n: int) -> Row:
+    """The means of many series at once, a series to a row."""
+    count, window = 100, 100
+    x = np.random.default_rng(12).normal(0, 1, (count, n // count))
+    found: dict[str, Run] = {}
+    bottleneck, numbagg, pandas = (peer(name) for name in ("bottleneck", "numbagg", "pandas"))
+    if bottleneck is not None:
+        found["bottleneck"] = lambda: bottleneck.move_mean(x, window, axis=1)
+    if numbagg is not None:
+        found["numbagg"] = lambda: numbagg.move_mean(x, window=window, axis=1)
+    if pandas is not None:
+        frame = pandas.DataFrame(x.T.copy())
+        found["pandas"] = lambda: frame.rolling(window).mean()
+
+    def ours() -> Any:
+        return fl.rolling.mean(x, window)
+
+    result = ours()
+    error = max(float(worst(result[k], x[k], window, "mean").split()[0]) for k in (0, count // 2, count - 1))
+    return Row("rolling.mean, window 100, 100 series", "ns/element", n, ours, found, f"{error:.0e} relative")
 
 
 def weighted(n: int) -> Row:
@@ -170,6 +210,34 @@ def weighted(n: int) -> Row:
         total, weight = keep * total + Fraction(float(value)), keep * weight + 1
     error = abs(float(ours()[299]) / float(total / weight) - 1)
     return Row("rolling.ewm_mean, span 100", "ns/element", n, ours, found, f"{error:.0e} relative", "0.5 ns")
+
+
+def weighted_var(n: int) -> Row:
+    x = np.random.default_rng(9).normal(0, 1, n)
+    found: dict[str, Run] = {}
+    numbagg, screamer, pandas, polars = (peer(name) for name in ("numbagg", "screamer", "pandas", "polars"))
+    if numbagg is not None:
+        found["numbagg"] = lambda: numbagg.move_exp_nanvar(x, alpha=2 / 101)
+    if screamer is not None:
+        found["screamer"] = lambda: screamer.EwVar(span=100)(x)
+    if pandas is not None:
+        series = pandas.Series(x)
+        found["pandas"] = lambda: series.ewm(span=100).var()
+    if polars is not None:
+        column = polars.Series(x)
+        found["polars"] = lambda: column.ewm_var(span=100)
+
+    def ours() -> Any:
+        return fl.rolling.ewm_var(x, span=100)
+
+    values = [Fraction(float(v)) for v in x[:300]]
+    weights = [(1 - Fraction(2 / 101)) ** (299 - i) for i in range(300)]
+    total = sum(weights)
+    mean = sum(w * v for w, v in zip(weights, values, strict=True)) / total
+    squares = sum(w * (v - mean) ** 2 for w, v in zip(weights, values, strict=True))
+    right = squares * total / (total**2 - sum(w * w for w in weights))
+    error = abs(float(ours()[299]) / float(right) - 1)
+    return Row("rolling.ewm_var, span 100", "ns/element", n, ours, found, f"{error:.0e} relative")
 
 
 def by_time(n: int) -> Row:
@@ -225,8 +293,10 @@ def hard(n: int) -> Row:
 def rows(size: Size) -> Iterator[Row]:
     yield rolling(size.scaled(100_000))
     n = size.scaled(1_000_000)
-    for stat, window in BARS:
+    for stat, window in [*BARS, *WITHOUT_BAR]:
         yield batch(stat, window, n)
+    yield many_series(n)
     yield weighted(n)
+    yield weighted_var(n)
     yield by_time(n)
     yield hard(n)

@@ -1,18 +1,13 @@
 #include "fairlead/rolling.hpp"
 
-#include <pybind11/numpy.h>
-#include <pybind11/stl.h>
+#include <cmath>
+#include <string>
 
-#include <optional>
-
-#include "common.hpp"
+#include "arrays.hpp"
 
 namespace fairlead::bindings {
 
 namespace {
-
-using Values = py::array_t<double, py::array::c_style>;
-using Times = py::array_t<std::int64_t, py::array::c_style>;
 
 PyObject* window_push(PyObject* self, PyObject* const* args, Py_ssize_t n) {
   auto* const window = native<RollingWindow>(self);
@@ -20,31 +15,35 @@ PyObject* window_push(PyObject* self, PyObject* const* args, Py_ssize_t n) {
   return guarded([&] {
     const Arguments arguments("push", args, n, 1, 2);
     const double x = arguments.real(0);
-    if (window->span() > 0 && !arguments.given(1)) throw py::type_error("push() of a time window needs the time of the sample");
-    if (window->push(x, arguments.integer(1, 0)) != Status::ok) throw py::value_error("x is " + show(x) + ", must be finite");
+    if (window->span() > 0 && !arguments.given(1))
+      throw py::type_error("push() of a time window needs the time of the sample");
+    if (window->push(x, arguments.integer(1, 0)) != Status::ok)
+      throw py::value_error("x is " + show(x) + ", must be finite");
     return Py_NewRef(Py_None);
   });
 }
 
-PyMethodDef push_method =
-    fast_method("push", window_push,
-                "push($self, x, time=None, /)\n--\n\n"
-                "Adds a sample; what has left the window is dropped. time: integer nanoseconds, needed by a time window; a sample\n"
-                "that comes late counts at the newest time seen. Raises ValueError where x is NaN or infinite.");
+PyMethodDef push_method = fast_method(
+    "push", window_push,
+    "push($self, x, time=None, /)\n--\n\n"
+    "Adds a sample; what has left the window is dropped. time: integer nanoseconds, needed by a time window; a sample\n"
+    "that comes late counts at the newest time seen. Raises ValueError where x is NaN or infinite.");
 
-void push_many(RollingWindow& window, const Values& x, const std::optional<Times>& time) {
-  if (x.ndim() != 1) throw py::value_error("x has " + std::to_string(x.ndim()) + " dimensions, must have 1");
-  if (window.span() > 0 && !time) throw py::type_error("push_many() of a time window needs the times of the samples");
-  if (time && (time->size() != x.size() || time->ndim() != 1)) {
-    throw py::value_error("time has length " + std::to_string(time->size()) + ", x has " + std::to_string(x.size()));
+void push_many(RollingWindow& window, py::handle given, const py::object& time) {
+  const auto x = numbers<double>(given, "x");
+  if (window.span() > 0 && time.is_none()) {
+    throw py::type_error("push_many() of a time window needs the times of the samples");
   }
+  const auto times = time.is_none() ? Array<Time>(0) : numbers<Time>(time, "time", 1, "iu");
+  if (!time.is_none()) check_length(times.size(), "time", x.size(), "x");
   for (py::ssize_t i = 0; i < x.size(); ++i) {
-    if (!std::isfinite(x.data()[i])) throw py::value_error("x[" + std::to_string(i) + "] is " + show(x.data()[i]) + ", must be finite");
+    if (std::isfinite(x.data()[i])) continue;
+    throw py::value_error("x[" + std::to_string(i) + "] is " + show(x.data()[i]) + ", must be finite");
   }
   const double* const values = x.data();
-  const std::int64_t* const times = time ? time->data() : nullptr;
+  const Time* const at = time.is_none() ? nullptr : times.data();
   const py::ssize_t size = x.size();
-  for (py::ssize_t i = 0; i < size; ++i) (void)window.push(values[i], times ? times[i] : 0);
+  for (py::ssize_t i = 0; i < size; ++i) (void)window.push(values[i], at != nullptr ? at[i] : 0);
 }
 
 }  // namespace
@@ -57,7 +56,8 @@ void bind_rolling(py::module_& m) {
                    throw py::value_error("count is " + std::to_string(count) + " and span is " + std::to_string(span) +
                                          " ns: exactly one must be positive");
                  }
-                 return count > 0 ? RollingWindow::by_count(static_cast<std::size_t>(count)) : RollingWindow::by_time(span);
+                 return count > 0 ? RollingWindow::by_count(static_cast<std::size_t>(count))
+                                  : RollingWindow::by_time(span);
                }),
                py::kw_only(), py::arg("count") = 0, py::arg("span") = 0)
           .def("push_many", &push_many, py::arg("x"), py::arg("time") = py::none())
@@ -66,7 +66,9 @@ void bind_rolling(py::module_& m) {
           .def_property_readonly("mean", [](const RollingWindow& w) { return w.size() ? w.moments().mean : nan; })
           .def_property_readonly("min", [](const RollingWindow& w) { return w.size() ? w.moments().min : nan; })
           .def_property_readonly("max", [](const RollingWindow& w) { return w.size() ? w.moments().max : nan; })
-          .def("variance", [](const RollingWindow& w, double ddof) { return w.moments().variance(ddof); }, py::arg("ddof") = 1.0)
+          .def(
+              "variance", [](const RollingWindow& w, double ddof) { return w.moments().variance(ddof); },
+              py::arg("ddof") = 1.0)
           .def_property_readonly("rate", &RollingWindow::rate)
           .def("__len__", &RollingWindow::size);
   attach(cls, push_method);

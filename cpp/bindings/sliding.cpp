@@ -4,7 +4,7 @@
 #include <optional>
 #include <utility>
 
-#include "arrays.hpp"
+#include "series.hpp"
 
 namespace fairlead::bindings {
 
@@ -29,7 +29,8 @@ T named(const std::string& given, const char* argument, const std::pair<const ch
     if (given == name) return value;
     all += std::string(all.empty() ? "'" : ", '") + name + "'";
   }
-  throw py::value_error(std::string(argument) + " is " + py::repr(py::str(given)).cast<std::string>() + ", must be one of " + all);
+  throw py::value_error(std::string(argument) + " is " + py::repr(py::str(given)).cast<std::string>() +
+                        ", must be one of " + all);
 }
 
 bool is_place(SlidingStat stat) { return stat == SlidingStat::argmin || stat == SlidingStat::argmax; }
@@ -58,20 +59,22 @@ struct Rows {
 void refuse_nan(const Rows& x, const char* name) {
   for (std::size_t i = 0; i < x.rows * x.length; ++i) {
     if (x.array.data()[i] == x.array.data()[i]) continue;
-    const std::string place = x.shape.size() == 2 ? std::to_string(i / x.length) + ", " + std::to_string(i % x.length) : std::to_string(i);
+    const std::string place =
+        x.shape.size() == 2 ? std::to_string(i / x.length) + ", " + std::to_string(i % x.length) : std::to_string(i);
     throw py::value_error(std::string(name) + "[" + place + "] is NaN");
   }
 }
 
 std::optional<Array<Time>> ordered_times(py::handle given, std::size_t length) {
   if (given.is_none()) return std::nullopt;
-  auto times = numbers<Time>(given, "times", 1, "iu");
+  auto times = whole_times(given);
   check_length(times.size(), "times", static_cast<py::ssize_t>(length), "x");
   for (std::size_t i = 1; i < length; ++i) {
     const Time* const t = times.data();
     if (t[i] >= t[i - 1]) continue;
-    throw py::value_error("times[" + std::to_string(i) + "] is " + std::to_string(t[i]) + ", before times[" + std::to_string(i - 1) +
-                          "], which is " + std::to_string(t[i - 1]) + ": times must not decrease");
+    throw py::value_error("times[" + std::to_string(i) + "] is " + std::to_string(t[i]) + ", before times[" +
+                          std::to_string(i - 1) + "], which is " + std::to_string(t[i - 1]) +
+                          ": times must not decrease");
   }
   return times;
 }
@@ -80,42 +83,36 @@ template <class T>
 py::array_t<T> target(py::handle out, const std::vector<py::ssize_t>& shape, const char* dtype) {
   if (out.is_none()) return py::array_t<T>(shape);
   if (!py::isinstance<py::array_t<T, py::array::c_style>>(out)) {
-    const std::string found = py::isinstance<py::array>(out) ? "an array of " + py::str(out.attr("dtype")).cast<std::string>()
-                                                             : py::repr(py::type::of(out)).cast<std::string>();
+    const std::string found = py::isinstance<py::array>(out)
+                                  ? "an array of " + py::str(out.attr("dtype")).cast<std::string>()
+                                  : py::repr(py::type::of(out)).cast<std::string>();
     throw py::type_error("out is " + found + ", must be a C-contiguous " + dtype + " array");
   }
   auto array = py::reinterpret_borrow<py::array_t<T>>(out);
   if (!array.writeable()) throw py::value_error("out is read-only");
   if (std::vector<py::ssize_t>(array.shape(), array.shape() + array.ndim()) != shape) {
-    throw py::value_error("out has shape " + shape_of(array) + ", must have " + py::str(py::tuple(py::cast(shape))).cast<std::string>());
+    throw py::value_error("out has shape " + shape_of(array) + ", must have " +
+                          py::str(py::tuple(py::cast(shape))).cast<std::string>());
   }
   return array;
 }
 
-template <class A>
-bool overlap(const A& a, const py::array& b) {
-  const auto from = reinterpret_cast<std::uintptr_t>(a.data()), other = reinterpret_cast<std::uintptr_t>(b.data());
-  return from < other + static_cast<std::uintptr_t>(b.nbytes()) && other < from + static_cast<std::uintptr_t>(a.nbytes());
-}
-
-// A copy where a result would be written over what is still to be read.
-template <class A>
-void part(A& input, const py::array& out) {
-  if (overlap(input, out)) input = A(py::array(input).attr("copy")());
-}
-
 std::vector<py::array> sliding(const std::vector<std::string>& names, py::handle x_, py::handle y_, py::handle times_,
                                std::int64_t count, Time span, const std::string& closed, std::int64_t min_periods,
-                               const std::string& nans, double ddof, double q, const std::optional<std::vector<py::object>>& outs) {
+                               const std::string& nans, double ddof, double q,
+                               const std::optional<std::vector<py::object>>& outs) {
   SlidingOptions options;
   if ((count > 0) == (span > 0) || count < 0 || span < 0) {
-    throw py::value_error("count is " + std::to_string(count) + " and span is " + std::to_string(span) + " ns: exactly one must be positive");
+    throw py::value_error("count is " + std::to_string(count) + " and span is " + std::to_string(span) +
+                          " ns: exactly one must be positive");
   }
-  if (min_periods < 0) throw py::value_error("min_periods is " + std::to_string(min_periods) + ", must not be negative");
+  if (min_periods < 0)
+    throw py::value_error("min_periods is " + std::to_string(min_periods) + ", must not be negative");
   if (!std::isfinite(ddof)) throw py::value_error("ddof is " + show(ddof) + ", must be finite");
   if (!(q >= 0.0 && q <= 1.0)) throw py::value_error("q is " + show(q) + ", outside [0, 1]");
   if (nans != "skip" && nans != "propagate" && nans != "raise") {
-    throw py::value_error("nan is " + py::repr(py::str(nans)).cast<std::string>() + ", must be one of 'skip', 'propagate', 'raise'");
+    throw py::value_error("nan is " + py::repr(py::str(nans)).cast<std::string>() +
+                          ", must be one of 'skip', 'propagate', 'raise'");
   }
   options.count = static_cast<std::size_t>(count);
   options.span = span;
@@ -129,11 +126,16 @@ std::vector<py::array> sliding(const std::vector<std::string>& names, py::handle
   std::optional<Rows> y;
   if (!y_.is_none()) {
     y.emplace(y_, "y");
-    if (y->shape != x.shape) throw py::value_error("y has shape " + shape_of(y->array) + ", x has " + shape_of(x.array));
+    if (y->shape != x.shape)
+      throw py::value_error("y has shape " + shape_of(y->array) + ", x has " + shape_of(x.array));
   }
   auto times = ordered_times(times_, x.length);
-  if (times.has_value() != (span > 0)) throw py::type_error(span > 0 ? "times are needed by a window of time" : "times are of no use to a window of samples");
-  if (outs && outs->size() != names.size()) throw py::value_error("out has " + std::to_string(outs->size()) + " arrays for " + std::to_string(names.size()) + " statistics");
+  if (times.has_value() != (span > 0))
+    throw py::type_error(span > 0 ? "times are needed by a window of time"
+                                  : "times are of no use to a window of samples");
+  if (outs && outs->size() != names.size())
+    throw py::value_error("out has " + std::to_string(outs->size()) + " arrays for " + std::to_string(names.size()) +
+                          " statistics");
   if (nans == "raise") {
     refuse_nan(x, "x");
     if (y) refuse_nan(*y, "y");
@@ -142,7 +144,8 @@ std::vector<py::array> sliding(const std::vector<std::string>& names, py::handle
   std::vector<SlidingTarget> targets;
   for (std::size_t i = 0; i < names.size(); ++i) {
     const SlidingStat stat = named(names[i], "stats", stats);
-    if (is_pair(stat) != y.has_value()) throw py::type_error(names[i] + (y ? " is of one row, but y is given" : " needs y"));
+    if (is_pair(stat) != y.has_value())
+      throw py::type_error(names[i] + (y ? " is of one row, but y is given" : " needs y"));
     for (const SlidingTarget& other : targets) {
       if (other.stat == stat) throw py::value_error("stats has " + names[i] + " twice");
     }
@@ -161,7 +164,12 @@ std::vector<py::array> sliding(const std::vector<std::string>& names, py::handle
       results.push_back(std::move(array));
     }
   }
-  for (const py::array& out : results) {
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    const py::array& out = results[i];
+    for (std::size_t k = 0; k < i; ++k) {
+      if (!overlap(out.data(), out.nbytes(), results[k].data(), results[k].nbytes())) continue;
+      throw py::value_error("out: the arrays of " + names[k] + " and " + names[i] + " overlap");
+    }
     part(x.array, out);
     if (y) part(y->array, out);
     if (times) part(*times, out);
@@ -171,7 +179,8 @@ std::vector<py::array> sliding(const std::vector<std::string>& names, py::handle
     const py::gil_scoped_release unlocked;
     Sliding work;
     for (std::size_t r = 0; r < x.rows && status == Status::ok; ++r) {
-      status = work.row(x.row(r), y ? y->row(r) : std::span<const double>(), times ? view(*times) : std::span<const Time>(), options, targets);
+      status = work.row(x.row(r), y ? y->row(r) : std::span<const double>(),
+                        times ? view(*times) : std::span<const Time>(), options, targets);
       for (SlidingTarget& to : targets) {
         if (to.number != nullptr) to.number += x.length;
         if (to.place != nullptr) to.place += x.length;
@@ -182,16 +191,18 @@ std::vector<py::array> sliding(const std::vector<std::string>& names, py::handle
   return results;
 }
 
-py::array decayed(const std::string& name, py::handle x_, py::handle times_, double alpha, double half_life, bool adjust,
-                  bool ignore_nan, bool bias, std::int64_t min_periods, py::handle out) {
+py::array decayed(const std::string& name, py::handle x_, py::handle times_, double alpha, double half_life,
+                  bool adjust, bool ignore_nan, bool bias, std::int64_t min_periods, py::handle out) {
   const DecayStat stat = named(name, "stat", decays);
   Rows x(x_, "x");
   auto times = ordered_times(times_, x.length);
   if (times ? !(half_life > 0.0 && std::isfinite(half_life)) : !(alpha > 0.0 && alpha <= 1.0)) {
-    throw py::value_error(times ? "half_life is " + show(half_life) + " ns, must be positive" : "alpha is " + show(alpha) + ", outside (0, 1]");
+    throw py::value_error(times ? "half_life is " + show(half_life) + " ns, must be positive"
+                                : "alpha is " + show(alpha) + ", outside (0, 1]");
   }
   if (times && !adjust) throw py::value_error("adjust is False, must be True with times");
-  if (min_periods < 0) throw py::value_error("min_periods is " + std::to_string(min_periods) + ", must not be negative");
+  if (min_periods < 0)
+    throw py::value_error("min_periods is " + std::to_string(min_periods) + ", must not be negative");
   const DecayOptions options{alpha, half_life, adjust, ignore_nan, bias, static_cast<std::size_t>(min_periods)};
   auto result = target<double>(out, x.shape, "float64");
   double* const to = result.mutable_data();
@@ -211,13 +222,14 @@ py::array decayed(const std::string& name, py::handle x_, py::handle times_, dou
 }  // namespace
 
 void bind_sliding(py::module_& m) {
-  m.def("sliding", &sliding, py::arg("stats"), py::arg("x"), py::arg("y") = py::none(), py::arg("times") = py::none(), py::kw_only(),
-        py::arg("count") = 0, py::arg("span") = 0, py::arg("closed") = "right", py::arg("min_periods") = 1, py::arg("nan") = "skip",
-        py::arg("ddof") = 1.0, py::arg("q") = 0.5, py::arg("out") = py::none(),
-        "Statistics of every window of a row or of several; see fairlead.rolling.");
-  m.def("decayed", &decayed, py::arg("stat"), py::arg("x"), py::arg("times") = py::none(), py::kw_only(), py::arg("alpha") = 0.0,
-        py::arg("half_life") = 0.0, py::arg("adjust") = true, py::arg("ignore_nan") = false, py::arg("bias") = false,
-        py::arg("min_periods") = 1, py::arg("out") = py::none(), "Exponentially weighted statistics; see fairlead.rolling.");
+  m.def("sliding", &sliding, py::arg("stats"), py::arg("x"), py::arg("y") = py::none(), py::arg("times") = py::none(),
+        py::kw_only(), py::arg("count") = 0, py::arg("span") = 0, py::arg("closed") = "right",
+        py::arg("min_periods") = 1, py::arg("nan") = "skip", py::arg("ddof") = 1.0, py::arg("q") = 0.5,
+        py::arg("out") = py::none(), "Statistics of every window of a row or of several; see fairlead.rolling.");
+  m.def("decayed", &decayed, py::arg("stat"), py::arg("x"), py::arg("times") = py::none(), py::kw_only(),
+        py::arg("alpha") = 0.0, py::arg("half_life") = 0.0, py::arg("adjust") = true, py::arg("ignore_nan") = false,
+        py::arg("bias") = false, py::arg("min_periods") = 1, py::arg("out") = py::none(),
+        "Exponentially weighted statistics; see fairlead.rolling.");
 }
 
 }  // namespace fairlead::bindings

@@ -156,18 +156,26 @@ std::vector<Handle> handles_of(NamedWindows& w, const py::object& h, std::size_t
   return handles;
 }
 
+// The samples, and into `out` (where it is given) what is read after each.
 void update_all(NamedWindows& w, const py::object& h, py::handle times, py::handle x, const py::object& y,
-                std::span<double>* out, const std::function<double*(py::ssize_t)>& cells) {
-  const auto at = times_of(times);
-  const auto xs = numbers<double>(x, "x");
+                const std::function<py::array_t<double>(py::ssize_t)>& out_of) {
+  auto at = times_of(times);
+  auto xs = numbers<double>(x, "x");
   if (w.core.pairs() == y.is_none()) {
     throw py::type_error(w.core.pairs() ? "y is missing: these statistics are of pairs (x, y)"
                                         : "y is given, but no statistic is of pairs");
   }
-  const auto ys = w.core.pairs() ? numbers<double>(y, "y") : Array<double>(0);
+  auto ys = w.core.pairs() ? numbers<double>(y, "y") : Array<double>(0);
   check_length(at.size(), "times", xs.size(), "x");
   if (w.core.pairs()) check_length(ys.size(), "y", xs.size(), "x");
-  if (out != nullptr) *out = {cells(xs.size()), static_cast<std::size_t>(xs.size()) * w.core.cells()};
+  std::span<double> out;
+  if (out_of) {
+    py::array_t<double> results = out_of(xs.size());
+    out = {results.mutable_data(), static_cast<std::size_t>(results.size())};
+    part(at, results);
+    part(xs, results);
+    part(ys, results);
+  }
   // Whatever Python code there is to run, such as that of an iterator, runs before keys are added.
   const bool many = !is_key(h.ptr()) && !PyIndex_Check(h.ptr()) && !py::isinstance<py::array>(h);
   const py::object given = many ? py::object(py::list(h)) : h;
@@ -176,8 +184,7 @@ void update_all(NamedWindows& w, const py::object& h, py::handle times, py::hand
     const auto handles = handles_of(w, given, static_cast<std::size_t>(xs.size()));
     if (xs.size() == 0) return;
     std::size_t bad = 0;
-    const Status status =
-        w.core.update_many(handles, view(at), view(xs), view(ys), bad, out != nullptr ? *out : std::span<double>{});
+    const Status status = w.core.update_many(handles, view(at), view(xs), view(ys), bad, out);
     if (status == Status::ok) return;
     if (status == Status::unknown_key)
       throw py::key_error("h[" + std::to_string(bad) + "] is no handle; get handles from handle()");
@@ -190,17 +197,13 @@ void update_all(NamedWindows& w, const py::object& h, py::handle times, py::hand
 }
 
 void update_many(NamedWindows& w, const py::object& h, py::handle times, py::handle x, const py::object& y) {
-  update_all(w, h, times, x, y, nullptr, {});
+  update_all(w, h, times, x, y, {});
 }
 
 py::array_t<double> roll(NamedWindows& w, const py::object& h, py::handle times, py::handle x, const py::object& y,
                          const py::object& out) {
   py::array_t<double> result;
-  std::span<double> all;
-  update_all(w, h, times, x, y, &all, [&](py::ssize_t n) {
-    result = output(out, {n, w.rows(), w.columns()});
-    return result.mutable_data();
-  });
+  update_all(w, h, times, x, y, [&](py::ssize_t n) { return result = output(out, {n, w.rows(), w.columns()}); });
   return result;
 }
 
@@ -314,7 +317,7 @@ policies nan, late and full refuse, TypeError for a wrong dtype; nothing has cha
       .def("roll", &roll, py::arg("h"), py::arg("times"), py::arg("x"), py::arg("y") = py::none(), py::kw_only(),
            py::arg("out") = py::none(),
            R"(update_many, and what read gives after each sample: float64 of shape (n, windows, statistics), in
-`out` if given.
+`out` if given, which may be what x or times lie in.
 
 The same bits as n calls of update. Raises what update_many raises.)")
       .def(

@@ -3,15 +3,14 @@
 
 #include <cmath>
 #include <cstring>
-#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "arrays.hpp"
 #include "common.hpp"
 #include "fairlead/windows.hpp"
+#include "series.hpp"
 
 namespace fairlead::bindings {
 
@@ -118,15 +117,9 @@ inline std::int64_t time_of(PyObject* given) {
 inline Array<std::int64_t> times_of(py::handle given) {
   const py::array array = py::array::ensure(given);
   if (!array) PyErr_Clear();
-  if (!array || array.dtype().kind() != 'M') return numbers<std::int64_t>(given, "times", 1, "iu");
-  const auto times =
-      numbers<std::int64_t>(array.attr("astype")("datetime64[ns]").attr("view")("int64"), "times", 1, "iu");
-  for (py::ssize_t i = 0; i < times.size(); ++i) {
-    if (times.data()[i] == std::numeric_limits<std::int64_t>::min()) {
-      throw py::value_error("times[" + std::to_string(i) + "] is NaT");
-    }
-  }
-  return times;
+  if (!array || array.dtype().kind() != 'M') return whole_times(given);
+  // Where it is said which time is none, or does not fit.
+  return whole_times(py::module_::import("fairlead.measure.rolling").attr("_nanoseconds")(array));
 }
 
 // Where to write rows x columns: numpy's own fields tell whether a plain array fits, in a few nanoseconds.

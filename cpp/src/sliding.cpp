@@ -25,9 +25,16 @@ bool is_pair(SlidingStat stat) noexcept {
 bool is_extreme(SlidingStat stat) noexcept { return stat == SlidingStat::min || stat == SlidingStat::max; }
 
 bool has_nan(const double* x, std::size_t n) noexcept {
-  bool any = false;
-  for (std::size_t i = 0; i < n; ++i) any |= x[i] != x[i];
-  return any;
+  // Eight sums at once stay 0 unless there is a NaN or an infinity. Only then it is asked which.
+  double sums[8] = {};
+  std::size_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    for (std::size_t k = 0; k < 8; ++k) sums[k] += x[i + k] * 0.0;
+  }
+  double sum = 0.0;
+  for (; i < n; ++i) sum += x[i] * 0.0;
+  for (const double one : sums) sum += one;
+  return sum != sum && std::any_of(x, x + n, [](double v) { return v != v; });
 }
 
 constexpr std::size_t margin = 32;
@@ -57,8 +64,8 @@ struct Sliding::Row {
 
   template <class F>
   void each_number(F f) {
-    for (double** const to : {&moments.sum, &moments.mean, &moments.var, &moments.std, &moments.skew, &moments.kurt, &pair.cov,
-                              &pair.corr, &pair.beta, &min, &max, &count, &rate, &quantile, &rank}) {
+    for (double** const to : {&moments.sum, &moments.mean, &moments.var, &moments.std, &moments.skew, &moments.kurt,
+                              &pair.cov, &pair.corr, &pair.beta, &min, &max, &count, &rate, &quantile, &rank}) {
       if (*to != nullptr) f(*to);
     }
   }
@@ -90,8 +97,8 @@ struct Sliding::Row {
       case SlidingStat::beta: pair.beta = target.number; break;
     }
     any_pair |= is_pair(target.stat);
-    any_moment |= !is_pair(target.stat) && !is_extreme(target.stat) && !is_place(target.stat) && !is_order(target.stat) &&
-                  !is_count(target.stat);
+    any_moment |= !is_pair(target.stat) && !is_extreme(target.stat) && !is_place(target.stat) &&
+                  !is_order(target.stat) && !is_count(target.stat);
   }
 };
 
@@ -173,28 +180,41 @@ void Sliding::count_numbers(std::size_t n) {
   }
 }
 
-void Sliding::place_extremes(bool max, const Row& row, std::size_t n, std::int64_t* out) {
-  // The oldest of equals. best_: the best of [k, boundary), as in the kernels; what follows the boundary is a running best.
+template <bool max>
+void Sliding::place_extremes(const Row& row, std::size_t n, std::int64_t* out) {
+  // The oldest of equals. best_: the best of [k, boundary), as in the kernels; what follows the boundary is a running
+  // best. It is seldom beaten, so that a branch costs less than to carry its place through a selection.
   const double* const x = row.values;
-  const auto better = [&](std::int64_t a, std::int64_t b) { return max ? x[a] > x[b] : x[a] < x[b]; };
+  const auto better = [](double a, double b) { return max ? a > b : a < b; };
+  const auto least = static_cast<std::int64_t>(row.options.min_periods);
   for (std::size_t i = 0; i < n;) {
     const std::int64_t lo = lo_[i], b = hi_[i] - 1;
     if (b < lo) {
       out[i++] = -1;
       continue;
     }
-    std::int64_t best = b;
-    for (std::int64_t k = b; k >= lo; --k) {
-      if (!better(best, k)) best = k;
-      best_[static_cast<std::size_t>(k - lo)] = best;
+    std::int64_t place = b;
+    double best = x[b];
+    for (std::int64_t k = b; k >= lo;) {
+      best = x[k];
+      place = k;
+      do {
+        best_[static_cast<std::size_t>(k - lo)] = {best, place};
+      } while (--k >= lo && better(best, x[k]));
     }
-    std::int64_t after = b, seen = b + 1;
+    std::int64_t seen = b + 1;
+    place = b;
+    best = x[b];
     for (; i < n && lo_[i] <= b; ++i) {
-      for (; seen < hi_[i]; ++seen) after = better(seen, after) ? seen : after;
-      const std::int64_t before = best_[static_cast<std::size_t>(lo_[i] - lo)];
-      const std::int64_t found = better(after, before) ? after : before;
-      const bool few = hi_[i] - lo_[i] < static_cast<std::int64_t>(row.options.min_periods);
-      out[i] = few ? -1 : row.left_out ? place_[static_cast<std::size_t>(found)] : found;
+      for (; seen < hi_[i]; ++seen) {
+        if (better(x[seen], best)) {
+          best = x[seen];
+          place = seen;
+        }
+      }
+      const Best& before = best_[static_cast<std::size_t>(lo_[i] - lo)];
+      const std::int64_t found = better(best, before.value) ? place : before.place;
+      out[i] = hi_[i] - lo_[i] < least ? -1 : row.left_out ? place_[static_cast<std::size_t>(found)] : found;
     }
   }
 }
@@ -202,7 +222,7 @@ void Sliding::place_extremes(bool max, const Row& row, std::size_t n, std::int64
 // All windows, some thousand at a time, so that their bounds stay in the cache; `n` outputs.
 void Sliding::bounded(Row& row, std::size_t n, Windows windows) {
   leave_out_nans(row);
-  std::size_t longest = std::min(windows.window, n);
+  std::size_t longest = std::min(windows.window, row.n);
   while (windows.from < n) {
     // Each stretch looks back one window, so it is not much shorter than some of them.
     const std::size_t from = windows.from, size = std::min(n - from, std::max<std::size_t>(8192, 4 * longest));
@@ -210,9 +230,11 @@ void Sliding::bounded(Row& row, std::size_t n, Windows windows) {
     hi_.resize(size);
     windows.next(from + size, lo_.data(), hi_.data());
     if (row.left_out) count_numbers(size);
-    std::int64_t most = 0;
-    for (std::size_t i = 0; i < size; ++i) most = std::max(most, hi_[i] - lo_[i]);
-    longest = static_cast<std::size_t>(most);
+    if (!windows.times.empty()) {
+      std::int64_t most = 0;
+      for (std::size_t i = 0; i < size; ++i) most = std::max(most, hi_[i] - lo_[i]);
+      longest = static_cast<std::size_t>(most);
+    }
     stretch(row, size, longest, windows.right && !row.left_out);
     row.each_number([&](double*& to) { to += size; });
     row.each_place([&](std::int64_t*& to) { to += size; });
@@ -230,10 +252,11 @@ void Sliding::stretch(Row& row, std::size_t n, std::size_t longest, bool steady)
   }
   if (row.min != nullptr) run.extreme_of(false, row.values, row.n, bounds, row.min, space(2 * room), room);
   if (row.max != nullptr) run.extreme_of(true, row.values, row.n, bounds, row.max, space(2 * room), room);
-  if (row.any_pair) run.pair_of(row.values, row.others, row.n, bounds, row.options.ddof, row.pair, space(10 * room), room);
-  best_.resize(longest + 1);
-  if (row.argmin != nullptr) place_extremes(false, row, n, row.argmin);
-  if (row.argmax != nullptr) place_extremes(true, row, n, row.argmax);
+  if (row.any_pair)
+    run.pair_of(row.values, row.others, row.n, bounds, row.options.ddof, row.pair, space(10 * room), room);
+  if (row.argmin != nullptr || row.argmax != nullptr) best_.resize(longest + 1);
+  if (row.argmin != nullptr) place_extremes<false>(row, n, row.argmin);
+  if (row.argmax != nullptr) place_extremes<true>(row, n, row.argmax);
   if (row.quantile != nullptr || row.rank != nullptr) {
     order_->run(row.values, bounds, row.options.q, row.quantile, row.rank);
   }
@@ -305,8 +328,8 @@ Sliding::~Sliding() = default;
 Status Sliding::row(std::span<const double> x, std::span<const double> y, std::span<const Time> times,
                     const SlidingOptions& options, std::span<const SlidingTarget> targets) noexcept {
   const bool timed = options.span > 0;
-  if (timed == (options.count > 0) || options.span < 0 || !(options.q >= 0.0 && options.q <= 1.0) || std::isnan(options.ddof) ||
-      x.size() > 0xffffffffu) {
+  if (timed == (options.count > 0) || options.span < 0 || !(options.q >= 0.0 && options.q <= 1.0) ||
+      std::isnan(options.ddof) || x.size() > 0xffffffffu) {
     return Status::out_of_range;
   }
   try {

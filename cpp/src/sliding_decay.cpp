@@ -54,16 +54,17 @@ class Decaying {
   double mean_ = nan, variance_ = 0.0, weight_ = 0.0, pairs_ = 0.0;
 };
 
-void any_row(std::span<const double> x, std::span<const Time> times, const DecayOptions& options, DecayStat stat, double* out) {
+void any_row(std::span<const double> x, std::span<const Time> times, const DecayOptions& options, DecayStat stat,
+             double* out) {
   Decaying state;
   const double keep = 1.0 - options.alpha;
   for (std::size_t i = 0; i < x.size(); ++i) {
     const bool number = x[i] == x[i];
     if (state.n() > 0 && (number || !options.ignore_nan)) {
-      const double aged =
-          times.empty() ? keep
-                        : std::exp2(-static_cast<double>(static_cast<std::uint64_t>(times[i]) - static_cast<std::uint64_t>(times[i - 1])) /
-                                    options.half_life);
+      const double aged = times.empty() ? keep
+                                        : std::exp2(-static_cast<double>(static_cast<std::uint64_t>(times[i]) -
+                                                                         static_cast<std::uint64_t>(times[i - 1])) /
+                                                    options.half_life);
       state.age(aged);
     }
     if (number) {

@@ -99,7 +99,8 @@ void SlidingOrder::mend_ties(const double* x, std::size_t n) {
     if (((sorted_[i] ^ sorted_[i - 1]) >> 32) != 0) continue;
     const std::size_t first = i - 1;
     while (i < n && ((sorted_[i] ^ sorted_[first]) >> 32) == 0) ++i;
-    const auto begin = sorted_.begin() + static_cast<std::ptrdiff_t>(first), end = sorted_.begin() + static_cast<std::ptrdiff_t>(i);
+    const auto begin = sorted_.begin() + static_cast<std::ptrdiff_t>(first),
+               end = sorted_.begin() + static_cast<std::ptrdiff_t>(i);
     if (!std::is_sorted(begin, end, less)) std::sort(begin, end, less);
   }
 }
@@ -128,8 +129,8 @@ std::size_t SlidingOrder::set_before(std::size_t place) const noexcept {
   return sum + static_cast<std::size_t>(std::popcount(bits_[place >> 6] & ((std::uint64_t{1} << (place & 63)) - 1)));
 }
 
-void SlidingOrder::stretch(const kernels::SlidingBounds& bounds, std::size_t from, std::size_t to, double q, double* quantile,
-                           double* rank) {
+void SlidingOrder::stretch(const kernels::SlidingBounds& bounds, std::size_t from, std::size_t to, double q,
+                           double* quantile, double* rank) {
   const auto start = bounds.lo[from];
   const std::size_t n = rank_.size();
   bits_.assign((n >> 6) + 2, 0);
@@ -170,7 +171,8 @@ void SlidingOrder::stretch(const kernels::SlidingBounds& bounds, std::size_t fro
     if (rank != nullptr) {
       const std::size_t r = rank_[static_cast<std::size_t>(hi - 1 - start)];
       const std::size_t less = set_before(first_equal_[r]);
-      const std::size_t up_to = last_equal_[r] == r && first_equal_[r] == r ? less + 1 : set_before(last_equal_[r] + std::size_t{1});
+      const std::size_t up_to =
+          last_equal_[r] == r && first_equal_[r] == r ? less + 1 : set_before(last_equal_[r] + std::size_t{1});
       rank[i] = 0.5 * static_cast<double>(less + 1 + up_to);
     }
     if (quantile == nullptr) continue;
@@ -192,11 +194,15 @@ void SlidingOrder::stretch(const kernels::SlidingBounds& bounds, std::size_t fro
       continue;
     }
     const double b = value_[next(now + 1)];
-    quantile[i] = a == b ? a : part == 0.5 ? 0.5 * a + 0.5 * b : part < 0.5 ? a + (b - a) * part : b - (b - a) * (1.0 - part);
+    quantile[i] = a == b        ? a
+                  : part == 0.5 ? 0.5 * a + 0.5 * b
+                  : part < 0.5  ? a + (b - a) * part
+                                : b - (b - a) * (1.0 - part);
   }
 }
 
-void SlidingOrder::run(const double* x, const kernels::SlidingBounds& bounds, double q, double* quantile, double* rank) {
+void SlidingOrder::run(const double* x, const kernels::SlidingBounds& bounds, double q, double* quantile,
+                       double* rank) {
   for (std::size_t from = 0; from < bounds.n;) {
     const auto start = bounds.lo[from];
     const auto room = std::max<std::int64_t>(4096, 5 * (bounds.hi[from] - start));

@@ -13,7 +13,8 @@ namespace fairlead {
 // one leaves at each step, and the quantile moves to a neighbouring bit. Memory: 32 bytes a sample of the stretch.
 class SlidingOrder {
  public:
-  // quantile, rank: where they go, or nullptr. The rank is that of the newest sample, from 1; equals share their mean rank.
+  // quantile, rank: where they go, or nullptr. The rank is that of the newest sample, from 1; equals share their mean
+  // rank.
   void run(const double* x, const kernels::SlidingBounds& bounds, double q, double* quantile, double* rank);
 
  private:
@@ -21,7 +22,8 @@ class SlidingOrder {
   bool even_cells(const double* x, std::size_t n);
   void cells_of_bits(const double* x, std::size_t n);
   void mend_ties(const double* x, std::size_t n);
-  void stretch(const kernels::SlidingBounds& bounds, std::size_t from, std::size_t to, double q, double* quantile, double* rank);
+  void stretch(const kernels::SlidingBounds& bounds, std::size_t from, std::size_t to, double q, double* quantile,
+               double* rank);
   std::size_t next(std::size_t place) const noexcept;
   std::size_t previous(std::size_t place) const noexcept;
   std::size_t set_before(std::size_t place) const noexcept;

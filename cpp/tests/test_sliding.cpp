@@ -94,8 +94,8 @@ TEST_CASE("every instruction set gives the same bits") {
   for (std::size_t i = 0; i < holed.size(); i += 37) holed[i] = fairlead::nan;
   std::vector<Time> times(700);
   for (std::size_t i = 0; i < times.size(); ++i) times[i] = static_cast<Time>(i * i / 50);
-  const SlidingStat stats[] = {SlidingStat::sum, SlidingStat::mean, SlidingStat::var, SlidingStat::std, SlidingStat::skew,
-                               SlidingStat::kurt, SlidingStat::min, SlidingStat::max};
+  const SlidingStat stats[] = {SlidingStat::sum,  SlidingStat::mean, SlidingStat::var, SlidingStat::std,
+                               SlidingStat::skew, SlidingStat::kurt, SlidingStat::min, SlidingStat::max};
   for (const std::size_t window : {1u, 5u, 8u, 100u, 699u}) {
     for (const bool timed : {false, true}) {
       SlidingOptions options;

@@ -183,6 +183,12 @@ def test_a_sample_that_is_not_finite_is_refused(bad: float) -> None:
     check(window, [1.0])
 
 
+def test_a_number_of_samples_may_be_of_numpy() -> None:
+    window = fl.RollingWindow(np.int64(2))  # type: ignore[arg-type]
+    window.push_many([1.0, 2.0, 4.0])
+    assert window.count == 2
+
+
 def test_a_time_window_needs_times() -> None:
     window = fl.RollingWindow("1h")
     with pytest.raises(TypeError, match="time"):
@@ -191,6 +197,10 @@ def test_a_time_window_needs_times() -> None:
         window.push_many(np.array([1.0]))
     with pytest.raises(ValueError, match="time has length 2"):
         window.push_many(np.array([1.0]), np.array([1, 2]))
+    with pytest.raises(TypeError, match="time has dtype float64, must be integers"):
+        window.push_many([1.0, 2.0], [0.5, 1.7])
+    with pytest.raises(TypeError, match="x has dtype complex128, must be real numbers"):
+        window.push_many(np.array([1j]), [1])
     check(window, [])
 
 

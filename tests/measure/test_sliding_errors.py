@@ -172,6 +172,45 @@ def test_refused_by_some() -> None:
         fl.rolling.many(X, 5, ["mean"], y=X)
     with pytest.raises(ValueError, match="must have an array for each of"):
         fl.rolling.many(X, 5, ["mean"], out={"var": np.empty(50)})
+    room = np.full(75, -7.0)
+    for other in (room[:50], room[25:]):
+        with pytest.raises(ValueError, match="out: the arrays of mean and max overlap"):
+            fl.rolling.many(X, 5, ["mean", "max"], out={"mean": room[:50], "max": other})
+    assert (room == -7.0).all()
+    with pytest.raises(ValueError, match=rf"min_periods is {2**70}, must not be negative or more than 2\*\*62"):
+        fl.rolling.mean(X, "1h", times=np.arange(50), min_periods=2**70)
+    with pytest.raises(fl.InvalidRecordError, match=rf"window is {2**62}, must be at least 1 and below 2\*\*62"):
+        fl.rolling.mean(X, 2**62)
+
+
+@pytest.mark.parametrize(
+    ("times", "found"),
+    [
+        (np.array(["2024-01-01", "3000-01-01"], dtype="M8[D]"), "times[1] is 3000-01-01"),
+        (np.array(["1000-01-01", "3000-01-01"], dtype="M8[D]"), "times[0] is 1000-01-01"),
+        (np.array([2**62, 2**62], dtype="M8[s]"), "times[0] is "),
+        (np.array([7, 2**64 - 1], dtype=np.uint64), f"times[1] is {2**64 - 1}"),
+    ],
+)
+def test_times_that_do_not_fit_are_not_wrapped_around(times: Any, found: str) -> None:
+    windows = fl.Windows("2d")
+    for run in (
+        lambda: fl.rolling.mean([1.0, 2.0], "2d", times=times),
+        lambda: fl.rolling.ewm_mean([1.0, 2.0], half_life="2d", times=times),
+        lambda: windows.update_many("a", times, [1.0, 2.0]),
+    ):
+        with pytest.raises(ValueError, match="outside the 64-bit nanoseconds") as error:
+            run()
+        assert str(error.value).startswith(found)
+    assert len(windows) == 0
+
+
+def test_times_of_any_unit_that_fit() -> None:
+    for unit in ("D", "s", "us", "ns", "ps"):
+        times = np.array([1, 2], dtype=f"M8[{unit}]")
+        assert fl.rolling.mean([1.0, 2.0], "3d", times=times).tolist() == [1.0, 1.5]
+    windows = fl.Windows("3d", stats="mean")
+    assert windows.roll("a", np.array([1, 2], dtype=np.uint64), [1.0, 2.0]).ravel().tolist() == [1.0, 1.5]
 
 
 @pytest.mark.parametrize(

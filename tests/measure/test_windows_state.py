@@ -367,9 +367,11 @@ def test_quantiles_of_large_windows(n: int) -> None:
         ({"lateness": "5s"}, "lateness is '5s'"),
         ({"full": "x"}, "full is 'x'"),
         ({"min_periods": -1}, "min_periods is -1"),
+        ({"min_periods": 2**70}, f"min_periods is {2**70}"),
         ({"ddof": -1.0}, "ddof is -1.0"),
         ({"ddof": math.nan}, "ddof is nan"),
         ({"max_samples": 0}, "max_samples is 0"),
+        ({"max_samples": 2**64}, f"max_samples is {2**64}"),
         ({"half_life": 0}, "half_life: 0"),
         ({"keys": ["a", "a"]}, "keys: 'a' is there twice"),
         ({"keys": [1]}, "keys: 1 is no str"),
@@ -378,6 +380,30 @@ def test_quantiles_of_large_windows(n: int) -> None:
 def test_settings_that_cannot_be_honoured(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(fl.InvalidRecordError, match=words.replace("(", r"\(")):
         fl.Windows(**{"windows": 3, **settings})
+
+
+def test_numbers_of_samples_may_be_of_numpy() -> None:
+    assert fl.Windows(np.int64(3), max_samples=np.int32(7)).windows == ("3",)
+    assert fl.Windows([np.int64(3), "1h"], half_life=np.int8(2)).windows == ("3", "1h")
+    assert fl.Windows(np.array([3, 5])).windows == ("3", "5")
+    for bad in (True, [True], [np.array([3, 5])], [np.float64(3.0)]):
+        with pytest.raises(fl.InvalidRecordError, match="windows: "):
+            fl.Windows(bad)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("windows", [[1], [1, 3]])
+def test_a_result_may_lie_over_what_it_is_made_from(windows: list[int]) -> None:
+    times, x = np.arange(10, 16), np.array([1.0, 4.0, 2.0, 8.0, 5.0, 7.0])
+    right = fl.Windows(windows, stats=["mean", "max"]).roll("a", times, x)
+    for source in (x, times):
+        for shift in (0, 3):
+            room = np.zeros(right.shape)
+            over = room.reshape(-1).view(source.dtype)[shift : shift + 6]
+            over[:] = source
+            given = (over, x) if source is times else (times, over)
+            found = fl.Windows(windows, stats=["mean", "max"]).roll("a", *given, out=room)
+            assert found is room
+            assert bits(found) == bits(right)
 
 
 def test_calls_that_cannot_be_honoured_change_nothing() -> None:

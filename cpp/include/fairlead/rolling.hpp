@@ -160,7 +160,8 @@ class RollingWindow {
 };
 
 // The newest samples with their times, for windows that are written always and read rarely: `push` is one store, and
-// any window is folded when it is asked for. Memory: 16 bytes a sample, at most `capacity` of them; the oldest leave first.
+// any window is folded when it is asked for. Memory: 16 bytes a sample, at most `capacity` of them; the oldest leave
+// first.
 class History {
  public:
   explicit History(std::size_t capacity = 4096) : capacity_(capacity) {}

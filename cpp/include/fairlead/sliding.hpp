@@ -1,7 +1,7 @@
 // Statistics of every sliding window of an array at once: the batch side of rolling.hpp.
 //
-// Sources: boundaries and scans after M. van Herk (1992) and J. Gil, M. Werman (1993), for sums as well as extremes; the
-// median by ranks (J. Suomela, "Median filtering is equivalent to sorting", 2014) with a bit set instead of a list.
+// Sources: boundaries and scans after M. van Herk (1992) and J. Gil, M. Werman (1993), for sums as well as extremes;
+// the median by ranks (J. Suomela, "Median filtering is equivalent to sorting", 2014) with a bit set instead of a list.
 // Precision: IEEE double. A window is the sum of two parts, with nothing subtracted; or, for variances and correlations
 // and within one block of at most two windows, of differences, where each window of the block has 2^-7 of its squares.
 // Powers are summed about a sample that is in the window, so the relative error of a variance is below about
@@ -39,7 +39,8 @@ struct SlidingOptions {
   double q = 0.5;              // which quantile; between samples it is interpolated linearly
 };
 
-// Where one statistic of a row goes: as many numbers as the row has; argmin and argmax into `place`, -1 where there is none.
+// Where one statistic of a row goes: as many numbers as the row has; argmin and argmax into `place`, -1 where there is
+// none.
 struct SlidingTarget {
   SlidingStat stat = SlidingStat::mean;
   double* number = nullptr;
@@ -56,13 +57,17 @@ class Sliding {
   // One row. y: empty unless cov, corr or beta is asked for; then only places where both are numbers count. times: as
   // long as x and never decreasing (checked by the caller), for windows by time. No target may overlap x, y or times.
   // Errors: out_of_range for a window, ddof or q that is none, out_of_memory.
-  Status row(std::span<const double> x, std::span<const double> y, std::span<const Time> times, const SlidingOptions& options,
-             std::span<const SlidingTarget> targets) noexcept;
+  Status row(std::span<const double> x, std::span<const double> y, std::span<const Time> times,
+             const SlidingOptions& options, std::span<const SlidingTarget> targets) noexcept;
 
  private:
   struct Row;
   struct Windows;
   enum class Sick : char { no, some, newest };  // which samples of a window are NaN
+  struct Best {
+    double value;
+    std::int64_t place;
+  };
 
   void run(Row& row);
   void fixed(Row& row, std::size_t window);
@@ -71,7 +76,8 @@ class Sliding {
   void leave_out_nans(Row& row);
   void count_numbers(std::size_t n);
   double* space(std::size_t numbers);
-  void place_extremes(bool max, const Row& row, std::size_t n, std::int64_t* out);
+  template <bool max>
+  void place_extremes(const Row& row, std::size_t n, std::int64_t* out);
 
   // A vector whose new elements hold garbage, as all are written before they are read.
   template <class T>
@@ -87,7 +93,8 @@ class Sliding {
   };
 
   Buffer<double> space_, x_, y_;
-  Buffer<std::int64_t> lo_, hi_, place_, best_, numbers_before_;
+  Buffer<std::int64_t> lo_, hi_, place_, numbers_before_;
+  Buffer<Best> best_;
   Buffer<Sick> sick_;
   std::unique_ptr<SlidingOrder> order_;
 };

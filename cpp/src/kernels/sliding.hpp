@@ -52,7 +52,8 @@ struct SlidingDecayed {
 
 struct SlidingKernels {
   Simd level;
-  // lo[i - from] for i in [from, to): how many times are before times[i] - age, where the first `start` are known to be.
+  // lo[i - from] for i in [from, to): how many times are before times[i] - age, where the first `start` are known to
+  // be.
   void (*starts)(const std::int64_t* times, std::size_t from, std::size_t to, std::int64_t age, std::size_t start,
                  std::int64_t* lo);
   // Windows of w samples: out[i] for i in [w - 1, n). A NaN inside makes its windows NaN. space: 5 (w + 32) numbers.
@@ -61,10 +62,10 @@ struct SlidingKernels {
   void (*pair)(const double* x, const double* y, std::size_t n, std::size_t w, double ddof, const SlidingPair& out,
                double* space);
   // Windows of any lengths over a row of n_x numbers without NaN. space: 10 (longest window + 32) numbers.
-  void (*moments_of)(const double* x, std::size_t n_x, const SlidingBounds& bounds, double ddof, const SlidingMoments& out,
+  void (*moments_of)(const double* x, std::size_t n_x, const SlidingBounds& bounds, double ddof,
+                     const SlidingMoments& out, double* space, std::size_t room);
+  void (*extreme_of)(bool max, const double* x, std::size_t n_x, const SlidingBounds& bounds, double* out,
                      double* space, std::size_t room);
-  void (*extreme_of)(bool max, const double* x, std::size_t n_x, const SlidingBounds& bounds, double* out, double* space,
-                     std::size_t room);
   void (*pair_of)(const double* x, const double* y, std::size_t n_x, const SlidingBounds& bounds, double ddof,
                   const SlidingPair& out, double* space, std::size_t room);
   // The exponentially weighted mean, over numbers without NaN; goes on where `state` stands.

@@ -62,14 +62,17 @@ inline V where_less(V x, V y, V a, V b) {
           _mm256_blendv_pd(b.hi, a.hi, _mm256_cmp_pd(x.hi, y.hi, _CMP_LT_OQ))};
 }
 inline bool any_less(V x, V y) {
-  return _mm256_movemask_pd(_mm256_or_pd(_mm256_cmp_pd(x.lo, y.lo, _CMP_LT_OQ), _mm256_cmp_pd(x.hi, y.hi, _CMP_LT_OQ))) != 0;
+  return _mm256_movemask_pd(
+             _mm256_or_pd(_mm256_cmp_pd(x.lo, y.lo, _CMP_LT_OQ), _mm256_cmp_pd(x.hi, y.hi, _CMP_LT_OQ))) != 0;
 }
 inline bool any_nan(V x) {
-  return _mm256_movemask_pd(_mm256_or_pd(_mm256_cmp_pd(x.lo, x.lo, _CMP_UNORD_Q), _mm256_cmp_pd(x.hi, x.hi, _CMP_UNORD_Q))) != 0;
+  return _mm256_movemask_pd(
+             _mm256_or_pd(_mm256_cmp_pd(x.lo, x.lo, _CMP_UNORD_Q), _mm256_cmp_pd(x.hi, x.hi, _CMP_UNORD_Q))) != 0;
 }
 
 // How many times are before each of eight bounds, the last the latest, counting on from k; returns the last.
-inline std::size_t before_each(const std::int64_t* times, std::size_t k, const std::int64_t* bound, std::int64_t* count) {
+inline std::size_t before_each(const std::int64_t* times, std::size_t k, const std::int64_t* bound,
+                               std::int64_t* count) {
   const __m256i low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bound));
   const __m256i high = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bound + 4));
   __m256i low_count = _mm256_set1_epi64x(static_cast<long long>(k)), high_count = low_count;

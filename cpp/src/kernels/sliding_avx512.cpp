@@ -46,7 +46,8 @@ inline bool any_less(V x, V y) { return _mm512_cmp_pd_mask(x.v, y.v, _CMP_LT_OQ)
 inline bool any_nan(V x) { return _mm512_cmp_pd_mask(x.v, x.v, _CMP_UNORD_Q) != 0; }
 
 // How many times are before each of eight bounds, the last the latest, counting on from k; returns the last.
-inline std::size_t before_each(const std::int64_t* times, std::size_t k, const std::int64_t* bound, std::int64_t* count) {
+inline std::size_t before_each(const std::int64_t* times, std::size_t k, const std::int64_t* bound,
+                               std::int64_t* count) {
   const __m512i bounds = _mm512_loadu_si512(bound), one = _mm512_set1_epi64(1);
   __m512i counts = _mm512_set1_epi64(static_cast<long long>(k));
   for (; times[k] < bound[7]; ++k) {

@@ -34,7 +34,8 @@ constexpr Index ahead = 256;
 inline void soon_read(const double* p) { __builtin_prefetch(p + ahead, 0, 3); }
 inline void soon_written(double* p) { __builtin_prefetch(p + ahead, 1, 3); }
 
-// out[k .. k + 8) where only what is before n exists. Lanes past the end of a block are garbage that the next overwrites.
+// out[k .. k + 8) where only what is before n exists. Lanes past the end of a block are garbage that the next
+// overwrites.
 inline void store_within(double* out, Index k, Index n, V v) {
   if (k + 8 <= n) {
     soon_written(out + k);
@@ -195,16 +196,16 @@ void sum_back(const Terms& terms, Index lo, Index b, double* const* to) {
     V t[P];
     terms.terms(k, t);
     for (std::size_t p = 0; p < P; ++p) {
-      const V v = sums_down(t[p]);
-      store(to[p] + (k - lo), v + carry[p]);
-      carry[p] = carry[p] + first(v);
+      const V sum = sums_down(t[p]) + carry[p];
+      store(to[p] + (k - lo), sum);
+      carry[p] = first(sum);
     }
   }
 }
 
 // One block by what enters less what leaves a window: half the work of sums of two parts. False where some window has
-// less than 2^-7 of the squares of the whole block, so that more than seven bits may be lost, or where not all is finite:
-// then the block is to be done again.
+// less than 2^-7 of the squares of the whole block, so that more than seven bits may be lost, or where not all is
+// finite: then the block is to be done again.
 template <class Terms, class Finish>
 inline bool differences(const Terms& terms, Index b, Index n, Index w, Index end, Finish finish_at) {
   constexpr std::size_t P = Terms::size, squares = Terms::squares;
@@ -228,9 +229,8 @@ inline bool differences(const Terms& terms, Index b, Index n, Index w, Index end
     terms.terms(b + j - w, lo, n, gone);
     for (std::size_t q = 0; q < squares; ++q) all[q] = all[q] + s[Terms::square + q];
     for (std::size_t p = 0; p < P; ++p) {
-      const V v = sums_up(s[p] - gone[p]);
-      s[p] = v + carry[p];
-      carry[p] = carry[p] + last(v);
+      s[p] = sums_up(s[p] - gone[p]) + carry[p];
+      carry[p] = last(s[p]);
     }
     finish_at(terms, b + j, s, least);
   }
@@ -275,9 +275,8 @@ inline bool sum_differences(const Powers<1>& terms, Index b, Index n, Index w, I
     terms.terms(b + j, &s);
     terms.terms(b + j - w, lo, n, &gone);
     weigh(s);
-    const V v = sums_up(s - gone);
-    s = v + carry;
-    carry = carry + last(v);
+    s = sums_up(s - gone) + carry;
+    carry = last(s);
     finish_at(terms, b + j, &s, nullptr);
   }
   const V whole = last(sums_up(all + sizes));
@@ -310,9 +309,9 @@ inline void fixed_sums(Terms terms, Index n, Index w, double* space, Finish fini
       terms.soon(b + j);
       terms.terms(b + j, s);
       for (std::size_t p = 0; p < P; ++p) {
-        const V v = sums_up(s[p]);
-        s[p] = (v + carry[p]) + load(before[p] + j);
-        carry[p] = carry[p] + last(v);
+        const V sum = sums_up(s[p]) + carry[p];
+        s[p] = sum + load(before[p] + j);
+        carry[p] = last(sum);
       }
       finish_at(terms, b + j, s, nullptr);
     }
@@ -344,9 +343,11 @@ struct EightBounds {
   }
 };
 
-// finish_at(terms, i, s, n): the sums s and the lengths n of the windows of outputs [i, i + 8). empty(i): of one without samples.
+// finish_at(terms, i, s, n): the sums s and the lengths n of the windows of outputs [i, i + 8). empty(i): of one
+// without samples.
 template <class Terms, class Finish, class Empty>
-inline void bounded_sums(Terms terms, const SlidingBounds& bounds, double* space, Index room, Finish finish_at, Empty empty) {
+inline void bounded_sums(Terms terms, const SlidingBounds& bounds, double* space, Index room, Finish finish_at,
+                         Empty empty) {
   constexpr std::size_t P = Terms::size;
   double *before[P], *after[P];
   for (std::size_t p = 0; p < P; ++p) {
@@ -369,16 +370,17 @@ inline void bounded_sums(Terms terms, const SlidingBounds& bounds, double* space
       V t[P];
       terms.terms(k, t);
       for (std::size_t p = 0; p < P; ++p) {
-        const V v = sums_up(t[p]);
-        store(after[p] + (k - b), v + carry[p]);
-        carry[p] = carry[p] + last(v);
+        const V sum = sums_up(t[p]) + carry[p];
+        store(after[p] + (k - b), sum);
+        carry[p] = last(sum);
       }
     }
     for (; i < end; i += 8) {
       const EightBounds eight(bounds, i, end);
       V s[P];
       if (bounds.steady) {
-        for (std::size_t p = 0; p < P; ++p) s[p] = gather(before[p], eight.lo, lo) + load(after[p] + (eight.hi[0] - b - 1));
+        for (std::size_t p = 0; p < P; ++p)
+          s[p] = gather(before[p], eight.lo, lo) + load(after[p] + (eight.hi[0] - b - 1));
       } else {
         for (std::size_t p = 0; p < P; ++p) s[p] = gather(before[p], eight.lo, lo) + gather(after[p], eight.hi, b + 1);
       }
@@ -391,19 +393,22 @@ inline void bounded_sums(Terms terms, const SlidingBounds& bounds, double* space
 // --- moments -------------------------------------------------------------------------------------------------------
 
 template <std::size_t P, char only>
-void fixed_moments(const double* x, std::size_t n, std::size_t w, double ddof, const SlidingMoments& out, double* space) {
+void fixed_moments(const double* x, std::size_t n, std::size_t w, double ddof, const SlidingMoments& out,
+                   double* space) {
   const Length length = length_of(same(static_cast<double>(w)), ddof);
   const Index n_out = static_cast<Index>(n);
-  fixed_sums(Powers<P>{x, n_out}, n_out, static_cast<Index>(w), space, [&](const Powers<P>& terms, Index i, const V* s, V* least) {
-    finish<P, only>(out, i, n_out, terms.pivot, s, length, least);
-  });
+  fixed_sums(Powers<P>{x, n_out}, n_out, static_cast<Index>(w), space,
+             [&](const Powers<P>& terms, Index i, const V* s, V* least) {
+               finish<P, only>(out, i, n_out, terms.pivot, s, length, least);
+             });
 }
 
 void moments(const double* x, std::size_t n, std::size_t w, double ddof, const SlidingMoments& out, double* space) {
   const bool var = out.var != nullptr, std = out.std != nullptr, high = out.skew != nullptr || out.kurt != nullptr;
   const bool sum = out.sum != nullptr, mean = out.mean != nullptr;
   if (high) return fixed_moments<4, 0>(x, n, w, ddof, out, space);
-  if (sum + mean + var + std > 1) return (var || std ? fixed_moments<2, 0> : fixed_moments<1, 0>)(x, n, w, ddof, out, space);
+  if (sum + mean + var + std > 1)
+    return (var || std ? fixed_moments<2, 0> : fixed_moments<1, 0>)(x, n, w, ddof, out, space);
   if (sum) return fixed_moments<1, 's'>(x, n, w, ddof, out, space);
   if (mean) return fixed_moments<1, 'm'>(x, n, w, ddof, out, space);
   if (var) return fixed_moments<2, 'v'>(x, n, w, ddof, out, space);
@@ -411,8 +416,8 @@ void moments(const double* x, std::size_t n, std::size_t w, double ddof, const S
 }
 
 template <std::size_t P>
-void bounded_moments(const double* x, std::size_t n_x, const SlidingBounds& bounds, double ddof, const SlidingMoments& out,
-                     double* space, std::size_t room) {
+void bounded_moments(const double* x, std::size_t n_x, const SlidingBounds& bounds, double ddof,
+                     const SlidingMoments& out, double* space, std::size_t room) {
   const Index n_out = static_cast<Index>(bounds.n);
   const V least = same(bounds.least), none = same(no_number);
   bounded_sums(
@@ -441,14 +446,16 @@ void moments_of(const double* x, std::size_t n_x, const SlidingBounds& bounds, d
 // --- pairs ---------------------------------------------------------------------------------------------------------
 
 template <bool beta_only>
-void fixed_pair(const double* x, const double* y, Index n, std::size_t w, double ddof, const SlidingPair& out, double* space) {
+void fixed_pair(const double* x, const double* y, Index n, std::size_t w, double ddof, const SlidingPair& out,
+                double* space) {
   const Length length = length_of(same(static_cast<double>(w)), ddof);
   using Terms = Products<beta_only>;
   fixed_sums(Terms{x, y, n}, n, static_cast<Index>(w), space,
              [&](const Terms&, Index i, const V* s, V* least) { finish<beta_only>(out, i, n, s, length, least); });
 }
 
-void pair(const double* x, const double* y, std::size_t n, std::size_t w, double ddof, const SlidingPair& out, double* space) {
+void pair(const double* x, const double* y, std::size_t n, std::size_t w, double ddof, const SlidingPair& out,
+          double* space) {
   (out.corr != nullptr ? fixed_pair<false> : fixed_pair<true>)(x, y, static_cast<Index>(n), w, ddof, out, space);
 }
 
@@ -646,7 +653,8 @@ void starts(const std::int64_t* times, std::size_t from, std::size_t to, std::in
   }
 }
 
-constexpr SlidingKernels sliding_table = {compiled_for, starts, moments, extreme, pair, moments_of, extreme_of, pair_of, decayed};
+constexpr SlidingKernels sliding_table = {compiled_for, starts,     moments, extreme, pair,
+                                          moments_of,   extreme_of, pair_of, decayed};
 
 }  // namespace
 }  // namespace fairlead::kernels

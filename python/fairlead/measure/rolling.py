@@ -38,6 +38,7 @@ kernels: `cpp/include/fairlead/sliding.hpp` and, for `RollingWindow`, `rolling.h
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -114,12 +115,18 @@ class RollingWindow(_RollingWindow):
         if isinstance(window, (str, timedelta)):
             super().__init__(span=as_span(window, "window"))
             return
-        given: object = window  # callers may have no type checker
-        if not isinstance(given, int) or isinstance(given, bool):
-            raise InvalidRecordError(f"window is {window!r}, must be a number of samples or a span such as '24h'")
-        if window < 1:
-            raise InvalidRecordError(f"window is {window!r}, must be at least 1")
-        super().__init__(count=window)
+        super().__init__(count=_samples(window))
+
+
+def _samples(window: int) -> int:
+    try:
+        samples = operator.index(None if isinstance(window, bool) else window)  # type: ignore[arg-type]
+    except TypeError:
+        message = f"window is {window!r}, must be a number of samples or a span such as '24h'"
+        raise InvalidRecordError(message) from None
+    if not 1 <= samples < 2**62:
+        raise InvalidRecordError(f"window is {window!r}, must be at least 1{'' if samples < 1 else ' and below 2**62'}")
+    return samples
 
 
 def _window(window: Span) -> tuple[int, int]:
@@ -128,11 +135,7 @@ def _window(window: Span) -> tuple[int, int]:
         return 0, as_span(window, "window")
     if hasattr(window, "astype") and getattr(getattr(window, "dtype", None), "kind", "") == "m":
         return 0, as_span(int(window.astype("timedelta64[ns]").astype("int64")), "window")
-    if isinstance(window, bool) or not hasattr(window, "__index__"):
-        raise InvalidRecordError(f"window is {window!r}, must be a number of samples or a span such as '24h'")
-    if not 1 <= int(window) < 2**62:
-        raise InvalidRecordError(f"window is {window!r}, must be at least 1")
-    return int(window), 0
+    return _samples(window), 0
 
 
 def _nanoseconds(times: ArrayLike | None) -> ArrayLike | None:
@@ -148,7 +151,13 @@ def _nanoseconds(times: ArrayLike | None) -> ArrayLike | None:
     unknown = np.flatnonzero(np.isnat(array))
     if unknown.size > 0:
         raise ValueError(f"times[{unknown[0]}] is NaT")
-    return array.astype("datetime64[ns]").view(np.int64)
+    exact = array.astype("datetime64[ns]")
+    if np.datetime_data(array.dtype)[0] not in ("ps", "fs", "as"):
+        there = np.flatnonzero(exact.astype(array.dtype) != array)  # numpy lets what does not fit wrap around
+        if there.size > 0:
+            time = array.ravel()[there[0]]
+            raise ValueError(f"times[{there[0]}] is {time}, outside the 64-bit nanoseconds (years 1677 to 2262)")
+    return exact.view(np.int64)
 
 
 def _least(min_periods: int | None, samples: int, closed: str, otherwise: int | None = None) -> int:
@@ -158,8 +167,8 @@ def _least(min_periods: int | None, samples: int, closed: str, otherwise: int | 
         return samples - 1 if closed == "neither" and samples > 1 else samples or 1
     if isinstance(min_periods, bool) or not hasattr(min_periods, "__index__"):
         raise TypeError(f"min_periods is {min_periods!r}, must be an integer")
-    if min_periods < 0 or (samples > 0 and min_periods > samples):
-        bound = f" or more than the window, {samples}" if samples > 0 else ""
+    if not 0 <= min_periods <= (samples or 2**62):
+        bound = f" or more than {f'the window, {samples}' if samples > 0 else '2**62'}"
         raise ValueError(f"min_periods is {min_periods}, must not be negative{bound}")
     return int(min_periods)
 
@@ -566,9 +575,8 @@ def many(
 
     stats: names of functions of this module: sum, mean, var, std, skew, kurt, min, max, argmin, argmax, median, rank,
     count and, for a window of time, rate; or with y cov, corr and beta. min_periods is the same for all. out: an array
-    for each name. For the rest see `fairlead.rolling`; ValueError for an unknown or repeated name.
-    for each name. See `fairlead.rolling` for the other arguments and errors; ValueError for an unknown or
-    repeated name.
+    for each name, none of which may share memory with another. For the rest see `fairlead.rolling`; ValueError for an
+    unknown or repeated name.
 
     >>> many([1.0, 2.0, 4.0, 6.0], 2, ["mean", "max"])["max"].tolist()
     [nan, 2.0, 4.0, 6.0]

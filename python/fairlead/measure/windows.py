@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -93,7 +94,8 @@ class Windows(_Windows):
         max_samples: int | None = None,
         full: str = "raise",
     ) -> None:
-        lengths = [windows] if isinstance(windows, (int, str, timedelta)) else list(windows)
+        one = isinstance(windows, (str, timedelta)) or _index(windows) is not None or isinstance(windows, bool)
+        lengths: list[Length] = [windows] if one else list(windows)  # type: ignore[arg-type,list-item]
         names = [stats] if isinstance(stats, str) else list(stats)
         parts = [keys] if isinstance(keys, str) else list(keys)
         _distinct("windows", labels := [_label(length) for length in lengths])
@@ -164,6 +166,14 @@ class Windows(_Windows):
         return f"Windows({list(self.windows)}, stats={list(self.stats)}, keys={self.key_names}): {len(self)} keys"
 
 
+def _index(value: Any) -> int | None:
+    """An integer of any kind as an int; None for what is none, as callers may have no type checker."""
+    try:
+        return None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return None
+
+
 def _label(length: Length) -> str:
     return length if isinstance(length, str) else str(length)
 
@@ -172,12 +182,12 @@ def _length(length: Length, name: str) -> tuple[int, int]:
     """(samples, 0) or (0, nanoseconds)."""
     if isinstance(length, (str, timedelta)):
         return 0, as_span(length, name)
-    given: object = length  # callers may have no type checker
-    if not isinstance(given, int) or isinstance(given, bool):
+    samples = _index(length)
+    if samples is None:
         raise InvalidRecordError(f"{name}: {length!r} must be a number of samples or a span such as '24h'")
-    if not 1 <= length < 2**30:
+    if not 1 <= samples < 2**30:
         raise InvalidRecordError(f"{name}: {length!r} samples are outside [1, 2**30)")
-    return length, 0
+    return samples, 0
 
 
 def _stat(name: str) -> tuple[int, float]:
@@ -211,10 +221,10 @@ def _choice(name: str, value: str, known: tuple[str, ...]) -> int:
 
 
 def _whole(name: str, value: int, least: int) -> int:
-    given: object = value
-    if not isinstance(given, int) or isinstance(given, bool) or value < least:
-        raise InvalidRecordError(f"{name} is {value!r}, must be an integer of at least {least}")
-    return value
+    whole = _index(value)
+    if whole is None or not least <= whole < 2**62:
+        raise InvalidRecordError(f"{name} is {value!r}, must be an integer of at least {least} and below 2**62")
+    return whole
 
 
 def _ddof(value: float) -> float:
