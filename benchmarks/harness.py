@@ -80,8 +80,10 @@ def interleaved(runs: dict[str, Run], repeats: int, seconds: float) -> dict[str,
         start = time.perf_counter()
         run()
         spent[name] = time.perf_counter() - start
+    order = list(runs.items())
     for repeat in range(repeats):
-        for name, run in runs.items():
+        turn = repeat % len(order)  # nobody always follows the one that leaves the memory cold
+        for name, run in order[turn:] + order[:turn]:
             if repeat > 0 and spent[name] > seconds:
                 continue
             start = time.perf_counter()

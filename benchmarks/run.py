@@ -78,7 +78,7 @@ def main() -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     size = Size(arguments.quick)
-    repeats, seconds = (5, 0.3) if arguments.quick else (25, 4.0)
+    repeats, seconds = (7, 0.3) if arguments.quick else (25, 1.0)
 
     lines = [
         "# Benchmarks",
