@@ -15,7 +15,8 @@ template <class T>
 using Array = py::array_t<T, py::array::c_style | py::array::forcecast>;
 
 inline std::string shape_of(const py::array& array) {
-  return py::str(py::tuple(py::cast(std::vector<py::ssize_t>(array.shape(), array.shape() + array.ndim())))).cast<std::string>();
+  const std::vector<py::ssize_t> shape(array.shape(), array.shape() + array.ndim());
+  return py::str(py::tuple(py::cast(shape))).cast<std::string>();
 }
 
 // A contiguous array of real numbers from whatever numpy can make one of; `kinds` are the dtype kinds that are allowed.
@@ -24,7 +25,8 @@ Array<T> numbers(py::handle given, const char* name, py::ssize_t ndim = 1, const
   py::array array = py::array::ensure(given);
   if (!array) {
     PyErr_Clear();
-    throw py::type_error(std::string(name) + " is " + py::repr(py::type::of(given)).cast<std::string>() + ", must be an array of numbers");
+    throw py::type_error(std::string(name) + " is " + py::repr(py::type::of(given)).cast<std::string>() +
+                         ", must be an array of numbers");
   }
   // An empty list comes as float64.
   if (array.size() > 0 && std::string(kinds).find(array.dtype().kind()) == std::string::npos) {
@@ -43,7 +45,7 @@ std::span<const T> view(const Array<T>& array) {
   return {array.data(), static_cast<std::size_t>(array.size())};
 }
 
-// Ids and other integers. int32 and int64 arrays are read as they are; an id that does not fit 32 bits becomes -1, no id.
+// Ids and other integers. int32 and int64 arrays are read as they are; an id that does not fit 32 bits becomes -1.
 inline Array<std::int32_t> ids(py::handle given, const char* name) {
   const Array<std::int64_t> wide = [&] {
     if (py::isinstance<Array<std::int32_t>>(given)) return Array<std::int64_t>();
@@ -63,7 +65,8 @@ inline Array<std::int32_t> ids(py::handle given, const char* name) {
 
 inline void check_length(py::ssize_t length, const char* name, py::ssize_t expected, const char* other) {
   if (length != expected) {
-    throw py::value_error(std::string(name) + " has length " + std::to_string(length) + ", " + other + " has " + std::to_string(expected));
+    throw py::value_error(std::string(name) + " has length " + std::to_string(length) + ", " + other +
+                          " has " + std::to_string(expected));
   }
 }
 
@@ -71,7 +74,8 @@ inline void check_length(py::ssize_t length, const char* name, py::ssize_t expec
 inline py::array_t<double> output(py::handle out, std::vector<py::ssize_t> shape) {
   if (out.is_none()) return py::array_t<double>(std::move(shape));
   if (!py::isinstance<py::array_t<double, py::array::c_style>>(out)) {
-    throw py::type_error("out is " + py::repr(py::type::of(out)).cast<std::string>() + ", must be a C-contiguous float64 array");
+    throw py::type_error("out is " + py::repr(py::type::of(out)).cast<std::string>() +
+                         ", must be a C-contiguous float64 array");
   }
   auto array = py::reinterpret_borrow<py::array_t<double>>(out);
   if (!array.writeable()) throw py::value_error("out is read-only");

@@ -95,8 +95,8 @@ class Arguments {
     if (n < least || n > most) {
       const std::string expected =
           least == most ? std::to_string(least) : "from " + std::to_string(least) + " to " + std::to_string(most);
-      throw py::type_error(std::string(method) + "() takes " + expected + " positional arguments, " + std::to_string(n) +
-                           " given");
+      throw py::type_error(std::string(method) + "() takes " + expected + " positional arguments, " +
+                           std::to_string(n) + " given");
     }
   }
 

@@ -43,18 +43,19 @@ void bind_glicko2(py::module_& m) {
       m, "Glicko2",
       R"(Glicko-2 ratings of named players: a rating, how far it may be off, and how steadily the player plays.
 
-tau: how fast volatility may change, 0.3 to 1.2 being sensible; start, deviation, volatility: of a newcomer. idle: a length
-of time ("7d", a timedelta, nanoseconds) after which the deviation of a player who does not play has grown by one
-volatility, up to a newcomer's; it grows when the player plays again, or is asked for at a time. history, undo: as of Elo.
+tau: how fast volatility may change, 0.3 to 1.2 being sensible; start, deviation, volatility: of a newcomer. idle: a
+length of time ("7d", a timedelta, nanoseconds) after which the deviation of a player who does not play has grown by one
+volatility, up to a newcomer's; it grows when the player plays again, or is asked for at a time. history, undo: as of
+Elo.
 
-Glicko-2 is made for rating periods: `update_period` and `with ratings.period():` rate the games of one, all from the ratings
-before it, and widen the deviations of those who did not play. `update`, `update_many` and `contest` rate at once: each is
-a period of its own, or where idle is given an instant, as uncertainty then grows with time alone. In a contest of m
-players each pair plays 1 / (m - 1) game. A weight counts a game as so much of a game.
+Glicko-2 is made for rating periods: `update_period` and `with ratings.period():` rate the games of one, all from the
+ratings before it, and widen the deviations of those who did not play. `update`, `update_many` and `contest` rate at
+once: each is a period of its own, or where idle is given an instant, as uncertainty then grows with time alone. In a
+contest of m players each pair plays 1 / (m - 1) game. A weight counts a game as so much of a game.
 
 Source: M. Glickman, "Example of the Glicko-2 system" (2013). Volatility is bounded by 1 (174 points a period). Raises
-ValueError for tau outside [0, 10], start outside [-1e9, 1e9], deviation outside [1e-6, 1e6], volatility outside [1e-9, 1] or
-an idle that is not positive.
+ValueError for tau outside [0, 10], start outside [-1e9, 1e9], deviation outside [1e-6, 1e6], volatility outside [1e-9,
+1] or an idle that is not positive.
 
 >>> import fairlead as fl
 >>> ratings = fl.Glicko2(tau=0.5)
@@ -72,8 +73,8 @@ an idle that is not positive.
           py::arg("deviation") = py::none(), py::arg("volatility") = py::none(),
           R"(Sets what is known of a player (id or name; an unknown name is added): what is not given stays. One event.
 
-Raises KeyError for an unknown id, ValueError for a rating outside [-1e9, 1e9], a deviation outside [1e-6, 1e6] or a volatility
-outside [1e-9, 1].
+Raises KeyError for an unknown id, ValueError for a rating outside [-1e9, 1e9], a deviation outside [1e-6, 1e6] or a
+volatility outside [1e-9, 1].
 
 >>> import fairlead as fl
 >>> ratings = fl.Glicko2()

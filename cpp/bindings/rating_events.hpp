@@ -105,7 +105,7 @@ inline Array<double> column(py::handle given, const char* argument) {
   return numbers<double>(given, argument);
 }
 
-// The ids of newcomers follow those there were when the columns were read. Reading may run Python, and so other threads.
+// The ids of newcomers follow those there were when the columns were read, which may run Python and other threads.
 template <class S>
 void unchanged(const Named<S>& named, std::int32_t known) {
   if (named.ratings.names().size() != known) {
@@ -140,8 +140,8 @@ class Batch {
 
   const Matches& matches() const noexcept { return matches_; }
 
-  // Before a result is written to an `out` that the caller gave: everything is checked, so that a batch which is refused
-  // leaves it alone, and what it lies over is copied.
+  // Before a result is written to an `out` that the caller gave: everything is checked, so that a refused batch leaves it
+  // alone, and what it lies over is copied.
   void spare(const py::array& out) {
     if (const Fault fault = named_.ratings.check_many(matches_, players_.size())) raise(fault);
     const auto* const from = static_cast<const char*>(out.data());

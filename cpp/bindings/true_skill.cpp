@@ -77,13 +77,15 @@ void bind_true_skill(py::module_& m) {
       m, "TrueSkill", R"(TrueSkill ratings of named players: a skill mu and how far it may be off, sigma.
 
 mu, sigma: of a newcomer; beta: spread of performances about a skill; tau: by how much a skill drifts, added to the
-uncertainty in each contest, or where idle is given (a length of time: "7d", a timedelta, nanoseconds) in each idle that passes,
-up to a newcomer's sigma; draw_probability: of two equals, from which the margin of a draw follows. history, undo: as of Elo.
+uncertainty in each contest, or where idle is given (a length of time: "7d", a timedelta, nanoseconds) in each idle that
+passes, up to a newcomer's sigma; draw_probability: of two equals, from which the margin of a draw follows. history,
+undo: as of Elo.
 
-Scores are 1, 0.5 or 0. A weight raises what a contest says to that power. `expected` is P(win) + P(draw) / 2. Contests of
-many, alone or in teams, are solved to the last digits (the package trueskill stops at 1e-4). Source: R. Herbrich, T. Minka
-and T. Graepel, "TrueSkill: a Bayesian skill rating system", NIPS 2006. Raises ValueError for mu outside [-1e9, 1e9], sigma
-or beta outside [1e-6, 1e6], tau outside [0, 1e6], draw_probability outside [0, 0.999] or an idle that is not positive.
+Scores are 1, 0.5 or 0. A weight raises what a contest says to that power. `expected` is P(win) + P(draw) / 2. Contests
+of many, alone or in teams, are solved to the last digits (the package trueskill stops at 1e-4). Source: R. Herbrich, T.
+Minka and T. Graepel, "TrueSkill: a Bayesian skill rating system", NIPS 2006. Raises ValueError for mu outside [-1e9,
+1e9], sigma or beta outside [1e-6, 1e6], tau outside [0, 1e6], draw_probability outside [0, 0.999] or an idle that is
+not positive.
 
 >>> import fairlead as fl
 >>> ratings = fl.TrueSkill()
@@ -109,11 +111,11 @@ Raises KeyError for an unknown id, ValueError for mu outside [-1e9, 1e9] or sigm
   cls.def(
       "contest_teams", &contest_teams, py::arg("teams"), py::arg("losses"), py::arg("weight") = 1.0,
       py::arg("time") = py::none(),
-      R"(One contest of teams, each of which performs as the sum of its players: a smaller loss is better, equal losses draw.
+      R"(One contest of teams, each of which performs as the sum of its players: a smaller loss is better, equal ones draw.
 
-teams: m lists of players (ids or names, unknown names are added), no player twice; losses: float64 of shape (m,). Raises
-KeyError for an unknown id, ValueError for an empty team, a repeated player, a NaN loss, unequal lengths, a weight outside
-[0, 1e6] or a time before the latest; nothing has changed then.
+teams: m lists of players (ids or names, unknown names are added), no player twice; losses: float64 of shape (m,).
+Raises KeyError for an unknown id, ValueError for an empty team, a repeated player, a NaN loss, unequal lengths, a
+weight outside [0, 1e6] or a time before the latest; nothing has changed then.
 
 >>> import fairlead as fl
 >>> ratings = fl.TrueSkill()

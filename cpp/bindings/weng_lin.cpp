@@ -46,16 +46,16 @@ void set_state(Named<WengLin>& named, const py::object& player, std::optional<do
 void bind_weng_lin(py::module_& m) {
   auto cls = py::class_<Named<WengLin>>(
       m, "WengLin",
-      R"(Weng and Lin's Bayesian ratings of named players: a skill mu and how far it may be off, sigma. Fast, and made for contests.
+      R"(Weng and Lin's Bayesian ratings of named players: a skill mu and how far it may be off, sigma. For contests.
 
-rule: how a contest of many counts: "bradley_terry" compares every pair (Algorithm 1 of the paper), "plackett_luce" takes the
-order as drawn from the winner down (Algorithm 4); for two players they are the same. mu, sigma: of a newcomer; beta: spread
-of performances about a skill; tau: by how much a skill drifts, added to the uncertainty in each contest, or where idle is
-given (a length of time: "7d", a timedelta, nanoseconds) in each idle that passes, up to a newcomer's sigma; kappa: one
-contest leaves at least this share of a variance. history, undo: as of Elo.
+rule: how a contest of many counts: "bradley_terry" compares every pair (Algorithm 1 of the paper), "plackett_luce"
+takes the order as drawn from the winner down (Algorithm 4); for two players they are the same. mu, sigma: of a
+newcomer; beta: spread of performances about a skill; tau: by how much a skill drifts, added to the uncertainty in each
+contest, or where idle is given (a length of time: "7d", a timedelta, nanoseconds) in each idle that passes, up to a
+newcomer's sigma; kappa: one contest leaves at least this share of a variance. history, undo: as of Elo.
 
-A weight multiplies what a contest says. `expected` is the score that a match is compared with. Source: R. Weng and C.-J.
-Lin, "A Bayesian approximation method for online ranking", JMLR 12 (2011); the same numbers as openskill's. Raises
+A weight multiplies what a contest says. `expected` is the score that a match is compared with. Source: R. Weng and
+C.-J. Lin, "A Bayesian approximation method for online ranking", JMLR 12 (2011); the same numbers as openskill's. Raises
 ValueError for an unknown rule, mu outside [-1e9, 1e9], sigma or beta outside [1e-6, 1e6], tau outside [0, 1e6], kappa
 outside (0, 1] or an idle that is not positive.
 

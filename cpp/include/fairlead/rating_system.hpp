@@ -1,7 +1,7 @@
 // What a rating system is: the states of players 0 .. n - 1, and the rule by which a match changes them.
 //
-// A system (elo.hpp is the smallest) trusts its arguments: `Ratings<System>` of ratings.hpp stands in front of it, names
-// the players, checks every event and remembers. Time is integer nanoseconds; `no_time` is "not given".
+// A system (elo.hpp is the smallest) trusts its arguments: `Ratings<System>` of ratings.hpp stands in front of it,
+// names the players, checks every event and remembers. Time is integer nanoseconds; `no_time` is "not given".
 #pragma once
 
 #include <array>
@@ -33,7 +33,7 @@ struct Matches {
   Time time_of(std::size_t m) const noexcept { return time.empty() ? no_time : time[m]; }
 };
 
-// State:    all that is known of one player, trivially copyable, with no padding (it is written to snapshots as it lies).
+// State:    all that is known of one player, trivially copyable, with no padding (snapshots hold it as it lies).
 // columns:  names of the numbers that `values` gives for a state; the first is what players are ranked by.
 // at:       a state as it stands at a time, without an event: idle time widens or pulls it. no_time: as it is.
 // expected: expected score of i against j at a time, in (0, 1); what `apply` would compare the score with.
@@ -41,16 +41,18 @@ struct Matches {
 //           0 <= score <= 1, 0 <= weight <= max_match_weight, and that no earlier event was later than `time`.
 // apply_contest: one contest among distinct players, at least two; a smaller loss is better, equal losses draw.
 // A system to which only some scores mean something has a static `accepts_score(score)`.
-// A system may also have, where that is cheaper, `rate(i, j, score, weight, time)`, which is `expected` and `apply` in one,
-// and `rate_many(matches, first, last, clock, expected)`, which is `rate` for a range of matches, of which those without a
-// time are at that of the match before (at first: clock); expected is nullptr or where to write what each gave. And it may
-// have `apply_period(matches, time)`: all matches rated from the states before any of them, in which it may allocate, and
-// throw std::bad_alloc before it has changed anything.
+// A system may also have, where that is cheaper, `rate(i, j, score, weight, time)`, which is `expected` and `apply` in
+// one, and `rate_many(matches, first, last, clock, expected)`, which is `rate` for a range of matches, of which those
+// without a time are at that of the match before (at first: clock); expected is nullptr or where to write what each
+// gave. And it may have `apply_period(matches, time)`: all matches rated from the states before any of them, in which
+// it may allocate, and throw std::bad_alloc before it has changed anything.
 template <class S>
 concept RatingSystem =
-    std::copy_constructible<S> && std::is_nothrow_move_assignable_v<S> && std::is_trivially_copyable_v<typename S::State> &&
+    std::copy_constructible<S> && std::is_nothrow_move_assignable_v<S> &&
+    std::is_trivially_copyable_v<typename S::State> &&
     requires(S system, const S known, const typename S::State state, Player i, double x, Time time, std::size_t n,
-             std::span<const Player> players, std::span<const double> losses, SnapshotWriter& writer, SnapshotReader& reader) {
+             std::span<const Player> players, std::span<const double> losses, SnapshotWriter& writer,
+             SnapshotReader& reader) {
       { S::family } -> std::convertible_to<std::string_view>;
       { S::version } -> std::convertible_to<std::uint32_t>;
       { S::columns[0] } -> std::convertible_to<std::string_view>;
@@ -80,10 +82,12 @@ concept HasPeriods = RatingSystem<S> && requires(S system, const Matches& matche
   { system.apply_period(matches, time) };
 };
 
-// Contests of teams: those of team k are players[first[k]] to players[first[k + 1] - 1]; first has one more than losses.
+// Contests of teams: those of team k are players[first[k]] to players[first[k + 1] - 1]; first holds one more
+// than losses.
 template <class S>
-concept HasTeams = RatingSystem<S> && requires(S system, std::span<const Player> players, std::span<const std::size_t> first,
-                                               std::span<const double> losses, double weight, Time time) {
+concept HasTeams = RatingSystem<S> && requires(S system, std::span<const Player> players,
+                                               std::span<const std::size_t> first, std::span<const double> losses,
+                                               double weight, Time time) {
   { system.apply_teams(players, first, losses, weight, time) } noexcept;
 };
 

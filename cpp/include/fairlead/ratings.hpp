@@ -102,8 +102,8 @@ class Ratings {
                  Time time = no_time);
 
   // One contest of teams, none of them empty: those of team k are players[first[k]] to players[first[k + 1] - 1].
-  Status contest_teams(std::span<const Player> players, std::span<const std::size_t> first, std::span<const double> losses,
-                       double weight = 1.0, Time time = no_time)
+  Status contest_teams(std::span<const Player> players, std::span<const std::size_t> first,
+                       std::span<const double> losses, double weight = 1.0, Time time = no_time)
     requires HasTeams<S>;
 
   // Matches that are all rated from the states before any of them: one event. Times must not decrease; the last counts.

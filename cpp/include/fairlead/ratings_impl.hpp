@@ -118,7 +118,8 @@ Fault Ratings<S>::update_many(const Matches& m, std::span<double> expected) {
 }
 
 template <RatingSystem S>
-Status Ratings<S>::check_contest(std::span<const Player> players, std::span<const double> losses, double weight, Time time) {
+Status Ratings<S>::check_contest(std::span<const Player> players, std::span<const double> losses, double weight,
+                                 Time time) {
   if (!(weight >= 0.0 && weight <= max_match_weight) || (time != no_time && time < clock_)) return Status::out_of_range;
   for (const Player i : players) {
     if (!has(i)) return Status::unknown_model;
@@ -148,7 +149,8 @@ Status Ratings<S>::contest_teams(std::span<const Player> players, std::span<cons
                                  std::span<const double> losses, double weight, Time time)
   requires HasTeams<S>
 {
-  if (first.size() != losses.size() + 1 || first.front() != 0 || first.back() != players.size()) return Status::wrong_length;
+  if (first.size() != losses.size() + 1 || first.front() != 0 || first.back() != players.size())
+    return Status::wrong_length;
   for (std::size_t k = 0; k < losses.size(); ++k) {
     if (first[k] >= first[k + 1]) return Status::wrong_length;
   }

@@ -393,7 +393,8 @@ class BradleyTerry:
             raise ValueError(f"prior is {prior!r}, outside (0, 1e6]")
         if not 0.0 < confidence < 1.0:
             raise ValueError(f"confidence is {confidence!r}, outside (0, 1)")
-        if anchor is not None and not (isinstance(anchor, tuple | list) and len(anchor) == 2):
+        given: Any = anchor
+        if given is not None and not (isinstance(given, tuple | list) and len(given) == 2):
             raise ValueError(f"anchor is {anchor!r}, must be a pair (player, rating)")
         if anchor is not None and not abs(float(anchor[1])) <= 1e9:
             raise ValueError(f"anchor is {anchor!r}, its rating is outside [-1e9, 1e9]")
