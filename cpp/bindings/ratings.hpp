@@ -170,7 +170,10 @@ True)"));
             N::unknown(py::int_(named.ratings.has(first[k]) ? second[k] : first[k]).ptr());
           }
         }
-        for (std::size_t k = 0; k < first.size(); ++k) to[k] = named.ratings.system().expected(first[k], second[k], at);
+        for (std::size_t k = 0; k < first.size(); ++k) {
+          const Player a = first[k], b = second[k];  // read once: another thread may write to the columns meanwhile
+          to[k] = named.ratings.has(a) && named.ratings.has(b) ? named.ratings.system().expected(a, b, at) : nan;
+        }
         return expected;
       },
       py::arg("i"), py::arg("j"), py::arg("time") = py::none(), py::arg("out") = py::none(),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -315,3 +317,30 @@ def test_datetime64_is_a_time_everywhere() -> None:
     with pytest.raises(ValueError, match=r"at is .*9999-12-31.*, outside the 64-bit nanoseconds"):
         ratings.rating("a", at=late[2])
     assert ratings.events == 2
+
+
+def test_ids_that_change_while_they_are_read_do_no_harm() -> None:
+    """numpy lets go of the GIL while it fills an array, so another thread can write to the columns during a batch."""
+    n = 200_000
+    ratings = fl.Elo()
+    for player in range(50):
+        ratings.id(str(player))
+    j = np.arange(n, dtype=np.int32) % 49 + 1
+    i, score = np.zeros(n, np.int32), np.ones(n)
+    done = threading.Event()
+
+    def scribble() -> None:
+        while not done.is_set():
+            i[:] = 10**8
+            i[:] = 0
+
+    thread = threading.Thread(target=scribble)
+    thread.start()
+    try:
+        for _ in range(200):
+            with contextlib.suppress(KeyError):
+                ratings.update_many(i, j, score)
+    finally:
+        done.set()
+        thread.join()
+    assert len(ratings) == 50

@@ -95,9 +95,26 @@ void Ratings<S>::play_many(const Matches& m, std::size_t first, std::size_t last
 template <RatingSystem S>
 Fault Ratings<S>::update_many(const Matches& m, std::span<double> expected) {
   const std::size_t n = m.size();
+  // Each block of ids is copied before it is checked and played: whoever else can write to the caller's columns can spoil
+  // the ratings, but never make this write out of bounds.
+  std::array<Player, block> i, j;
+  const auto own = [&](std::size_t first, std::size_t last) -> Matches {
+    const auto part = [&](auto column) { return column.empty() ? column : column.subspan(first, last - first); };
+    std::copy_n(m.i.data() + first, last - first, i.data());
+    std::copy_n(m.j.data() + first, last - first, j.data());
+    return {{i.data(), last - first}, {j.data(), last - first}, part(m.score), part(m.weight), part(m.time)};
+  };
+  const auto results = [&](std::size_t first, std::size_t last) {
+    return expected.empty() ? expected : expected.subspan(first, last - first);
+  };
   if (n <= block || recording() || size() > n / 4) {
     if (const Fault fault = check_many(m, size())) return fault;
-    play_many(m, 0, n, expected);
+    for (std::size_t first = 0; first < n; first += block) {
+      const std::size_t last = std::min(first + block, n);
+      const Matches matches = own(first, last);
+      if (const Fault fault = check_many(matches, 0, last - first, size(), clock_)) return {fault.status, first + fault.row};
+      play_many(matches, 0, last - first, results(first, last));
+    }
     return {};
   }
   // Checked while in the cache; should a later block be refused, all goes back to what it was.
@@ -106,13 +123,14 @@ Fault Ratings<S>::update_many(const Matches& m, std::span<double> expected) {
   const std::int64_t events_before = events_;
   for (std::size_t first = 0; first < n; first += block) {
     const std::size_t last = std::min(first + block, n);
-    if (check_many(m, first, last, size(), clock_)) {
+    const Matches matches = own(first, last);
+    if (const Fault fault = check_many(matches, 0, last - first, size(), clock_)) {
       system_ = std::move(system_before);
       clock_ = clock_before;
       events_ = events_before;
-      return check_many(m, size());
+      return {fault.status, first + fault.row};
     }
-    play_many(m, first, last, expected);
+    play_many(matches, 0, last - first, results(first, last));
   }
   return {};
 }
@@ -163,9 +181,11 @@ Status Ratings<S>::contest_teams(std::span<const Player> players, std::span<cons
 }
 
 template <RatingSystem S>
-Fault Ratings<S>::update_period(const Matches& m)
+Fault Ratings<S>::update_period(const Matches& given)
   requires HasPeriods<S>
 {
+  const std::vector<Player> i(given.i.begin(), given.i.end()), j(given.j.begin(), given.j.end());  // see update_many
+  const Matches m{i, j, given.score, given.weight, given.time};
   if (const Fault fault = check_many(m, size())) return fault;
   Time latest = no_time;
   for (const Time time : m.time) latest = std::max(latest, time);
@@ -173,7 +193,7 @@ Fault Ratings<S>::update_period(const Matches& m)
   std::vector<Player> all;
   if (recording()) {
     all.resize(size());
-    for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<Player>(i);
+    for (std::size_t k = 0; k < all.size(); ++k) all[k] = static_cast<Player>(k);
     before(all);
   }
   const Time clock = latest == no_time ? clock_ : latest;
