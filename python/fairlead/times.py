@@ -102,7 +102,9 @@ def as_span(value: int | str | timedelta, field: str = "span") -> int:
     elif isinstance(value, str):
         match = _SPAN.fullmatch(value.strip())
         if match is None:
-            raise InvalidRecordError(f"{field} is {value!r}, must look like '24h', '7d' or '500ms' (units: {', '.join(_UNITS)})")
+            raise InvalidRecordError(
+                f"{field} is {value!r}, must look like '24h', '7d' or '500ms' (units: {', '.join(_UNITS)})"
+            )
         span = int(match[1]) * _UNITS[match[2]]
     else:
         span = as_time(value, field)

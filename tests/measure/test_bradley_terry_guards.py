@@ -278,3 +278,28 @@ def test_a_huge_id_is_no_request_for_memory() -> None:
 def test_an_anchor_is_a_pair(anchor: Any) -> None:
     with pytest.raises(ValueError, match=r"anchor is .*, must be a pair"):
         fl.BradleyTerry(anchor=anchor)
+
+
+def test_a_covariate_that_separates_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"covariates\['home'\] separates"):
+        fl.BradleyTerry().fit(["a", "b"] * 2, ["b", "a"] * 2, [1.0] * 4, covariates={"home": [1.0] * 4})
+
+
+def test_covariates_of_a_data_frame_keep_their_names() -> None:
+    i, j, score = season(players=3)
+    home = np.ones(len(i))
+    for frame in (pd.DataFrame({"home": home}), pl.DataFrame({"home": home})):
+        fitted = fl.BradleyTerry().fit(i, j, score, covariates=frame)
+        assert [c.name for c in fitted.coefficients] == ["home"]
+
+
+def test_the_lead_of_an_undefeated_player_has_no_upper_end() -> None:
+    fitted = fl.BradleyTerry().fit(["champ", "a", "b", "a"], ["a", "b", "a", "b"], [1.0, 1.0, 1.0, 0.0])
+    assert fitted.affected == {"champ": "undefeated"}
+    lead, deficit = fitted.contrast("champ", "b"), fitted.contrast("b", "champ")
+    assert lead.upper == math.inf == -deficit.lower
+    assert math.isfinite(lead.lower)
+    assert math.isnan(lead.p_value)
+    ordinary = fitted.contrast("a", "b")
+    assert math.isfinite(ordinary.upper)
+    assert 0.0 <= ordinary.p_value <= 1.0

@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fairlead._core import BradleyTerryFit as _Fit
 
+_OPEN_ABOVE = ("undefeated", "above", "apart")
+_OPEN_BELOW = ("winless", "below", "apart")
 _STANDINGS = ("ok", "undefeated", "winless", "above", "below", "apart", "unplayed")
 Interval = Literal["sandwich", "model", "bootstrap"]
 
@@ -225,8 +227,8 @@ class BradleyTerryRatings(Mapping[Any, float]):
                     rating=float(self._ratings[k]),
                     error=float(self._unit * sandwich[k]),
                     model_error=float(self._unit * model[k]),
-                    lower=-math.inf if status in ("winless", "below", "apart") else float(lower[k]),
-                    upper=math.inf if status in ("undefeated", "above", "apart") else float(upper[k]),
+                    lower=-math.inf if status in _OPEN_BELOW else float(lower[k]),
+                    upper=math.inf if status in _OPEN_ABOVE else float(upper[k]),
                     rank=rank[component],
                     best_rank=int(best[k]),
                     worst_rank=int(worst[k]),
@@ -268,6 +270,8 @@ class BradleyTerryRatings(Mapping[Any, float]):
     def contrast(self, a: Any, b: Any) -> Contrast:
         """How far a stands above b, with the standard error of that difference itself; exact for any number of players.
 
+        Where a or b has no finite maximum, the interval is open on that side, and there is no p-value (NaN).
+
         Raises KeyError for a player who has not played, ValueError where no chain of matches connects the two.
         """
         first, second = self._connected(a, b)
@@ -275,7 +279,17 @@ class BradleyTerryRatings(Mapping[Any, float]):
         error = math.sqrt(sandwich)
         p_value = 2.0 * NormalDist().cdf(-abs(difference) / error) if error > 0.0 else float(difference == 0.0)
         difference, error, half = self._unit * difference, self._unit * error, self._z * self._unit * error
-        return Contrast(difference, error, self._unit * math.sqrt(model), difference - half, difference + half, p_value)
+        statuses = _STANDINGS[self._standing[first]], _STANDINGS[self._standing[second]]
+        open_above = statuses[0] in _OPEN_ABOVE or statuses[1] in _OPEN_BELOW
+        open_below = statuses[0] in _OPEN_BELOW or statuses[1] in _OPEN_ABOVE
+        return Contrast(
+            difference,
+            error,
+            self._unit * math.sqrt(model),
+            -math.inf if open_below else difference - half,
+            math.inf if open_above else difference + half,
+            math.nan if open_above or open_below else p_value,
+        )
 
     def against(self, player: Any) -> dict[Any, Contrast]:
         """The contrast of everyone in the player's component to that player, best first."""
@@ -433,6 +447,8 @@ class BradleyTerry:
             raise ValueError("names holds a name twice")
         columns: tuple[str, ...] = ()
         design: Any = covariates
+        if hasattr(design, "columns"):  # a data frame
+            covariates = {name: design[name] for name in design.columns}
         if isinstance(covariates, Mapping):
             columns = tuple(str(name) for name in covariates)
             values = [np.asarray(column, dtype=np.float64) for column in covariates.values()]
@@ -447,4 +463,8 @@ class BradleyTerry:
             design = None
         players = -1 if labels is None else len(labels)
         fit = _Fit(i, j, score, weight, design, players, self.ties, self.prior, self.prior_for_all)
+        for name, value, column in zip(columns, fit.coefficients, np.transpose(design) if columns else (), strict=True):
+            # e^-30 of a game: what is left to gain, which Newton's method chases for ever.
+            if abs(value) * np.abs(column).max() > 30.0:
+                raise ValueError(f"covariates[{name!r}] separates wins from losses: no finite effect is most likely")
         return BradleyTerryRatings(fit, fit.names if labels is None else labels, self, columns)
