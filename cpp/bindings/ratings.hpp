@@ -146,7 +146,7 @@ Arguments and errors as of update_many. It counts as one event, at the latest of
       doc_of(name, R"(One contest among many: a smaller loss is better, equal losses draw.
 
 players: distinct ids or names, shape (m,); unknown names are added. losses: float64 of shape (m,): ranks, times,
-errors. All are rated from the ratings before, so the order does not matter. Raises KeyError for an unknown id,
+errors. All are rated from the ratings before; the order given does not matter. Raises KeyError for an unknown id,
 ValueError for a repeated player, a NaN loss, unequal lengths, a weight outside [0, 1e6] or a time before the latest;
 nothing has changed then.
 
