@@ -82,11 +82,11 @@ passes, up to a newcomer's sigma; draw_probability: of two equals, from which th
 undo: as of Elo.
 
 Scores are 1, 0.5 or 0. A weight raises what a contest says to that power. `expected` is P(win) + P(draw) / 2. Contests
-of many, alone or in teams, are solved to the last digits (the package trueskill stops at 1e-4); neighbours in the order of finish are compared, as in the
-paper, so of several who tie, in the order of their ids, the one in the middle learns a little more. Source: R. Herbrich, T.
-Minka and T. Graepel, "TrueSkill: a Bayesian skill rating system", NIPS 2006. Raises ValueError for mu outside [-1e9,
-1e9], sigma or beta outside [1e-6, 1e6], tau outside [0, 1e6], draw_probability outside [0, 0.999] or an idle that is
-not positive.
+of many, alone or in teams, are solved to the last digits (the package trueskill stops at 1e-4). Neighbours in the order
+of finish are compared, as in the paper; those who tie stand in the order of their ids, and may learn slightly different
+amounts. Source: R. Herbrich, T. Minka and T. Graepel, "TrueSkill: a Bayesian skill rating system", NIPS 2006. Raises
+ValueError for mu outside [-1e9, 1e9], sigma or beta outside [1e-6, 1e6], tau outside [0, 1e6], draw_probability outside
+[0, 0.999] or an idle that is not positive.
 
 >>> import fairlead as fl
 >>> ratings = fl.TrueSkill()
