@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <array>
+
 #include "arrays.hpp"
 #include "common.hpp"
 #include "drift.hpp"
@@ -84,9 +87,18 @@ void update_many(KeyedPsi& keyed, py::handle keys, py::handle x) {
     if (!keyed.has(key[i]))
       throw py::key_error("keys[" + std::to_string(i) + "] is no id of a key; get ids from id(name)");
   }
-  // The GIL stays: another thread could add keys meanwhile.
+  // The GIL stays: another thread could add keys meanwhile. It can still write to the arrays, as numpy fills without
+  // the GIL; so each id that is used is one that was copied here and then checked.
   const auto value = view(values);
-  for (std::size_t i = 0; i < key.size(); ++i) keyed.update(key[i], value[i]);
+  std::array<KeyedPsi::Key, 512> block;
+  for (std::size_t start = 0; start < key.size(); start += block.size()) {
+    const auto part = key.subspan(start, std::min(block.size(), key.size() - start));
+    std::copy(part.begin(), part.end(), block.begin());
+    for (std::size_t i = 0; i < part.size(); ++i) {
+      if (!keyed.has(block[i])) throw py::value_error("keys was written to while it was read");
+    }
+    for (std::size_t i = 0; i < part.size(); ++i) keyed.update(block[i], value[start + i]);
+  }
 }
 
 py::list rows(const KeyedPsi& keyed) {

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import pickle
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -93,6 +96,31 @@ def test_arrays_are_many_updates() -> None:
     with pytest.raises(ValueError, match="x has length 1, keys has 2"):
         many.update_many([0, 1], [1.0])
     assert state(many) == before
+
+
+def test_ids_that_change_while_they_are_read_do_no_harm() -> None:
+    keyed = fl.KeyedPsi(fl.Psi([0.0, 1.0, 2.0]), window=20)
+    key = keyed.id("a")
+    keys, x, done = np.full(100_000, key, dtype=np.int32), np.zeros(100_000), threading.Event()
+
+    def toggle() -> None:
+        while not done.is_set():
+            keys.fill(2**31 - 1)
+            keys.fill(key)
+
+    thread = threading.Thread(target=toggle)
+    thread.start()
+    end = time.monotonic() + 1.0
+    try:
+        while time.monotonic() < end:
+            with contextlib.suppress(KeyError, ValueError):
+                keyed.update_many(keys, x)
+    finally:
+        done.set()
+        thread.join()
+    keyed.update_many(keys, x)
+    assert keyed.rows()[0]["n"] == 20
+    assert len(keyed) == 1
 
 
 @pytest.mark.parametrize("own", [True, False], ids=["own reference", "given reference"])
