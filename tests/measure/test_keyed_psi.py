@@ -48,6 +48,19 @@ def test_each_key_is_a_stream_of_its_own(window: int) -> None:
     assert "z" not in keyed
 
 
+def test_names_and_what_is_shown() -> None:
+    psi = fl.Psi([1.0, 2.0, 3.0, math.nan], bins=2)
+    keyed, stream = fl.KeyedPsi(psi, window=7), fl.StreamingPsi(reference=2, window=1)
+    assert [keyed.id(name) for name in ("b", "a")] == [0, 1]
+    assert keyed.names == list(keyed) == ["b", "a"]
+    assert repr(keyed) == "KeyedPsi(keys=2, window=7)"
+    assert repr(psi) == "Psi(bins=2, n=4, missing=1)"
+    assert repr(stream) == "StreamingPsi(window=1, n=0, reference not complete)"
+    for x in (1.0, 2.0, 1.0):
+        stream.add(x)
+    assert repr(stream) == f"StreamingPsi(window=1, n=1, index={stream.index!r})"
+
+
 def test_a_window_is_the_sample_bit_for_bit() -> None:
     dice = np.random.default_rng(3)
     reference = fl.Psi(dice.normal(size=1000))
@@ -188,6 +201,18 @@ def test_damaged_bytes_are_refused(name: str) -> None:
             kind.restore(good[:place] + bytes([good[place] ^ 4]) + good[place + 1 :])
         with pytest.raises(ValueError, match="no snapshot of this kind"):
             kind.restore(good[:place])
+
+
+def test_bins_have_a_snapshot_too() -> None:
+    psi = fl.Psi([0.5, 1.0, math.nan, 7.0], bins=3)
+    state = psi.snapshot()
+    again = fl.Psi.restore(state)
+    assert again.snapshot() == state
+    assert again.edges.tolist() == psi.edges.tolist()
+    assert again.reference.tolist() == psi.reference.tolist()
+    for place in range(len(state)):
+        with pytest.raises(ValueError, match="no snapshot of this kind"):
+            fl.Psi.restore(state[:place] + bytes([state[place] ^ 4]) + state[place + 1 :])
 
 
 @given(VALUES, VALUES)
