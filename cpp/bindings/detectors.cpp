@@ -36,7 +36,7 @@ Source: A. Bifet, R. Gavalda, "Learning from time-changing data with adaptive wi
 >>> drifts.tolist(), adwin
 ([1023, 1087], ADWIN(n=2000, drifts=2, stable)))");
   cls.def(py::init([](double delta, std::int64_t clock, std::int64_t max_buckets, std::int64_t min_window_length,
-                      std::int64_t grace_period, const std::optional<double>& warning_delta, const std::string& mode) {
+                      std::int64_t grace_period, const std::optional<double>& warning_delta, py::handle mode) {
             return make_detector<Adwin>({.delta = delta,
                                          .clock = clock,
                                          .max_buckets = max_buckets,
@@ -77,7 +77,7 @@ Source: E. S. Page, "Continuous inspection schemes", Biometrika 41 (1954); D. V.
 >>> test
 PageHinkley(n=210, drifts=1, stable))");
   cls.def(py::init([](std::int64_t min_instances, double delta, double threshold, double alpha,
-                      const std::optional<double>& warning_threshold, const std::string& mode) {
+                      const std::optional<double>& warning_threshold, py::handle mode) {
             return make_detector<PageHinkley>({.min_instances = min_instances,
                                                .delta = delta,
                                                .threshold = threshold,
@@ -114,7 +114,7 @@ in MOA.
 >>> chart.statistic
 6.0)");
   cls.def(py::init([](std::int64_t min_instances, double delta, double threshold, const std::optional<double>& target,
-                      const std::optional<double>& warning_threshold, const std::string& mode) {
+                      const std::optional<double>& warning_threshold, py::handle mode) {
             return make_detector<Cusum>({.min_instances = min_instances,
                                          .delta = delta,
                                          .threshold = threshold,
@@ -151,12 +151,12 @@ Neurocomputing 416 (2020).
 [319]
 >>> kswin.p_value < 0.0001, kswin.statistic
 (True, 0.6666666666666666))");
-  cls.def(py::init([](double alpha, std::int64_t window_size, std::int64_t stat_size, std::uint64_t seed,
+  cls.def(py::init([](double alpha, std::int64_t window_size, std::int64_t stat_size, py::handle seed,
                       const std::optional<double>& warning_alpha) {
             return make_detector<Kswin>({.alpha = alpha,
                                          .window_size = window_size,
                                          .stat_size = stat_size,
-                                         .seed = seed,
+                                         .seed = seed_of(seed),
                                          .warning_alpha = open_option(warning_alpha, "warning_alpha")});
           }),
           py::kw_only(), py::arg("alpha") = 0.005, py::arg("window_size") = 100, py::arg("stat_size") = 30,
@@ -248,7 +248,7 @@ TKDE 27 (2015).
 [522]
 >>> round(hddm.estimation, 2)
 0.5)");
-  a.def(py::init([](double drift_confidence, double warning_confidence, const std::string& mode) {
+  a.def(py::init([](double drift_confidence, double warning_confidence, py::handle mode) {
           return make_detector<HddmA>({.drift_confidence = drift_confidence,
                                        .warning_confidence = warning_confidence,
                                        .mode = direction(mode)});
@@ -279,7 +279,7 @@ TKDE 27 (2015).
 [536]
 >>> hddm.drifts
 1)");
-  w.def(py::init([](double drift_confidence, double warning_confidence, double lambda_val, const std::string& mode) {
+  w.def(py::init([](double drift_confidence, double warning_confidence, double lambda_val, py::handle mode) {
           HddmWOptions options;
           options.drift_confidence = drift_confidence;
           options.warning_confidence = warning_confidence;

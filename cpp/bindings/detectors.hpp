@@ -12,11 +12,29 @@
 
 namespace fairlead::bindings {
 
-inline Direction direction(const std::string& mode) {
+inline Direction direction(py::handle given) {
+  const std::string said = "mode is " + py::repr(given).cast<std::string>() + ", must be 'up', 'down' or 'both'";
+  if (!py::isinstance<py::str>(given)) throw py::type_error(said);
+  const auto mode = given.cast<std::string>();
   if (mode == "up") return Direction::up;
   if (mode == "down") return Direction::down;
   if (mode == "both") return Direction::both;
-  throw py::value_error("mode is '" + mode + "', must be 'up', 'down' or 'both'");
+  throw py::value_error(said);
+}
+
+inline std::uint64_t seed_of(py::handle given) {
+  const std::string said = "seed is " + py::repr(given).cast<std::string>() + ", must be ";
+  const auto whole = py::reinterpret_steal<py::object>(PyNumber_Index(given.ptr()));
+  if (!whole) {
+    PyErr_Clear();
+    throw py::type_error(said + "a whole number");
+  }
+  const std::uint64_t seed = PyLong_AsUnsignedLongLong(whole.ptr());
+  if (PyErr_Occurred()) {
+    PyErr_Clear();
+    throw py::value_error(said + "from 0 to 2**64 - 1");
+  }
+  return seed;
 }
 
 inline const char* text(Direction mode) noexcept {
@@ -32,9 +50,12 @@ inline double open_option(const std::optional<double>& given, const char* name) 
 template <class D>
 D make_detector(const typename D::Options& options) {
   if (const auto fault = D::fault(options)) {
-    const bool whole = fault->value == std::floor(fault->value) && std::abs(fault->value) < 1e15;
-    const std::string value = whole ? std::to_string(static_cast<std::int64_t>(fault->value)) : show(fault->value);
-    throw py::value_error(std::string(fault->option) + " is " + value + ", must be " + fault->must);
+    const auto is = [](const char* option, double value) {
+      const bool whole = value == std::floor(value) && std::abs(value) < 1e15;
+      return std::string(option) + " is " + (whole ? std::to_string(static_cast<std::int64_t>(value)) : show(value));
+    };
+    throw py::value_error(is(fault->option, fault->value) + ", must be " + fault->must +
+                          (fault->bound ? ", and " + is(fault->bound, fault->bound_value) : ""));
   }
   return D(options);
 }

@@ -2,6 +2,8 @@
 
 #include <pybind11/numpy.h>
 
+#include <numeric>
+
 #include "arrays.hpp"
 #include "common.hpp"
 #include "drift.hpp"
@@ -141,6 +143,21 @@ StreamingPsi restored(const py::bytes& state) {
   return psi;
 }
 
+py::bytes psi_snapshot(const Psi& psi) {
+  SnapshotWriter out("psi", 1);
+  psi.write(out);
+  return out.finish();
+}
+
+Psi psi_restored(const py::bytes& state) {
+  const std::string bytes = state;
+  SnapshotReader in(bytes, "psi", 1);
+  Psi psi;
+  psi.read(in);
+  check(in.finish(), "state");
+  return psi;
+}
+
 void bind_psi(py::module_& m) {
   py::class_<Psi>(m, "Psi",
                   R"(Population stability index of a live sample against a reference: below .1 calm, above .25 drift.
@@ -173,11 +190,18 @@ Source: H. Jeffreys (1946); N. Siddiqi, "Credit Risk Scorecards" (2006).
 0.0)")
       .def(
           "compare", [](const Psi& psi, py::handle live) { return psi.index(count(psi, live)); }, py::arg("live"),
-          "The index of a sample of shape (n,) against the reference, at least 0. Raises ValueError for an empty "
-          "sample.")
+          R"(The index of a sample of shape (n,) against the reference, at least 0. Raises ValueError for an empty sample.
+
+>>> import fairlead as fl
+>>> round(fl.Psi([1.0, 2.0, 3.0, 4.0], bins=2).compare([1.0, 2.0, 2.0, 4.0]), 3)
+0.169)")
       .def(
           "count", [](const Psi& psi, py::handle live) { return copy(count(psi, live)); }, py::arg("live"),
-          "How many of a sample each bin holds, uint64 of shape (bins + 1,); the last is the bin of NaN.")
+          R"(How many of a sample each bin holds, uint64 of shape (bins + 1,); the last is the bin of NaN.
+
+>>> import fairlead as fl
+>>> fl.Psi([1.0, 2.0, 3.0, 4.0], bins=2).count([1.0, 2.0, 2.0, float('nan')]).tolist()
+[3, 0, 1])")
       .def(
           "contributions",
           [](const Psi& psi, py::handle live) {
@@ -185,12 +209,31 @@ Source: H. Jeffreys (1946); N. Siddiqi, "Credit Risk Scorecards" (2006).
             (void)psi.index(count(psi, live), terms);
             return copy(std::span<const double>(terms));
           },
-          py::arg("live"), "Each bin's part of the index, of shape (bins + 1,); the last is the bin of NaN.")
+          py::arg("live"), R"(Each bin's part of the index, of shape (bins + 1,); the last is the bin of NaN. They sum to the index.
+
+>>> import fairlead as fl
+>>> fl.Psi([1.0, 2.0, 3.0, 4.0], bins=2).contributions([1.0, 2.0, 2.0, 4.0]).round(2).tolist()
+[0.07, 0.1, 0.0])")
       .def_property_readonly(
           "edges", [](const Psi& psi) { return copy(psi.edges()); }, "Inner bin edges, ascending.")
       .def_property_readonly(
           "reference", [](const Psi& psi) { return copy(psi.reference()); },
           "Reference counts per bin; the last is the bin of NaN.")
+      .def("snapshot", &psi_snapshot, "Edges and counts as bytes, checked and versioned; see restore.")
+      .def_static("restore", &psi_restored, py::arg("state"),
+                  R"(The Psi that gave these bytes. Raises ValueError for bytes that are none of its own.
+
+>>> import fairlead as fl
+>>> fl.Psi.restore(fl.Psi([1.0, 2.0, 3.0, 4.0], bins=2).snapshot())
+Psi(bins=2, n=4, missing=0))")
+      .def("__repr__",
+           [](const Psi& psi) {
+             const auto counts = psi.reference();
+             const std::uint64_t missing = counts.empty() ? 0 : counts.back();
+             return "Psi(bins=" + std::to_string(counts.empty() ? 0 : counts.size() - 1) + ", n=" +
+                    std::to_string(std::accumulate(counts.begin(), counts.end(), std::uint64_t{0})) +
+                    ", missing=" + std::to_string(missing) + ")";
+           })
       .def(py::pickle([](const Psi& psi) { return py::make_tuple(copy(psi.edges()), copy(psi.reference())); },
                       [](const py::tuple& state) { return from_counts(state[0], state[1]); }));
 
@@ -274,6 +317,11 @@ True)")
               "restore", &restored, py::arg("state"),
               "A stream that goes on where snapshot() was taken. Raises ValueError for bytes that are none of its own.")
           .def(py::pickle(&snapshot, &restored))
+          .def("__repr__",
+               [](const StreamingPsi& psi) {
+                 return "StreamingPsi(window=" + std::to_string(psi.window()) + ", n=" + std::to_string(psi.size()) +
+                        (psi.fitted() ? ", index=" + show(psi.index()) : ", reference not complete") + ")";
+               })
           .def_property_readonly(
               "index", [](const StreamingPsi& psi) { return psi.index(); },
               "The index, NaN while there is too little to compare.");

@@ -160,8 +160,28 @@ py::array_t<double> copied(std::span<const double> values) {
   return py::array_t<double>(static_cast<py::ssize_t>(values.size()), values.data());
 }
 
+// A table has its columns by name, and they must be those of the experts. Experts that are but numbered go by place.
+void check_columns(const NamedExperts& me, py::handle table, const char* name) {
+  const char* const attribute = py::hasattr(table, "column_names") ? "column_names" : "columns";
+  if (!py::hasattr(table, attribute)) return;
+  std::vector<std::string> columns, experts;
+  bool numbered = true, known = false;
+  for (const py::handle column : table.attr(attribute)) columns.push_back(py::str(column).cast<std::string>());
+  for (std::int32_t i = 0; i < me.names.size(); ++i) {
+    experts.push_back(me.names.name(i));
+    numbered = numbered && experts.back() == std::to_string(i);
+  }
+  for (const std::string& column : columns) known = known || me.names.find(column) != NameTable::absent;
+  if (columns == experts || (numbered && !known)) return;
+  throw py::value_error(std::string(name) + " has the columns " + py::repr(py::cast(columns)).cast<std::string>() +
+                        ", must have those of the experts, in their order: " +
+                        py::repr(py::cast(experts)).cast<std::string>());
+}
+
 py::tuple run(NamedExperts& me, py::handle given_x, py::handle given_y, py::handle given_awake) {
   Experts& experts = me.experts;
+  check_columns(me, given_x, "x");
+  check_columns(me, given_awake, "awake");
   const auto x = numbers<double>(given_x, "x", 2);
   const auto y = numbers<double>(given_y, "y");
   check_length(y.size(), "y", x.shape(0), "x");
@@ -225,22 +245,24 @@ std::optional<std::size_t> best(const NamedExperts& me) {
 }
 
 py::dict as_dict(NamedExperts& me) {
-  // Copies: making a dict may run a finalizer, which may add an expert.
+  // All is copied first: making a list may run a finalizer, which may add an expert.
   const auto now = me.experts.weights();
-  const std::vector<double> weights(now.begin(), now.end());
-  py::dict out;
-  for (std::size_t k = 0; k < weights.size(); ++k) {
+  std::vector<std::string> names;
+  std::vector<double> weights, losses, mixture_losses, regrets;
+  std::vector<std::int64_t> rounds;
+  for (std::size_t k = 0; k < now.size(); ++k) {
     if (!me.experts.active(k)) continue;
     const ExpertRecord record = me.experts.record(k);
-    py::dict row;
-    row["weight"] = weights[k];
-    row["loss"] = record.loss;
-    row["mixture_loss"] = record.mixture_loss;
-    row["regret"] = regret(me, k);
-    row["rounds"] = record.rounds;
-    out[py::str(std::string(me.names.name(static_cast<std::int32_t>(k))))] = row;
+    names.push_back(me.names.name(static_cast<std::int32_t>(k)));
+    weights.push_back(now[k]);
+    losses.push_back(record.loss);
+    mixture_losses.push_back(record.mixture_loss);
+    regrets.push_back(regret(me, k));
+    rounds.push_back(static_cast<std::int64_t>(record.rounds));
   }
-  return out;
+  using namespace py::literals;
+  return py::dict("expert"_a = names, "weight"_a = weights, "loss"_a = losses, "mixture_loss"_a = mixture_losses,
+                  "regret"_a = regrets, "rounds"_a = rounds);
 }
 
 using Who = std::variant<std::int64_t, std::vector<std::string>>;
@@ -389,7 +411,13 @@ True
 
 x: float64 of shape (rounds, experts), NaN where absent; y: shape (rounds,); awake: truth values of x's shape. Returns the
 mixture's forecasts, shape (rounds,), each made before its y was known, and the weights they were made with, shape
-(rounds, experts). All is checked first: errors are those of `update`, and change nothing.)")
+(rounds, experts). x may be a data frame: its columns must be the experts' names, in their order, or ValueError is raised;
+experts that have but a number go by place. All is checked first: errors are those of `update`, and change nothing.
+
+>>> import fairlead as fl
+>>> forecasts, weights = fl.BOA(["gpt", "local"]).run([[0.9, 0.4], [0.8, 0.2]], [1, 1])
+>>> forecasts.round(2), weights.shape
+(array([0.65, 0.66]), (2, 2)))")
       .def("add", &add, py::arg("name"),
            "Adds an expert, which has neither gained nor lost, and returns its id: its place in x. A name that was "
            "removed\n"
@@ -401,9 +429,14 @@ mixture's forecasts, shape (rounds,), each made before its y was known, and the 
           "stays.\n"
           "Raises KeyError for an unknown name.")
       .def("as_dict", &as_dict,
-           "Of each expert by name: weight (all awake), loss and mixture_loss (its own and the mixture's, summed over "
-           "the\n"
-           "rounds in which it was awake), regret (their difference) and rounds. Goes straight into a DataFrame.")
+           R"(Columns, a row for each expert that was not removed, for a DataFrame of pandas or polars.
+
+expert (its name), weight (all awake), loss and mixture_loss (its own and the mixture's, summed over the rounds in which it
+was awake), regret (their difference) and rounds.
+
+>>> import fairlead as fl
+>>> fl.Hedge(["gpt", "local"]).as_dict()["expert"]
+['gpt', 'local'])")
       .def(
           "snapshot", [](const NamedExperts& me) { return py::bytes(snapshot(me)); },
           "Options and state as bytes, with a version and a checksum, for restore. Pickle holds the same bytes.")

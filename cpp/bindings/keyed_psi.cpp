@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <array>
+
 #include "arrays.hpp"
 #include "common.hpp"
 #include "drift.hpp"
@@ -69,10 +72,14 @@ PyMethodDef methods[] = {
         "psi.id('gpt-4o')\n(0, 1, 0)"),
     fast_method("update", keyed_update,
                 "update($self, key, x, /)\n--\n\nOne value of a key (an id). NaN has a bin of its own. Raises KeyError "
-                "for an unknown id."),
+                "for an unknown id.\n\n"
+                ">>> import fairlead as fl\n>>> psi = fl.KeyedPsi()\n>>> psi.update(psi.id('local'), 0.7)\n"
+                ">>> psi.rows()[0]['n']  # in the window; the first values are the reference\n0"),
     fast_method("index", keyed_index,
                 "index($self, key, /)\n--\n\nThe index of a key (an id), NaN while there is too little to compare. "
-                "Raises KeyError for an unknown id."),
+                "Raises KeyError for an unknown id.\n\n"
+                ">>> import fairlead as fl\n>>> psi = fl.KeyedPsi(fl.Psi([1.0, 2.0, 3.0, 4.0], bins=2), window=2)\n"
+                ">>> psi.update_many([psi.id('a')] * 2, [1.0, 3.0])\n>>> psi.index(psi.id('a'))\n0.0"),
 };
 
 void update_many(KeyedPsi& keyed, py::handle keys, py::handle x) {
@@ -84,9 +91,18 @@ void update_many(KeyedPsi& keyed, py::handle keys, py::handle x) {
     if (!keyed.has(key[i]))
       throw py::key_error("keys[" + std::to_string(i) + "] is no id of a key; get ids from id(name)");
   }
-  // The GIL stays: another thread could add keys meanwhile.
+  // The GIL stays: another thread could add keys meanwhile. It can still write to the arrays, as numpy fills without
+  // the GIL; so each id that is used is one that was copied here and then checked.
   const auto value = view(values);
-  for (std::size_t i = 0; i < key.size(); ++i) keyed.update(key[i], value[i]);
+  std::array<KeyedPsi::Key, 512> block;
+  for (std::size_t start = 0; start < key.size(); start += block.size()) {
+    const auto part = key.subspan(start, std::min(block.size(), key.size() - start));
+    std::copy(part.begin(), part.end(), block.begin());
+    for (std::size_t i = 0; i < part.size(); ++i) {
+      if (!keyed.has(block[i])) throw py::value_error("keys was written to while it was read");
+    }
+    for (std::size_t i = 0; i < part.size(); ++i) keyed.update(block[i], value[start + i]);
+  }
 }
 
 py::list rows(const KeyedPsi& keyed) {
@@ -111,6 +127,12 @@ py::list rows(const KeyedPsi& keyed) {
     out.append(py::dict("key"_a = keyed.names().name(key), "n"_a = one.size(), "psi"_a = index,
                         "psi_corrected"_a = corrected, "p_value"_a = p));
   }
+  return out;
+}
+
+py::list names(const KeyedPsi& keyed) {
+  py::list out;
+  for (std::int32_t key = 0; key < keyed.names().size(); ++key) out.append(keyed.names().name(key));
   return out;
 }
 
@@ -177,6 +199,21 @@ another reference, window or number of bins, raises ValueError and changes nothi
                       "An object that goes on where snapshot() was taken. Raises ValueError for bytes that are none of "
                       "its own.")
           .def(py::pickle(&snapshot, &restored))
+          .def_property_readonly("names", &names,
+                                 R"(The names of the keys, by id; iterating gives the same.
+
+>>> import fairlead as fl
+>>> psi = fl.KeyedPsi(fl.Psi([1.0, 2.0, 3.0, 4.0]), window=2)
+>>> for name in ("gpt-4o", "local"):
+...     _ = psi.id(name)
+>>> psi.names, list(psi)
+(['gpt-4o', 'local'], ['gpt-4o', 'local']))")
+          .def("__iter__", [](const KeyedPsi& keyed) { return py::iter(names(keyed)); })
+          .def("__repr__",
+               [](const KeyedPsi& keyed) {
+                 return "KeyedPsi(keys=" + std::to_string(keyed.size()) +
+                        ", window=" + std::to_string(keyed.blank().window()) + ")";
+               })
           .def("__len__", &KeyedPsi::size)
           .def("__contains__", [](const KeyedPsi& keyed, std::string_view name) {
             return keyed.names().find(name) != NameTable::absent;

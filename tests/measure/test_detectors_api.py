@@ -230,12 +230,22 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
     (fl.DDM, {"warm_start": -1}, "warm_start is -1"),
     (fl.DDM, {"warning_threshold": 4.0}, "warning_threshold is 4"),
     (fl.DDM, {"drift_threshold": 0.0}, "drift_threshold is 0"),
-    (fl.EDDM, {"alpha": 0.8}, "beta is 0.9, must be in .0, alpha."),
+    (fl.EDDM, {"alpha": 0.8}, "beta is 0.9, must be in .0, alpha., and alpha is 0.8"),
     (fl.HDDM_A, {"drift_confidence": 0.0}, "drift_confidence is 0"),
     (fl.HDDM_A, {"warning_confidence": 0.0001}, "warning_confidence is 0.0001"),
+    (fl.HDDM_A, {"drift_confidence": 0.5}, "warning_confidence is 0.005, must be .*, and drift_confidence is 0.5"),
+    (fl.KSWIN, {"seed": -1}, "seed is -1, must be from 0"),
+    (fl.KSWIN, {"seed": 2**64}, "seed is 18446744073709551616, must be from 0"),
     (fl.HDDM_W, {"lambda_val": 0.0}, "lambda_val is 0"),
     (fl.HDDM_W, {"mode": ""}, "mode is ''"),
 ]
+
+
+def test_options_of_another_type_are_named() -> None:
+    with pytest.raises(TypeError, match="mode is 1, must be 'up', 'down' or 'both'"):
+        fl.HDDM_A(mode=1)
+    with pytest.raises(TypeError, match=r"seed is 1\.5, must be a whole number"):
+        fl.KSWIN(seed=1.5)
 
 
 @pytest.mark.parametrize(("cls", "options", "words"), BAD)

@@ -133,3 +133,12 @@ def test_a_beginning_of_nothing_is_waited_out() -> None:
 def test_what_makes_no_sense_is_refused(call: object, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_none_is_missing_and_a_result_is_one_line() -> None:
+    found = fl.drift.psi([1, None, 2, 3], [1, 2, None, None])
+    assert found == fl.drift.psi([1.0, math.nan, 2.0, 3.0], [1.0, 2.0, math.nan, math.nan])
+    with pytest.raises(TypeError, match=r"live has dtype .*, must be real numbers"):
+        fl.drift.psi([1, 2], [1, "x"])
+    assert str(fl.drift.psi_from_counts([50, 30, 20], [40, 30, 30])) == "PSI 0.061, corrected 0.021, p = 0.2183, stable"
+    assert ", p <1e-99, major" in str(fl.drift.psi_from_counts([10**6, 1], [1, 10**6]))

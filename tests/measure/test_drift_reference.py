@@ -219,7 +219,11 @@ def test_the_report_prints_and_draws(tmp_path: Path) -> None:
     assert parser.open == []
     report.save(tmp_path / "drift.html", title="March & April")
     assert (tmp_path / "drift.html").read_text(encoding="utf-8") == page == report.html(title="March & April")
-    assert report._repr_html_().startswith("<pre>")
+    shown = report._repr_html_()
+    assert shown.startswith("<iframe")
+    assert html.unescape(shown.partition('srcdoc="')[2].rpartition('"')[0]) == report.html()
+    assert repr(report).startswith(f"DriftReport({len(report.drifted)} of 7 features drifted: ")
+    assert len(repr(report)) < 200
 
 
 def test_rows_are_for_frames_and_json() -> None:
@@ -254,10 +258,17 @@ def no_numbers() -> Any:
         ),
         (lambda: drift.fit({"a": [1, 2]}, bins=1), ValueError, "bins is 1"),
         (lambda: drift.fit({"a": [1, 2]}, bins={"b": 3}), ValueError, "bins names 'b'"),
+        (lambda: drift.fit({"a": [1, 2]}, bins={"a": 1}), ValueError, "bins of 'a': bins is 1"),
+        (lambda: drift.fit({"a": [1, 2]}, bins={"a": [3, 1]}), ValueError, "bins of 'a': edges must be"),
+        (
+            lambda: drift.fit({"a": ["x"]}, bins={"a": 5}),
+            ValueError,
+            r"bins of 'a' is 5, but reference\['a'\] holds",
+        ),
         (lambda: drift.fit({"a": [1, 2]}, bins="auto"), ValueError, "bins of 'a' is 'auto'"),
         (lambda: drift.fit({"a": [1, 2]}, how="depth"), ValueError, "how is 'depth'"),
         (lambda: drift.fit({"a": [1, 2]}, max_categories=0), ValueError, "max_categories is 0"),
-        (lambda: drift.fit({"a": [1, 2]}, columns=["b"]), ValueError, "reference has no column 'b'; it has"),
+        (lambda: drift.fit({"a": [1, 2]}, columns=["b"]), ValueError, "reference has no column 'b'; it has 'a'"),
         (lambda: drift.fit([[1, 2]], columns=["b"]), ValueError, "names is .'b'., must be 2 different names"),
         (lambda: drift.fit({"a": [1, 2]}).compare({"b": [1]}), ValueError, "live has no column 'a'"),
         (lambda: drift.fit({"a": [1, 2]}).compare({"a": ["x"]}), TypeError, r"live\['a'\] has dtype"),
@@ -270,7 +281,7 @@ def no_numbers() -> Any:
         (
             lambda: drift.fit({"a": np.array(["2020"], dtype="M8[D]")}),
             TypeError,
-            r"reference\['a'\] has dtype datetime64",
+            r"reference\['a'\] has dtype datetime64.*leave it out with columns",
         ),
     ],
 )
@@ -284,10 +295,26 @@ def test_a_column_of_times_in_a_frame_is_refused_unless_left_out() -> None:
     from datetime import datetime
 
     frame = polars.DataFrame({"when": [datetime(2026, 1, 1)] * 3, "x": [1.0, 2.0, 3.0]})
-    with pytest.raises(TypeError, match="choose others with columns"):
+    with pytest.raises(TypeError, match="leave it out with columns"):
         drift.fit(frame)
     reference = drift.fit(frame, columns=["x"])
     assert reference.compare(frame)["x"].psi == 0.0
+
+
+def test_a_frame_that_cannot_be_taken_is_told_so() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]})
+    with pytest.raises(ValueError, match="reference has no column 'zz'; it has 'a', 'b'"):
+        drift.fit(frame, columns=["zz"])
+    with pytest.raises(TypeError, match="live is one DataFrame, must be a list or a mapping of tables"):
+        drift.fit(frame).compare_many(frame)
+    frame.columns = ["a", "a"]
+    with pytest.raises(ValueError, match="reference has two columns named 'a'"):
+        drift.fit(frame)
+
+
+def test_the_module_shows_its_names_alone() -> None:
+    assert dir(drift) == sorted(drift.__all__)
 
 
 def test_columns_may_have_numbers_for_names() -> None:

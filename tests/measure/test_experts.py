@@ -227,13 +227,15 @@ def test_regret_counts_only_rounds_awake(rule: str) -> None:
     x, y = stream(5, absent=0.4)
     mixture = RULES[rule](6)
     forecasts, _ = mixture.run(x, y)
-    for k, row in enumerate(mixture.as_dict().values()):
+    found = mixture.as_dict()
+    for k in range(6):
+        row = {name: column[k] for name, column in found.items()}
         here = ~np.isnan(x[:, k])
         assert row["rounds"] == here.sum()
         assert row["loss"] == pytest.approx(((x[here, k] - y[here]) ** 2).sum())
         assert row["mixture_loss"] == pytest.approx(((forecasts[here] - y[here]) ** 2).sum())
         assert row["regret"] == pytest.approx(row["mixture_loss"] - row["loss"])
-    assert mixture.regret == max(row["regret"] for row in mixture.as_dict().values())
+    assert mixture.regret == max(found["regret"])
     assert mixture.loss == pytest.approx(((forecasts - y) ** 2).sum())
 
 
@@ -294,6 +296,39 @@ def test_bounds_are_the_nearest_weights_in_relative_entropy() -> None:
 
 
 @pytest.mark.parametrize("rule", RULES)
+def test_a_data_frame_must_have_the_columns_of_the_experts(rule: str) -> None:
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    columns, y = {"a": [0.1, 0.2, 0.4], "b": [0.9, 0.7, 0.8]}, [0.0, 0.0, 1.0]
+    expected = RULES[rule](["a", "b"]).run(np.column_stack(list(columns.values())), y)
+    swapped, other = {"b": columns["b"], "a": columns["a"]}, {"a": columns["a"], "c": columns["b"]}
+    for frame in (pandas.DataFrame, polars.DataFrame):
+        for experts in (["a", "b"], 2):  # the numbered ones have no names to differ from
+            for got, want in zip(RULES[rule](experts).run(frame(columns), y), expected, strict=True):
+                np.testing.assert_array_equal(got, want)
+        mixture = RULES[rule](["a", "b"])
+        for wrong in (swapped, other, {"a": columns["a"]}):
+            with pytest.raises(ValueError, match=r"x has the columns \[.*their order: \['a', 'b'\]"):
+                mixture.run(frame(wrong), y)
+        with pytest.raises(ValueError, match=r"awake has the columns \['b', 'a'\]"):
+            mixture.run(frame(columns), y, awake=frame({"b": [True] * 3, "a": [True] * 3}))
+        assert mixture.rounds == 0
+    with pytest.raises(ValueError, match=r"x has the columns \['1', '0'\]"):
+        RULES[rule](2).run(pandas.DataFrame({1: columns["b"], 0: columns["a"]}), y)
+
+
+def test_the_columns_of_as_dict_are_a_data_frame() -> None:
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    mixture = fl.Hedge(["a", "b"])
+    mixture.run([[0.0, 1.0]] * 3, [1.0] * 3)
+    names = ["expert", "weight", "loss", "mixture_loss", "regret", "rounds"]
+    for frame in (pandas.DataFrame(mixture.as_dict()), polars.DataFrame(mixture.as_dict())):
+        assert list(frame.columns) == names
+        assert list(frame["expert"]) == ["a", "b"]
+        assert list(frame["rounds"]) == [3, 3]
+        np.testing.assert_array_equal(frame["weight"], mixture.weights())
+
+
+@pytest.mark.parametrize("rule", RULES)
 def test_experts_come_and_go(rule: str) -> None:
     x, y = stream(7, m=3)
     mixture = RULES[rule](["a", "b", "c"])
@@ -304,11 +339,11 @@ def test_experts_come_and_go(rule: str) -> None:
     assert weight[3] <= weight.max()
     mixture.remove("a")
     assert mixture.weights()[0] == 0
-    assert "a" not in mixture.as_dict()
+    assert mixture.as_dict()["expert"] == ["b", "c", "d"]
     assert mixture.predict([5.0, 0.5, 0.5, 0.5]) == pytest.approx(0.5)  # what a removed expert says is not looked at
     mixture.update([NAN, 0.1, 0.2, 0.3], 0.0)
     assert mixture.add("a") == 0
-    assert mixture.as_dict()["a"]["rounds"] == 0
+    assert mixture.as_dict()["rounds"][0] == 0
     assert mixture.weights().sum() == pytest.approx(1)
     assert type(mixture).restore(mixture.snapshot()).as_dict() == mixture.as_dict()
     with pytest.raises(KeyError, match="no expert is called 'z'"):

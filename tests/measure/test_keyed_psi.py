@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import pickle
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -43,6 +46,19 @@ def test_each_key_is_a_stream_of_its_own(window: int) -> None:
     assert len(keyed) == 3
     assert "a" in keyed
     assert "z" not in keyed
+
+
+def test_names_and_what_is_shown() -> None:
+    psi = fl.Psi([1.0, 2.0, 3.0, math.nan], bins=2)
+    keyed, stream = fl.KeyedPsi(psi, window=7), fl.StreamingPsi(reference=2, window=1)
+    assert [keyed.id(name) for name in ("b", "a")] == [0, 1]
+    assert keyed.names == list(keyed) == ["b", "a"]
+    assert repr(keyed) == "KeyedPsi(keys=2, window=7)"
+    assert repr(psi) == "Psi(bins=2, n=4, missing=1)"
+    assert repr(stream) == "StreamingPsi(window=1, n=0, reference not complete)"
+    for x in (1.0, 2.0, 1.0):
+        stream.add(x)
+    assert repr(stream) == f"StreamingPsi(window=1, n=1, index={stream.index!r})"
 
 
 def test_a_window_is_the_sample_bit_for_bit() -> None:
@@ -93,6 +109,31 @@ def test_arrays_are_many_updates() -> None:
     with pytest.raises(ValueError, match="x has length 1, keys has 2"):
         many.update_many([0, 1], [1.0])
     assert state(many) == before
+
+
+def test_ids_that_change_while_they_are_read_do_no_harm() -> None:
+    keyed = fl.KeyedPsi(fl.Psi([0.0, 1.0, 2.0]), window=20)
+    key = keyed.id("a")
+    keys, x, done = np.full(100_000, key, dtype=np.int32), np.zeros(100_000), threading.Event()
+
+    def toggle() -> None:
+        while not done.is_set():
+            keys.fill(2**31 - 1)
+            keys.fill(key)
+
+    thread = threading.Thread(target=toggle)
+    thread.start()
+    end = time.monotonic() + 1.0
+    try:
+        while time.monotonic() < end:
+            with contextlib.suppress(KeyError, ValueError):
+                keyed.update_many(keys, x)
+    finally:
+        done.set()
+        thread.join()
+    keyed.update_many(keys, x)
+    assert keyed.rows()[0]["n"] == 20
+    assert len(keyed) == 1
 
 
 @pytest.mark.parametrize("own", [True, False], ids=["own reference", "given reference"])
@@ -160,6 +201,18 @@ def test_damaged_bytes_are_refused(name: str) -> None:
             kind.restore(good[:place] + bytes([good[place] ^ 4]) + good[place + 1 :])
         with pytest.raises(ValueError, match="no snapshot of this kind"):
             kind.restore(good[:place])
+
+
+def test_bins_have_a_snapshot_too() -> None:
+    psi = fl.Psi([0.5, 1.0, math.nan, 7.0], bins=3)
+    state = psi.snapshot()
+    again = fl.Psi.restore(state)
+    assert again.snapshot() == state
+    assert again.edges.tolist() == psi.edges.tolist()
+    assert again.reference.tolist() == psi.reference.tolist()
+    for place in range(len(state)):
+        with pytest.raises(ValueError, match="no snapshot of this kind"):
+            fl.Psi.restore(state[:place] + bytes([state[place] ^ 4]) + state[place + 1 :])
 
 
 @given(VALUES, VALUES)

@@ -56,7 +56,7 @@ class Adwin : public Detector<Adwin> {
       return OptionFault{"grace_period", count(o.grace_period), "in [0, 1e9]"};
     }
     if (!std::isnan(o.warning_delta) && !(o.warning_delta >= o.delta && o.warning_delta <= 1.0)) {
-      return OptionFault{"warning_delta", o.warning_delta, "in [delta, 1]"};
+      return OptionFault{"warning_delta", o.warning_delta, "in [delta, 1]", "delta", o.delta};
     }
     if (o.mode > Direction::both) return OptionFault{"mode", count(static_cast<int>(o.mode)), "up, down or both"};
     return std::nullopt;

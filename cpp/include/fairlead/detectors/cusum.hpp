@@ -41,7 +41,7 @@ class Cusum : public Detector<Cusum> {
       return OptionFault{"target", o.target, "in [-1e100, 1e100]"};
     }
     if (!std::isnan(o.warning_threshold) && !(o.warning_threshold > 0.0 && o.warning_threshold <= o.threshold)) {
-      return OptionFault{"warning_threshold", o.warning_threshold, "in (0, threshold]"};
+      return OptionFault{"warning_threshold", o.warning_threshold, "in (0, threshold]", "threshold", o.threshold};
     }
     if (o.mode > Direction::both) return OptionFault{"mode", static_cast<double>(o.mode), "up, down or both"};
     return std::nullopt;

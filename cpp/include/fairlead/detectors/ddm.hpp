@@ -32,7 +32,8 @@ class Ddm : public Detector<Ddm> {
       return OptionFault{"drift_threshold", o.drift_threshold, "in (0, 1e100]"};
     }
     if (!(o.warning_threshold > 0.0 && o.warning_threshold <= o.drift_threshold)) {
-      return OptionFault{"warning_threshold", o.warning_threshold, "in (0, drift_threshold]"};
+      return OptionFault{"warning_threshold", o.warning_threshold, "in (0, drift_threshold]", "drift_threshold",
+                         o.drift_threshold};
     }
     return std::nullopt;
   }

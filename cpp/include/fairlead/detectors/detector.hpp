@@ -29,11 +29,13 @@ enum class Direction : std::uint8_t { up, down, both };
 constexpr bool sees_up(Direction mode) noexcept { return mode != Direction::down; }
 constexpr bool sees_down(Direction mode) noexcept { return mode != Direction::up; }
 
-// An option that cannot be honoured, its value, and what it must be.
+// An option that cannot be honoured, its value, and what it must be; where another option bounds it, that one too.
 struct OptionFault {
   const char* option;
   double value;
   const char* must;
+  const char* bound = nullptr;
+  double bound_value = 0.0;
 };
 
 // `Self` has: name; accepts(x), whether an event is valid; step(x), which sets drift_ and warning_; restart() after a

@@ -30,7 +30,9 @@ class Eddm : public Detector<Eddm> {
   static std::optional<OptionFault> fault(const Options& o) noexcept {
     if (o.warm_start < 0) return OptionFault{"warm_start", static_cast<double>(o.warm_start), "at least 0"};
     if (!(o.alpha > 0.0 && o.alpha <= 1.0)) return OptionFault{"alpha", o.alpha, "in (0, 1]"};
-    if (!(o.beta > 0.0 && o.beta <= o.alpha)) return OptionFault{"beta", o.beta, "in (0, alpha]"};
+    if (!(o.beta > 0.0 && o.beta <= o.alpha)) {
+      return OptionFault{"beta", o.beta, "in (0, alpha]", "alpha", o.alpha};
+    }
     return std::nullopt;
   }
 

@@ -34,7 +34,8 @@ inline std::optional<OptionFault> hddm_fault(const HddmOptions& o) noexcept {
     return OptionFault{"drift_confidence", o.drift_confidence, "in (0, 1)"};
   }
   if (!(o.warning_confidence >= o.drift_confidence && o.warning_confidence < 1.0)) {
-    return OptionFault{"warning_confidence", o.warning_confidence, "in [drift_confidence, 1)"};
+    return OptionFault{"warning_confidence", o.warning_confidence, "in [drift_confidence, 1)", "drift_confidence",
+                       o.drift_confidence};
   }
   if (o.mode > Direction::both) return OptionFault{"mode", static_cast<double>(o.mode), "up, down or both"};
   return std::nullopt;

@@ -46,10 +46,11 @@ class Kswin : public Detector<Kswin> {
       return OptionFault{"window_size", static_cast<double>(o.window_size), "in [2, 1e6]"};
     }
     if (o.stat_size < 1 || o.stat_size > o.window_size / 2) {
-      return OptionFault{"stat_size", static_cast<double>(o.stat_size), "in [1, window_size / 2]"};
+      return OptionFault{"stat_size", static_cast<double>(o.stat_size), "in [1, window_size / 2]", "window_size",
+                         static_cast<double>(o.window_size)};
     }
     if (!std::isnan(o.warning_alpha) && !(o.warning_alpha >= o.alpha && o.warning_alpha <= 1.0)) {
-      return OptionFault{"warning_alpha", o.warning_alpha, "in [alpha, 1]"};
+      return OptionFault{"warning_alpha", o.warning_alpha, "in [alpha, 1]", "alpha", o.alpha};
     }
     return std::nullopt;
   }

@@ -39,7 +39,7 @@ class PageHinkley : public Detector<PageHinkley> {
     if (!(o.threshold > 0.0 && o.threshold <= largest)) return OptionFault{"threshold", o.threshold, "in (0, 1e100]"};
     if (!(o.alpha > 0.0 && o.alpha <= 1.0)) return OptionFault{"alpha", o.alpha, "in (0, 1]"};
     if (!std::isnan(o.warning_threshold) && !(o.warning_threshold > 0.0 && o.warning_threshold <= o.threshold)) {
-      return OptionFault{"warning_threshold", o.warning_threshold, "in (0, threshold]"};
+      return OptionFault{"warning_threshold", o.warning_threshold, "in (0, threshold]", "threshold", o.threshold};
     }
     if (o.mode > Direction::both) return OptionFault{"mode", static_cast<double>(o.mode), "up, down or both"};
     return std::nullopt;

@@ -46,3 +46,7 @@ __all__ = [
     "psi_from_counts",
     "wasserstein",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fairlead._core import Psi, SortedSample, chi2_tail, psi_terms
+from fairlead.measure.drift.tables import column
 
 Counts = NDArray[np.uint64]
 How = Literal["quantile", "width"]
@@ -43,6 +44,10 @@ class PsiResult:
     hold any; may be negative. p_value: of psi / (1/N + 1/M) as chi-square of B - 1 degrees of freedom; an approximation
     that wants some five values a bin. level: 'stable' below .1, 'moderate' below .25, else 'major', whatever the sizes.
     contributions: each bin's part. n_reference, n_live: the sizes.
+
+    >>> from fairlead import drift
+    >>> print(drift.psi_from_counts([50, 30, 20], [40, 30, 30]))
+    PSI 0.061, corrected 0.021, p = 0.2183, stable
     """
 
     psi: float
@@ -52,6 +57,11 @@ class PsiResult:
     contributions: tuple[float, ...]
     n_reference: int
     n_live: int
+
+    def __str__(self) -> str:
+        p = p_text(self.p_value)
+        said = f"p {p}" if p.startswith("<") else f"p = {p}"
+        return f"PSI {self.psi:.3f}, corrected {self.corrected:.3f}, {said}, {self.level}"
 
     def as_dict(self) -> dict[str, Any]:
         """All of it by name."""
@@ -67,9 +77,20 @@ def level_of(psi: float) -> Level:
     return "stable" if psi < MODERATE else "moderate" if psi < MAJOR else "major"
 
 
+def p_text(p: float) -> str:
+    """A p-value in four places, or how small it is.
+
+    >>> p_text(0.0312), p_text(3.2e-9), p_text(float("nan"))
+    ('0.0312', '3e-09', '-')
+    """
+    return "-" if math.isnan(p) else f"{p:.4f}" if p >= 5e-4 else "<1e-99" if p < 1e-99 else f"{p:.0e}"
+
+
 def numbers(values: ArrayLike, name: str) -> NDArray[Any]:
-    """A one-dimensional array of numbers: float32 as it is, all else as float64."""
+    """A one-dimensional array of numbers: float32 as it is, all else as float64; None is NaN."""
     array = np.asarray(values)
+    if array.ndim == 1 and array.dtype.kind == "O":
+        array = column(array, name)
     if array.ndim != 1:
         raise ValueError(f"{name} has shape {array.shape}, must have 1 dimension")
     if array.size and array.dtype.kind not in "biuf":
@@ -130,8 +151,8 @@ def psi(reference: ArrayLike, live: ArrayLike, *, bins: int | ArrayLike = 10, ho
         reference: What is expected. The bins are fitted to it alone, so no outlier of the live sample widens them.
         live: What came.
         bins: How many (2 to 255), or inner edges in ascending order. Bin i holds edge[i-1] < x <= edge[i], the outer
-            edges are infinite, equal edges are merged, and NaN has a bin of its own, which counts where either side
-            has any.
+            edges are infinite, equal edges are merged, and NaN or None has a bin of its own, which counts where either
+            side has any.
         how: 'quantile' for bins of equal count, 'width' for bins of equal width between the finite extremes.
 
     Half a count is added to every bin (Krichevsky-Trofimov), so an empty bin costs much but not infinitely.

@@ -34,7 +34,12 @@ class Numeric:
         sample = SortedSample(values)
         if not len(sample):
             raise ValueError(f"reference[{name!r}] holds no number")
-        return cls(name, fit_psi(values, bins, how, f"reference[{name!r}]"), sample)
+        where = f"reference[{name!r}]"
+        try:
+            return cls(name, fit_psi(values, bins, how, where), sample)
+        except (TypeError, ValueError) as error:
+            said = str(error)
+            raise type(error)(said if said.startswith(where) else f"bins of {name!r}: {said}") from None
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -6,7 +6,8 @@ import math
 from html import escape
 
 from fairlead import page
-from fairlead.measure.drift.report import DriftReport, FeatureDrift, p_text
+from fairlead.measure.drift.distances import p_text
+from fairlead.measure.drift.report import DriftReport, FeatureDrift
 from fairlead.svg import number, open_plot, place_text, round_ticks, shorten, tick_texts
 
 _DRAWN = 24  # features; the others are in the table

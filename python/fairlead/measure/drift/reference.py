@@ -141,6 +141,10 @@ class Reference:
         >>> {day: report.drifted for day, report in reports.items()}
         {'mon': (), 'tue': ('x0',)}
         """
+        if tables.is_frame(live):
+            raise TypeError(
+                f"live is one {type(live).__name__}, must be a list or a mapping of tables; for one there is compare"
+            )
         pairs = live.items() if isinstance(live, Mapping) else enumerate(live)
         return {key: self.compare(data, test=test, correction=correction, alpha=alpha) for key, data in pairs}
 
@@ -211,7 +215,8 @@ def fit(
         reference: A data frame (pandas, polars, pyarrow, ...), a mapping of columns, or an array of shape (n,) or (n,
             features). Numbers are binned; booleans and anything else are categories.
         bins: For numbers: how many bins (2 to 255), or inner edges in ascending order; 'categories' takes each number
-            for a category. A mapping says so by feature; those it does not name have 10.
+            for a category. A mapping says so by feature; those it does not name have 10, and it may name features of
+            numbers only.
         how: 'quantile' for bins of equal count, 'width' for bins of equal width between the finite extremes. Outer
             edges are infinite, equal edges are merged, bin i holds edge[i-1] < x <= edge[i], NaN has a bin of its own.
         columns: The features to take from a table; of an array, their names.
@@ -241,6 +246,11 @@ def fit(
         own = bins.get(name, 10) if isinstance(bins, Mapping) else bins
         if isinstance(own, str) and own != "categories":
             raise ValueError(f"bins of {name!r} is {own!r}, must be a number of bins, edges or 'categories'")
+        if isinstance(bins, Mapping) and name in bins and own != "categories" and not tables.is_numeric(values):
+            raise ValueError(
+                f"bins of {name!r} is {own!r}, but reference[{name!r}] holds categories (dtype {values.dtype}), which "
+                "have a bin each; see max_categories"
+            )
         if isinstance(own, str) or not tables.is_numeric(values):
             features.append(Categorical.fit(name, values, max_categories))
         else:
@@ -249,7 +259,15 @@ def fit(
 
 
 def load(path: str | os.PathLike[str]) -> Reference:
-    """A reference that `Reference.save` wrote. Raises OSError, or ValueError for a file that is none or was damaged."""
+    """A reference that `Reference.save` wrote. Raises OSError, or ValueError for a file that is none or was damaged.
+
+    >>> import tempfile
+    >>> from fairlead import drift
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     drift.fit({"age": range(1000)}).save(f"{folder}/reference.drift")
+    ...     drift.load(f"{folder}/reference.drift")
+    Reference(1 features: age)
+    """
     return Reference.from_bytes(Path(path).read_bytes())
 
 

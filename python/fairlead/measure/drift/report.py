@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from fairlead.measure.drift.distances import Level
+from fairlead.measure.drift.distances import Level, p_text
 
 Correction = Literal["bh", "by", "none"]
 TestName = Literal["psi", "chi2", "ks", "cramer_von_mises"]
@@ -104,9 +104,13 @@ class DriftReport:
     """
 
     rows: tuple[FeatureDrift, ...]
+    """The features, in the order of the reference; `report["age"]` is one of them."""
     test: TestName
+    """Whose p-values were adjusted: 'psi', 'chi2', 'ks' or 'cramer_von_mises'."""
     correction: Correction
+    """For the number of features: 'bh', 'by' or 'none'."""
     alpha: float
+    """The false discovery rate below which a feature is called drifted."""
 
     @property
     def drifted(self) -> tuple[str, ...]:
@@ -155,6 +159,11 @@ class DriftReport:
             f"(p-values of {self.test}, {rule}, alpha {self.alpha:g})."
         )
 
+    def __repr__(self) -> str:
+        some = [*self.drifted[:5], *(["…"] if len(self.drifted) > 5 else [])]
+        found = f"{len(self.drifted)} of {len(self.rows)} features drifted"
+        return f"DriftReport({found}{': ' if some else ''}{', '.join(some)})"
+
     def __str__(self) -> str:
         head = [
             "feature",
@@ -195,7 +204,9 @@ class DriftReport:
     def _repr_html_(self) -> str:
         from html import escape
 
-        return f"<pre>{escape(str(self))}</pre>"
+        # A frame of its own, as the page's style sheet would change the notebook around it.
+        frame = '<iframe title="drift report" style="width:100%;height:42rem;border:0" srcdoc="'
+        return f'{frame}{escape(self.html())}"></iframe>'
 
 
 def _line(row: FeatureDrift) -> list[str]:
@@ -214,12 +225,3 @@ def _line(row: FeatureDrift) -> list[str]:
         "-" if math.isnan(row.wasserstein) else f"{row.wasserstein:.3g}",
         "drifted" if row.drifted else "",
     ]
-
-
-def p_text(p: float) -> str:
-    """A p-value in four places, or how small it is.
-
-    >>> p_text(0.0312), p_text(3.2e-9), p_text(float("nan"))
-    ('0.0312', '3e-09', '-')
-    """
-    return "-" if math.isnan(p) else f"{p:.4f}" if p >= 5e-4 else "<1e-99" if p < 1e-99 else f"{p:.0e}"

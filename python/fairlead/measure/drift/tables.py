@@ -32,13 +32,10 @@ def columns_of(
     """
     found = (
         _mapping(data, argument, wanted)
-        if _is_frame(data) or isinstance(data, Mapping)
+        if is_frame(data) or isinstance(data, Mapping)
         else _array(data, argument, names)
     )
     if wanted is not None:
-        missing = [name for name in wanted if name not in found]
-        if missing:
-            raise ValueError(f"{argument} has no column {missing[0]!r}; it has {', '.join(map(repr, found)) or 'none'}")
         found = {name: found[name] for name in wanted}
     if not found:
         raise ValueError(f"{argument} has no columns")
@@ -53,7 +50,8 @@ def columns_of(
     return found
 
 
-def _is_frame(data: Any) -> bool:
+def is_frame(data: Any) -> bool:
+    """Whether this has columns as a data frame has."""
     return not isinstance(data, (np.ndarray, Mapping, Sequence)) and hasattr(data, "columns")
 
 
@@ -82,6 +80,10 @@ def _mapping(data: Any, argument: str, wanted: Sequence[str] | None) -> Columns:
 
     try:
         frame = nw.from_native(data, eager_only=True)
+    except nw.exceptions.DuplicateError:
+        given = [str(name) for name in getattr(data, "column_names", data.columns)]
+        twice = next(name for name in given if given.count(name) > 1)
+        raise ValueError(f"{argument} has two columns named {twice!r}") from None
     except TypeError as error:
         raise TypeError(
             f"{argument} is {type(data).__name__}, which is no data frame that narwhals knows: {error}"
@@ -100,6 +102,10 @@ def _names(given: list[Any], argument: str, wanted: Sequence[str] | None) -> dic
         if str(name) in names:
             raise ValueError(f"{argument} has two columns named {str(name)!r}")
         names[str(name)] = name
+    for name in wanted or ():
+        if name not in names:
+            there = [repr(str(other)) for other in given[:20]] + (["…"] if len(given) > 20 else [])
+            raise ValueError(f"{argument} has no column {name!r}; it has {', '.join(there) or 'none'}")
     return names
 
 
@@ -112,7 +118,7 @@ def _series(series: Any, where: str) -> NDArray[Any]:
         return column(series.to_numpy(), where)
     if series.dtype.is_temporal():
         raise TypeError(
-            f"{where} has dtype {series.dtype}, must be numbers or categories; choose others with columns=[...]"
+            f"{where} has dtype {series.dtype}, must be numbers or categories; leave it out with columns=[...]"
         )
     return np.array(series.to_list(), dtype=object)
 
@@ -133,7 +139,9 @@ def column(values: Any, where: str) -> NDArray[Any]:
     if array.dtype.kind in "bUS":
         return array
     if array.dtype.kind != "O":
-        raise TypeError(f"{where} has dtype {array.dtype}, must be numbers or categories")
+        raise TypeError(
+            f"{where} has dtype {array.dtype}, must be numbers or categories; leave it out with columns=[...]"
+        )
     some = [x for x in array.tolist() if x is not None]
     if some and all(isinstance(x, (int, float)) and not isinstance(x, bool) for x in some):
         return np.array([np.nan if x is None else x for x in array.tolist()], dtype=np.float64)
