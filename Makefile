@@ -113,11 +113,11 @@ $(VENV)/.made:
 	@$(PYTHON) -m venv --clear $(VENV)
 	@touch $@
 
-# What pyproject.toml names as build requirements, and CMake. They stay in .venv, as a rebuild is fast only where the
-# tools do not move.
+# What pyproject.toml names as build requirements, CMake, and what an oracle that comes as source is built with. They stay
+# in .venv, as a rebuild is fast only where the tools do not move.
 $(VENV)/.tools: $(VENV)/.made $(wildcard $(CONSTRAINTS))
 	@echo '== installing the build tools'
-	@$(PIP) install --quiet -c $(CONSTRAINTS) cmake ninja pybind11 scikit-build-core
+	@$(PIP) install --quiet -c $(CONSTRAINTS) cmake ninja pybind11 scikit-build-core setuptools wheel
 	@touch $@
 
 # .with-<extra>: the package, as it is now, with its optional dependencies <extra>.
