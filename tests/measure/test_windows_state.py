@@ -228,7 +228,7 @@ def test_late_policies() -> None:
         W.update_many("a", [0, 10 * SECOND, 10 * SECOND, 8 * SECOND, 3 * SECOND], [1.0, 2.0, 4.0, 8.0, 16.0])
         return W.read("a").ravel().tolist(), W.counters("a")
 
-    with pytest.raises(ValueError, match=r"time\[3\] is 8000000000, before the newest"):
+    with pytest.raises(ValueError, match=r"times\[3\] is 8000000000, before the newest"):
         late("raise")
     assert late("drop") == ([6, 4, 6, 4], {"samples": 3, "held": 2, "late": 2, "dropped": 2, "skipped": 0})
     assert late("clamp") == ([30, 16, 24, 16], {"samples": 5, "held": 4, "late": 2, "dropped": 0, "skipped": 0})
@@ -412,12 +412,12 @@ def test_calls_that_cannot_be_honoured_change_nothing() -> None:
     W.update(h, 10, 1.0)
     before = W.snapshot()
     cases: list[tuple[Any, type[Exception], str]] = [
-        (lambda: W.update(h, 9, 1.0), ValueError, "time is 9, before the newest time of its key, 10"),
+        (lambda: W.update(h, 9, 1.0), ValueError, "ts is 9, before the newest time of its key, 10"),
         (lambda: W.update(7, 11, 1.0), KeyError, "handle 7"),
         (lambda: W.update(-1, 11, 1.0), KeyError, "handle -1"),
         (lambda: W.update(2**70, 11, 1.0), KeyError, "handle"),
-        (lambda: W.update(h, "x", 1.0), ValueError, "time is 'x'"),
-        (lambda: W.update(h, 1.5, 1.0), ValueError, "time is 1.5"),
+        (lambda: W.update(h, "x", 1.0), ValueError, "ts is 'x'"),
+        (lambda: W.update(h, 1.5, 1.0), ValueError, "ts is 1.5"),
         (lambda: W.update(h, 2**63, 1.0), ValueError, "outside the 64-bit"),
         (lambda: W.update(h, 11, "x"), TypeError, "real number"),
         (lambda: W.update(h, 11), TypeError, "from 3 to 4"),
@@ -429,11 +429,11 @@ def test_calls_that_cannot_be_honoured_change_nothing() -> None:
         (lambda: W.handle(3), TypeError, "key is 3"),
         (lambda: W.read("b"), KeyError, "no key is 'b'"),
         (lambda: W["b"], KeyError, "no key is 'b'"),
-        (lambda: W.update_many(h, [11, 10], [1.0, 2.0]), ValueError, r"time\[1\] is 10"),
+        (lambda: W.update_many(h, [11, 10], [1.0, 2.0]), ValueError, r"times\[1\] is 10"),
         (lambda: W.update_many(h, [11], [1.0, 2.0]), ValueError, "times has length 1, x has 2"),
         (lambda: W.update_many([h, 5], [11, 12], [1.0, 2.0]), KeyError, r"h\[1\]"),
         (lambda: W.update_many([h], [11, 12], [1.0, 2.0]), ValueError, "h has length 1, x has 2"),
-        (lambda: W.update_many(["b", "b"], [12, 11], [1.0, 2.0]), ValueError, r"time\[1\] is 11"),
+        (lambda: W.update_many(["b", "b"], [12, 11], [1.0, 2.0]), ValueError, r"times\[1\] is 11"),
         (lambda: W.update_many(h, [11.0], [1.0]), TypeError, "times has dtype float64"),
         (lambda: W.update_many(h, [11], ["a"]), TypeError, "x has dtype"),
         (lambda: W.update_many(h, [11], [[1.0]]), ValueError, "x has shape"),
