@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "fairlead/snapshot.hpp"
+#include "players.hpp"
 
 namespace fairlead::bindings {
 
@@ -133,6 +134,17 @@ PyMethodDef windows_methods[] = {
 
 // --- many events ---------------------------------------------------------------------------------------------------
 
+// A column of keys of one part: a list of str, or what numpy, pandas, polars and pyarrow hold them in.
+bool is_column(const NamedWindows& w, py::handle h) {
+  if (w.keys.size() != 1) return false;
+  if (!PyList_CheckExact(h.ptr()))
+    return py::hasattr(h, "dtype") || py::hasattr(h, "__arrow_c_stream__") || py::hasattr(h, "__arrow_c_array__");
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(h.ptr()); ++i) {
+    if (!PyUnicode_CheckExact(PyList_GET_ITEM(h.ptr(), i))) return false;
+  }
+  return PyList_GET_SIZE(h.ptr()) > 0;
+}
+
 // One handle, or one for each sample; keys that are new are added.
 std::vector<Handle> handles_of(NamedWindows& w, const py::object& h, std::size_t n) {
   if (is_key(h.ptr())) return {w.core.handle(name_of(w, h.ptr()))};
@@ -177,11 +189,23 @@ void update_all(NamedWindows& w, const py::object& h, py::handle times, py::hand
     part(ys, results);
   }
   // Whatever Python code there is to run, such as that of an iterator, runs before keys are added.
-  const bool many = !is_key(h.ptr()) && !PyIndex_Check(h.ptr()) && !py::isinstance<py::array>(h);
+  const bool column = is_column(w, h);
+  const bool many = !column && !is_key(h.ptr()) && !PyIndex_Check(h.ptr()) && !py::isinstance<py::array>(h);
   const py::object given = many ? py::object(py::list(h)) : h;
+  const std::int32_t known = w.core.names().size();
+  Players keys(w.core.names(), "every sample needs a key");
+  std::span<const std::int32_t> rows;
+  if (column) {
+    rows = keys.column(given, "h");
+    check_length(static_cast<py::ssize_t>(rows.size()), "h", xs.size(), "x");
+    keys.order_of_play(rows, {});
+    if (w.core.names().size() != known) throw std::runtime_error("keys were added while the arguments were read");
+  }
   const std::size_t before = w.core.size();
   try {
-    const auto handles = handles_of(w, given, static_cast<std::size_t>(xs.size()));
+    std::vector<Handle> handles(rows.begin(), rows.end());
+    if (!column) handles = handles_of(w, given, static_cast<std::size_t>(xs.size()));
+    for (Handle i = 0; i < keys.newcomers().size(); ++i) (void)w.core.handle(keys.newcomers().name(i));
     if (xs.size() == 0) return;
     std::size_t bad = 0;
     const Status status = w.core.update_many(handles, view(at), view(xs), view(ys), bad, out);
