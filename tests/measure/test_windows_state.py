@@ -352,6 +352,10 @@ def test_quantiles_of_large_windows(n: int) -> None:
     [
         ({"windows": 0}, "windows: 0"),
         ({"windows": []}, "windows is empty"),
+        ({"windows": 3.5}, "windows: 3.5 must be a number of samples"),
+        ({"stats": 5}, "stats: 5 must be"),
+        ({"windows": [3, 4], "min_periods": 5}, "min_periods is 5, more samples than any window holds"),
+        ({"half_life": 5}, "half_life is 5, but stats has none of ewm"),
         ({"windows": ["24x"]}, "windows is '24x'"),
         ({"windows": [1.5]}, "windows: 1.5"),
         ({"windows": [True]}, "windows: True"),
@@ -372,7 +376,7 @@ def test_quantiles_of_large_windows(n: int) -> None:
         ({"ddof": math.nan}, "ddof is nan"),
         ({"max_samples": 0}, "max_samples is 0"),
         ({"max_samples": 2**64}, f"max_samples is {2**64}"),
-        ({"half_life": 0}, "half_life: 0"),
+        ({"half_life": 0, "stats": "ewm"}, "half_life: 0"),
         ({"keys": ["a", "a"]}, "keys: 'a' is there twice"),
         ({"keys": [1]}, "keys: 1 is no str"),
     ],
@@ -384,8 +388,11 @@ def test_settings_that_cannot_be_honoured(settings: dict[str, Any], words: str) 
 
 def test_numbers_of_samples_may_be_of_numpy() -> None:
     assert fl.Windows(np.int64(3), max_samples=np.int32(7)).windows == ("3",)
-    assert fl.Windows([np.int64(3), "1h"], half_life=np.int8(2)).windows == ("3", "1h")
+    assert fl.Windows([np.int64(3), "1h"], "ewm", half_life=np.int8(2)).windows == ("3", "1h")
     assert fl.Windows(np.array([3, 5])).windows == ("3", "5")
+    for least, closed in [(4, "both"), (3, "right"), (1, "neither")]:
+        assert len(fl.Windows(3, min_periods=least, closed=closed)) == 0
+    assert len(fl.Windows([3, "1h"], min_periods=9)) == 0
     for bad in (True, [True], [np.array([3, 5])], [np.float64(3.0)]):
         with pytest.raises(fl.InvalidRecordError, match="windows: "):
             fl.Windows(bad)  # type: ignore[arg-type]
@@ -415,6 +422,7 @@ def test_calls_that_cannot_be_honoured_change_nothing() -> None:
         (lambda: W.update(h, 9, 1.0), ValueError, "ts is 9, before the newest time of its key, 10"),
         (lambda: W.update(7, 11, 1.0), KeyError, "handle 7"),
         (lambda: W.update(-1, 11, 1.0), KeyError, "handle -1"),
+        (lambda: W.update(None, 11, 1.0), TypeError, "h is None, must be a handle"),
         (lambda: W.update(2**70, 11, 1.0), KeyError, "handle"),
         (lambda: W.update(h, "x", 1.0), ValueError, "ts is 'x'"),
         (lambda: W.update(h, 1.5, 1.0), ValueError, "ts is 1.5"),

@@ -125,7 +125,7 @@ def _samples(window: int) -> int:
         message = f"window is {window!r}, must be a number of samples or a span such as '24h'"
         raise InvalidRecordError(message) from None
     if not 1 <= samples < 2**62:
-        raise InvalidRecordError(f"window is {window!r}, must be at least 1{'' if samples < 1 else ' and below 2**62'}")
+        raise InvalidRecordError(f"window is {window!r}, must be {'at least 1' if samples < 1 else 'below 2**62'}")
     return samples
 
 
@@ -586,8 +586,8 @@ def many(
 
     stats: names of functions of this module: sum, mean, var, std, skew, kurt, min, max, argmin, argmax, median, rank,
     count and, for a window of time, rate; or with y cov, corr and beta. min_periods is the same for all. out: an array
-    for each name, none of which may share memory with another. For the rest see `fairlead.rolling`; ValueError for an
-    unknown or repeated name.
+    for each name, none of which may share memory with another. The other arguments are those of `fairlead.rolling`.
+    Raises what they raise, and ValueError for an unknown or repeated name.
 
     >>> many([1.0, 2.0, 4.0, 6.0], 2, ["mean", "max"])["max"].tolist()
     [nan, 2.0, 4.0, 6.0]
