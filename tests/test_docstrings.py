@@ -33,11 +33,15 @@ def documented(thing: object) -> list[tuple[str, str]]:
 
 
 EXAMPLES = [(name, text) for thing in COMPILED for name, text in documented(thing) if ">>>" in text]
+INHERITED = [
+    (name, text) for thing in (_core.RollingWindow, _core.Windows) for name, text in documented(thing) if ">>>" in text
+]
 
 
-@pytest.mark.parametrize(("name", "text"), EXAMPLES, ids=[name for name, _ in EXAMPLES])
+@pytest.mark.parametrize(("name", "text"), EXAMPLES + INHERITED, ids=[name for name, _ in EXAMPLES + INHERITED])
 def test_example(name: str, text: str) -> None:
-    test = doctest.DocTestParser().get_doctest(text, {}, name, None, 0)
+    public = {"RollingWindow": fl.RollingWindow, "Windows": fl.Windows} if (name, text) in INHERITED else {}
+    test = doctest.DocTestParser().get_doctest(text, public, name, None, 0)
     assert test.examples
     report: list[str] = []
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)

@@ -11,14 +11,13 @@ namespace {
                        py::repr(value).cast<std::string>() + ", must be a name (str) or an id (int)");
 }
 
-[[noreturn]] void missing(const char* argument, std::size_t row) {
-  throw py::value_error(std::string(argument) + "[" + std::to_string(row) +
-                        "] is missing: every match needs two players");
-}
-
 constexpr std::int32_t unmapped = -2;  // a category that no row so far belongs to
 
 }  // namespace
+
+void Players::missing(const char* argument, std::size_t row) const {
+  throw py::value_error(std::string(argument) + "[" + std::to_string(row) + "] is missing: " + why_none_);
+}
 
 // str objects are borrowed from a list or an array that nothing changes meanwhile, so that they can be told by address.
 bool Players::from_objects(PyObject* const* values, std::size_t n, const char* argument, Ids& out, bool plain) {

@@ -103,7 +103,9 @@ class NameCache {
 // caller has found nothing wrong and adds them, in that order.
 class Players {
  public:
-  explicit Players(const NameTable& names) : names_(names) {}
+  // why_none: the reason given where a name is missing.
+  explicit Players(const NameTable& names, const char* why_none = "every match needs two players")
+      : names_(names), why_none_(why_none) {}
 
   // int32 and int64 arrays or lists of ids; lists or arrays of str; pandas, polars and pyarrow columns of strings or
   // categories. Raises TypeError or ValueError that names the argument.
@@ -126,7 +128,10 @@ class Players {
   bool from_arrow(py::handle given, const char* argument, Ids& out);
   bool from_categories(py::handle given, const char* argument, Ids& out);
 
+  [[noreturn]] void missing(const char* argument, std::size_t row) const;
+
   const NameTable& names_;
+  const char* why_none_;
   NameTable newcomers_;
   std::int32_t stray_ = -1;  // an id that nobody has
   std::deque<Ids> owned_;    // where a span points to, nothing may move

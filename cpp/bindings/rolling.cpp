@@ -60,16 +60,45 @@ void bind_rolling(py::module_& m) {
                                   : RollingWindow::by_time(span);
                }),
                py::kw_only(), py::arg("count") = 0, py::arg("span") = 0)
-          .def("push_many", &push_many, py::arg("x"), py::arg("time") = py::none())
-          .def("advance", &RollingWindow::advance, py::arg("time"))
-          .def_property_readonly("count", &RollingWindow::size)
-          .def_property_readonly("mean", [](const RollingWindow& w) { return w.size() ? w.moments().mean : nan; })
-          .def_property_readonly("min", [](const RollingWindow& w) { return w.size() ? w.moments().min : nan; })
-          .def_property_readonly("max", [](const RollingWindow& w) { return w.size() ? w.moments().max : nan; })
+          .def("push_many", &push_many, py::arg("x"), py::arg("time") = py::none(),
+               R"(Samples in order, as many calls of push. x: numbers of shape (n,); time: n integers, nanoseconds,
+needed by a time window.
+
+Raises ValueError for a sample that is NaN or infinite and for unequal lengths, TypeError for missing times or another
+dtype; nothing has changed then.
+
+>>> window = RollingWindow(2)
+>>> window.push_many([1.0, 2.0, 4.0])
+>>> window.mean
+3.0
+)")
+          .def("advance", &RollingWindow::advance, py::arg("time"),
+               R"(Moves a time window to `time`, integer nanoseconds, without a sample; what is too old leaves. A time
+before the newest seen changes nothing.
+
+>>> window = RollingWindow("1s")
+>>> window.push(1.0, 0)
+>>> window.advance(10**9)
+>>> window.count
+0
+)")
+          .def_property_readonly("count", &RollingWindow::size, "How many samples the window holds.")
+          .def_property_readonly(
+              "mean", [](const RollingWindow& w) { return w.size() ? w.moments().mean : nan; },
+              "Mean of the samples; NaN of none.")
+          .def_property_readonly(
+              "min", [](const RollingWindow& w) { return w.size() ? w.moments().min : nan; },
+              "The least sample; NaN of none.")
+          .def_property_readonly(
+              "max", [](const RollingWindow& w) { return w.size() ? w.moments().max : nan; },
+              "The greatest sample; NaN of none.")
           .def(
               "variance", [](const RollingWindow& w, double ddof) { return w.moments().variance(ddof); },
-              py::arg("ddof") = 1.0)
-          .def_property_readonly("rate", &RollingWindow::rate)
+              py::arg("ddof") = 1.0,
+              "Variance, with count - ddof in the denominator: NaN where that is not positive, exactly 0 where all "
+              "samples\nare equal.")
+          .def_property_readonly("rate", &RollingWindow::rate,
+                                 "Samples per second of a time window, count / span; NaN for a window of samples.")
           .def("__len__", &RollingWindow::size);
   attach(cls, push_method);
 }

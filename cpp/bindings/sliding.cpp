@@ -108,7 +108,8 @@ std::vector<py::array> sliding(const std::vector<std::string>& names, py::handle
   }
   if (min_periods < 0)
     throw py::value_error("min_periods is " + std::to_string(min_periods) + ", must not be negative");
-  if (!std::isfinite(ddof)) throw py::value_error("ddof is " + show(ddof) + ", must be finite");
+  if (!(ddof >= 0.0 && std::isfinite(ddof)))
+    throw py::value_error("ddof is " + show(ddof) + ", must be finite and at least 0");
   if (!(q >= 0.0 && q <= 1.0)) throw py::value_error("q is " + show(q) + ", outside [0, 1]");
   if (nans != "skip" && nans != "propagate" && nans != "raise") {
     throw py::value_error("nan is " + py::repr(py::str(nans)).cast<std::string>() +

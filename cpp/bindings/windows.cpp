@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "fairlead/snapshot.hpp"
+#include "players.hpp"
 
 namespace fairlead::bindings {
 
@@ -114,24 +115,47 @@ PyMethodDef windows_methods[] = {
         "update", windows_update,
         "update($self, h, ts, x, /, *rest)\n--\n\n"
         "A sample of a key: update(h, ts, x, out=None), or update(h, ts, x, y, out=None) where samples are pairs.\n\n"
-        "h: a handle, or a key, which is added if new. ts: integer nanoseconds, an ISO date or a datetime. out: a "
-        "float64\n"
-        "array of shape (windows, statistics) that gets what read(h) gives, and is returned. Raises KeyError for an\n"
+        "h: a handle, or a key, which is added if new. ts: integer nanoseconds, an ISO date, a datetime or a "
+        "datetime64.\n"
+        "out: a float64 array of shape (windows, statistics) that gets what read(h) gives, and is returned. Raises KeyError for an\n"
         "unknown handle, ValueError for a sample that the policies nan, late and full refuse; nothing has changed "
         "then."),
     fast_method(
         "read", windows_read,
         "read($self, h, out=None, /)\n--\n\n"
         "All statistics of a key (or handle) at its newest time: float64 of shape (windows, statistics), in `out` if\n"
-        "given. NaN where a window holds too few samples. Raises KeyError for an unknown key."),
+        "given. NaN where a window holds too few samples. Raises KeyError for an unknown key.\n\n"
+        ">>> W = Windows([2, 3], stats=[\"mean\", \"max\"])\n"
+        ">>> for ts, x in enumerate([8.0, 1.0, 3.0]):\n"
+        "...     W.update(\"a\", ts, x)\n"
+        ">>> W.read(\"a\")\n"
+        "array([[2., 3.],\n"
+        "       [4., 8.]])"),
     fast_method("peek", windows_peek,
                 "peek($self, h, ts, x, /, *rest)\n--\n\n"
                 "What update(h, ts, x, out) would give; nothing changes. peek(h, ts, x, out=None), or peek(h, ts, x, "
                 "y, out=None)\n"
-                "where samples are pairs. Raises what update raises, and KeyError for an unknown key."),
+                "where samples are pairs. Raises what update raises, and KeyError for an unknown key.\n\n"
+                ">>> W = Windows(2, stats=[\"mean\", \"max\"])\n"
+                ">>> W.update(\"a\", 0, 1.0)\n"
+                ">>> W.peek(\"a\", 1, 3.0)\n"
+                "array([[2., 3.]])\n"
+                ">>> W.read(\"a\")\n"
+                "array([[1., 1.]])"),
 };
 
 // --- many events ---------------------------------------------------------------------------------------------------
+
+// A column of keys of one part: a list of str, or what numpy, pandas, polars and pyarrow hold them in.
+bool is_column(const NamedWindows& w, py::handle h) {
+  if (w.keys.size() != 1) return false;
+  if (!PyList_CheckExact(h.ptr()))
+    return py::hasattr(h, "dtype") || py::hasattr(h, "__arrow_c_stream__") || py::hasattr(h, "__arrow_c_array__");
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(h.ptr()); ++i) {
+    if (!PyUnicode_CheckExact(PyList_GET_ITEM(h.ptr(), i))) return false;
+  }
+  return PyList_GET_SIZE(h.ptr()) > 0;
+}
 
 // One handle, or one for each sample; keys that are new are added.
 std::vector<Handle> handles_of(NamedWindows& w, const py::object& h, std::size_t n) {
@@ -177,11 +201,23 @@ void update_all(NamedWindows& w, const py::object& h, py::handle times, py::hand
     part(ys, results);
   }
   // Whatever Python code there is to run, such as that of an iterator, runs before keys are added.
-  const bool many = !is_key(h.ptr()) && !PyIndex_Check(h.ptr()) && !py::isinstance<py::array>(h);
+  const bool column = is_column(w, h);
+  const bool many = !column && !is_key(h.ptr()) && !PyIndex_Check(h.ptr()) && !py::isinstance<py::array>(h);
   const py::object given = many ? py::object(py::list(h)) : h;
+  const std::int32_t known = w.core.names().size();
+  Players keys(w.core.names(), "every sample needs a key");
+  std::span<const std::int32_t> rows;
+  if (column) {
+    rows = keys.column(given, "h");
+    check_length(static_cast<py::ssize_t>(rows.size()), "h", xs.size(), "x");
+    keys.order_of_play(rows, {});
+    if (w.core.names().size() != known) throw std::runtime_error("keys were added while the arguments were read");
+  }
   const std::size_t before = w.core.size();
   try {
-    const auto handles = handles_of(w, given, static_cast<std::size_t>(xs.size()));
+    std::vector<Handle> handles(rows.begin(), rows.end());
+    if (!column) handles = handles_of(w, given, static_cast<std::size_t>(xs.size()));
+    for (Handle i = 0; i < keys.newcomers().size(); ++i) (void)w.core.handle(keys.newcomers().name(i));
     if (xs.size() == 0) return;
     std::size_t bad = 0;
     const Status status = w.core.update_many(handles, view(at), view(xs), view(ys), bad, out);
@@ -310,7 +346,8 @@ void bind_windows(py::module_& m) {
       .def(
           "update_many", &update_many, py::arg("h"), py::arg("times"), py::arg("x"), py::arg("y") = py::none(),
           R"(Samples in order, as many calls of update. times, x (and y for pairs): arrays of shape (n,); h: one
-handle or key, or n of them. times are int64 nanoseconds or datetime64.
+handle or key, or n of them: an array or a list, for keys of one part also a column of strings or categories of pandas,
+polars or pyarrow. times: integer nanoseconds, datetime64, ISO dates or datetimes, as in fairlead.rolling.
 
 Everything is checked first: KeyError for an unknown handle, ValueError for unequal lengths or a sample that the
 policies nan, late and full refuse, TypeError for a wrong dtype; nothing has changed then.)")
@@ -319,11 +356,25 @@ policies nan, late and full refuse, TypeError for a wrong dtype; nothing has cha
            R"(update_many, and what read gives after each sample: float64 of shape (n, windows, statistics), in
 `out` if given, which may be what x or times lie in.
 
-The same bits as n calls of update. Raises what update_many raises.)")
+The same bits as n calls of update. Raises what update_many raises.
+
+>>> W = Windows([2, "24h"], stats="mean")
+>>> W.roll("a", ["2024-01-01", "2024-01-01T12:00", "2024-01-02"], [1.0, 3.0, 8.0])[:, :, 0]
+array([[1. , 1. ],
+       [2. , 2. ],
+       [5.5, 5.5]])
+)")
       .def(
           "advance", &advance, py::arg("ts"), py::arg("h") = py::none(),
           R"(Time moves on without a sample, for one key or for all, and what is too old leaves. An earlier time
-than the newest of a key changes nothing. Raises KeyError for an unknown key.)")
+than the newest of a key changes nothing. Raises KeyError for an unknown key.
+
+>>> W = Windows("24h", stats="count")
+>>> W.update("a", "2024-01-01", 1.0)
+>>> W.advance("2024-01-02")
+>>> W["a"]
+{'24h': {'count': 0.0}}
+)")
       .def("read_all", &read_all, py::arg("out") = py::none(),
            "All statistics of all keys, each at its newest time: float64 of shape (keys, windows, statistics), in "
            "`out` if given.")
@@ -343,7 +394,15 @@ unknown key.)")
       .def("merge", &merge, py::arg("other"),
            R"(Takes in the keys of another object with the same settings. A key that both have becomes the concatenation
 of its samples, whose times must not overlap (the earlier of the two may end when the later begins). Raises
-ValueError, and changes nothing, for other settings or times that overlap.)")
+ValueError, and changes nothing, for other settings or times that overlap.
+
+>>> W, later = Windows(3, stats="sum"), Windows(3, stats="sum")
+>>> W.update_many("a", [0, 1], [1.0, 2.0])
+>>> later.update_many("a", [2, 3], [4.0, 8.0])
+>>> W.merge(later)
+>>> W["a"]
+{'3': {'sum': 14.0}}
+)")
       .def("snapshot", &snapshot, "The whole state as bytes, for restore; pickle holds the same.")
       .def(
           "key", [](NamedWindows& w, const py::object& h) { return key_of(w, handle_of(w, h.ptr())); }, py::arg("h"),

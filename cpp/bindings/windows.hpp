@@ -90,6 +90,8 @@ inline Handle handle_of(NamedWindows& w, PyObject* given) {
     if (h == NameTable::absent) throw py::key_error("no key is " + py::repr(given).cast<std::string>());
     return h;
   }
+  if (!PyIndex_Check(given))
+    throw py::type_error("h is " + py::repr(given).cast<std::string>() + ", must be a handle (int) or a key");
   const long long h = PyLong_AsLongLong(given);
   if (h == -1 && PyErr_Occurred()) {
     if (PyErr_ExceptionMatches(PyExc_OverflowError))
@@ -105,21 +107,32 @@ inline Handle handle_of(NamedWindows& w, PyObject* given) {
 
 // --- arguments -----------------------------------------------------------------------------------------------------
 
+inline py::object nanoseconds_of(py::handle given, const char* argument) {
+  return py::module_::import("fairlead.measure.rolling").attr("_nanoseconds")(given, argument);
+}
+
 inline std::int64_t time_of(PyObject* given) {
   if (PyLong_CheckExact(given)) {
     const long long time = PyLong_AsLongLong(given);
     if (time != -1 || !PyErr_Occurred()) return time;
     PyErr_Clear();  // as_time says it better
   }
-  return py::module_::import("fairlead.times").attr("as_time")(py::handle(given)).cast<std::int64_t>();
+  const py::handle time(given);
+  if (py::hasattr(time, "dtype") && py::object(time.attr("dtype").attr("kind")).equal(py::str("M")))
+    return py::int_(nanoseconds_of(time, "ts")).cast<std::int64_t>();
+  if (py::hasattr(time, "nanosecond")) {  // of pandas, whose NaT differs from itself
+    if (py::object(time.attr("__ne__")(time)).equal(py::bool_(true))) throw py::value_error("ts is NaT");
+  }
+  return py::module_::import("fairlead.times").attr("as_time")(time, "ts").cast<std::int64_t>();
 }
 
+// Integers as they are; all other notations are read where those of fairlead.rolling are.
 inline Array<std::int64_t> times_of(py::handle given) {
-  const py::array array = py::array::ensure(given);
-  if (!array) PyErr_Clear();
-  if (!array || array.dtype().kind() != 'M') return whole_times(given);
-  // Where it is said which time is none, or does not fit.
-  return whole_times(py::module_::import("fairlead.measure.rolling").attr("_nanoseconds")(array));
+  if (py::isinstance<py::array>(given)) {
+    const char kind = py::reinterpret_borrow<py::array>(given).dtype().kind();
+    if (kind == 'i' || kind == 'u') return whole_times(given);
+  }
+  return whole_times(nanoseconds_of(given, "times"));
 }
 
 // Where to write rows x columns: numpy's own fields tell whether a plain array fits, in a few nanoseconds.
@@ -149,7 +162,7 @@ inline std::span<double> span_of(const NamedWindows& w, double* cells) { return 
       throw py::value_error("x" + at + " is " + show(x) + ", must be finite");
     case Status::late_event: {
       const Time* const newest = w.core.has(h) ? w.core.newest(h) : nullptr;
-      throw py::value_error("time" + at + " is " + std::to_string(time) + ", before the newest time of its key" +
+      throw py::value_error((at.empty() ? "ts" : "times") + at + " is " + std::to_string(time) + ", before the newest time of its key" +
                             (at.empty() && newest != nullptr ? ", " + std::to_string(*newest) : ""));
     }
     case Status::window_full:

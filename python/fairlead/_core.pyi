@@ -361,7 +361,7 @@ class Windows:
     def update(
         self,
         h: int | str | tuple[str, ...],
-        ts: int | str | date,
+        ts: int | str | date | np.datetime64,
         x: float,
         /,
         *rest: float | NDArray[np.float64] | None,
@@ -372,7 +372,7 @@ class Windows:
     def peek(
         self,
         h: int | str | tuple[str, ...],
-        ts: int | str | date,
+        ts: int | str | date | np.datetime64,
         x: float,
         /,
         *rest: float | NDArray[np.float64] | None,
@@ -387,7 +387,7 @@ class Windows:
         *,
         out: NDArray[np.float64] | None = None,
     ) -> NDArray[np.float64]: ...
-    def advance(self, ts: int | str | date, h: int | str | tuple[str, ...] | None = None) -> None: ...
+    def advance(self, ts: int | str | date | np.datetime64, h: int | str | tuple[str, ...] | None = None) -> None: ...
     def read_all(self, out: NDArray[np.float64] | None = None) -> NDArray[np.float64]: ...
     def counters(self, h: int | str | tuple[str, ...]) -> dict[str, int]: ...
     def newest(self, h: int | str | tuple[str, ...]) -> int | None: ...

@@ -152,6 +152,8 @@ def test_refused_by_some() -> None:
         fl.rolling.quantile(X, 5, 1.5)
     with pytest.raises(ValueError, match="q is nan"):
         fl.rolling.quantile(X, 5, math.nan)
+    with pytest.raises(ValueError, match="ddof is -0.5, must be finite and at least 0"):
+        fl.rolling.var(X, 3, ddof=-0.5)
     with pytest.raises(ValueError, match="ddof is nan"):
         fl.rolling.var(X, 5, ddof=math.nan)
     with pytest.raises(TypeError, match="must be a C-contiguous int64 array"):
@@ -179,7 +181,7 @@ def test_refused_by_some() -> None:
     assert (room == -7.0).all()
     with pytest.raises(ValueError, match=rf"min_periods is {2**70}, must not be negative or more than 2\*\*62"):
         fl.rolling.mean(X, "1h", times=np.arange(50), min_periods=2**70)
-    with pytest.raises(fl.InvalidRecordError, match=rf"window is {2**62}, must be at least 1 and below 2\*\*62"):
+    with pytest.raises(fl.InvalidRecordError, match=rf"window is {2**62}, must be below 2\*\*62$"):
         fl.rolling.mean(X, 2**62)
 
 

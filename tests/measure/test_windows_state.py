@@ -228,7 +228,7 @@ def test_late_policies() -> None:
         W.update_many("a", [0, 10 * SECOND, 10 * SECOND, 8 * SECOND, 3 * SECOND], [1.0, 2.0, 4.0, 8.0, 16.0])
         return W.read("a").ravel().tolist(), W.counters("a")
 
-    with pytest.raises(ValueError, match=r"time\[3\] is 8000000000, before the newest"):
+    with pytest.raises(ValueError, match=r"times\[3\] is 8000000000, before the newest"):
         late("raise")
     assert late("drop") == ([6, 4, 6, 4], {"samples": 3, "held": 2, "late": 2, "dropped": 2, "skipped": 0})
     assert late("clamp") == ([30, 16, 24, 16], {"samples": 5, "held": 4, "late": 2, "dropped": 0, "skipped": 0})
@@ -352,6 +352,10 @@ def test_quantiles_of_large_windows(n: int) -> None:
     [
         ({"windows": 0}, "windows: 0"),
         ({"windows": []}, "windows is empty"),
+        ({"windows": 3.5}, "windows: 3.5 must be a number of samples"),
+        ({"stats": 5}, "stats: 5 must be"),
+        ({"windows": [3, 4], "min_periods": 5}, "min_periods is 5, more samples than any window holds"),
+        ({"half_life": 5}, "half_life is 5, but stats has none of ewm"),
         ({"windows": ["24x"]}, "windows is '24x'"),
         ({"windows": [1.5]}, "windows: 1.5"),
         ({"windows": [True]}, "windows: True"),
@@ -372,7 +376,7 @@ def test_quantiles_of_large_windows(n: int) -> None:
         ({"ddof": math.nan}, "ddof is nan"),
         ({"max_samples": 0}, "max_samples is 0"),
         ({"max_samples": 2**64}, f"max_samples is {2**64}"),
-        ({"half_life": 0}, "half_life: 0"),
+        ({"half_life": 0, "stats": "ewm"}, "half_life: 0"),
         ({"keys": ["a", "a"]}, "keys: 'a' is there twice"),
         ({"keys": [1]}, "keys: 1 is no str"),
     ],
@@ -384,8 +388,11 @@ def test_settings_that_cannot_be_honoured(settings: dict[str, Any], words: str) 
 
 def test_numbers_of_samples_may_be_of_numpy() -> None:
     assert fl.Windows(np.int64(3), max_samples=np.int32(7)).windows == ("3",)
-    assert fl.Windows([np.int64(3), "1h"], half_life=np.int8(2)).windows == ("3", "1h")
+    assert fl.Windows([np.int64(3), "1h"], "ewm", half_life=np.int8(2)).windows == ("3", "1h")
     assert fl.Windows(np.array([3, 5])).windows == ("3", "5")
+    for least, closed in [(4, "both"), (3, "right"), (1, "neither")]:
+        assert len(fl.Windows(3, min_periods=least, closed=closed)) == 0
+    assert len(fl.Windows([3, "1h"], min_periods=9)) == 0
     for bad in (True, [True], [np.array([3, 5])], [np.float64(3.0)]):
         with pytest.raises(fl.InvalidRecordError, match="windows: "):
             fl.Windows(bad)  # type: ignore[arg-type]
@@ -412,12 +419,13 @@ def test_calls_that_cannot_be_honoured_change_nothing() -> None:
     W.update(h, 10, 1.0)
     before = W.snapshot()
     cases: list[tuple[Any, type[Exception], str]] = [
-        (lambda: W.update(h, 9, 1.0), ValueError, "time is 9, before the newest time of its key, 10"),
+        (lambda: W.update(h, 9, 1.0), ValueError, "ts is 9, before the newest time of its key, 10"),
         (lambda: W.update(7, 11, 1.0), KeyError, "handle 7"),
         (lambda: W.update(-1, 11, 1.0), KeyError, "handle -1"),
+        (lambda: W.update(None, 11, 1.0), TypeError, "h is None, must be a handle"),
         (lambda: W.update(2**70, 11, 1.0), KeyError, "handle"),
-        (lambda: W.update(h, "x", 1.0), ValueError, "time is 'x'"),
-        (lambda: W.update(h, 1.5, 1.0), ValueError, "time is 1.5"),
+        (lambda: W.update(h, "x", 1.0), ValueError, "ts is 'x'"),
+        (lambda: W.update(h, 1.5, 1.0), ValueError, "ts is 1.5"),
         (lambda: W.update(h, 2**63, 1.0), ValueError, "outside the 64-bit"),
         (lambda: W.update(h, 11, "x"), TypeError, "real number"),
         (lambda: W.update(h, 11), TypeError, "from 3 to 4"),
@@ -429,11 +437,11 @@ def test_calls_that_cannot_be_honoured_change_nothing() -> None:
         (lambda: W.handle(3), TypeError, "key is 3"),
         (lambda: W.read("b"), KeyError, "no key is 'b'"),
         (lambda: W["b"], KeyError, "no key is 'b'"),
-        (lambda: W.update_many(h, [11, 10], [1.0, 2.0]), ValueError, r"time\[1\] is 10"),
+        (lambda: W.update_many(h, [11, 10], [1.0, 2.0]), ValueError, r"times\[1\] is 10"),
         (lambda: W.update_many(h, [11], [1.0, 2.0]), ValueError, "times has length 1, x has 2"),
         (lambda: W.update_many([h, 5], [11, 12], [1.0, 2.0]), KeyError, r"h\[1\]"),
         (lambda: W.update_many([h], [11, 12], [1.0, 2.0]), ValueError, "h has length 1, x has 2"),
-        (lambda: W.update_many(["b", "b"], [12, 11], [1.0, 2.0]), ValueError, r"time\[1\] is 11"),
+        (lambda: W.update_many(["b", "b"], [12, 11], [1.0, 2.0]), ValueError, r"times\[1\] is 11"),
         (lambda: W.update_many(h, [11.0], [1.0]), TypeError, "times has dtype float64"),
         (lambda: W.update_many(h, [11], ["a"]), TypeError, "x has dtype"),
         (lambda: W.update_many(h, [11], [[1.0]]), ValueError, "x has shape"),

@@ -1,10 +1,12 @@
 // The samples of a window in order, for quantiles: sorted blocks of at most 512, one block being a plain sorted array.
 //
 // Adding and removing costs a binary search and a move within a block, a quantile one pass over the sizes of the
-// blocks. Memory: 8 bytes a sample over the fill of the blocks, a quarter or more; blocks are kept for reuse.
+// blocks. Memory: 8 bytes a sample over the fill of the blocks, a quarter or more; blocks are kept for reuse. Up to 512
+// samples are one block, which grows with them.
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -25,13 +27,23 @@ class Sorted {
 
   // Room for `more` samples, so that as many calls of `insert` cannot fail.
   void reserve(std::size_t more) {
-    const std::size_t need = more / (width / 2) + 2, blocks = pool_.size() / width;
+    if (blocks_ <= 1 && size_ + more <= width) {
+      if (pool_.size() >= size_ + more) return;
+      order_.reserve(1);
+      free_.reserve(1);
+      pool_.resize(std::bit_ceil(std::max<std::size_t>(size_ + more, 8)));
+      if (blocks_ == 0) free_.push_back(0);
+      blocks_ = 1;
+      return;
+    }
+    const std::size_t need = more / (width / 2) + 2, blocks = blocks_;
     if (free_.size() >= need) return;
     const std::size_t added = std::max(need - free_.size(), blocks / 2);
     order_.reserve(blocks + added);
     free_.reserve(blocks + added);
     pool_.resize((blocks + added) * width);
     for (std::size_t i = blocks + added; i-- > blocks;) free_.push_back(static_cast<std::uint32_t>(i));
+    blocks_ = blocks + added;
   }
 
   // Needs `reserve` before it.
@@ -131,7 +143,7 @@ class Sorted {
   std::vector<double> pool_;
   std::vector<Block> order_;
   std::vector<std::uint32_t> free_;
-  std::size_t size_ = 0;
+  std::size_t size_ = 0, blocks_ = 0;
 };
 
 }  // namespace fairlead::detail

@@ -125,7 +125,7 @@ def _samples(window: int) -> int:
         message = f"window is {window!r}, must be a number of samples or a span such as '24h'"
         raise InvalidRecordError(message) from None
     if not 1 <= samples < 2**62:
-        raise InvalidRecordError(f"window is {window!r}, must be at least 1{'' if samples < 1 else ' and below 2**62'}")
+        raise InvalidRecordError(f"window is {window!r}, must be {'at least 1' if samples < 1 else 'below 2**62'}")
     return samples
 
 
@@ -138,25 +138,36 @@ def _window(window: Span) -> tuple[int, int]:
     return _samples(window), 0
 
 
-def _nanoseconds(times: ArrayLike | None) -> ArrayLike | None:
+def _nanoseconds(times: Any, name: str = "times") -> Any:
+    """A column of times, or one datetime64, as int64 nanoseconds; None and arrays of numbers as they are."""
     if times is None:
         return None
     import numpy as np
 
-    array = np.asarray(times)
+    zoned = getattr(getattr(times, "dtype", None), "tz", None) is not None  # pandas, which else makes objects of them
+    array = np.asarray(times, dtype=f"datetime64[{times.dtype.unit}]" if zoned else None)
+
+    def at(i: int) -> str:
+        return f"{name}[{i}]" if array.ndim > 0 else name
+
     if array.dtype.kind in "OU":
-        return np.array([as_time(time, f"times[{i}]") for i, time in enumerate(array.ravel().tolist())], dtype=np.int64)
+        values = array.ravel().tolist()
+        unknown = [i for i, time in enumerate(values) if time != time]
+        if unknown:
+            raise ValueError(f"{at(unknown[0])} is NaT")
+        whole = np.array([as_time(time, at(i)) for i, time in enumerate(values)], dtype=np.int64)
+        return whole.reshape(array.shape)
     if array.dtype.kind != "M":
         return array
-    unknown = np.flatnonzero(np.isnat(array))
-    if unknown.size > 0:
-        raise ValueError(f"times[{unknown[0]}] is NaT")
+    nat = np.flatnonzero(np.isnat(array))
+    if nat.size > 0:
+        raise ValueError(f"{at(nat[0])} is NaT")
     exact = array.astype("datetime64[ns]")
     if np.datetime_data(array.dtype)[0] not in ("ps", "fs", "as"):
         there = np.flatnonzero(exact.astype(array.dtype) != array)  # numpy lets what does not fit wrap around
         if there.size > 0:
             time = array.ravel()[there[0]]
-            raise ValueError(f"times[{there[0]}] is {time}, outside the 64-bit nanoseconds (years 1677 to 2262)")
+            raise ValueError(f"{at(there[0])} is {time}, outside the 64-bit nanoseconds (years 1677 to 2262)")
     return exact.view(np.int64)
 
 
@@ -575,8 +586,8 @@ def many(
 
     stats: names of functions of this module: sum, mean, var, std, skew, kurt, min, max, argmin, argmax, median, rank,
     count and, for a window of time, rate; or with y cov, corr and beta. min_periods is the same for all. out: an array
-    for each name, none of which may share memory with another. For the rest see `fairlead.rolling`; ValueError for an
-    unknown or repeated name.
+    for each name, none of which may share memory with another. The other arguments are those of `fairlead.rolling`.
+    Raises what they raise, and ValueError for an unknown or repeated name.
 
     >>> many([1.0, 2.0, 4.0, 6.0], 2, ["mean", "max"])["max"].tolist()
     [nan, 2.0, 4.0, 6.0]

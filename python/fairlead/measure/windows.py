@@ -95,9 +95,9 @@ class Windows(_Windows):
         full: str = "raise",
     ) -> None:
         one = isinstance(windows, (str, timedelta)) or _index(windows) is not None or isinstance(windows, bool)
-        lengths: list[Length] = [windows] if one else list(windows)  # type: ignore[arg-type,list-item]
-        names = [stats] if isinstance(stats, str) else list(stats)
-        parts = [keys] if isinstance(keys, str) else list(keys)
+        lengths: list[Length] = [windows] if one else _several("windows", windows)  # type: ignore[list-item]
+        names = [stats] if isinstance(stats, str) else _several("stats", stats)
+        parts = [keys] if isinstance(keys, str) else _several("keys", keys)
         _distinct("windows", labels := [_label(length) for length in lengths])
         _distinct("stats", names)
         _distinct("keys", parts, least=0)
@@ -105,14 +105,22 @@ class Windows(_Windows):
             raise InvalidRecordError(
                 f"lateness is {lateness!r} and late is {late!r}: 'insert', and nothing else, needs a lateness"
             )
+        sizes = [_length(length, "windows") for length in lengths]
+        kinds = [_stat(name) for name in names]
+        least = _whole("min_periods", min_periods, 0)
+        most = max(samples for samples, _ in sizes) + (closed == "both")
+        if least > most and all(span == 0 for _, span in sizes):
+            raise InvalidRecordError(f"min_periods is {min_periods!r}, more samples than any window holds ({most})")
+        if half_life is not None and not any(WINDOW_STATS[kind].startswith("ewm") for kind, _ in kinds):
+            raise InvalidRecordError(f"half_life is {half_life!r}, but stats has none of ewm, ewm_var, ewm_std")
         super().__init__(
             windows=labels,
-            lengths=[_length(length, "windows") for length in lengths],
+            lengths=sizes,
             stats=names,
-            kinds=[_stat(name) for name in names],
+            kinds=kinds,
             keys=parts,
             closed=_choice("closed", closed, _CLOSED),
-            min_periods=_whole("min_periods", min_periods, 0),
+            min_periods=least,
             ddof=_ddof(ddof),
             on_nan=_choice("nan", nan, _NAN),
             on_late=_choice("late", late, _LATE),
@@ -172,6 +180,16 @@ def _index(value: Any) -> int | None:
         return None if isinstance(value, bool) else operator.index(value)
     except TypeError:
         return None
+
+
+def _several(name: str, values: Any) -> list[Any]:
+    try:
+        return list(values)
+    except TypeError:
+        kind = (
+            "a number of samples, a span such as '24h', or a list of them" if name == "windows" else "a str or a list"
+        )
+        raise InvalidRecordError(f"{name}: {values!r} must be {kind}") from None
 
 
 def _label(length: Length) -> str:
