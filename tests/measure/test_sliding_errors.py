@@ -152,7 +152,7 @@ def test_refused_by_some() -> None:
         fl.rolling.quantile(X, 5, 1.5)
     with pytest.raises(ValueError, match="q is nan"):
         fl.rolling.quantile(X, 5, math.nan)
-    with pytest.raises(ValueError, match="ddof is -0.5, must be finite and at least 0"):
+    with pytest.raises(ValueError, match=r"ddof is -0\.5, must be finite and at least 0"):
         fl.rolling.var(X, 3, ddof=-0.5)
     with pytest.raises(ValueError, match="ddof is nan"):
         fl.rolling.var(X, 5, ddof=math.nan)
