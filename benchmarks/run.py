@@ -21,6 +21,10 @@ import real_data
 from harness import MISSING, Row, Size, interleaved
 
 ROOT = Path(__file__).resolve().parent
+NOT_TRIED = (
+    "Not tried: arena-rank's fit (needs jax), nannyml and alibi-detect (bring xgboost with CUDA, and TensorFlow), "
+    "skillratings (Rust, has no Python face)."
+)
 FAMILIES = tuple(sorted(path.stem for path in (ROOT / "rows").glob("[!_]*.py")))
 
 
@@ -59,7 +63,7 @@ def versions() -> str:
     """Of fairlead, of what it is built with, and of every peer in the extra [bench] that is installed."""
     peers = [text.split(";")[0] for text in metadata.requires("fairlead") or () if 'extra == "bench"' in text]
     found = []
-    for name in ("fairlead", "pybind11", *(re.split(r"[<>=~!\[ ]", text)[0] for text in peers)):
+    for name in ("fairlead", *(re.split(r"[<>=~!\[ ]", text)[0] for text in peers)):
         try:
             found.append(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
@@ -107,6 +111,7 @@ def main() -> None:
     lines += [
         "",
         *(f"Not measured: {name} ({why})." for name, why in sorted(MISSING.items())),
+        NOT_TRIED,
         "",
         "## One event in C++",
         "",
