@@ -13,6 +13,7 @@ import pytest
 
 import fairlead as fl
 
+pytest.importorskip("river", minversion="0.26")  # the last for Python 3.10, 0.22, has other names and rules
 river = pytest.importorskip("river.drift")
 binary = pytest.importorskip("river.drift.binary")
 

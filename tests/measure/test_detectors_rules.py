@@ -130,6 +130,7 @@ def test_cusum_is_its_recurrence(target: float | None, mode: str) -> None:
 
 
 def test_eddm_is_moas_rule_and_river_has_two_changes_to_it() -> None:
+    pytest.importorskip("river", minversion="0.26")
     binary = pytest.importorskip("river.drift.binary")
     total, different = 0, 0
     for seed in range(8):
@@ -152,6 +153,7 @@ def test_eddm_is_moas_rule_and_river_has_two_changes_to_it() -> None:
 
 @pytest.mark.parametrize("two_sided", [False, True])
 def test_hddm_w_is_moas_rule_and_river_has_one_change_to_it(two_sided: bool) -> None:
+    pytest.importorskip("river", minversion="0.26")
     binary = pytest.importorskip("river.drift.binary")
     total = 0
     for seed in range(8):
