@@ -56,6 +56,16 @@ def peer(name: str) -> Any:
         return None
 
 
+def that_runs(name: str, run: Run, note: str | None = None) -> dict[str, Run]:
+    """The peer under its name, or nothing, with `note` (or the name) in MISSING, where a first call of it fails."""
+    try:
+        run()
+    except Exception as error:  # a peer may fail in any way
+        MISSING[note or name] = f"{type(error).__name__}: {error}"
+        return {}
+    return {name: run}
+
+
 @dataclass
 class Timing:
     """Seconds of the calls of one run."""

@@ -7,21 +7,12 @@ from typing import Any
 
 import numpy as np
 from harness import Row, Run, Size, peer
+from rows.ratings import matches
 
 import fairlead as fl
 
 SOME = 20_000
 """Matches for peers that would take minutes."""
-
-
-def matches(n: int, players: int) -> tuple[Any, Any, Any]:
-    """n matches between players of different strength, a tenth of them draws."""
-    rng = np.random.default_rng(7)
-    i = rng.integers(0, players, n).astype(np.int32)
-    j = ((i + rng.integers(1, players, n)) % players).astype(np.int32)
-    strength = rng.normal(0, 1, players)
-    win = rng.random(n) < 1 / (1 + np.exp(strength[j] - strength[i]))
-    return i, j, np.where(rng.random(n) < 0.1, 0.5, win.astype(float))
 
 
 def wins(i: Any, j: Any, score: Any, players: int) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from harness import MISSING, Row, Run, Size, peer
+from harness import Row, Run, Size, peer, that_runs
 from rows.ratings import matches
 
 import fairlead as fl
@@ -34,12 +34,7 @@ def riix(cls: str, module: str, events: list[Any], **options: Any) -> dict[str, 
         ratings.iterative_update(pairs, scores, time_step=0)
         return ratings
 
-    try:
-        run()
-    except Exception as problem:  # a peer may fail in any way
-        MISSING[f"riix {cls}"] = f"{type(problem).__name__}: {problem}"
-        return {}
-    return {"riix": run}
+    return that_runs("riix", run, f"riix {cls}")
 
 
 def both(
@@ -140,11 +135,7 @@ def glicko2_periods(n: int) -> Row:
                 ratings.batched_update(pairs[part], score[:fewer][part], time_step=step)
             return ratings
 
-        try:
-            batched()
-            peers["riix, batched"] = batched
-        except Exception as problem:  # a peer may fail in any way
-            MISSING["riix Glicko2, batched"] = f"{type(problem).__name__}: {problem}"
+        peers |= that_runs("riix, batched", batched, "riix Glicko2, batched")
     return Row(
         "Glicko-2, periods of 1,000 games", "ns/match", n, ours, peers, error, peer_work=dict.fromkeys(peers, fewer)
     )
