@@ -26,6 +26,18 @@ enum class [[nodiscard]] Status : std::uint8_t {
   self_contest,
   no_maximum,
   bad_snapshot,
+  bad_event,
+  too_long,
+  journal_full,
+  journal_dropped,
+  journal_failed,
+  journal_closed,
+  journal_locked,
+  journal_damaged,
+  not_a_journal,
+  unknown_format,
+  timed_out,
+  system_refused,
   out_of_memory,
 };
 
@@ -51,6 +63,18 @@ constexpr const char* message(Status status) noexcept {
     case Status::self_contest: return "a contest needs two different players";
     case Status::no_maximum: return "the likelihood has no finite maximum, or none that the data determine";
     case Status::bad_snapshot: return "the bytes are no snapshot of this kind and version, or were damaged";
+    case Status::bad_event: return "the payload of the event is not what its type says";
+    case Status::too_long: return "an event holds at most 1 MiB";
+    case Status::journal_full: return "the journal's ring is full: the disk does not keep up, or refuses";
+    case Status::journal_dropped: return "the journal's ring is full: the event was dropped, and counted";
+    case Status::journal_failed: return "the journal takes nothing any more: the disk refused to keep what it was given";
+    case Status::journal_closed: return "the journal is closed, or belongs to the parent process";
+    case Status::journal_locked: return "another writer holds the journal";
+    case Status::journal_damaged: return "the journal is damaged";
+    case Status::not_a_journal: return "there is no journal";
+    case Status::unknown_format: return "the format is newer than this version of fairlead";
+    case Status::timed_out: return "timed out";
+    case Status::system_refused: return "the operating system refused";
     case Status::out_of_memory: return "out of memory";
   }
   return "unknown status";
