@@ -97,7 +97,9 @@ struct ForecastFixed {
   std::int64_t tokens_out = 0;
   double value = nan;      // the number, or P(1) of a binary answer
   std::uint32_t n_p = 0;   // categorical: probabilities that follow, f64
-  std::uint32_t n_error = 0;  // bytes of the error that follow; > 0: the call failed
+  std::uint16_t n_error = 0;  // bytes of the error that follow; > 0: the call failed
+  Kind kind = Kind::binary;   // of the task
+  std::uint8_t reserved = 0;
 };
 static_assert(sizeof(ForecastFixed) == 64);
 
@@ -114,7 +116,8 @@ struct DecisionFixed {
   std::uint32_t n_weights = 0;  // then weights, f64, then as many models, i32 (numbers of the journal's names)
   std::uint32_t reasons = 0;    // bits of Reason
   Strategy strategy = default_strategy;
-  std::uint8_t reserved[3] = {};
+  Kind kind = Kind::binary;  // of the task
+  std::uint8_t reserved[2] = {};
 };
 static_assert(sizeof(DecisionFixed) == 64);
 
@@ -124,8 +127,10 @@ struct OutcomeFixed {
   std::uint64_t task = 0;
   double value = nan;  // 0 or 1, the index of a label, or the number
   double profit_usd = nan;
+  Kind kind = Kind::binary;  // of the task
+  std::uint8_t reserved[7] = {};
 };
-static_assert(sizeof(OutcomeFixed) == 24);
+static_assert(sizeof(OutcomeFixed) == 32);
 
 struct ClosedFixed {
   std::uint64_t task = 0;
