@@ -149,6 +149,48 @@ TEST_CASE("journal: arguments that it refuses leave no trace") {
   CHECK(!journal->failure());
 }
 
+TEST_CASE("journal: a batch goes in whole or not at all, and its numbers follow each other") {
+  const test::Folder folder;
+  test::SwitchedDisk disk;
+  JournalOptions options;
+  options.ring_bytes = 1 << 14;  // 256 units
+  for (const Overflow overflow : {Overflow::fail, Overflow::drop}) {
+    disk.held = false;
+    const std::string desk = folder / std::to_string(static_cast<int>(overflow));
+    options.overflow = overflow;
+    auto journal = test::open(desk, options, nullptr, disk);
+    disk.held = true;
+    Seq next = 1;
+    Status status = Status::ok;
+    for (std::size_t n = 1; status == Status::ok; n += 7) {
+      Journal::Batch batch;
+      status = journal->claim(Type::custom, 8, n, batch);
+      if (status != Status::ok) break;
+      CHECK(batch.first == next);
+      for (std::size_t i = n; i-- > 0;) {
+        const Journal::Claim claim = journal->put(batch, i, static_cast<Time>(i), 3, static_cast<std::int32_t>(n));
+        REQUIRE(claim.seq == next + i);
+        std::memcpy(claim.payload, &claim.seq, 8);
+        journal->commit(claim);
+      }
+      next += n;
+    }
+    CHECK(status == (overflow == Overflow::fail ? Status::journal_full : Status::journal_dropped));
+    CHECK((journal->watermarks().dropped > 0) == (overflow == Overflow::drop));
+    Journal::Batch batch;
+    CHECK(journal->claim(Type::custom, 8, 0, batch) == Status::out_of_range);
+    CHECK(journal->claim(Type::custom, 8, 200, batch) == Status::too_long);
+    CHECK(journal->claim(Type::custom, 8, 5000, batch) == Status::too_long);
+    CHECK(journal->claim(Type::dropped, 8, 1, batch) == Status::out_of_range);
+    disk.held = false;
+    CHECK(!journal->close());
+    const auto all = test::read_all(desk);
+    check_dense(all);
+    REQUIRE(all.size() >= next - 1);
+    for (Seq seq = 1; seq < next; ++seq) REQUIRE(count_of(all[seq - 1]) == seq);
+  }
+}
+
 TEST_CASE("journal: waiting for durable and written, from several threads") {
   const test::Folder folder;
   test::SwitchedDisk disk;
