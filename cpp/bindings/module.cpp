@@ -26,6 +26,7 @@ void bind_journal(py::module_& m);
 #endif
 void bind_scoreboard(py::module_& m);
 void bind_replay(py::module_& m);
+void bind_journal_reader(py::module_& m);
 }  // namespace fairlead::bindings
 
 PYBIND11_MODULE(_core, m) {
@@ -53,4 +54,5 @@ PYBIND11_MODULE(_core, m) {
 #endif
   fairlead::bindings::bind_scoreboard(m);
   fairlead::bindings::bind_replay(m);
+  fairlead::bindings::bind_journal_reader(m);
 }
