@@ -183,7 +183,7 @@ namespace {
 
 std::size_t segments_in(const Folder& folder) {
   std::size_t n = 0;
-  for (const auto& entry : fs::directory_iterator(folder.path / "segments")) n += entry.path().extension() == ".seg" ? 1 : 0;
+  for (const auto& entry : fs::directory_iterator(folder.path / "segments")) n += entry.path().extension() == ".seg" ? 1u : 0u;
   return n;
 }
 
