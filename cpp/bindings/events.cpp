@@ -1,0 +1,228 @@
+#include "events.hpp"
+
+#include <cmath>
+#include <string_view>
+
+#include "fairlead/journal/events.hpp"
+
+namespace fairlead::bindings {
+
+namespace {
+
+using journal::Event;
+using journal::PayloadReader;
+using journal::Type;
+
+constexpr std::string_view kind_names[] = {"binary", "categorical", "numeric"};
+
+py::str text(std::string_view value) {
+  // What a program has written need not be UTF-8; a reader must not fail for it.
+  return py::reinterpret_steal<py::str>(
+      PyUnicode_DecodeUTF8(value.data(), static_cast<Py_ssize_t>(value.size()), "replace"));
+}
+
+py::object number(double value) { return std::isnan(value) ? py::object(py::none()) : py::object(py::float_(value)); }
+
+[[noreturn]] void refuse(const Event& event) {
+  throw py::value_error("event " + std::to_string(event.header->seq) + " of type " +
+                        std::string(journal::type_name(event.header->type)) + ": " + message(Status::bad_event));
+}
+
+py::str kind_name(const Event& event, Kind kind) {
+  if (static_cast<std::size_t>(kind) >= std::size(kind_names)) refuse(event);
+  return text(kind_names[static_cast<std::size_t>(kind)]);
+}
+
+py::tuple numbers(std::span<const double> values) {
+  py::tuple out(values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) out[i] = py::float_(values[i]);
+  return out;
+}
+
+// An answer: `p` of probabilities, `value` of a number.
+void put_answer(py::dict& out, Kind kind, double value, std::span<const double> p) {
+  if (kind == Kind::numeric) {
+    out["value"] = number(value);
+  } else {
+    out["p"] = kind == Kind::binary ? number(value) : py::object(numbers(p));
+  }
+}
+
+py::dict name_data(const Event& event) {
+  PayloadReader in(event.bytes());
+  std::uint8_t table = 0;
+  std::uint32_t id = 0;
+  std::string_view name;
+  if (!in.get(table) || !in.get(id) || !in.get(name) || !in.done() || table >= journal::n_tables) refuse(event);
+  py::dict out;
+  out["table"] = table == static_cast<std::uint8_t>(journal::Table::models) ? "models" : "categories";
+  out["id"] = id;
+  out["name"] = text(name);
+  return out;
+}
+
+py::dict count_data(const Event& event) {
+  PayloadReader in(event.bytes());
+  std::uint64_t n = 0;
+  if (!in.get(n) || !in.done()) refuse(event);
+  py::dict out;
+  out["n"] = n;
+  return out;
+}
+
+py::dict task_data(const Event& event) {
+  PayloadReader in(event.bytes());
+  journal::TaskFixed fixed;
+  std::string_view id, category, words, regime;
+  if (!in.get(fixed) || !in.get(id) || !in.get(category) || !in.get(words) || !in.get(regime)) refuse(event);
+  const auto next = [&] {
+    std::string_view value;
+    if (!in.get(value)) refuse(event);
+    return text(value);
+  };
+  py::list labels;
+  for (std::uint32_t i = 0; i < fixed.n_labels; ++i) labels.append(next());
+  py::dict slices;
+  for (std::uint32_t i = 0; i < fixed.n_slices; ++i) {
+    const py::str dimension = next();
+    slices[dimension] = next();
+  }
+  if (!in.done()) refuse(event);
+  py::dict out;
+  out["task"] = fixed.task;
+  out["id"] = text(id);
+  out["kind"] = kind_name(event, fixed.kind);
+  out["category"] = text(category);
+  out["text"] = text(words);
+  out["labels"] = py::tuple(labels);
+  out["stake_usd"] = fixed.stake_usd;
+  out["regime"] = text(regime);
+  out["expires_in_s"] = number(fixed.expires_in_s);
+  out["slices"] = slices;
+  return out;
+}
+
+py::dict forecast_data(const Event& event) {
+  PayloadReader in(event.bytes());
+  journal::ForecastFixed fixed;
+  std::span<const double> p;
+  std::span<const char> error;
+  if (!in.get(fixed) || !in.get(p, fixed.n_p) || !in.get(error, fixed.n_error) || !in.done()) refuse(event);
+  py::dict out;
+  out["task"] = fixed.task;
+  out["kind"] = kind_name(event, fixed.kind);
+  if (error.empty()) put_answer(out, fixed.kind, fixed.value, p);
+  out["confidence"] = number(fixed.confidence);
+  out["latency_ms"] = number(fixed.latency_ms);
+  out["tokens_in"] = fixed.tokens_in;
+  out["tokens_out"] = fixed.tokens_out;
+  out["cost_usd"] = fixed.cost_usd;
+  out["error"] = text({error.data(), error.size()});
+  return out;
+}
+
+py::dict decision_data(const Event& event, const NameTable& models) {
+  PayloadReader in(event.bytes());
+  journal::DecisionFixed fixed;
+  std::span<const double> p, weights;
+  std::span<const std::int32_t> who;
+  if (!in.get(fixed) || !in.get(p, fixed.n_p) || !in.get(weights, fixed.n_weights) || !in.get(who, fixed.n_weights) ||
+      !in.done() || static_cast<std::size_t>(fixed.strategy) >= strategy_names.size()) {
+    refuse(event);
+  }
+  py::dict shares;
+  for (std::size_t i = 0; i < who.size(); ++i) shares[name_of(models, who[i])] = weights[i];
+  py::dict out;
+  out["task"] = fixed.task;
+  out["kind"] = kind_name(event, fixed.kind);
+  out["weights"] = shares;
+  put_answer(out, fixed.kind, fixed.value, p);
+  out["disagreement"] = fixed.disagreement;
+  out["uncertainty"] = fixed.uncertainty;
+  out["position_scale"] = fixed.position_scale;
+  out["cost_usd"] = fixed.cost_usd;
+  out["strategy"] = text(strategy_names[static_cast<std::size_t>(fixed.strategy)]);
+  out["reasons"] = fixed.reasons;
+  return out;
+}
+
+py::dict outcome_data(const Event& event) {
+  PayloadReader in(event.bytes());
+  journal::OutcomeFixed fixed;
+  if (!in.get(fixed) || !in.done()) refuse(event);
+  py::dict out;
+  out["task"] = fixed.task;
+  out["kind"] = kind_name(event, fixed.kind);
+  out["value"] = fixed.value;
+  out["profit_usd"] = number(fixed.profit_usd);
+  return out;
+}
+
+py::dict closed_data(const Event& event) {
+  PayloadReader in(event.bytes());
+  journal::ClosedFixed fixed;
+  if (!in.get(fixed) || !in.done()) refuse(event);
+  py::dict out;
+  out["task"] = fixed.task;
+  return out;
+}
+
+// One JSON object; read by Python's own reader, as these events are cold.
+py::dict json_data(const Event& event) {
+  static PyObject* const loads = py::object(py::module_::import("json").attr("loads")).release().ptr();
+  const auto bytes = event.bytes();
+  py::object out;
+  try {
+    out = py::handle(loads)(text({reinterpret_cast<const char*>(bytes.data()), bytes.size()}));
+  } catch (py::error_already_set& error) {
+    if (!error.matches(PyExc_ValueError)) throw;
+    refuse(event);
+  }
+  if (!py::isinstance<py::dict>(out)) refuse(event);
+  return py::dict(out);
+}
+
+}  // namespace
+
+py::object name_of(const NameTable& names, std::int32_t id) {
+  if (id < 0 || id >= names.size()) return py::none();
+  return text(names.name(id));
+}
+
+py::dict event_data(const Event& event, const NameTable& models) {
+  if (event.header->version != 1) {
+    throw py::value_error("event " + std::to_string(event.header->seq) + " has layout " +
+                          std::to_string(event.header->version) + ": " + message(Status::unknown_format));
+  }
+  switch (event.header->type) {
+    case Type::name: return name_data(event);
+    case Type::gap:
+    case Type::dropped: return count_data(event);
+    case Type::model_removed: return py::dict();
+    case Type::task: return task_data(event);
+    case Type::forecast: return forecast_data(event);
+    case Type::decision: return decision_data(event, models);
+    case Type::outcome: return outcome_data(event);
+    case Type::closed: return closed_data(event);
+    case Type::settings:
+    case Type::model:
+    case Type::note:
+    case Type::alert:
+    case Type::training_run:
+    case Type::model_version:
+    case Type::deployment:
+    case Type::budget:
+    case Type::health:
+    case Type::summary: return json_data(event);
+    case Type::mark:
+    case Type::seal:
+    case Type::names:
+    case Type::custom: break;
+  }
+  const auto bytes = event.bytes();
+  py::dict out;
+  out["payload"] = py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  return out;
+}
+
+}  // namespace fairlead::bindings
