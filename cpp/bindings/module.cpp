@@ -22,6 +22,7 @@ void bind_sample(py::module_& m);
 void bind_pooling(py::module_& m);
 void bind_experts(py::module_& m);
 void bind_scoreboard(py::module_& m);
+void bind_fleet(py::module_& m);
 void bind_replay(py::module_& m);
 }  // namespace fairlead::bindings
 
@@ -46,5 +47,6 @@ PYBIND11_MODULE(_core, m) {
   fairlead::bindings::bind_pooling(m);
   fairlead::bindings::bind_experts(m);
   fairlead::bindings::bind_scoreboard(m);
+  fairlead::bindings::bind_fleet(m);
   fairlead::bindings::bind_replay(m);
 }

@@ -340,3 +340,51 @@ TEST_CASE("fleet: slots are found again whatever was put in and taken out") {
     }
   }
 }
+
+TEST_CASE("fleet: a snapshot at any place goes on as if nothing had happened") {
+  for (unsigned seed = 10; seed < 13; ++seed) {
+    Log log;
+    const fl::Fleet live = lived(seed, 1'500, &log, narrow);
+    const std::string end = live.state();
+    const std::array<std::uint8_t, 16> id{1, 2, 3};
+    for (std::size_t n = 0; n < log.size(); n += 97) {
+      const std::string bytes = log.folded(n).snapshot(id);
+      fl::Fleet fleet;
+      std::array<std::uint8_t, 16> of{};
+      REQUIRE(fl::Fleet::restore(bytes, fleet, of) == Status::ok);
+      CHECK(of == id);
+      CHECK(fleet.last() == n);
+      CHECK(fleet.snapshot(id) == bytes);
+      for (std::size_t i = n; i < log.size(); ++i) REQUIRE(fleet.apply(log[i]) == Status::ok);
+      CHECK(fleet.state() == end);
+      CHECK(fleet.snapshot(id) == log.folded().snapshot(id));
+    }
+  }
+}
+
+TEST_CASE("fleet: bytes that are no snapshot change nothing") {
+  Log log;
+  const fl::Fleet live = lived(3, 300, &log, narrow);
+  std::string bytes = live.snapshot({});
+  std::array<std::uint8_t, 16> of{9};
+  fl::Fleet fleet;
+  const std::string before = fleet.state();
+  std::mt19937 random(5);
+  for (int i = 0; i < 300; ++i) {
+    std::string bad = bytes;
+    if (i % 2 == 0) bad.resize(random() % bad.size());
+    else bad[random() % bad.size()] ^= static_cast<char>(1 << random() % 8);
+    CHECK(fl::Fleet::restore(bad, fleet, of) == Status::bad_snapshot);
+    // With a checksum that is right it is either refused, or a fleet that works.
+    if (bad.size() < 20) continue;
+    bad.resize(bad.size() - 4);
+    const std::uint32_t crc = fl::crc32c(bad);
+    bad.append(reinterpret_cast<const char*>(&crc), 4);
+    fl::Fleet odd;
+    if (fl::Fleet::restore(bad, odd, of) != Status::ok) continue;
+    Life life(4);
+    for (int t = 1'000; t < 1'100; ++t) (void)life.step(odd, t);
+    CHECK_FALSE(odd.state().empty());
+  }
+  CHECK(fleet.state() == before);
+}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time as _time
-from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import asdict, fields
 from datetime import datetime, timedelta
 
+from fairlead._core import Fleet as _CoreFleet
+from fairlead._core import raise_status
 from fairlead.errors import (
     InvalidRecordError,
     NoForecastError,
@@ -16,24 +18,11 @@ from fairlead.errors import (
     UnknownTaskError,
     did_you_mean,
 )
-from fairlead.measure.scoreboard import Leaderboard, Window, leaderboard, new_scoreboard
-from fairlead.policy import DEFAULT_STRATEGY, decide, strategy_index
+from fairlead.measure.scoreboard import Leaderboard, Window, leaderboard
+from fairlead.policy import DEFAULT_STRATEGY, as_decision, strategy_index
 from fairlead.settings import Settings
 from fairlead.times import as_span, as_time
 from fairlead.types import KINDS, Decision, Forecast, Kind, Model, Outcome, Task
-
-
-@dataclass(frozen=True, slots=True)
-class _OpenTask:
-    task: Task
-    handle: int
-
-
-@dataclass(frozen=True, slots=True)
-class _EndedTask:
-    task: Task
-    outcome: Outcome
-
 
 class Fleet:
     """Models that answer the same tasks, and what is known of them. In memory.
@@ -56,19 +45,25 @@ class Fleet:
     """
 
     def __init__(self, *, settings: Settings | None = None, clock: Callable[[], int] = _time.time_ns) -> None:
-        self.settings = settings or Settings()
+        self._build(_core_fleet(settings or Settings()), clock)
+
+    def _build(self, core: _CoreFleet, clock: Callable[[], int]) -> None:
+        self._core = core
+        self._board = core.board
         self._clock = clock
-        self._board = new_scoreboard(self.settings)
-        self._models: dict[str, Model] = {}
-        self._open: dict[str, _OpenTask] = {}
-        self._ended: OrderedDict[str, _EndedTask] = OrderedDict()
+        self._stamp: Callable[[], int] | None = None  # what times the events of a journal that come without a time
 
     # --- the models ---
 
     @property
+    def settings(self) -> Settings:
+        """The numbers the fleet is built with."""
+        return Settings(**self._core.settings)
+
+    @property
     def models(self) -> tuple[Model, ...]:
         """The models that are in the fleet now, in the order in which they came."""
-        return tuple(self._models.values())
+        return tuple(Model.from_json(record) for record in self._core.models())
 
     def add(self, model: Model | str) -> None:
         """Adds a model, at any time. One that comes back after `remove` keeps its record.
@@ -78,11 +73,13 @@ class Fleet:
         model = Model(model) if isinstance(model, str) else model
         if not isinstance(model, Model):
             raise InvalidRecordError(f"model is {model!r}, must be a Model or a name")
-        present = self._models.get(model.name)
-        if present is not None and present != model:
-            raise InvalidRecordError(f"name is {model.name!r}, which the fleet has already as {present}")
-        self._board.add(model.name)
-        self._models[model.name] = model
+        present = next((known for known in self.models if known.name == model.name), None)
+        if present is not None:
+            if present != model:
+                raise InvalidRecordError(f"name is {model.name!r}, which the fleet has already as {present}")
+            return
+        record = _utf8(json.dumps(model.to_dict(), allow_nan=False, ensure_ascii=False), "model")
+        self._check(self._core.add(model.name, record, self._now()), f"model {model.name!r}")
 
     def remove(self, model: str) -> None:
         """Lets a model leave.
@@ -90,8 +87,8 @@ class Fleet:
         Its record stays on the leaderboard and its open answers are still scored, but they no longer count in
         decisions, and new ones are refused. Raises UnknownModelError where the fleet does not have it.
         """
-        self._board.remove(self._model_id(model))
-        del self._models[model]
+        self._model_id(model)
+        self._check(self._core.remove(model, self._now()), f"model {model!r}")
 
     # --- the life of a task ---
 
@@ -103,54 +100,32 @@ class Fleet:
 
         Raises UnknownModelError, UnknownTaskError (an id that no task came with), TaskEndedError (settled or voided)
         and InvalidRecordError (the answer does not fit the kind or the labels of the task, or the task differs from
-        the one of that id); nothing has changed then.
+        the one of that id); nothing has changed then. On a journal it raises JournalError too: where the journal takes
+        the task but not the answer, as it is full, the task is open without one.
         """
-        if not isinstance(forecast, Forecast):
-            raise InvalidRecordError(f"forecast is {forecast!r}, must be a Forecast")
-        task_id = _task_id(task)
-        self._refuse_ended(task_id)
-        known = self._open.get(task_id)
-        if known is not None and isinstance(task, Task) and task is not known.task:
-            _same(known.task, task)
-        whole = known.task if known is not None else task
-        if isinstance(whole, str):
-            hint = did_you_mean(task_id, self._open)
-            raise UnknownTaskError(f"task is {task_id!r}, which is not open{hint}; record it with a Task first")
-        model = self._model_id(forecast.model)
-        p = _answer(whole, forecast)
-        handle = self._open_task(whole) if known is None else known.handle
         try:
-            self._board.record(
-                handle,
-                model,
-                p,
-                forecast.value,
-                forecast.confidence,
-                forecast.latency_ms,
-                forecast.tokens_in,
-                forecast.tokens_out,
-                forecast.cost_usd,
-                bool(forecast.error),
-            )
-        except BaseException:
-            if known is None:
-                self._board.close(handle)
-            raise
-        if known is None:
-            self._open[task_id] = _OpenTask(whole, handle)
+            status = self._core.record(task, forecast, self._stamp)
+        except UnicodeEncodeError as error:
+            raise InvalidRecordError(f"{error.object!r} is no text: {error.reason}") from error
+        if status:
+            self._explain_record(task, forecast, status)
 
     def decide(self, task: Task | str, *, strategy: str = DEFAULT_STRATEGY) -> Decision:
         """One decision from the answers so far; it changes nothing, so ask as often as you like.
 
+        On a journal it is logged. One that the journal does not take is given all the same, since deciding must not
+        fail because of the log; `unlogged` counts them.
+
         Raises UnknownTaskError, TaskEndedError, NoForecastError where no active model has answered, and
         InvalidRecordError for an unknown strategy.
         """
-        strategy_index(strategy)  # so that a misspelt strategy is told first
-        entry = self._find(task)
-        try:
-            return decide(self._board, entry.handle, entry.task, strategy, self._clock())
-        except ValueError as error:
-            raise NoForecastError(f"task {entry.task.id!r}: no active model has answered") from error
+        number = strategy_index(strategy)  # so that a misspelt strategy is told first
+        task_id = _task_id(task)
+        found = self._core.decide(task_id, number, self._clock)
+        if isinstance(found, int):
+            self._find(task_id)
+            raise NoForecastError(f"task {task_id!r}: no active model has answered")
+        return as_decision(task_id, strategy, found)
 
     def settle(
         self,
@@ -175,24 +150,11 @@ class Fleet:
             if outcome is None:
                 raise InvalidRecordError("outcome is None; use void(task) where it will never be known")
             known = Outcome(_task_id(task), outcome, time=time, profit_usd=profit_usd)
-        ended = self._ended.get(known.task)
-        if ended is not None:
-            if _number(ended.task, ended.outcome.value) != _number(ended.task, known.value):
-                raise TaskEndedError(
-                    f"outcome is {known.value!r}, but task {known.task!r} ended with {ended.outcome.value!r}"
-                )
-            return False
-        entry = self._find(known.task)
-        number = _number(entry.task, known.value)
-        if number is None:
-            self._board.close(entry.handle)
-        else:
-            self._board.settle(entry.handle, number, known.time or self._clock())
-        del self._open[entry.task.id]
-        self._ended[entry.task.id] = _EndedTask(entry.task, known)
-        while len(self._ended) > self.settings.remember:
-            self._ended.popitem(last=False)
-        return True
+        clock = self._clock if known.value is not None else self._stamp
+        status = self._core.settle(known.task, known.value, known.time, known.profit_usd, clock)
+        if status > 0:
+            self._explain_settle(known, status)
+        return status == 0
 
     def void(self, task: Task | str) -> bool:
         """Ends a task whose outcome will never be known; nobody is scored. Returns False where it was void already.
@@ -206,7 +168,7 @@ class Fleet:
     @property
     def open_tasks(self) -> tuple[Task, ...]:
         """Tasks that have a forecast and no outcome yet, oldest first."""
-        return tuple(entry.task for entry in self._open.values())
+        return tuple(Task(*fields) for fields in self._core.open_tasks())
 
     def leaderboard(self, **slice: str) -> Leaderboard:
         """Models by rating, overall or in one slice: `fleet.leaderboard(category="politics")`.
@@ -236,7 +198,7 @@ class Fleet:
         found = self._board.find_model(model)
         if found < 0:
             raise UnknownModelError(
-                f"model is {model!r}, which was never in the fleet{did_you_mean(model, self._models)}"
+                f"model is {model!r}, which was never in the fleet{did_you_mean(model, self._names())}"
             )
         if not isinstance(span, (str, timedelta)):
             raise InvalidRecordError(f"span is {span!r}, must have a unit, such as '24h'")
@@ -252,7 +214,7 @@ class Fleet:
         return Window(**self._board.recent(found, place, KINDS.index(kind), length, moment))
 
     def __repr__(self) -> str:
-        return f"<Fleet of {len(self._models)} models, {len(self._open)} open tasks>"
+        return f"<Fleet of {self._core.n_models} models, {self._core.n_open} open tasks>"
 
     # --- inside ---
 
@@ -269,33 +231,93 @@ class Fleet:
             raise InvalidRecordError(f"slice is {dimension}={value}, which no task was in; there are: {known}")
         return found, f"{dimension}={value}"
 
+    def _names(self) -> list[str]:
+        return [model.name for model in self.models]
+
+    def _now(self) -> int:
+        """The time of an event that has none of its own; in memory nobody asks."""
+        return self._stamp() if self._stamp is not None else 0
+
     def _model_id(self, name: str) -> int:
-        if name not in self._models:
+        if not self._core.has_model(name):
             left = self._board.find_model(name) >= 0
             reason = (
                 "which has left the fleet; add it again"
                 if left
-                else f"which is not in the fleet{did_you_mean(name, self._models)}"
+                else f"which is not in the fleet{did_you_mean(name, self._names())}"
             )
             raise UnknownModelError(f"model is {name!r}, {reason}")
         return self._board.find_model(name)
 
-    def _open_task(self, task: Task) -> int:
-        dimensions = [("category", task.category), ("regime", task.regime), *task.slices.items()]
-        slices = [self._board.slice(dimension, value) for dimension, value in dimensions if value]
-        return self._board.open(KINDS.index(task.kind), len(task.labels), slices)
+    # What the core refused, in words. Nothing has changed.
 
-    def _find(self, task: Task | str) -> _OpenTask:
+    def _explain_record(self, task: Task | str, forecast: Forecast, status: int) -> None:
+        if not isinstance(forecast, Forecast):
+            raise InvalidRecordError(f"forecast is {forecast!r}, must be a Forecast")
         task_id = _task_id(task)
-        entry = self._open.get(task_id)
-        if entry is not None:
-            return entry
         self._refuse_ended(task_id)
-        raise UnknownTaskError(f"task is {task_id!r}, which no model has answered{did_you_mean(task_id, self._open)}")
+        found = self._core.task(task_id)
+        known = Task(*found[0]) if found is not None else None
+        if known is not None and isinstance(task, Task):
+            _same(known, task)
+        whole = known if known is not None else task
+        if isinstance(whole, str):
+            hint = did_you_mean(task_id, self._core.open_ids())
+            raise UnknownTaskError(f"task is {task_id!r}, which is not open{hint}; record it with a Task first")
+        self._model_id(forecast.model)
+        _answer(whole, forecast)
+        if known is not None and isinstance(task, Task):  # the same in other words: slices in another order, say
+            status = self._core.record(task_id, forecast, self._stamp)
+        self._check(status, f"task {task_id!r}")
+
+    def _explain_settle(self, known: Outcome, status: int) -> None:
+        found = self._core.task(known.task)
+        if found is not None and found[1]:
+            task = Task(*found[0])
+            _number(task, known.value)
+            raise TaskEndedError(
+                f"outcome is {known.value!r}, but task {known.task!r} ended with {_outcome(task, found[2])!r}"
+            )
+        _number(self._find(known.task), known.value)
+        self._check(status, f"task {known.task!r}")
+
+    def _check(self, status: int, what: str) -> None:
+        if status:
+            raise_status(status, what)
+
+    def _find(self, task_id: str) -> Task:
+        found = self._core.task(task_id)
+        if found is None:
+            hint = did_you_mean(task_id, self._core.open_ids())
+            raise UnknownTaskError(f"task is {task_id!r}, which no model has answered{hint}")
+        self._refuse_ended(task_id)
+        return Task(*found[0])
 
     def _refuse_ended(self, task_id: str) -> None:
-        if task_id in self._ended:
-            raise TaskEndedError(f"task {task_id!r} has ended with {self._ended[task_id].outcome.value!r}")
+        found = self._core.task(task_id)
+        if found is not None and found[1]:
+            raise TaskEndedError(f"task {task_id!r} has ended with {_outcome(Task(*found[0]), found[2])!r}")
+
+
+def _core_fleet(settings: Settings) -> _CoreFleet:
+    return _CoreFleet(**asdict(settings))
+
+
+def _utf8(text: str, where: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRecordError(f"{where} is {text!r}, which is no text: {error.reason}") from error
+    return text
+
+
+def _outcome(task: Task, number: float | None) -> float | str | None:
+    """The outcome that the core holds, as a user would give it."""
+    if number is None:
+        return None
+    if task.kind == "categorical":
+        return task.labels[int(number)]
+    return int(number) if number.is_integer() else number
 
 
 def _task_id(task: Task | str) -> str:

@@ -162,7 +162,7 @@ class Fleet {
   // The slot of a task with this id that is open, or why there is none.
   Status find_open(std::string_view id, std::uint32_t& out) const noexcept;
   ModelId model_of(std::int32_t number) const noexcept;
-  void fit_journal_numbers();
+  void fit_journal_numbers(SnapshotReader& in);
 
   void save(SnapshotWriter& out) const;
   void load(SnapshotReader& in);

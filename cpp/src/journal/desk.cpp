@@ -1,0 +1,265 @@
+#include "fairlead/desk.hpp"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <new>
+#include <utility>
+
+namespace fairlead {
+
+using journal::Disk;
+using journal::Event;
+using journal::Events;
+using journal::Failure;
+using journal::JournalReader;
+using journal::Seq;
+
+namespace {
+
+constexpr std::string_view suffix = ".fleet";
+constexpr std::string_view unfinished = ".tmp";
+constexpr std::size_t digits = 20;
+constexpr std::size_t kept = 2;
+constexpr std::int64_t largest = std::int64_t{1} << 36;  // of a snapshot file: what is larger is none
+
+std::string snapshots_of(const std::string& folder) { return folder + "/snapshots"; }
+
+std::string file_name(Seq seq) {
+  const std::string number = std::to_string(seq);
+  return std::string(digits - number.size(), '0') + number + std::string(suffix);
+}
+
+bool event_of(std::string_view name, Seq& out) noexcept {
+  if (name.size() != digits + suffix.size() || !name.ends_with(suffix)) return false;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + digits, out);
+  return error == std::errc() && end == name.data() + digits;
+}
+
+// The events that have a snapshot, newest first. A folder that is not there has none.
+std::vector<Seq> snapshots_in(const std::string& folder, Disk& disk) {
+  std::vector<std::string> names;
+  std::vector<Seq> found;
+  if (disk.list(snapshots_of(folder), names) < 0) return found;
+  for (const std::string& name : names) {
+    Seq seq = 0;
+    if (event_of(name, seq)) found.push_back(seq);
+  }
+  std::sort(found.rbegin(), found.rend());
+  return found;
+}
+
+Failure refused(int error, const std::string& what) {
+  return {Status::system_refused, -error, what + ": " + std::strerror(-error)};
+}
+
+// An open file that is closed in the end.
+class File {
+ public:
+  File(Disk& disk, const std::string& path, int flags) : disk_(disk), file_(disk.open(path, flags)) {}
+  ~File() {
+    if (file_ >= 0) disk_.close(file_);
+  }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  int get() const noexcept { return file_; }
+
+ private:
+  Disk& disk_;
+  int file_;
+};
+
+// Why a file is no use, empty where it is.
+std::string read_file(const std::string& path, std::string& out, Disk& disk) {
+  const File file(disk, path, O_RDONLY);
+  if (file.get() < 0) return std::strerror(-file.get());
+  const std::int64_t size = disk.size(file.get());
+  if (size < 0) return std::strerror(static_cast<int>(-size));
+  if (size > largest) return "too large";
+  out.resize(static_cast<std::size_t>(size));
+  const std::int64_t got = disk.read(file.get(), out.data(), out.size(), 0);
+  if (got < 0) return std::strerror(static_cast<int>(-got));
+  return got == size ? "" : "it grows shorter while it is read";
+}
+
+std::uint32_t state_crc(const Fleet& fleet) { return crc32c(fleet.state()); }
+
+// Folds what comes after the fleet's own last event. `ahead`: the journal ends before that.
+Failure fold_tail(const std::string& folder, Fleet& fleet, std::uint64_t& events, bool& ahead, Disk& disk) {
+  const Seq start = fleet.last();
+  JournalReader reader;
+  if (Failure failure = JournalReader::open(folder, {.first = std::max<Seq>(start, 1)}, reader, disk)) return failure;
+  Seq newest = 0;
+  std::span<const std::byte> run;
+  for (;;) {
+    if (Failure failure = reader.run(run)) return failure;
+    if (run.empty()) break;
+    for (const Event event : Events(run)) {
+      const Seq seq = event.header->seq;
+      if (newest == 0 && seq > start + 1) {
+        return {Status::journal_damaged, 0,
+                folder + ": events " + std::to_string(start + 1) + " to " + std::to_string(seq - 1) +
+                    " are no longer among the segments, and no snapshot stands for them"};
+      }
+      newest = seq;
+      if (seq <= start) continue;
+      const Status status = fleet.apply(event);
+      if (status == Status::unknown_format || status == Status::out_of_memory) {
+        return {status, 0, folder + ": event " + std::to_string(seq)};
+      }
+      ++events;
+    }
+  }
+  ahead = newest < start;
+  return {};
+}
+
+// A fleet from one snapshot; `why` it is no use, empty where it is.
+std::string restore(const std::string& path, Seq seq, const std::array<std::uint8_t, 16>& id, Fleet& out, Disk& disk) {
+  std::string bytes;
+  if (std::string why = read_file(path, bytes, disk); !why.empty()) return why;
+  std::array<std::uint8_t, 16> of{};
+  Fleet read;
+  const Status status = Fleet::restore(bytes, read, of);
+  if (status != Status::ok) return message(status);
+  if (of != id) return "it is of another journal";
+  if (read.last() != seq) return "it is of event " + std::to_string(read.last());
+  out = std::move(read);
+  return {};
+}
+
+}  // namespace
+
+Failure fold_desk(const std::string& folder, Fleet& out, std::array<std::uint8_t, 16>& id, DeskReport& report,
+                  bool use_snapshots, Disk& disk) {
+  try {
+    std::array<std::uint8_t, 16> journal{};
+    {
+      JournalReader reader;
+      if (Failure failure = JournalReader::open(folder, {}, reader, disk)) return failure;
+      journal = reader.id();
+    }
+    DeskReport found;
+    std::vector<Seq> candidates = use_snapshots ? snapshots_in(folder, disk) : std::vector<Seq>{};
+    candidates.push_back(0);
+    for (const Seq seq : candidates) {
+      Fleet fleet;
+      std::uint64_t events = 0;
+      bool ahead = false;
+      const std::string path = snapshots_of(folder) + "/" + file_name(seq);
+      if (seq != 0) {
+        std::string why = restore(path, seq, journal, fleet, disk);
+        if (!why.empty()) {
+          found.warnings.push_back(path + ": passed over: " + why);
+          continue;
+        }
+        found.snapshot_crc = state_crc(fleet);
+      }
+      if (Failure failure = fold_tail(folder, fleet, events, ahead, disk)) {
+        for (const std::string& warning : found.warnings) failure.what += "; " + warning;
+        return failure;
+      }
+      if (ahead) {
+        found.warnings.push_back(path + ": passed over: it is ahead of the journal");
+        continue;
+      }
+      found.snapshot = seq;
+      found.events = events;
+      if (fleet.passed_over() > 0) {
+        found.warnings.push_back(folder + ": " + std::to_string(fleet.passed_over()) +
+                                 " events that do not fit were passed over, the first is event " +
+                                 std::to_string(fleet.first_passed_over()));
+      }
+      out = std::move(fleet);
+      id = journal;
+      report = std::move(found);
+      return {};
+    }
+    return {Status::journal_damaged, 0, folder};  // not reached: nothing is ahead of event 0
+  } catch (const std::bad_alloc&) {
+    return {Status::out_of_memory, 0, {}};
+  }
+}
+
+Failure snapshot_desk(const std::string& folder, Seq& out, Disk& disk) {
+  try {
+    Fleet fleet;
+    std::array<std::uint8_t, 16> id{};
+    DeskReport report;
+    if (Failure failure = fold_desk(folder, fleet, id, report, true, disk)) return failure;
+    out = fleet.last();
+    if (report.snapshot == fleet.last()) return {};
+    const std::string snapshots = snapshots_of(folder);
+    if (const int made = disk.make_folder(snapshots); made < 0) return refused(made, snapshots);
+    std::vector<std::string> names;
+    disk.list(snapshots, names);
+    for (const std::string& name : names) {
+      if (name.ends_with(unfinished)) disk.remove(snapshots + "/" + name);  // of a process that died
+    }
+    const std::string path = snapshots + "/" + file_name(fleet.last());
+    const std::string temporary = path + std::string(unfinished);
+    const std::string bytes = fleet.snapshot(id);
+    {
+      const File file(disk, temporary, O_WRONLY | O_CREAT | O_TRUNC);
+      if (file.get() < 0) return refused(file.get(), temporary);
+      for (std::size_t done = 0; done < bytes.size();) {
+        const std::int64_t wrote = disk.write(file.get(), bytes.data() + done, bytes.size() - done, done);
+        if (wrote < 0) return refused(static_cast<int>(wrote), temporary);
+        if (wrote == 0) return {Status::system_refused, 0, temporary + ": the disk takes no more"};
+        done += static_cast<std::size_t>(wrote);
+      }
+      if (const int synced = disk.sync(file.get()); synced < 0) return refused(synced, temporary);
+    }
+    if (const int renamed = disk.rename(temporary, path); renamed < 0) return refused(renamed, path);
+    if (const int synced = disk.sync_folder(snapshots); synced < 0) return refused(synced, snapshots);
+    const std::vector<Seq> all = snapshots_in(folder, disk);
+    // Those that are newer than what the journal holds, and those that were passed over, take no place of good ones.
+    std::size_t good = 0;
+    for (const Seq seq : all) {
+      if (seq > fleet.last() || ++good > kept) disk.remove(snapshots + "/" + file_name(seq));
+    }
+    return {};
+  } catch (const std::bad_alloc&) {
+    return {Status::out_of_memory, 0, {}};
+  }
+}
+
+Status JournalSink::name(journal::Table table, std::string_view name, std::int32_t& out) noexcept {
+  try {
+    return journal_.name(table, name, out);
+  } catch (const std::bad_alloc&) {
+    return Status::out_of_memory;
+  }
+}
+
+Status JournalSink::append(const journal::RecordHeader& header, std::span<const std::byte> payload, Seq& out) noexcept {
+  return journal_.append(header.type, header.time, header.model, header.category, payload, out, header.version);
+}
+
+Failure Desk::open(const std::string& folder, const FleetSettings* settings, const JournalOptions& options,
+                   std::unique_ptr<Desk>& out, DeskReport& report, journal::Recovery& recovery) {
+  std::unique_ptr<Desk> desk(new Desk());
+  if (Failure failure = Journal::open(folder, options, desk->journal_, recovery)) return failure;
+  if (const Status status = desk->journal_->wait_written(0, -1); status != Status::ok) return {status, 0, folder};
+  std::array<std::uint8_t, 16> id{};
+  if (Failure failure = fold_desk(folder, desk->fleet_, id, report)) return failure;
+  desk->sink_ = std::make_unique<JournalSink>(*desk->journal_);
+  desk->fleet_.attach(desk->sink_.get());
+  if (!desk->fleet_.configured()) {
+    const Status status = desk->fleet_.configure(settings != nullptr ? *settings : FleetSettings{}, 0);
+    if (status != Status::ok) return {status, 0, folder + ": settings"};
+  } else if (settings != nullptr && *settings != desk->fleet_.settings()) {
+    return {Status::bad_event, 0, folder + ": it was opened with " + desk->fleet_.settings().json() + ", not with " + settings->json()};
+  }
+  out = std::move(desk);
+  return {};
+}
+
+Failure Desk::close() {
+  fleet_.attach(nullptr);
+  return journal_->close();
+}
+
+}  // namespace fairlead
