@@ -95,9 +95,10 @@ class Journal {
   const std::string& folder() const noexcept;
   const std::array<std::uint8_t, 16>& id() const noexcept;
 
+  struct State;
+
  private:
   Journal();
-  struct State;
   std::unique_ptr<State> state_;
 };
 
