@@ -41,6 +41,5 @@ struct HeldFleet {
 // The fields of a task in the order of Task, from its record.
 py::tuple task_fields(const FleetTask& task);
 
-void bind_fleet_journal(py::module_& m, py::class_<HeldFleet>& cls);  // fleet_journal.cpp: where there is one
 
 }  // namespace fairlead::bindings

@@ -23,6 +23,7 @@ void bind_pooling(py::module_& m);
 void bind_experts(py::module_& m);
 void bind_scoreboard(py::module_& m);
 void bind_fleet(py::module_& m);
+void bind_desk(py::module_& m);
 void bind_replay(py::module_& m);
 }  // namespace fairlead::bindings
 
@@ -48,5 +49,6 @@ PYBIND11_MODULE(_core, m) {
   fairlead::bindings::bind_experts(m);
   fairlead::bindings::bind_scoreboard(m);
   fairlead::bindings::bind_fleet(m);
+  fairlead::bindings::bind_desk(m);
   fairlead::bindings::bind_replay(m);
 }

@@ -346,11 +346,11 @@ TEST_CASE("fleet: a snapshot at any place goes on as if nothing had happened") {
     Log log;
     const fl::Fleet live = lived(seed, 1'500, &log, narrow);
     const std::string end = live.state();
-    const std::array<std::uint8_t, 16> id{1, 2, 3};
+    const fl::FleetOrigin id{{1, 2, 3}, 4};
     for (std::size_t n = 0; n < log.size(); n += 97) {
       const std::string bytes = log.folded(n).snapshot(id);
       fl::Fleet fleet;
-      std::array<std::uint8_t, 16> of{};
+      fl::FleetOrigin of;
       REQUIRE(fl::Fleet::restore(bytes, fleet, of) == Status::ok);
       CHECK(of == id);
       CHECK(fleet.last() == n);
@@ -366,7 +366,7 @@ TEST_CASE("fleet: bytes that are no snapshot change nothing") {
   Log log;
   const fl::Fleet live = lived(3, 300, &log, narrow);
   std::string bytes = live.snapshot({});
-  std::array<std::uint8_t, 16> of{9};
+  fl::FleetOrigin of;
   fl::Fleet fleet;
   const std::string before = fleet.state();
   std::mt19937 random(5);

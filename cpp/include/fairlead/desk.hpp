@@ -3,7 +3,8 @@
 //   <folder>/segments/, lock           the journal: journal/format.hpp
 //   <folder>/snapshots/<event, 20 digits>.fleet   the fleet as of that event: a cache, which may be deleted at any time
 //
-// Opening takes the newest snapshot that is whole, of this journal and not ahead of it, and folds the events that came after.
+// Opening takes the newest snapshot that is whole, of this journal and not ahead of it or of a course that a power cut ended,
+// and folds the events that came after.
 // A snapshot is written from a reader of the journal, never from the live fleet: so whoever writes it waits for nobody, and
 // nobody for him.
 #pragma once
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "fairlead/fleet.hpp"
+#include "fairlead/fleet_replay.hpp"
 #include "fairlead/journal.hpp"
 
 namespace fairlead {
@@ -21,20 +23,36 @@ namespace fairlead {
 // What reading a desk found.
 struct DeskReport {
   journal::Seq snapshot = 0;   // the event of the snapshot that was used; 0: none, all was folded
-  std::uint64_t snapshot_crc = 0;  // CRC-32C of the state that the snapshot holds
   std::uint64_t events = 0;    // that came after it
   std::vector<std::string> warnings = {};  // snapshots that were of no use, and why; events that were passed over
 };
 
 // The fleet as of what is written of the journal, by whomever. Where the journal's first segments were archived and no
-// snapshot takes their place, it is a Failure that says so. `out` and `id` stay as they were on a Failure.
-journal::Failure fold_desk(const std::string& folder, Fleet& out, std::array<std::uint8_t, 16>& id, DeskReport& report,
+// snapshot takes their place, it is a Failure that says so. `out` and `origin` stay as they were on a
+// Failure.
+journal::Failure fold_desk(const std::string& folder, Fleet& out, FleetOrigin& origin, DeskReport& report,
                            bool use_snapshots = true, journal::Disk& disk = journal::Disk::real());
 
 // Writes a snapshot as of what is written, where there are newer events than the newest snapshot's; `out` becomes its event.
 // The newest two are kept. One call at a time on a folder.
 journal::Failure snapshot_desk(const std::string& folder, journal::Seq& out,
                                journal::Disk& disk = journal::Disk::real());
+
+// What is to be replayed: counts the events up to the last one that is written now.
+journal::Failure census_desk(const std::string& folder, FleetCensus& out, journal::Disk& disk = journal::Disk::real());
+
+// The state in which a replay ended, and the one in the newest snapshot beside the one that was folded up to there.
+struct StateCheck {
+  journal::Seq last = 0;
+  std::uint32_t crc = 0;       // CRC-32C of Fleet::state
+  journal::Seq snapshot = 0;   // 0: there is none
+  std::uint32_t snapshot_crc = 0, folded_crc = 0;
+
+  bool agrees() const noexcept { return snapshot_crc == folded_crc; }
+};
+// Replays the events that were counted. Needs all of them, from the first.
+journal::Failure replay_desk(const std::string& folder, FleetReplay& replay, StateCheck& check,
+                             journal::Disk& disk = journal::Disk::real());
 
 // Hands the events of a fleet to a journal.
 class JournalSink final : public EventSink {

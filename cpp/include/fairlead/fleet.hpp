@@ -59,6 +59,15 @@ struct FleetSettings {
   static Status parse(std::string_view json, FleetSettings& out) noexcept;
 };
 
+// Of which journal a fleet is the fold, and up to where: the checksum of its last event, which holds that of the one before,
+// and so on. A journal that lost its end in a power cut and went on differently has another one there.
+struct FleetOrigin {
+  std::array<std::uint8_t, 16> journal = {};
+  std::uint32_t crc = 0;
+
+  bool operator==(const FleetOrigin&) const = default;
+};
+
 class Fleet {
  public:
   // May throw std::bad_alloc, as may the readers below that give a vector or a string.
@@ -128,8 +137,8 @@ class Fleet {
   // The state as bytes, the same for the same events: `state` without where the journal stands, which is the same in
   // memory; `snapshot` with it, to go on from. Restoring trusts nothing: bad_snapshot or out_of_memory leave `out` as it was.
   std::string state() const;
-  std::string snapshot(const std::array<std::uint8_t, 16>& journal) const;
-  static Status restore(std::string_view bytes, Fleet& out, std::array<std::uint8_t, 16>& journal) noexcept;
+  std::string snapshot(const FleetOrigin& origin) const;
+  static Status restore(std::string_view bytes, Fleet& out, FleetOrigin& origin) noexcept;
 
  private:
   // Numbers of a journal's table, as far as the fleet has seen them. A live fleet sees those that it asked for itself.

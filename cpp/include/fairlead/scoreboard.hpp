@@ -113,6 +113,10 @@ class Scoreboard {
   bool has_model(ModelId model) const noexcept { return model >= 0 && model < models_.size(); }
   bool has_slice(SliceId slice) const noexcept { return slice >= 0 && index(slice) < slices_.size(); }
   bool is_open(TaskHandle task) const noexcept { return find(task) != nullptr; }
+  std::span<const SliceId> slices(TaskHandle task) const noexcept {  // of an open one, overall first
+    const OpenTask* const open = find(task);
+    return open == nullptr ? std::span<const SliceId>{} : std::span(open->slices).first(open->n_slices);
+  }
   std::size_t open_tasks() const noexcept { return tasks_.size() - free_.size(); }
 
   double rating(ModelId model, SliceId slice = overall) const noexcept { return at(slice).elo[model]; }

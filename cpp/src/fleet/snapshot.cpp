@@ -30,9 +30,10 @@ std::string Fleet::state() const {
   return out.finish();
 }
 
-std::string Fleet::snapshot(const std::array<std::uint8_t, 16>& journal) const {
+std::string Fleet::snapshot(const FleetOrigin& origin) const {
   SnapshotWriter out(family, version);
-  out.put_raw(std::span<const std::uint8_t>(journal));
+  out.put_raw(std::span<const std::uint8_t>(origin.journal));
+  out.put(origin.crc);
   out.put(last_);
   out.put(static_cast<std::uint8_t>(configured_));
   out.put(passed_over_);
@@ -143,13 +144,14 @@ void Fleet::load(SnapshotReader& in) {
   }
 }
 
-Status Fleet::restore(std::string_view bytes, Fleet& out, std::array<std::uint8_t, 16>& journal) noexcept {
+Status Fleet::restore(std::string_view bytes, Fleet& out, FleetOrigin& origin) noexcept {
   try {
     SnapshotReader in(bytes, family, version);
     Fleet read;
-    std::array<std::uint8_t, 16> id{};
+    FleetOrigin of;
     std::uint8_t configured = 0;
-    in.get_raw(std::span<std::uint8_t>(id));
+    in.get_raw(std::span<std::uint8_t>(of.journal));
+    in.get(of.crc);
     in.get(read.last_);
     in.get(configured);
     in.get(read.passed_over_);
@@ -172,7 +174,7 @@ Status Fleet::restore(std::string_view bytes, Fleet& out, std::array<std::uint8_
     if (in.ok()) read.fit_journal_numbers(in);
     if (const Status status = in.finish(); status != Status::ok) return status;
     out = std::move(read);
-    journal = id;
+    origin = of;
     return Status::ok;
   } catch (const std::bad_alloc&) {
     return Status::out_of_memory;

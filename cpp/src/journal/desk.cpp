@@ -84,10 +84,9 @@ std::string read_file(const std::string& path, std::string& out, Disk& disk) {
   return got == size ? "" : "it grows shorter while it is read";
 }
 
-std::uint32_t state_crc(const Fleet& fleet) { return crc32c(fleet.state()); }
-
-// Folds what comes after the fleet's own last event. `ahead`: the journal ends before that.
-Failure fold_tail(const std::string& folder, Fleet& fleet, std::uint64_t& events, bool& ahead, Disk& disk) {
+// Folds what comes after the fleet's own last event, and keeps `origin` up. `why` the fleet is not of this journal's course.
+Failure fold_tail(const std::string& folder, Fleet& fleet, FleetOrigin& origin, std::uint64_t& events, std::string& why,
+                  Disk& disk) {
   const Seq start = fleet.last();
   JournalReader reader;
   if (Failure failure = JournalReader::open(folder, {.first = std::max<Seq>(start, 1)}, reader, disk)) return failure;
@@ -97,87 +96,171 @@ Failure fold_tail(const std::string& folder, Fleet& fleet, std::uint64_t& events
     if (Failure failure = reader.run(run)) return failure;
     if (run.empty()) break;
     for (const Event event : Events(run)) {
-      const Seq seq = event.header->seq;
-      if (newest == 0 && seq > start + 1) {
+      const journal::RecordHeader& header = *event.header;
+      if (newest == 0 && header.seq > start + 1) {
         return {Status::journal_damaged, 0,
-                folder + ": events " + std::to_string(start + 1) + " to " + std::to_string(seq - 1) +
+                folder + ": events " + std::to_string(start + 1) + " to " + std::to_string(header.seq - 1) +
                     " are no longer among the segments, and no snapshot stands for them"};
       }
-      newest = seq;
-      if (seq <= start) continue;
+      newest = header.seq;
+      if (newest < start) continue;
+      if (newest == start) {
+        if (header.crc != origin.crc) why = "the journal took another course before event " + std::to_string(start);
+        if (!why.empty()) return {};
+        continue;
+      }
       const Status status = fleet.apply(event);
       if (status == Status::unknown_format || status == Status::out_of_memory) {
-        return {status, 0, folder + ": event " + std::to_string(seq)};
+        return {status, 0, folder + ": event " + std::to_string(newest) + ": " + message(status)};
       }
+      origin.crc = header.crc;
       ++events;
     }
   }
-  ahead = newest < start;
+  origin.journal = reader.id();
+  if (newest < start && (newest != 0 || reader.position() < start)) why = "it is ahead of the journal";
   return {};
 }
 
-// A fleet from one snapshot; `why` it is no use, empty where it is.
-std::string restore(const std::string& path, Seq seq, const std::array<std::uint8_t, 16>& id, Fleet& out, Disk& disk) {
+// A fleet from one snapshot; why it is no use, empty where it is.
+std::string restore(const std::string& path, Seq seq, const FleetOrigin& journal, Fleet& out, FleetOrigin& origin,
+                    Disk& disk) {
   std::string bytes;
   if (std::string why = read_file(path, bytes, disk); !why.empty()) return why;
-  std::array<std::uint8_t, 16> of{};
   Fleet read;
-  const Status status = Fleet::restore(bytes, read, of);
+  const Status status = Fleet::restore(bytes, read, origin);
   if (status != Status::ok) return message(status);
-  if (of != id) return "it is of another journal";
+  if (origin.journal != journal.journal) return "it is of another journal";
   if (read.last() != seq) return "it is of event " + std::to_string(read.last());
   out = std::move(read);
   return {};
 }
 
+// The newest snapshot that is of use by itself, of an event up to `last`.
+bool newest_snapshot(const std::string& folder, Seq last, Fleet& out, Disk& disk) {
+  FleetOrigin journal, of;
+  {
+    JournalReader reader;
+    if (JournalReader::open(folder, {}, reader, disk)) return false;
+    journal.journal = reader.id();
+  }
+  for (const Seq seq : snapshots_in(folder, disk)) {
+    const std::string path = snapshots_of(folder) + "/" + file_name(seq);
+    if (seq <= last && restore(path, seq, journal, out, of, disk).empty()) return true;
+  }
+  return false;
+}
+
+// Hands every event from the first to `last` to `each`, which says whether to go on.
+template <class Each>
+Failure walk(const std::string& folder, Seq last, Disk& disk, Each&& each) {
+  JournalReader reader;
+  if (Failure failure = JournalReader::open(folder, {}, reader, disk)) return failure;
+  std::span<const std::byte> run;
+  Seq newest = 0;
+  for (;;) {
+    if (Failure failure = reader.run(run)) return failure;
+    if (run.empty()) return {};
+    for (const Event event : Events(run)) {
+      const Seq seq = event.header->seq;
+      if (newest == 0 && seq != 1) {
+        return {Status::journal_damaged, 0,
+                folder + ": events 1 to " + std::to_string(seq - 1) + " are no longer among the segments; a replay needs them"};
+      }
+      newest = seq;
+      if (seq > last) return {};
+      const Status status = each(event);
+      if (status == Status::unknown_format || status == Status::out_of_memory) {
+        return {status, 0, folder + ": event " + std::to_string(seq) + ": " + message(status)};
+      }
+    }
+  }
+}
+
 }  // namespace
 
-Failure fold_desk(const std::string& folder, Fleet& out, std::array<std::uint8_t, 16>& id, DeskReport& report,
-                  bool use_snapshots, Disk& disk) {
+Failure census_desk(const std::string& folder, FleetCensus& out, Disk& disk) {
   try {
-    std::array<std::uint8_t, 16> journal{};
+    FleetCensus census;
+    const Failure failure = walk(folder, ~Seq{0}, disk, [&](const Event& event) {
+      census.count(event);
+      return Status::ok;
+    });
+    if (!failure) out = std::move(census);
+    return failure;
+  } catch (const std::bad_alloc&) {
+    return {Status::out_of_memory, 0, folder};
+  }
+}
+
+Failure replay_desk(const std::string& folder, FleetReplay& replay, StateCheck& check, Disk& disk) {
+  try {
+    const Seq last = replay.census().last;
+    StateCheck found;
+    {
+      Fleet kept_there;
+      if (newest_snapshot(folder, last, kept_there, disk)) {
+        found.snapshot = kept_there.last();
+        found.snapshot_crc = crc32c(kept_there.state());
+      }
+    }
+    if (Failure failure = walk(folder, last, disk, [&](const Event& event) {
+          const Status status = replay.apply(event);
+          if (event.header->seq == found.snapshot) found.folded_crc = crc32c(replay.fleet().state());
+          return status;
+        })) {
+      return failure;
+    }
+    replay.finish();
+    found.last = replay.fleet().last();
+    found.crc = crc32c(replay.fleet().state());
+    check = found;
+    return {};
+  } catch (const std::bad_alloc&) {
+    return {Status::out_of_memory, 0, folder};
+  }
+}
+
+Failure fold_desk(const std::string& folder, Fleet& out, FleetOrigin& origin, DeskReport& report, bool use_snapshots,
+                  Disk& disk) {
+  try {
+    FleetOrigin journal;
     {
       JournalReader reader;
       if (Failure failure = JournalReader::open(folder, {}, reader, disk)) return failure;
-      journal = reader.id();
+      journal.journal = reader.id();
     }
     DeskReport found;
     std::vector<Seq> candidates = use_snapshots ? snapshots_in(folder, disk) : std::vector<Seq>{};
     candidates.push_back(0);
     for (const Seq seq : candidates) {
       Fleet fleet;
-      std::uint64_t events = 0;
-      bool ahead = false;
+      FleetOrigin of = journal;
+      found.events = 0;
       const std::string path = snapshots_of(folder) + "/" + file_name(seq);
-      if (seq != 0) {
-        std::string why = restore(path, seq, journal, fleet, disk);
-        if (!why.empty()) {
-          found.warnings.push_back(path + ": passed over: " + why);
-          continue;
+      std::string why = seq != 0 ? restore(path, seq, journal, fleet, of, disk) : std::string();
+      if (why.empty()) {
+        if (Failure failure = fold_tail(folder, fleet, of, found.events, why, disk)) {
+          for (const std::string& warning : found.warnings) failure.what += "; " + warning;
+          return failure;
         }
-        found.snapshot_crc = state_crc(fleet);
       }
-      if (Failure failure = fold_tail(folder, fleet, events, ahead, disk)) {
-        for (const std::string& warning : found.warnings) failure.what += "; " + warning;
-        return failure;
-      }
-      if (ahead) {
-        found.warnings.push_back(path + ": passed over: it is ahead of the journal");
+      if (!why.empty()) {
+        found.warnings.push_back(path + ": passed over: " + why);
         continue;
       }
       found.snapshot = seq;
-      found.events = events;
       if (fleet.passed_over() > 0) {
         found.warnings.push_back(folder + ": " + std::to_string(fleet.passed_over()) +
                                  " events that do not fit were passed over, the first is event " +
                                  std::to_string(fleet.first_passed_over()));
       }
       out = std::move(fleet);
-      id = journal;
+      origin = of;
       report = std::move(found);
       return {};
     }
-    return {Status::journal_damaged, 0, folder};  // not reached: nothing is ahead of event 0
+    return {Status::journal_damaged, 0, folder};  // not reached: the beginning is of every course
   } catch (const std::bad_alloc&) {
     return {Status::out_of_memory, 0, {}};
   }
@@ -186,9 +269,9 @@ Failure fold_desk(const std::string& folder, Fleet& out, std::array<std::uint8_t
 Failure snapshot_desk(const std::string& folder, Seq& out, Disk& disk) {
   try {
     Fleet fleet;
-    std::array<std::uint8_t, 16> id{};
+    FleetOrigin origin;
     DeskReport report;
-    if (Failure failure = fold_desk(folder, fleet, id, report, true, disk)) return failure;
+    if (Failure failure = fold_desk(folder, fleet, origin, report, true, disk)) return failure;
     out = fleet.last();
     if (report.snapshot == fleet.last()) return {};
     const std::string snapshots = snapshots_of(folder);
@@ -200,7 +283,7 @@ Failure snapshot_desk(const std::string& folder, Seq& out, Disk& disk) {
     }
     const std::string path = snapshots + "/" + file_name(fleet.last());
     const std::string temporary = path + std::string(unfinished);
-    const std::string bytes = fleet.snapshot(id);
+    const std::string bytes = fleet.snapshot(origin);
     {
       const File file(disk, temporary, O_WRONLY | O_CREAT | O_TRUNC);
       if (file.get() < 0) return refused(file.get(), temporary);
@@ -215,7 +298,7 @@ Failure snapshot_desk(const std::string& folder, Seq& out, Disk& disk) {
     if (const int renamed = disk.rename(temporary, path); renamed < 0) return refused(renamed, path);
     if (const int synced = disk.sync_folder(snapshots); synced < 0) return refused(synced, snapshots);
     const std::vector<Seq> all = snapshots_in(folder, disk);
-    // Those that are newer than what the journal holds, and those that were passed over, take no place of good ones.
+    // Those that are ahead of the journal take no place of good ones.
     std::size_t good = 0;
     for (const Seq seq : all) {
       if (seq > fleet.last() || ++good > kept) disk.remove(snapshots + "/" + file_name(seq));
@@ -224,42 +307,6 @@ Failure snapshot_desk(const std::string& folder, Seq& out, Disk& disk) {
   } catch (const std::bad_alloc&) {
     return {Status::out_of_memory, 0, {}};
   }
-}
-
-Status JournalSink::name(journal::Table table, std::string_view name, std::int32_t& out) noexcept {
-  try {
-    return journal_.name(table, name, out);
-  } catch (const std::bad_alloc&) {
-    return Status::out_of_memory;
-  }
-}
-
-Status JournalSink::append(const journal::RecordHeader& header, std::span<const std::byte> payload, Seq& out) noexcept {
-  return journal_.append(header.type, header.time, header.model, header.category, payload, out, header.version);
-}
-
-Failure Desk::open(const std::string& folder, const FleetSettings* settings, const JournalOptions& options,
-                   std::unique_ptr<Desk>& out, DeskReport& report, journal::Recovery& recovery) {
-  std::unique_ptr<Desk> desk(new Desk());
-  if (Failure failure = Journal::open(folder, options, desk->journal_, recovery)) return failure;
-  if (const Status status = desk->journal_->wait_written(0, -1); status != Status::ok) return {status, 0, folder};
-  std::array<std::uint8_t, 16> id{};
-  if (Failure failure = fold_desk(folder, desk->fleet_, id, report)) return failure;
-  desk->sink_ = std::make_unique<JournalSink>(*desk->journal_);
-  desk->fleet_.attach(desk->sink_.get());
-  if (!desk->fleet_.configured()) {
-    const Status status = desk->fleet_.configure(settings != nullptr ? *settings : FleetSettings{}, 0);
-    if (status != Status::ok) return {status, 0, folder + ": settings"};
-  } else if (settings != nullptr && *settings != desk->fleet_.settings()) {
-    return {Status::bad_event, 0, folder + ": it was opened with " + desk->fleet_.settings().json() + ", not with " + settings->json()};
-  }
-  out = std::move(desk);
-  return {};
-}
-
-Failure Desk::close() {
-  fleet_.attach(nullptr);
-  return journal_->close();
 }
 
 }  // namespace fairlead
