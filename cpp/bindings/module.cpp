@@ -25,6 +25,7 @@ void bind_scoreboard(py::module_& m);
 void bind_fleet(py::module_& m);
 void bind_desk(py::module_& m);
 void bind_replay(py::module_& m);
+void bind_journal_reader(py::module_& m);
 }  // namespace fairlead::bindings
 
 PYBIND11_MODULE(_core, m) {
@@ -51,4 +52,5 @@ PYBIND11_MODULE(_core, m) {
   fairlead::bindings::bind_fleet(m);
   fairlead::bindings::bind_desk(m);
   fairlead::bindings::bind_replay(m);
+  fairlead::bindings::bind_journal_reader(m);
 }
