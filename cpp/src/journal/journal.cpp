@@ -39,9 +39,9 @@ Failure Journal::open(const std::string& folder, const JournalOptions& options, 
 
 // --- the hot path ---
 
-Status Journal::State::refused(Status status) noexcept {
+Status Journal::State::refused(Status status, std::uint64_t n) noexcept {
   if (status == Status::journal_full && overflow == Overflow::drop) {
-    ring.control().dropped.fetch_add(1, std::memory_order_relaxed);
+    ring.control().dropped.fetch_add(n, std::memory_order_relaxed);
     return Status::journal_dropped;
   }
   return status;
@@ -54,6 +54,26 @@ Status Journal::claim(Type type, Time time, std::int32_t model, std::int32_t cat
   if (payload_bytes > journal::max_payload) return Status::too_long;
   if (type <= Type::dropped) return Status::out_of_range;  // the journal's own
   return state.claim(type, time, model, category, payload_bytes, out, version);
+}
+
+Status Journal::claim(Type type, std::size_t payload_bytes, std::size_t n, Batch& out, std::uint8_t version) noexcept {
+  State& state = *state_;
+  if (const Status gate = state.gate.load(std::memory_order_acquire); gate != Status::ok) return gate;
+  if (payload_bytes > journal::max_payload || n > state.ring.bytes() / Ring::unit) return Status::too_long;
+  if (type <= Type::dropped || n == 0) return Status::out_of_range;
+  Ring::Slot slot;
+  const auto length = static_cast<std::uint32_t>(sizeof(RecordHeader) + payload_bytes);
+  if (const Status status = state.ring.claim(length, static_cast<std::uint32_t>(n), slot); status != Status::ok)
+    return state.refused(status, n);
+  out = {slot.seq, n, slot.at, slot.commit, length, type, version};
+  return Status::ok;
+}
+
+Journal::Claim Journal::put(const Batch& batch, std::size_t i, Time time, std::int32_t model,
+                            std::int32_t category) noexcept {
+  const Ring::Slot slot = state_->ring.slot({batch.at, batch.first, batch.place}, batch.length, static_cast<std::uint32_t>(i));
+  State::put_header(slot, batch.type, time, model, category, batch.version);
+  return {slot.at + sizeof(RecordHeader), slot.seq, slot.commit};
 }
 
 void Journal::commit(const Claim& claim) noexcept {
@@ -150,11 +170,16 @@ Status Journal::name(journal::Table table, std::string_view name, std::int32_t& 
   commit(room);
   try {
     out = names.intern(name);
+    state.n_names[static_cast<std::size_t>(table)].store(names.size(), std::memory_order_release);
   } catch (...) {  // out of memory: the log knows a name that this table does not, so its next would be wrong
     state.gate.store(Status::journal_failed, std::memory_order_release);
     throw;
   }
   return Status::ok;
+}
+
+std::int32_t Journal::n_names(journal::Table table) const noexcept {
+  return state_->n_names[static_cast<std::size_t>(table)].load(std::memory_order_acquire);
 }
 
 std::int32_t Journal::find_name(journal::Table table, std::string_view name) const noexcept {

@@ -66,7 +66,9 @@ Failure Journal::State::start(const std::string& given, const JournalOptions& ch
 
   for (const journal::Table table : {journal::Table::models, journal::Table::categories}) {
     const NameTable& known = log.names(table);
-    for (std::int32_t n = 0; n < known.size(); ++n) names[static_cast<std::size_t>(table)].intern(known.name(n));
+    const auto t = static_cast<std::size_t>(table);
+    for (std::int32_t n = 0; n < known.size(); ++n) names[t].intern(known.name(n));
+    n_names[t].store(names[t].size(), std::memory_order_relaxed);
   }
   written.store(log.written(), std::memory_order_relaxed);
   durable.store(log.durable(), std::memory_order_relaxed);

@@ -29,6 +29,7 @@ struct Journal::State {
   std::atomic<Time> newest{0};  // time of the newest event that was written: that of the journal's own events
   alignas(128) std::atomic<journal::Seq> wanted{0};  // somebody waits until this one is durable
   std::atomic<int> waiters{0};
+  std::array<std::atomic<std::int32_t>, journal::n_tables> n_names{};
   std::atomic<bool> stopping{false};
   std::atomic<bool> foreign{false};  // a child process has this copy: nothing here is its own
 
@@ -63,12 +64,17 @@ struct Journal::State {
 
   Status claim(journal::Type type, Time time, std::int32_t model, std::int32_t category, std::size_t payload_bytes,
                Claim& out, std::uint8_t version) noexcept {
-    using journal::RecordHeader;
     journal::Ring::Slot slot;
-    const auto length = static_cast<std::uint32_t>(sizeof(RecordHeader) + payload_bytes);
-    if (const Status status = ring.claim(length, slot); status != Status::ok) return refused(status);
-    // All of the header but its first 8 bytes, where the commit word will stand.
-    RecordHeader header;
+    const auto length = static_cast<std::uint32_t>(sizeof(journal::RecordHeader) + payload_bytes);
+    if (const Status status = ring.claim(length, slot); status != Status::ok) return refused(status, 1);
+    put_header(slot, type, time, model, category, version);
+    out = {slot.at + sizeof(journal::RecordHeader), slot.seq, slot.commit};
+    return Status::ok;
+  }
+  // All of the header but its first 8 bytes, where the commit word will stand.
+  static void put_header(const journal::Ring::Slot& slot, journal::Type type, Time time, std::int32_t model,
+                         std::int32_t category, std::uint8_t version) noexcept {
+    journal::RecordHeader header;
     header.type = type;
     header.version = version;
     header.seq = slot.seq;
@@ -76,10 +82,8 @@ struct Journal::State {
     header.model = model;
     header.category = category;
     std::memcpy(slot.at + 8, reinterpret_cast<const std::byte*>(&header) + 8, sizeof(header) - 8);
-    out = {slot.at + sizeof(header), slot.seq, slot.commit};
-    return Status::ok;
   }
-  Status refused(Status status) noexcept;
+  Status refused(Status status, std::uint64_t n) noexcept;  // n events
   journal::Seq accepted() noexcept;
   Status wait(const std::atomic<journal::Seq>& mark, journal::Seq seq, Time timeout, bool sync);
 

@@ -223,6 +223,11 @@ void Journal::State::run() noexcept {
 
 // Ends both threads, and leaves the ring where it is if something in it could not be written.
 Failure Journal::State::stop() {
+  if (!writer.joinable()) {  // it never got so far
+    (void)log.close();
+    held.release();
+    return {};
+  }
   Status open = Status::ok;
   gate.compare_exchange_strong(open, Status::journal_closed, std::memory_order_acq_rel);
   journal::forget_forks(*this);
@@ -234,7 +239,7 @@ Failure Journal::State::stop() {
     wake.notify_all();
     spill_wake.notify_all();
   }
-  if (writer.joinable()) writer.join();
+  writer.join();
   if (spiller.joinable()) spiller.join();
   Failure result;
   if (drained) {

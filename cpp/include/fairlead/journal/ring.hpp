@@ -85,8 +85,11 @@ class Ring {
   // --- producers ---
 
   // Room for a record of `length` bytes, header included. journal_full or journal_closed: nothing has happened.
-  Status claim(std::uint32_t length, Slot& out) noexcept {
-    const std::uint64_t units = units_of(length);
+  Status claim(std::uint32_t length, Slot& out) noexcept { return claim(length, 1, out); }
+
+  // Room for n records of `length` bytes that follow each other, all or none; `out` is the first.
+  Status claim(std::uint32_t length, std::uint32_t n, Slot& out) noexcept {
+    const std::uint64_t units = n * units_of(length);
     if (units > capacity_ / 2) return Status::too_long;
     // First what is free, then what is taken: the other way round `claim` could be behind `seen`.
     std::uint64_t seen = control_->seen.load(std::memory_order_acquire);
@@ -100,7 +103,7 @@ class Ring {
         word = control_->claim.load(std::memory_order_relaxed);
         continue;
       }
-      if (control_->claim.compare_exchange_weak(word, after(word, units), std::memory_order_relaxed)) break;
+      if (control_->claim.compare_exchange_weak(word, after(word, units, n), std::memory_order_relaxed)) break;
     }
     const std::uint64_t place = word & place_mask;
     // No later than this: the consumer does not pass a record that is not committed, so base <= seq.
@@ -109,6 +112,11 @@ class Ring {
     out.commit = ((place << length_bits) | length) ^ key_;
     prefetch(out.at + units * unit);
     return Status::ok;
+  }
+  // The i-th of several.
+  Slot slot(const Slot& first, std::uint32_t length, std::uint32_t i) const noexcept {
+    const std::uint64_t on = i * units_of(length), place = (((first.commit ^ key_) >> length_bits) + on) & place_mask;
+    return {first.at + on * unit, first.seq + i, ((place << length_bits) | length) ^ key_};
   }
 
   static void commit(const Slot& slot) noexcept {
@@ -159,8 +167,8 @@ class Ring {
   static constexpr std::uint64_t closed_bit = std::uint64_t{1} << 63;
 
  private:
-  static constexpr std::uint64_t after(std::uint64_t word, std::uint64_t units) noexcept {
-    return (((word & ~place_mask) + (std::uint64_t{1} << place_bits)) & ~closed_bit) | ((word + units) & place_mask);
+  static constexpr std::uint64_t after(std::uint64_t word, std::uint64_t units, std::uint64_t n) noexcept {
+    return (((word & ~place_mask) + (n << place_bits)) & ~closed_bit) | ((word + units) & place_mask);
   }
   static constexpr Seq whole(std::uint64_t word, Seq base) noexcept {
     return base + (((word >> place_bits) - base) & number_mask);
