@@ -253,11 +253,11 @@ void bind_scoreboard(py::module_& m) {
                  return out;
                }, py::arg("model"), py::arg("slice") = Scoreboard::overall)
           .def("snapshot", &snapshot,
-               "All that later calls depend on, bit for bit, as bytes with a version and a checksum, for restore: open tasks\n"
-               "keep their handles. Pickle holds the same bytes.")
+               "All that later calls depend on, bit for bit, as bytes with a version and a checksum, for restore.\n"
+               "Open tasks keep their handles. Pickle holds the same bytes.")
           .def_static("restore", &restored, py::arg("data"),
-                      "The scoreboard of a snapshot, which goes on as if it had never stopped. Raises ValueError where the\n"
-                      "bytes are no snapshot of this class, or damaged.")
+                      "The scoreboard of a snapshot, which goes on as if it had never stopped. Raises ValueError\n"
+                      "where the bytes are no snapshot of this class, or damaged.")
           .def(py::pickle(&snapshot, &restored));
   for (PyMethodDef& method : board_methods) attach(cls, method);
 }

@@ -1,8 +1,9 @@
-// The state of a `Scoreboard` as bytes, and of the parts that only it is made of. Records and columns are written as they
-// lie in memory; a History writes the samples it holds, oldest first, whatever its ring could hold.
+// The state of a `Scoreboard` as bytes, and of the parts that only it is made of. Records and columns are written as
+// they lie in memory; a History writes the samples it holds, oldest first, whatever its ring could hold.
 //
-// Reading checks whatever later calls rely on without looking: ids, sizes and flags; that no model answers a task twice;
-// that times do not decrease and probabilities are such. Whether a slot is open is not written: it is, unless it is free.
+// Reading checks whatever later calls rely on without looking: ids, sizes and flags; that no model answers a task
+// twice; that times do not decrease and probabilities are such. A slot is open unless it is free; only the free ones
+// are written.
 #include <algorithm>
 #include <cmath>
 #include <new>
@@ -27,7 +28,7 @@ bool all(std::span<const double> values, Holds holds) noexcept {
 
 }  // namespace
 
-// --- parts ------------------------------------------------------------------------------------------------------------
+// --- parts -----------------------------------------------------------------------------------------------------------
 
 void Calibration::save(SnapshotWriter& out) const {
   static_assert(sizeof(Bin) == 24);
@@ -131,7 +132,7 @@ void History::load(SnapshotReader& in) {
   n_ = n;
 }
 
-// --- writing ----------------------------------------------------------------------------------------------------------
+// --- writing ---------------------------------------------------------------------------------------------------------
 
 std::string Scoreboard::snapshot() const {
   SnapshotWriter out("scoreboard", version);
@@ -209,7 +210,7 @@ void Scoreboard::save_tasks(SnapshotWriter& out) const {
   }
 }
 
-// --- reading ----------------------------------------------------------------------------------------------------------
+// --- reading ---------------------------------------------------------------------------------------------------------
 
 Status Scoreboard::restore(std::string_view bytes, Scoreboard& out) {
   try {

@@ -131,8 +131,8 @@ class Scoreboard {
 
   // --- snapshots: these may allocate and throw std::bad_alloc, but for restore ---
 
-  // All that later calls depend on, bit for bit: also open tasks, whose handles stay valid, and which handles come next.
-  // What the last settle found is not among it.
+  // All that later calls depend on, bit for bit: also open tasks, whose handles stay valid, and which handles come
+  // next. What the last settle found is not among it.
   std::string snapshot() const;
   // Says bad_snapshot or out_of_memory, and leaves `out` as it was, where the bytes or the memory will not do.
   static Status restore(std::string_view bytes, Scoreboard& out);
