@@ -88,9 +88,18 @@ py::tuple replay(const std::string& folder, const FleetCensus& census, int kind,
   return py::make_tuple(hold(replay.take()), found, checked);
 }
 
+// From now on the fleet logs to this journal, of which it is the fold.
+void attach_journal(HeldFleet& held, const py::object& journal) {
+  auto sink = std::make_unique<JournalSink>(journal.cast<Journal&>());
+  held.fleet.attach(sink.get());
+  held.sink = std::move(sink);
+  held.journal = journal;
+}
+
 }  // namespace
 
 void bind_desk(py::module_& m) {
+  m.def("attach_journal", &attach_journal, py::arg("fleet"), py::arg("journal"));
   py::class_<FleetCensus>(m, "FleetCensus")
       .def_property_readonly("forecasts", [](const FleetCensus& c) { return c.forecasts; })
       .def_property_readonly("labels", [](const FleetCensus& c) {

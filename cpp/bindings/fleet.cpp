@@ -363,6 +363,11 @@ void bind_fleet(py::module_& m) {
           .def("remove",
                [](HeldFleet& held, std::string_view name, Time time) { return static_cast<int>(held.fleet.remove(name, time)); },
                py::arg("name"), py::arg("time") = 0)
+          .def("configure",
+               [](HeldFleet& held, const HeldFleet& like, Time time) {
+                 return static_cast<int>(held.fleet.configure(like.fleet.settings(), time));
+               },
+               py::arg("like"), py::arg("time"))
           .def("models",
                [](const HeldFleet& held) {
                  py::list out;

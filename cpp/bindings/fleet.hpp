@@ -24,6 +24,8 @@ struct HeldFleet {
   const py::object& labels(std::uint32_t slot);
   const py::object& name(ModelId model);
 
+  py::object journal = py::none();  // kept alive for the sink
+  std::unique_ptr<EventSink> sink = {};
   Fleet fleet;
   std::vector<Held> tasks = {};
   std::vector<py::object> names = {};
@@ -33,9 +35,6 @@ struct HeldFleet {
   std::vector<double> p = {};
   std::vector<std::string_view> label_views = {};
   std::vector<Dimension> slice_views = {};
-
-  py::object journal = py::none();  // kept alive for the sink
-  std::unique_ptr<EventSink> sink = {};
 };
 
 // The fields of a task in the order of Task, from its record.

@@ -3,29 +3,45 @@
 from __future__ import annotations
 
 import json
+import os
 import time as _time
+import warnings
+import weakref
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from datetime import datetime, timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 from fairlead._core import Fleet as _CoreFleet
 from fairlead._core import raise_status
 from fairlead.errors import (
     InvalidRecordError,
+    JournalError,
+    JournalWarning,
     NoForecastError,
     TaskEndedError,
     UnknownModelError,
     UnknownTaskError,
     did_you_mean,
 )
+from fairlead.fleet import checks
 from fairlead.measure.scoreboard import Leaderboard, Window, leaderboard
 from fairlead.policy import DEFAULT_STRATEGY, as_decision, strategy_index
 from fairlead.settings import Settings
 from fairlead.times import as_span, as_time
 from fairlead.types import KINDS, Decision, Forecast, Kind, Model, Outcome, Task
 
+if TYPE_CHECKING:
+    from fairlead.fleet.snapshots import Snapshots
+    from fairlead.journal import Journal
+
+_FEW = 10_000
+"""Events that may be folded when a desk is opened; for more, closing it writes a snapshot."""
+
+
 class Fleet:
-    """Models that answer the same tasks, and what is known of them. In memory.
+    """Models that answer the same tasks, and what is known of them. In memory; on a journal with `Fleet.open(folder)`.
 
     settings: the numbers it is built with. clock: what stamps events that come without a time; it returns integer
     nanoseconds since the epoch. Every other state follows from the events alone. Use one thread at a time.
@@ -52,6 +68,111 @@ class Fleet:
         self._board = core.board
         self._clock = clock
         self._stamp: Callable[[], int] | None = None  # what times the events of a journal that come without a time
+        self._journal: Journal | None = None
+        self._snapshots: Snapshots | None = None
+
+    @classmethod
+    def open(
+        cls,
+        folder: str | os.PathLike[str],
+        *,
+        settings: Settings | None = None,
+        clock: Callable[[], int] = _time.time_ns,
+        snapshot_every: int = 1_000_000,
+        **journal: Any,
+    ) -> Fleet:
+        """A fleet on the journal in a folder, which is made where there is none: it goes on where it was left.
+
+        Its state is the newest snapshot and the events that came after; it is the same, bit for bit, whether the last
+        process closed it or was killed. Every call that changes it is an event of the journal first: when the call
+        returns, the event survives the death of the process, and after `sync` a power cut too.
+
+        settings: of a new desk; an old one has its own. clock: as in `Fleet`; it times all events that come without a
+        time. snapshot_every: events between two snapshots, which a thread of its own writes to `snapshots/`. journal:
+        what `fl.Journal` takes besides the folder, such as `sync` and `overflow`.
+
+        Raises JournalLockedError where another process has it, JournalDamagedError, JournalError, and
+        InvalidRecordError for settings that differ from the journal's. Warns with JournalWarning of what it could help:
+        a torn end, a snapshot that is of no use, events that do not fit.
+
+        >>> import tempfile
+        >>> desk = tempfile.mkdtemp()
+        >>> with Fleet.open(desk) as fleet:
+        ...     fleet.add("gpt-4o")
+        ...     fleet.record(Task("q-17"), Forecast("gpt-4o", p=0.72))
+        >>> with Fleet.open(desk) as fleet:
+        ...     fleet.decide("q-17").answer
+        0.72
+        """
+        from fairlead._core import attach_journal, fold_desk  # not everywhere: the journal is POSIX
+        from fairlead.fleet.snapshots import Snapshots
+        from fairlead.journal import Journal
+
+        if snapshot_every < 1:
+            raise InvalidRecordError(f"snapshot_every is {snapshot_every!r}, must be at least 1")
+        log = Journal(folder, **journal)
+        try:
+            fleet = cls.__new__(cls)
+            core, found = fold_desk(os.fspath(folder))
+            for warning in found["warnings"]:
+                warnings.warn(warning, JournalWarning, stacklevel=2)
+            fleet._build(core, clock)
+            attach_journal(core, log)
+            fleet._stamp = clock
+            fleet._journal = log
+            fleet._settle_settings(settings)
+        except BaseException:
+            log.close()
+            raise
+        here = weakref.ref(fleet)
+        fleet._snapshots = Snapshots(os.fspath(folder), lambda: _written(here), snapshot_every, found["snapshot"])
+        weakref.finalize(fleet, fleet._snapshots.stop)  # at exit too, before the interpreter goes
+        return fleet
+
+    def close(self) -> None:
+        """Ends the journal: all events are written and synced, and the folder is free for another process.
+
+        What the fleet knows can still be read; what would change it raises JournalError. In memory nothing happens.
+        """
+        if self._journal is None or self._snapshots is None:
+            return
+        snapshots, self._snapshots = self._snapshots, None
+        snapshots.stop()
+        try:
+            if snapshots.behind() > _FEW:
+                snapshots.take()
+        except (JournalError, OSError) as error:
+            snapshots.problem = error
+        finally:
+            self._journal.close()
+        if snapshots.problem is not None:
+            warnings.warn(f"no snapshot could be written: {snapshots.problem}", JournalWarning, stacklevel=2)
+
+    def __enter__(self) -> Fleet:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def journal(self) -> Journal | None:
+        """The journal it is on, for events of other kinds and for reading; None in memory."""
+        return self._journal
+
+    @property
+    def unlogged(self) -> int:
+        """Decisions that the journal did not take, as its ring was full or its disk refused. They were given."""
+        return self._core.unlogged
+
+    def sync(self, timeout: float | None = None) -> None:
+        """Waits until all that happened so far survives a power cut; in memory there is nothing to wait for.
+
+        timeout: seconds. Raises TimeoutError, and JournalError where the disk is lost.
+        """
+        if self._journal is not None:
+            self._journal.wait_durable(timeout=timeout)
 
     # --- the models ---
 
@@ -78,7 +199,7 @@ class Fleet:
             if present != model:
                 raise InvalidRecordError(f"name is {model.name!r}, which the fleet has already as {present}")
             return
-        record = _utf8(json.dumps(model.to_dict(), allow_nan=False, ensure_ascii=False), "model")
+        record = checks.utf8(json.dumps(model.to_dict(), allow_nan=False, ensure_ascii=False), "model")
         self._check(self._core.add(model.name, record, self._now()), f"model {model.name!r}")
 
     def remove(self, model: str) -> None:
@@ -120,7 +241,7 @@ class Fleet:
         InvalidRecordError for an unknown strategy.
         """
         number = strategy_index(strategy)  # so that a misspelt strategy is told first
-        task_id = _task_id(task)
+        task_id = checks.task_id(task)
         found = self._core.decide(task_id, number, self._clock)
         if isinstance(found, int):
             self._find(task_id)
@@ -149,7 +270,7 @@ class Fleet:
         else:
             if outcome is None:
                 raise InvalidRecordError("outcome is None; use void(task) where it will never be known")
-            known = Outcome(_task_id(task), outcome, time=time, profit_usd=profit_usd)
+            known = Outcome(checks.task_id(task), outcome, time=time, profit_usd=profit_usd)
         clock = self._clock if known.value is not None else self._stamp
         status = self._core.settle(known.task, known.value, known.time, known.profit_usd, clock)
         if status > 0:
@@ -161,7 +282,7 @@ class Fleet:
 
         Raises UnknownTaskError, and TaskEndedError where it was settled.
         """
-        return self.settle(Outcome(_task_id(task), None))
+        return self.settle(Outcome(checks.task_id(task), None))
 
     # --- reading ---
 
@@ -249,23 +370,34 @@ class Fleet:
             raise UnknownModelError(f"model is {name!r}, {reason}")
         return self._board.find_model(name)
 
+    def _settle_settings(self, settings: Settings | None) -> None:
+        """Those of a new journal are its first event; an old one has its own."""
+        if not self._core.configured and self._core.configure(_core_fleet(settings or Settings()), self._clock()) == 0:
+            return
+        for f in fields(Settings):
+            given, has = getattr(settings or Settings(), f.name), getattr(self.settings, f.name)
+            if given != has and settings is not None:
+                raise InvalidRecordError(f"{f.name} is {given!r}, but the journal is of a fleet with {has!r}")
+        if not self._core.configured:
+            raise JournalError("the settings could not be logged")
+
     # What the core refused, in words. Nothing has changed.
 
     def _explain_record(self, task: Task | str, forecast: Forecast, status: int) -> None:
         if not isinstance(forecast, Forecast):
             raise InvalidRecordError(f"forecast is {forecast!r}, must be a Forecast")
-        task_id = _task_id(task)
+        task_id = checks.task_id(task)
         self._refuse_ended(task_id)
         found = self._core.task(task_id)
         known = Task(*found[0]) if found is not None else None
         if known is not None and isinstance(task, Task):
-            _same(known, task)
+            checks.same(known, task)
         whole = known if known is not None else task
         if isinstance(whole, str):
             hint = did_you_mean(task_id, self._core.open_ids())
             raise UnknownTaskError(f"task is {task_id!r}, which is not open{hint}; record it with a Task first")
         self._model_id(forecast.model)
-        _answer(whole, forecast)
+        checks.answer(whole, forecast)
         if known is not None and isinstance(task, Task):  # the same in other words: slices in another order, say
             status = self._core.record(task_id, forecast, self._stamp)
         self._check(status, f"task {task_id!r}")
@@ -274,11 +406,11 @@ class Fleet:
         found = self._core.task(known.task)
         if found is not None and found[1]:
             task = Task(*found[0])
-            _number(task, known.value)
+            checks.number(task, known.value)
             raise TaskEndedError(
-                f"outcome is {known.value!r}, but task {known.task!r} ended with {_outcome(task, found[2])!r}"
+                f"outcome is {known.value!r}, but task {known.task!r} ended with {checks.outcome(task, found[2])!r}"
             )
-        _number(self._find(known.task), known.value)
+        checks.number(self._find(known.task), known.value)
         self._check(status, f"task {known.task!r}")
 
     def _check(self, status: int, what: str) -> None:
@@ -296,90 +428,14 @@ class Fleet:
     def _refuse_ended(self, task_id: str) -> None:
         found = self._core.task(task_id)
         if found is not None and found[1]:
-            raise TaskEndedError(f"task {task_id!r} has ended with {_outcome(Task(*found[0]), found[2])!r}")
+            raise TaskEndedError(f"task {task_id!r} has ended with {checks.outcome(Task(*found[0]), found[2])!r}")
 
 
 def _core_fleet(settings: Settings) -> _CoreFleet:
     return _CoreFleet(**asdict(settings))
 
 
-def _utf8(text: str, where: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidRecordError(f"{where} is {text!r}, which is no text: {error.reason}") from error
-    return text
-
-
-def _outcome(task: Task, number: float | None) -> float | str | None:
-    """The outcome that the core holds, as a user would give it."""
-    if number is None:
-        return None
-    if task.kind == "categorical":
-        return task.labels[int(number)]
-    return int(number) if number.is_integer() else number
-
-
-def _task_id(task: Task | str) -> str:
-    if isinstance(task, Task):
-        return task.id
-    if isinstance(task, str):
-        return task
-    raise InvalidRecordError(f"task is {task!r}, must be a Task or the id of one")
-
-
-def _same(known: Task, task: Task) -> None:
-    """Refuses a task that differs from the open one of its id. The time may differ: it is when the task was shown."""
-    for f in fields(Task):
-        if f.name != "time" and getattr(known, f.name) != getattr(task, f.name):
-            raise InvalidRecordError(
-                f"{f.name} is {getattr(task, f.name)!r}, but task {task.id!r} is open with {getattr(known, f.name)!r}"
-            )
-
-
-def _answer(task: Task, forecast: Forecast) -> float | tuple[float, ...] | None:
-    """The probabilities in the order of the task's labels, once they are known to fit the task."""
-    if forecast.error:
-        return None
-    p = forecast.p
-    if task.kind == "numeric":
-        if p is not None:
-            raise InvalidRecordError(f"p is {p!r}, but task {task.id!r} is numeric: give value")
-        return None
-    if p is None:
-        raise InvalidRecordError(f"value is {forecast.value!r}, but task {task.id!r} is {task.kind}: give p")
-    if task.kind == "binary":
-        if not isinstance(p, float):
-            raise InvalidRecordError(f"p is {p!r}, but task {task.id!r} is binary: give one probability")
-        return p
-    if isinstance(p, float):
-        raise InvalidRecordError(f"p is {p!r}, but task {task.id!r} needs one for each of {task.labels!r}")
-    if isinstance(p, dict):
-        for label in p:
-            if label not in task.labels:
-                raise InvalidRecordError(
-                    f"p has the label {label!r}; task {task.id!r} has {task.labels!r}{did_you_mean(label, task.labels)}"
-                )
-        return tuple(p.get(label, 0.0) for label in task.labels)
-    if len(p) != len(task.labels):
-        raise InvalidRecordError(f"p has {len(p)} entries, task {task.id!r} has {len(task.labels)} labels")
-    return p
-
-
-def _number(task: Task, outcome: float | str | None) -> float | None:
-    """The outcome as the core takes it: 0 or 1, the index of a label, or a number; None stays None."""
-    if outcome is None:
-        return None
-    if isinstance(outcome, str):
-        if outcome not in task.labels:
-            needs = {"binary": "is binary: give 0 or 1", "numeric": "is numeric: give a number"}
-            fits = needs.get(task.kind, f"has {task.labels!r}{did_you_mean(outcome, task.labels)}")
-            raise InvalidRecordError(f"outcome is {outcome!r}; task {task.id!r} {fits}")
-        return float(task.labels.index(outcome))
-    if task.kind == "binary" and outcome not in (0, 1):
-        raise InvalidRecordError(f"outcome is {outcome!r}, but task {task.id!r} is binary: it must be 0 or 1")
-    if task.kind == "categorical" and outcome not in range(len(task.labels)):
-        raise InvalidRecordError(
-            f"outcome is {outcome!r}; task {task.id!r} has the indices 0 to {len(task.labels) - 1}"
-        )
-    return outcome
+def _written(fleet: weakref.ref[Fleet]) -> int | None:
+    """How far the journal of a fleet has come, None once the fleet is gone."""
+    here = fleet()
+    return None if here is None or here._journal is None else here._journal.written
