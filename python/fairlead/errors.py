@@ -46,6 +46,10 @@ class JournalFullError(JournalError):
     """The journal's ring is full, as the disk does not keep up or refuses; the event was not accepted."""
 
 
+class JournalWarning(UserWarning):
+    """What opening a journal found and could help: a torn end that was cut, a snapshot that was of no use."""
+
+
 class JournalDamagedError(JournalError):
     """A journal with bytes that are not what was written, or a file that is no journal's."""
 
