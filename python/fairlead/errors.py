@@ -34,6 +34,10 @@ class TableError(FairleadError, ValueError):
     """A table of forecasts that cannot be read as one, or a bad row in strict mode."""
 
 
+class StoreError(FairleadError):
+    """A store that cannot be opened, read or written, or that holds what this fairlead does not know."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` where a known name is close, else nothing.
 
