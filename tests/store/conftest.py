@@ -163,13 +163,13 @@ def make_journal(seed: int, n: int, *, models: int = 3) -> list[Event]:
             emit("forecast", rng.choice(names), category or None, about | given | rest)
         elif what < 0.75:
             measures = {"disagreement": rng.random(), "uncertainty": rng.random(), "position_scale": rng.random()}
-            weights = {name: 1.0 / models for name in names}
+            weights = dict.fromkeys(names, 1.0 / models)
             rest = {"strategy": rng.choice(["hedge", "mean"]), "reasons": 3, "cost_usd": 0.25, "weights": weights}
             emit("decision", None, category or None, about | answer(kind, labels) | measures | rest)
         elif what < 0.9:
             value = rng.gauss(0, 10) if kind == "numeric" else float(rng.randrange(labels or 2))
             emit("outcome", None, category or None, about | {"value": value, "profit_usd": rng.choice([None, -1.5])})
-            if rng.random() < 0.95:  # else it is told twice
+            if rng.random() < 0.85:  # else it is told twice
                 del open_tasks[number]
         elif what < 0.92:
             emit("closed", None, category or None, {"task": number})

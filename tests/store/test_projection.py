@@ -49,7 +49,7 @@ def test_every_table_gets_rows(store: Store, journal: Journal) -> None:
     assert not store.state.ends_with(events[-2])
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32), n=st.integers(1, 150), places=st.lists(st.integers(0, 10**6), max_size=12))
 def test_batches_and_restarts_make_no_difference(
     store: Store, journal: Journal, place: str, seed: int, n: int, places: list[int]
@@ -295,5 +295,5 @@ def test_fewer_entries_where_asked(place: str, journal: Journal) -> None:
         store.apply([Event(201, 0, "note", None, None, {}), Event(202, 0, "alert", None, None, {})])
         assert [row["seq"] for row in store.query("SELECT seq FROM journal_entries WHERE seq > 200")] == [202]
         assert store.query(projection_state)[0]["settings"]["windows"] == [7200 * 10**9]
-    with Store(place, windows=["1h"]) as store, pytest.raises(fl.FairleadError, match="windows is .* built with"):
+    with Store(place, windows=["1h"]) as store, pytest.raises(fl.FairleadError, match=r"windows is .* built with"):
         store.apply([Event(203, 0, "note", None, None, {})])

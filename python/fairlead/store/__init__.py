@@ -1,7 +1,8 @@
 """The store: the journal's events as tables for SQL, in SQLite or PostgreSQL.
 
 `projection` turns events into rows, `tables` says what the rows are, `rows` writes them, `schema` and `migrations` make
-the tables, `store` puts it together. Needs `pip install "fairlead[store]"`, and `[postgres]` for PostgreSQL.
+the tables, `store` puts it together, `writer` follows a journal. Needs `pip install "fairlead[store]"`, PostgreSQL also
+`[postgres]`.
 """
 
 from __future__ import annotations
@@ -15,5 +16,6 @@ except ImportError as error:
 from fairlead.store.projection import Projection
 from fairlead.store.store import State, Store
 from fairlead.store.tables import metadata
+from fairlead.store.writer import StoreWriter, Tail
 
-__all__ = ["Projection", "State", "Store", "metadata"]
+__all__ = ["Projection", "State", "Store", "StoreWriter", "Tail", "metadata"]

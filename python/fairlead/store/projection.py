@@ -8,7 +8,7 @@ it has forgotten back through a `Source`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from fairlead.store.performance import Performance, Row
 
 HOUR, DAY = 3_600_000_000_000, 86_400_000_000_000
 _TASKS = 50_000  # open tasks that stay in memory from one batch to the next; more are read again when they are needed
+_TURN = 32  # events from one pause to the next: a third of a millisecond
 _ENTRY = tuple[int, str | None, str, int, str | None, str]
 _ABOUT_TASKS = frozenset({"forecast", "decision", "outcome", "closed"})
 
@@ -116,8 +117,9 @@ class Projection:
         self._decided: dict[int, list[Row]] = {}
         self._things: dict[tuple[str, tuple[str, ...]], Row] = {}
 
-    def apply(self, events: Iterable[Event]) -> Changes:
+    def apply(self, events: Iterable[Event], pause: Callable[[], object] | None = None) -> Changes:
         """The changes that these events make. Their numbers must rise; what is stored already must not be among them.
+        pause: called after every few events, where other threads are to have their turn.
 
         The projection is ahead of its source until the changes are stored. Where they could not be, make a new one.
         """
@@ -125,7 +127,9 @@ class Projection:
         self._forget()
         self._fetch(batch)
         changes = self._changes
-        for event in batch:
+        for i, event in enumerate(batch):
+            if pause is not None and not i % _TURN:
+                pause()
             model, category = self._name(event.model), self._name(event.category)
             if self._all or event.type in self._kept:
                 metadata = values.dumps(event.data)

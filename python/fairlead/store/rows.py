@@ -59,10 +59,10 @@ def write(connection: Connection, changes: Changes) -> None:
     """All changes of a batch, in the transaction of the connection."""
     if changes.entries:
         _append(connection, journal_entries, changes.entries)
+    if changes.ended:  # first: a decision of this batch that came after the end of its task is not what it is about
+        connection.execute(_ENDED, changes.ended)
     for name, rows in changes.inserted.items():
         connection.execute(metadata.tables[name].insert(), rows)
-    if changes.ended:
-        connection.execute(_ENDED, changes.ended)
     if changes.closed:
         connection.execute(_CLOSED, [{"number": number} for number in changes.closed])
     for name, rows in changes.upserted.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -111,17 +111,18 @@ class Store:
 
     # --- writing ---
 
-    def apply(self, events: Iterable[Event], *, journal: str = "") -> int:
+    def apply(self, events: Iterable[Event], *, journal: str = "", pause: Callable[[], object] | None = None) -> int:
         """Projects events, in batches, and returns how many were new. Those that are in the store already are passed
         over, so it does no harm to repeat some.
 
-        journal: the id of the journal they are from. Raises StoreError where the store is another journal's, or cannot
+        journal: the id of the journal they are from. pause: called after every few events, for the sake of other
+        threads. Raises StoreError where the store is another journal's, or cannot
         be written; the batches before are stored then, and the next call goes on from there.
         """
         done = 0
         upcoming = iter(events)
         while batch := list(islice(upcoming, BATCH)):
-            done += self._apply(batch, journal)
+            done += self._apply(batch, journal, pause)
         return done
 
     def rebuild(self, events: Iterable[Event], *, journal: str = "") -> int:
@@ -130,17 +131,19 @@ class Store:
         self.drop()
         return self.apply(events, journal=journal)
 
-    def _apply(self, batch: list[Event], journal: str) -> int:
+    def _apply(self, batch: list[Event], journal: str, pause: Callable[[], object] | None) -> int:
         with self._lock:
             try:
                 with self._writing() as connection:
-                    return self._project(connection, batch, journal)
+                    return self._project(connection, batch, journal, pause)
             except BaseException:
                 self._projection = None  # it may be ahead of the rows
                 self._checked = False
                 raise
 
-    def _project(self, connection: Connection, batch: list[Event], journal: str) -> int:
+    def _project(
+        self, connection: Connection, batch: list[Event], journal: str, pause: Callable[[], object] | None
+    ) -> int:
         self._ready(connection)
         row = self._locked_state(connection, journal)
         settings = self._settings(row)
@@ -149,7 +152,7 @@ class Store:
             self._projection = Projection(**settings, source=self._stored)
         self._stored.connection = connection
         fresh = _new(batch, row["last_seq"])
-        changes = self._projection.apply(fresh)
+        changes = self._projection.apply(fresh, pause)
         if changes.last is not None:
             write(connection, changes)
             row.update(last_seq=changes.last.seq, last_time=changes.last.time, last_digest=changes.digest)
