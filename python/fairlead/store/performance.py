@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import reduce
 from typing import Any
 
-from fairlead.store import values
-
 Row = dict[str, Any]
 Key = tuple[str, str, str]  # model, category, kind
 Window = tuple[int, int]  # length, start
@@ -54,21 +52,30 @@ class Performance:
         self._touched: dict[tuple[str, str, str, int], tuple[list[Any], ...]] = {}
         self._changed: dict[tuple[Window, Key], list[Any]] = {}
 
-    def call(self, model: str, category: str, kind: str, time: int, data: Mapping[str, Any]) -> None:
+    def call(
+        self,
+        model: str,
+        category: str,
+        kind: str,
+        time: int,
+        latency: float | None,
+        cost: float,
+        data: Mapping[str, Any],
+    ) -> None:
         """A forecast, answered or failed."""
-        failed = bool(data.get("error"))
-        latency, cost = values.number(data.get("latency_ms")), values.number(data.get("cost_usd")) or 0.0
+        failed = 1 if data.get("error") else 0
         tokens_in, tokens_out = data.get("tokens_in") or 0, data.get("tokens_out") or 0
         for sums in self._sums(model, category, kind, time):
             sums[0] += 1
-            if failed:
-                sums[1] += 1
+            sums[1] += failed
             if latency is not None:
                 sums[2] += 1
                 sums[3] += latency
             sums[4] += cost
-            sums[5] = min(sums[5] + tokens_in, _MOST)
-            sums[6] = min(sums[6] + tokens_out, _MOST)
+            sums[5] += tokens_in
+            sums[6] += tokens_out
+            if sums[5] > _MOST or sums[6] > _MOST:
+                sums[5], sums[6] = min(sums[5], _MOST), min(sums[6], _MOST)
 
     def score(self, model: str, category: str, kind: str, time: int, answer: Any, outcome: float) -> None:
         """An answer whose outcome is known now."""

@@ -258,10 +258,11 @@ class Projection:
             return
         task = self._task_row(event, category)
         health = self._model_row(model)
-        latency, error = values.number(data.get("latency_ms")), data.get("error")
+        latency, cost = values.number(data.get("latency_ms")), values.number(data.get("cost_usd")) or 0.0
+        error = data.get("error")
         health["last_seen"] = event.time
         health["calls"] += 1
-        health["cost_usd"] += values.number(data.get("cost_usd")) or 0.0
+        health["cost_usd"] += cost
         if latency is not None:
             health["latency_n"] += 1
             health["latency_ms_sum"] += latency
@@ -275,7 +276,7 @@ class Projection:
             answer = data.get("p")
             answer = data.get("value") if answer is None else answer
             task["answers"][model] = values.plain(answer)
-        self._performance.call(model, task["category"], task["kind"], event.time, data)
+        self._performance.call(model, task["category"], task["kind"], event.time, latency, cost, data)
 
     def _decision(self, event: Event, model: str | None, category: str | None) -> None:
         data = event.data
