@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from postgres_server import new_database
 from sqlalchemy import select
 
 import fairlead as fl
@@ -64,12 +65,8 @@ def test_batches_and_restarts_make_no_difference(store: Store, journal: Journal,
 
 
 def test_both_databases_hold_the_same(tmp_path: Any, postgres: str, journal: Journal) -> None:
-    import psycopg
-
-    with psycopg.connect(f"{postgres}/postgres", autocommit=True) as connection:
-        connection.execute("CREATE DATABASE same")
     events = journal(7, 1500)
-    with Store(tmp_path) as one, Store(f"{postgres}/same") as two:
+    with Store(tmp_path) as one, Store(new_database(postgres, "same")) as two:
         one.apply(events)
         for batch in cut(events, [100, 777, 778]):
             two.apply(batch)
