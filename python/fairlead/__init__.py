@@ -18,6 +18,7 @@ from fairlead.errors import (
     JournalWarning,
     JournalLockedError,
     NoForecastError,
+    StoreError,
     TableError,
     TaskEndedError,
     UnknownModelError,
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from fairlead.measure.ratings import PredictionScore, evaluate_ratings
     from fairlead.measure.sweep import SweepResult, sweep
     from fairlead.replays import ReplayResult, replay
+    from fairlead.store import Store
 
 __all__ = [
     "ADWIN",
@@ -109,6 +111,8 @@ __all__ = [
     "ReplayResult",
     "RollingWindow",
     "Settings",
+    "Store",
+    "StoreError",
     "StreamingPsi",
     "SweepResult",
     "TableError",
@@ -142,6 +146,7 @@ _LATER = {
     "evaluate_ratings": "fairlead.measure.ratings",
     "replay": "fairlead.replays",
     "ReplayResult": "fairlead.replays",
+    "Store": "fairlead.store",
 }
 # Modules of functions, reached as `fairlead.drift`.
 _MODULES = {"drift": "fairlead.measure.drift", "rolling": "fairlead.measure.rolling"}
