@@ -118,7 +118,8 @@ NameTable table(const std::vector<std::string>& names) {
 py::array_t<std::uint8_t> bytes_of(std::vector<std::byte>&& bytes) {
   auto* const kept = new std::vector<std::byte>(std::move(bytes));
   const py::capsule owner(kept, [](void* p) { delete static_cast<std::vector<std::byte>*>(p); });
-  return {static_cast<py::ssize_t>(kept->size()), reinterpret_cast<const std::uint8_t*>(kept->data()), owner};
+  return py::array_t<std::uint8_t>(static_cast<py::ssize_t>(kept->size()),
+                                   reinterpret_cast<const std::uint8_t*>(kept->data()), owner);
 }
 
 py::array_t<std::uint8_t> rebuild(std::size_t rows, const py::dict& columns, const std::vector<std::string>& categories) {

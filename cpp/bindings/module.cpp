@@ -24,6 +24,7 @@ void bind_experts(py::module_& m);
 void bind_scoreboard(py::module_& m);
 void bind_replay(py::module_& m);
 void bind_journal_columns(py::module_& m);
+void bind_journal_restore(py::module_& m);
 }  // namespace fairlead::bindings
 
 PYBIND11_MODULE(_core, m) {
@@ -49,4 +50,5 @@ PYBIND11_MODULE(_core, m) {
   fairlead::bindings::bind_scoreboard(m);
   fairlead::bindings::bind_replay(m);
   fairlead::bindings::bind_journal_columns(m);
+  fairlead::bindings::bind_journal_restore(m);
 }
