@@ -28,6 +28,8 @@ void bind_journal_scored(py::module_& m);
 void bind_fleet(py::module_& m);
 void bind_desk(py::module_& m);
 void bind_replay(py::module_& m);
+void bind_journal_columns(py::module_& m);
+void bind_journal_restore(py::module_& m);
 }  // namespace fairlead::bindings
 
 PYBIND11_MODULE(_core, m) {
@@ -57,4 +59,6 @@ PYBIND11_MODULE(_core, m) {
   fairlead::bindings::bind_fleet(m);
   fairlead::bindings::bind_desk(m);
   fairlead::bindings::bind_replay(m);
+  fairlead::bindings::bind_journal_columns(m);
+  fairlead::bindings::bind_journal_restore(m);
 }
