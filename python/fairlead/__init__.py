@@ -15,8 +15,10 @@ from fairlead.errors import (
     JournalDamagedError,
     JournalError,
     JournalFullError,
+    JournalWarning,
     JournalLockedError,
     NoForecastError,
+    StoreError,
     TableError,
     TaskEndedError,
     UnknownModelError,
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
     from fairlead.measure.ratings import PredictionScore, evaluate_ratings
     from fairlead.measure.sweep import SweepResult, sweep
     from fairlead.replays import ReplayResult, replay
+    from fairlead.store import Store
 
 __all__ = [
     "ADWIN",
@@ -92,6 +95,7 @@ __all__ = [
     "JournalDamagedError",
     "JournalError",
     "JournalFullError",
+    "JournalWarning",
     "JournalLockedError",
     "KSchedule",
     "KeyedPsi",
@@ -107,6 +111,8 @@ __all__ = [
     "ReplayResult",
     "RollingWindow",
     "Settings",
+    "Store",
+    "StoreError",
     "StreamingPsi",
     "SweepResult",
     "TableError",
@@ -140,6 +146,7 @@ _LATER = {
     "evaluate_ratings": "fairlead.measure.ratings",
     "replay": "fairlead.replays",
     "ReplayResult": "fairlead.replays",
+    "Store": "fairlead.store",
 }
 # Modules of functions, reached as `fairlead.drift`.
 _MODULES = {"drift": "fairlead.measure.drift", "rolling": "fairlead.measure.rolling"}

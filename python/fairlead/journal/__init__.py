@@ -1,4 +1,4 @@
-"""The journal of a desk: reading, checking, repairing."""
+"""The journal of a desk: writing, reading, checking, repairing, archiving."""
 
 from __future__ import annotations
 
