@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from fairlead.journal.check import JournalStats, Recovery, SegmentCheck, VerifyReport, repair, stats, verify
 from fairlead.journal.read import read, tail
+from fairlead.journal.writer import Journal
 
 __all__ = [
+    "Journal",
     "JournalStats",
     "Recovery",
     "SegmentCheck",
