@@ -27,11 +27,7 @@ def life(seed: int) -> Callable[[fl.Fleet, int], object]:
         if what < 0.06:
             return fleet.remove(name)
         if what < 0.75:
-            kind = (
-                fl.Task.__dataclass_fields__["kind"].default
-                if number % 3 == 0
-                else ("categorical", "numeric")[number % 2]
-            )
+            kind = "binary" if number % 3 == 0 else "categorical" if number % 2 else "numeric"
             task = fl.Task(
                 task_id,
                 kind=kind,

@@ -21,7 +21,7 @@ from fairlead.journal import read
 KILLS = int(os.environ.get("FAIRLEAD_FLEET_KILLS", "12"))
 NARROW = fl.Settings(k=24, history=16, psi_reference=20, psi_window=20, remember=50)
 
-# Goes on after the last step that the journal knows of, tells every event that it was promised, and never ends by itself.
+# Goes on after the last step that the journal knows of, and tells every event that it was promised.
 CHILD = """
 import importlib.util, os, sys, warnings
 conftest, desk, seed, stop = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
@@ -51,7 +51,7 @@ os.write(1, b"done\\n")
 
 
 def run(desk: Path, seed: int, stop: int, seconds: float | None) -> tuple[int, int, int]:
-    """Runs a child, to the end or until it is killed: how many events it found, its first step, and the last promise."""
+    """Runs a child, to the end or until it is killed: the events it found, its first step, and the last promise."""
     conftest = str(Path(__file__).with_name("conftest.py"))
     command = [sys.executable, "-c", CHILD, conftest, str(desk), str(seed), str(stop)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:

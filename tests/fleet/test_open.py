@@ -159,11 +159,8 @@ def test_a_closed_fleet_can_be_read_and_not_changed(tmp_path: Path) -> None:
     fleet.close()
     fleet.close()
     before = state(fleet)
-    for call in (
-        lambda: fleet.settle("q", 1),
-        lambda: fleet.add("b"),
-        lambda: fleet.record("q", fl.Forecast("a", p=1.0)),
-    ):
+    late = fl.Forecast("a", p=1.0)
+    for call in (lambda: fleet.settle("q", 1), lambda: fleet.add("b"), lambda: fleet.record("q", late)):
         with pytest.raises(fl.JournalError, match="closed"):
             call()
     assert state(fleet) == before
