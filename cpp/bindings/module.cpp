@@ -21,9 +21,7 @@ void bind_detectors(py::module_& m);
 void bind_sample(py::module_& m);
 void bind_pooling(py::module_& m);
 void bind_experts(py::module_& m);
-#if defined(__unix__) || defined(__APPLE__)
 void bind_journal(py::module_& m);
-#endif
 void bind_scoreboard(py::module_& m);
 void bind_fleet(py::module_& m);
 void bind_desk(py::module_& m);
@@ -51,9 +49,7 @@ PYBIND11_MODULE(_core, m) {
   fairlead::bindings::bind_sample(m);
   fairlead::bindings::bind_pooling(m);
   fairlead::bindings::bind_experts(m);
-#if defined(__unix__) || defined(__APPLE__)
   fairlead::bindings::bind_journal(m);
-#endif
   fairlead::bindings::bind_scoreboard(m);
   fairlead::bindings::bind_fleet(m);
   fairlead::bindings::bind_desk(m);

@@ -24,6 +24,7 @@ from fairlead.errors import (
     UnknownTaskError,
 )
 from fairlead.fleet import Fleet
+from fairlead.journal import Journal
 from fairlead.measure import (
     ADWIN,
     BOA,
@@ -90,6 +91,7 @@ __all__ = [
     "Glicko2",
     "Hedge",
     "InvalidRecordError",
+    "Journal",
     "JournalDamagedError",
     "JournalError",
     "JournalFullError",

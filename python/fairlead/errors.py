@@ -46,12 +46,12 @@ class JournalFullError(JournalError):
     """The journal's ring is full, as the disk does not keep up or refuses; the event was not accepted."""
 
 
-class JournalWarning(UserWarning):
-    """What opening a journal found and could help: a torn end that was cut, a snapshot that was of no use."""
-
-
 class JournalDamagedError(JournalError):
     """A journal with bytes that are not what was written, or a file that is no journal's."""
+
+
+class JournalWarning(UserWarning):
+    """Opening a journal had something to put right: the message says what. Nothing durable was lost."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
