@@ -3,6 +3,8 @@
 
 PYTHON      ?= python3
 CONSTRAINTS ?= constraints-dev.txt
+KILLS       ?= 10000
+SECONDS     ?= 600
 JOBS        ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() or 1)')
 
 MAKEFLAGS += --no-print-directory
@@ -18,7 +20,7 @@ DOCS    := $(wildcard *.md docs/*.md)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-cpp test-python test-docs test-types test-style sanitize bench bench-regression wheel clean
+.PHONY: help demo test test-cpp test-python test-docs test-types test-style sanitize crash fuzz bench bench-regression wheel clean
 
 help:
 	@echo 'make demo         run the demo'
@@ -29,6 +31,8 @@ help:
 	@echo 'make test-types   mypy over the package, stubtest over the stubs of the compiled module'
 	@echo 'make test-style   ruff and import-linter'
 	@echo 'make sanitize     C++ tests under the address, undefined-behaviour and thread sanitizers'
+	@echo 'make crash        kill a writing process 10,000 times (KILLS=n) and check that nothing it was promised is lost'
+	@echo 'make fuzz         libFuzzer over the reader of segments for SECONDS=600 (needs clang)'
 	@echo 'make bench        ours and the peers in one run, into benchmarks/RESULTS.md'
 	@echo 'make bench-regression   ours alone, compared with the last run under pytest-benchmark'
 	@echo 'make wheel        build a wheel into dist'
@@ -69,6 +73,16 @@ test-style: $(VENV)/.with-dev
 	@$(BIN)/lint-imports --no-logo --no-cache >build/imports.log || { cat build/imports.log; exit 1; }
 
 sanitize: ctest-asan-ubsan ctest-tsan
+
+crash: $(VENV)/.with-dev
+	@echo '== killing a writing process $(KILLS) times'
+	@$(BIN)/python tests/crash/run.py --kills $(KILLS)
+
+fuzz: $(VENV)/.tools
+	@echo '== fuzzing the reader of segments for $(SECONDS) seconds'
+	@$(BIN)/cmake --preset fuzz >build/fuzz.log
+	@$(BIN)/cmake --build --preset fuzz >build/fuzz.log 2>&1 || { cat build/fuzz.log; exit 1; }
+	@mkdir -p build/fuzz/corpus && build/fuzz/cpp/fuzz/fuzz_segment_reader -max_total_time=$(SECONDS) build/fuzz/corpus
 
 ctest-%: build-%
 	@echo '== C++ tests ($*)'

@@ -168,7 +168,7 @@ py::dict closed_data(const Event& event) {
 }
 
 // One JSON object; read by Python's own reader, as these events are cold.
-py::object json_data(const Event& event) {
+py::dict json_data(const Event& event) {
   static PyObject* const loads = py::object(py::module_::import("json").attr("loads")).release().ptr();
   const auto bytes = event.bytes();
   py::object out;
@@ -179,7 +179,7 @@ py::object json_data(const Event& event) {
     refuse(event);
   }
   if (!py::isinstance<py::dict>(out)) refuse(event);
-  return out;
+  return py::dict(out);
 }
 
 }  // namespace
@@ -189,7 +189,7 @@ py::object name_of(const NameTable& names, std::int32_t id) {
   return text(names.name(id));
 }
 
-py::object event_data(const Event& event, const NameTable& models) {
+py::dict event_data(const Event& event, const NameTable& models) {
   if (event.header->version != 1) {
     throw py::value_error("event " + std::to_string(event.header->seq) + " has layout " +
                           std::to_string(event.header->version) + ": " + message(Status::unknown_format));
@@ -220,7 +220,9 @@ py::object event_data(const Event& event, const NameTable& models) {
     case Type::custom: break;
   }
   const auto bytes = event.bytes();
-  return py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  py::dict out;
+  out["payload"] = py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  return out;
 }
 
 }  // namespace fairlead::bindings

@@ -7,9 +7,9 @@
 
 namespace fairlead::bindings {
 
-// The payload by field name, as `Event.data` in Python holds it; bytes for a program's own events. `models` are the
+// The payload by field name, as `Event.data` in Python holds it; {"payload": bytes} for a program's own events. `models` are the
 // journal's names. Raises ValueError where the payload is not what its type says, and for a layout that is newer.
-py::object event_data(const journal::Event& event, const NameTable& models);
+py::dict event_data(const journal::Event& event, const NameTable& models);
 
 // The name behind a number of the journal, None for none.
 py::object name_of(const NameTable& names, std::int32_t id);

@@ -40,7 +40,8 @@ class Event:
 
     seq: its number, dense from 1. time: its own, integer nanoseconds since the epoch, UTC. type: one of `TYPES`. model,
     category: what it is about, None where that makes no sense. data: the rest, by field; of a forecast for instance the
-    number of its `task`, `p` or `value`, `confidence`, `latency_ms`, `cost_usd`, `tokens_in`, `tokens_out`, `error`.
+    number of its `task`, `p` or `value`, `confidence`, `latency_ms`, `cost_usd`, `tokens_in`, `tokens_out`, `error`;
+    of a program's own event its `payload`, bytes.
     """
 
     seq: int

@@ -1,4 +1,4 @@
-"""The command line: `fairlead demo` and `fairlead replay TABLE`."""
+"""`fairlead replay TABLE`: a table of forecasts, streamed as if it were live."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from fairlead import __version__
-from fairlead.errors import FairleadError
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from fairlead.cli import Commands
     from fairlead.replays import ReplayResult, Score
 
 _BAD_ROWS_SHOWN = 10
@@ -38,28 +36,8 @@ TABLE has one row for each forecast (CSV, or Parquet with pip install "fairlead[
 """
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command; returns the exit status: 0, or 2 where the input or the call was wrong."""
-    parser = _parser()
-    arguments = parser.parse_args(argv)
-    try:
-        status: int = arguments.run(arguments)
-    except (FairleadError, ImportError, OSError) as error:
-        print(f"fairlead: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return status
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fairlead", description="Whom to trust now, out of a fleet of models.")
-    parser.add_argument("--version", action="version", version=f"fairlead {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    demo = commands.add_parser("demo", help="six classifiers, one broken sensor: see fairlead work, no file needed")
-    demo.set_defaults(run=_demo)
-
+def add_replay(commands: Commands) -> None:
+    """`fairlead replay TABLE`."""
     replay = commands.add_parser(
         "replay",
         help="stream a table of forecasts as if it were live, and score every way to combine them",
@@ -82,16 +60,6 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("--report", metavar="FILE.html", help="write a page with the pictures")
     replay.add_argument("--strict", action="store_true", help="stop at the first bad row")
     replay.set_defaults(run=_replay)
-    return parser
-
-
-def _demo(arguments: argparse.Namespace) -> int:
-    from rich.console import Console
-
-    from fairlead import demo
-
-    demo.show(Console())
-    return 0
 
 
 def _replay(arguments: argparse.Namespace) -> int:

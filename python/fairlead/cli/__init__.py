@@ -1,0 +1,60 @@
+"""The command line: `fairlead demo`, `fairlead replay`, `fairlead journal`. One file a command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from fairlead import __version__
+from fairlead.cli.journal import add_journal
+from fairlead.cli.replay import add_replay
+from fairlead.errors import FairleadError
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command; returns the exit status: 0, 1 where a check found something wrong, or 2 where the input or the
+    call was wrong."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning  # type: ignore[assignment]
+            status: int = arguments.run(arguments)
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        sys.stderr.close()
+        return 0
+    except (FairleadError, ImportError, OSError) as error:
+        print(f"fairlead: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def _show_warning(message: Warning | str, *_: object) -> None:
+    print(f"fairlead: {message}", file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="fairlead", description="Whom to trust now, out of a fleet of models.")
+    parser.add_argument("--version", action="version", version=f"fairlead {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    demo = commands.add_parser("demo", help="six classifiers, one broken sensor: see fairlead work, no file needed")
+    demo.set_defaults(run=_demo)
+    add_replay(commands)
+    add_journal(commands)
+    return parser
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from fairlead import demo
+
+    demo.show(Console())
+    return 0

@@ -1,0 +1,189 @@
+"""`fairlead journal tail|query|stats|export|verify|repair DESK`: looking into a journal from outside.
+
+All but repair only read: they take no lock, and may run while the journal is being written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fairlead.cli import Commands
+    from fairlead.events import Event
+
+_DAY = 86400 * 10**9
+
+
+def add_journal(commands: Commands) -> None:
+    """`fairlead journal ...`."""
+    journal = commands.add_parser("journal", help="look into a journal: tail, query, stats, export, verify, repair")
+    verbs = journal.add_subparsers(required=True, metavar="COMMAND")
+
+    tail = _verb(verbs, "tail", _tail, "the newest events, and those to come")
+    _filters(tail)
+    tail.add_argument(
+        "--lines", "-n", type=_count, default=10, metavar="N", help="so many old ones first (default: 10)"
+    )
+    tail.add_argument("--no-follow", action="store_true", help="do not wait for more")
+    tail.add_argument("--json", action="store_true", help="one JSON object a line")
+
+    query = _verb(verbs, "query", _query, "events by model, type, category and time")
+    _filters(query)
+    query.add_argument("--start", metavar="TIME", help="from this time of the event on: ISO, or integer nanoseconds")
+    query.add_argument("--end", metavar="TIME", help="before this time")
+    query.add_argument("--first", type=_count, metavar="SEQ", help="from this number on")
+    query.add_argument("--last", type=_count, metavar="SEQ", help="up to this number")
+    query.add_argument("--limit", type=_count, metavar="N", help="at most so many")
+    query.add_argument("--offset", type=_count, default=0, metavar="N", help="pass over so many first")
+    query.add_argument("--json", action="store_true", help="one JSON object a line")
+
+    stats = _verb(verbs, "stats", _stats, "how much of what, since when")
+    stats.add_argument("--json", action="store_true", help="one JSON object")
+
+    export = _verb(verbs, "export", _export, "events into a file: .parquet or .jsonl")
+    export.add_argument("out", metavar="FILE", help="what to write: events.parquet, events.jsonl")
+    _filters(export)
+    export.add_argument("--start", metavar="TIME")
+    export.add_argument("--end", metavar="TIME")
+
+    verify = _verb(verbs, "verify", _verify, "check every record; exit status 1 where one is bad")
+    verify.add_argument("--json", action="store_true", help="one JSON object")
+
+    repair = _verb(verbs, "repair", _repair, "cut a torn end; what is cut is kept beside it")
+    repair.add_argument(
+        "--accept-loss", action="store_true", help="cut also at damage to what was durable: all after it is given up"
+    )
+
+
+def _verb(verbs: Commands, name: str, run: Any, about: str) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(name, help=about, description=about)
+    parser.add_argument("desk", metavar="DESK", help="the folder of the journal")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _filters(parser: argparse.ArgumentParser) -> None:
+    for option, what in (("model", "about this model"), ("type", "of this type"), ("category", "in this category")):
+        parser.add_argument(
+            f"--{option}",
+            action="append",
+            metavar=option.upper(),
+            help=f"only events {what}; may be repeated",
+        )
+
+
+def _count(text: str) -> int:
+    """A number that is not negative. Raises ValueError, which argparse tells."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{value} is negative")
+    return value
+
+
+def _wanted(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The filters that were given."""
+    given = {
+        "models": arguments.model,
+        "types": arguments.type,
+        "categories": arguments.category,
+        **{name: getattr(arguments, name, None) for name in ("first", "last", "limit")},
+        **{name: _time(getattr(arguments, name, None)) for name in ("start", "end")},
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _time(text: str | None) -> int | str | None:
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        return text
+
+
+def _tail(arguments: argparse.Namespace) -> int:
+    from fairlead.journal import tail
+
+    wanted = _wanted(arguments)
+    _print(tail(arguments.desk, lines=arguments.lines, follow=not arguments.no_follow, **wanted), arguments.json)
+    return 0
+
+
+def _query(arguments: argparse.Namespace) -> int:
+    from fairlead.journal import read
+
+    _print(read(arguments.desk, offset=arguments.offset, **_wanted(arguments)), arguments.json)
+    return 0
+
+
+def _print(events: Iterable[Event], as_json: bool) -> None:
+    for event in events:
+        print(json.dumps(event.to_dict(), default=_bytes) if as_json else _line(event), flush=True)
+
+
+def _bytes(value: object) -> object:
+    if isinstance(value, (bytes, bytearray)):
+        return value.hex()
+    raise TypeError(f"{value!r} has no place in JSON")
+
+
+def _line(event: Event) -> str:
+    """One event in one line: number, time, type, model, category, the rest."""
+    rest = " ".join(f"{name}={_short(value)}" for name, value in event.data.items() if not _nothing(value))
+    what = [event.model, event.category and f"[{event.category}]"]
+    about = " ".join(word for word in what if word)
+    return f"{event.seq:>10}  {_moment(event.time)}  {event.type:<13}  {about}{'  ' if about else ''}{rest}"
+
+
+def _nothing(value: object) -> bool:
+    return value is None or value == "" or value == 0 or value in ((), {}, [])
+
+
+def _short(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
+    text = json.dumps(value, default=str) if isinstance(value, (dict, list, tuple)) else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _moment(time: int) -> str:
+    """ISO to the microsecond; small numbers, which are no dates, as they are."""
+    if time < _DAY:
+        return f"{time:>27}"
+    moment = datetime.fromtimestamp(time // 10**9, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{moment}.{time % 10**9 // 1000:06d}Z"
+
+
+def _stats(arguments: argparse.Namespace) -> int:
+    from fairlead.journal import stats
+
+    found = stats(arguments.desk)
+    print(json.dumps(found.to_dict()) if arguments.json else found)
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from fairlead.journal import export
+
+    n = export(arguments.desk, arguments.out, **_wanted(arguments))
+    print(f"{n:,} events written to {arguments.out}")
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from fairlead.journal import verify
+
+    report = verify(arguments.desk)
+    print(json.dumps(report.to_dict()) if arguments.json else report)
+    return 0 if report.whole else 1
+
+
+def _repair(arguments: argparse.Namespace) -> int:
+    from fairlead.journal import repair
+
+    print(repair(arguments.desk, accept_loss=arguments.accept_loss))
+    return 0
