@@ -63,6 +63,21 @@ inline Array<std::int32_t> ids(py::handle given, const char* name) {
   return numbers<std::int32_t>(given, name, 1, "iuf");  // int32, or empty
 }
 
+// Integer nanoseconds; uint64 only where it fits.
+inline Array<std::int64_t> whole_times(py::handle given, const char* argument = "times") {
+  const py::array array = py::array::ensure(given);
+  if (!array) PyErr_Clear();
+  Array<std::int64_t> times = numbers<std::int64_t>(array ? py::handle(array) : given, argument, 1, "iu");
+  if (!array || array.dtype().kind() != 'u') return times;
+  for (py::ssize_t i = 0; i < times.size(); ++i) {
+    if (times.data()[i] >= 0) continue;
+    const auto time = static_cast<std::uint64_t>(times.data()[i]);
+    throw py::value_error(std::string(argument) + "[" + std::to_string(i) + "] is " + std::to_string(time) +
+                          ", outside the 64-bit nanoseconds (years 1677 to 2262)");
+  }
+  return times;
+}
+
 inline void check_length(py::ssize_t length, const char* name, py::ssize_t expected, const char* other) {
   if (length != expected) {
     throw py::value_error(std::string(name) + " has length " + std::to_string(length) + ", " + other +

@@ -25,6 +25,7 @@ void bind_scoreboard(py::module_& m);
 void bind_replay(py::module_& m);
 void bind_journal_columns(py::module_& m);
 void bind_journal_restore(py::module_& m);
+void bind_journal_reader(py::module_& m);
 }  // namespace fairlead::bindings
 
 PYBIND11_MODULE(_core, m) {
@@ -51,4 +52,5 @@ PYBIND11_MODULE(_core, m) {
   fairlead::bindings::bind_replay(m);
   fairlead::bindings::bind_journal_columns(m);
   fairlead::bindings::bind_journal_restore(m);
+  fairlead::bindings::bind_journal_reader(m);
 }

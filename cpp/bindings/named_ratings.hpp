@@ -93,7 +93,7 @@ inline Array<Time> times(py::handle given, const char* argument) {
     for (std::size_t k = 0; k < values.size(); ++k) out.mutable_data()[k] = as_time(values[k], argument);
     return out;
   }
-  return numbers<Time>(given, argument, 1, "iu");
+  return whole_times(given, argument);
 }
 
 // A span of time in nanoseconds from "90d", a timedelta or an int; None is 0.

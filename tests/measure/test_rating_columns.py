@@ -344,3 +344,12 @@ def test_ids_that_change_while_they_are_read_do_no_harm() -> None:
         done.set()
         thread.join()
     assert len(ratings) == 50
+
+
+@pytest.mark.parametrize("system", [fl.Elo, fl.Glicko2, fl.WengLin, fl.TrueSkill])
+def test_a_time_beyond_64_bits_is_refused_and_not_wrapped(system: type[Any]) -> None:
+    ratings = system(history=True)
+    times = np.array([5, 2**63], dtype=np.uint64)
+    with pytest.raises(ValueError, match=r"time\[1\] is 9223372036854775808, outside"):
+        ratings.update_many(["a", "a"], ["b", "b"], [1.0, 0.0], time=times)
+    assert len(ratings) == 0

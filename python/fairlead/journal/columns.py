@@ -156,7 +156,7 @@ def _buffers(batch: pa.RecordBatch, models: Sequence[str], categories: Sequence[
                 out[field.name] = (_bits(array), _whole(array.offsets), _number(ids, np.dtype(np.int32))[1])
             else:
                 out[field.name] = _column(array.cast(field.type))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        except (pa.ArrowException, UnicodeDecodeError) as error:
             raise JournalDamagedError(f"no table of events: column {field.name!r}: {error}") from error
     return out
 

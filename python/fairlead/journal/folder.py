@@ -104,9 +104,11 @@ def write_durably(path: Path, data: bytes) -> None:
 def archive_lock(folder: str | os.PathLike[str]) -> Iterator[Path]:
     """The folder of the archive, made where it is not there, while nobody else archives, compacts or drops.
 
-    Raises JournalLockedError where somebody does.
+    Raises JournalLockedError where somebody does, JournalError where there is no journal.
     """
     archive = Path(folder) / "archive"
+    if not (Path(folder) / "segments").is_dir() and not archive.is_dir():
+        raise JournalError(f"there is no journal: {folder} has no segments")
     if not archive.is_dir():
         archive.mkdir(parents=True, exist_ok=True)
         sync_folder(archive.parent)

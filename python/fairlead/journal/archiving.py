@@ -140,7 +140,7 @@ def _write(folder: Path, there: Path, group: Sequence[Segment], done: int, step:
         beside.stat().st_size,
         _sha256(beside),
         "",
-        [segment.to_dict() for segment in group],
+        [{**segment.to_dict(), **_span(table, segment)} for segment in group],
     )
     entry = _checked(beside, entry, kept)
     step("checked")
@@ -154,6 +154,14 @@ def _types(table: pa.Table) -> dict[str, int]:
     for pair in table["type"].value_counts().to_pylist():
         counted[pair["values"] or ""] += pair["counts"]
     return dict(counted)
+
+
+def _span(table: pa.Table, segment: Segment) -> dict[str, int]:
+    """The earliest and latest time of the events of a segment."""
+    seq = table["seq"].to_numpy()
+    last = segment.first if segment.last is None else segment.last
+    inside = table["time"].cast(pa.int64()).to_numpy()[np.searchsorted(seq, segment.first) : np.searchsorted(seq, last, "right")]
+    return {"start": int(inside.min()), "end": int(inside.max())} if len(inside) else {"start": 0, "end": 0}
 
 
 def _sha256(path: Path) -> str:
