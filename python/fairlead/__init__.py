@@ -16,6 +16,7 @@ from fairlead.errors import (
     JournalError,
     JournalFullError,
     JournalLockedError,
+    JournalWarning,
     NoForecastError,
     TableError,
     TaskEndedError,
@@ -23,6 +24,7 @@ from fairlead.errors import (
     UnknownTaskError,
 )
 from fairlead.fleet import Fleet
+from fairlead.journal import Journal
 from fairlead.measure import (
     ADWIN,
     BOA,
@@ -89,10 +91,12 @@ __all__ = [
     "Glicko2",
     "Hedge",
     "InvalidRecordError",
+    "Journal",
     "JournalDamagedError",
     "JournalError",
     "JournalFullError",
     "JournalLockedError",
+    "JournalWarning",
     "KSchedule",
     "KeyedPsi",
     "Leaderboard",

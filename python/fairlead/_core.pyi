@@ -899,6 +899,77 @@ class Scoreboard:
     @property
     def open_tasks(self) -> int: ...
 
+class Journal:
+    def __init__(
+        self,
+        folder: str,
+        *,
+        sync: str,
+        sync_interval: int,
+        overflow: str,
+        ring_bytes: int,
+        spill_bytes: int,
+        segment_bytes: int,
+        segment_age: int,
+        memory: str,
+        recovered: dict[str, Any],
+    ) -> None: ...
+    def append_bytes(
+        self,
+        type: str | int,
+        time: int,
+        model: int | None,
+        category: int | None,
+        payload: bytes,
+        version: int = 1,
+        /,
+    ) -> int: ...
+    def forecast(
+        self,
+        task: int,
+        model: int,
+        category: int | None,
+        time: int,
+        value: float,
+        confidence: float | None = None,
+        latency_ms: float | None = None,
+        cost_usd: float = 0.0,
+        tokens_in: int = 0,
+        tokens_out: int = 0,
+        /,
+    ) -> int: ...
+    def forecasts(
+        self,
+        task: ArrayLike,
+        model: ArrayLike,
+        category: ArrayLike | None,
+        time: ArrayLike,
+        value: ArrayLike,
+        confidence: ArrayLike | None = None,
+        latency_ms: ArrayLike | None = None,
+        cost_usd: ArrayLike | None = None,
+        tokens_in: ArrayLike | None = None,
+        tokens_out: ArrayLike | None = None,
+    ) -> tuple[int, int]: ...
+    def append_many(
+        self,
+        type: str | int,
+        time: ArrayLike,
+        model: ArrayLike | None,
+        category: ArrayLike | None,
+        payload: NDArray[np.uint8],
+        version: int = 1,
+    ) -> tuple[int, int]: ...
+    def name(self, table: str, name: str) -> int: ...
+    def watermarks(self) -> tuple[int, int, int, int]: ...
+    def _wait_durable(self, seq: int = 0, timeout: float | None = None) -> None: ...
+    def _close(self) -> None: ...
+    def failure(self) -> str: ...
+    @property
+    def folder(self) -> str: ...
+    @property
+    def id(self) -> str: ...
+
 class JournalReader:
     def __init__(
         self,

@@ -50,6 +50,10 @@ class JournalDamagedError(JournalError):
     """A journal with bytes that are not what was written, or a file that is no journal's."""
 
 
+class JournalWarning(UserWarning):
+    """Opening a journal had something to put right: the message says what. Nothing durable was lost."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` where a known name is close, else nothing.
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from fairlead._core import JournalColumns
 from fairlead.errors import InvalidRecordError, JournalError
-from fairlead.journal import holds
+from fairlead.journal.holding import tell
 from fairlead.journal import manifest as manifests
 from fairlead.journal.archiving import Step, _no_step, archive_locked
 from fairlead.journal.folder import Segment, archive_lock, segments, sync_folder
@@ -87,7 +87,7 @@ def compact(
     with _writer(folder) as (where, writer):
         with archive_lock(where) as there:
             report = compact_locked(where, there, writer, _Old(where, span, until), width, ensure_snapshot, step)
-        holds.tell(where, writer)
+        tell(where, writer)
     return report
 
 
