@@ -31,12 +31,7 @@ import numpy.typing as npt
 from fairlead._core import journal_columns, journal_rebuild
 from fairlead.errors import JournalDamagedError
 from fairlead.events import TYPES
-
-try:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-except ImportError as error:  # pragma: no cover
-    raise ImportError("archives and Arrow tables of a journal need pyarrow: pip install fairlead[archive]") from error
+from fairlead.journal.arrow import pa, pc
 
 KINDS = ("binary", "categorical", "numeric")
 STRATEGIES = ("mean", "median", "log", "weighted", "hedge")

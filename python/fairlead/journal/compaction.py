@@ -17,10 +17,10 @@ from typing import Any
 
 from fairlead._core import JournalColumns
 from fairlead.errors import InvalidRecordError, JournalError
-from fairlead.journal.holding import tell
 from fairlead.journal import manifest as manifests
 from fairlead.journal.archiving import Step, _no_step, archive_locked
 from fairlead.journal.folder import Segment, archive_lock, segments, sync_folder
+from fairlead.journal.holding import tell
 from fairlead.journal.manifest import Manifest
 from fairlead.journal.read import read
 from fairlead.journal.summaries import key, summarise
@@ -33,8 +33,8 @@ Snapshot = Callable[[int], object]
 
 @dataclass(frozen=True, slots=True)
 class CompactReport:
-    """What compaction did: events `first` to `last` (0: none) are in the archive only; `summaries` were written for them,
-    `segments` removed, `freed` bytes; `archived` events were written to the archive."""
+    """What compaction did: events `first` to `last` (0: none) are in the archive only; `summaries` were written for
+    them, `segments` removed, `freed` bytes; `archived` events were written to the archive."""
 
     first: int
     last: int
@@ -69,9 +69,10 @@ def compact(
     journal as `summary` events, one for each model, category, kind and `window`. Their events stay readable with
     `scan`; a fold over the live segments begins with a snapshot from then on, or with `restore`.
 
-    folder: the desk, which is then opened for writing meanwhile, or its open Journal. keep: events stay that are at most
-    so much older than the newest one ("30d", the default); before: or those from this time on. ensure_snapshot: called
-    with the number of the last event that goes; a fleet's journal needs a snapshot that is as new.
+    folder: the desk, which is then opened for writing meanwhile, or its open Journal. keep: events stay that are at
+    most so much older than the newest one ("30d", the default); before: or those from this time on.
+    ensure_snapshot: called with the number of the last event that goes; a fleet's journal needs a snapshot that is as
+    new.
 
     Raises JournalLockedError where somebody else writes the journal or archives, JournalError where a fleet has no such
     snapshot, JournalDamagedError where something is damaged: nothing was removed then. A crash at any point loses
@@ -84,7 +85,7 @@ def compact(
     if width <= 0:
         raise InvalidRecordError(f"window is {window!r}, must be positive")
     until = None if before is None else as_time(before, "before")
-    with _writer(folder) as (where, writer):
+    with open_writer(folder) as (where, writer):
         with archive_lock(where) as there:
             report = compact_locked(where, there, writer, _Old(where, span, until), width, ensure_snapshot, step)
         tell(where, writer)
@@ -92,7 +93,7 @@ def compact(
 
 
 @contextmanager
-def _writer(folder: str | os.PathLike[str] | Journal) -> Iterator[tuple[Path, Journal]]:
+def open_writer(folder: str | os.PathLike[str] | Journal) -> Iterator[tuple[Path, Journal]]:
     if isinstance(folder, Journal):
         yield Path(folder.folder), folder
         return
@@ -149,7 +150,7 @@ def compact_locked(
     step: Step,
 ) -> CompactReport:
     """`compact` for who holds the lock of the archive and writes the journal."""
-    writer.wait_written()
+    writer.wait_durable()
     archived = archive_locked(folder, there, None, step).rows
     manifest = manifests.load(folder)
     if manifest is None:
@@ -188,19 +189,15 @@ def _check_snapshot(folder: Path, manifest: Manifest, last: int, ensure_snapshot
 
 
 def _is_fleet(folder: Path, manifest: Manifest) -> bool:
-    """Whether a fold over the journal makes a state: there are a fleet's own records."""
-    kinds = ("settings", "model", "task", "forecast", "outcome")
-    if any(file.types.get(kind) for file in [*manifest.files, *manifest.dropped] for kind in kinds):
-        return (folder / "snapshots").is_dir() or any(
-            file.types.get("settings") for file in [*manifest.files, *manifest.dropped]
-        )
-    return False
+    """Whether a fleet writes the journal: there are its settings, or snapshots of it."""
+    files = [*manifest.files, *manifest.dropped]
+    return (folder / "snapshots").is_dir() or any(file.types.get("settings") for file in files)
 
 
 def _summaries(folder: Path, writer: Journal, manifest: Manifest, now: dict[str, Any], step: Step) -> int:
     """Appends what is not there yet, and waits until all are durable."""
     made = summarise(folder, manifest, now["first"], now["last"], now["window"])
-    writer.wait_written()
+    writer.wait_durable()
     have = {key(dict(event.data)) for event in read(folder, types="summary", first=now["after"] + 1)}
     for summary in made:
         if key(summary) not in have:
@@ -222,5 +219,3 @@ def _remove(folder: Path, last: int, step: Step) -> tuple[int, int]:
         sync_folder(segment.path.parent)
         step("removed")
     return len(gone), sum(s.bytes for s in gone)
-
-

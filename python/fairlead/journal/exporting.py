@@ -12,12 +12,11 @@ from fairlead._core import journal_events
 from fairlead.errors import InvalidRecordError
 from fairlead.events import Event
 from fairlead.journal import columns
-from fairlead.journal.columns import SCHEMA, pa
+from fairlead.journal.arrow import pa, pq
+from fairlead.journal.columns import SCHEMA
 from fairlead.journal.folder import sync_folder
 from fairlead.journal.parquet import encodings
 from fairlead.journal.scanning import batches, query_of
-
-import pyarrow.parquet as pq  # isort: skip
 
 
 def export(
@@ -42,7 +41,7 @@ def export(
     >>> import tempfile, fairlead as fl
     >>> with tempfile.TemporaryDirectory() as desk, fl.Journal(desk) as journal:
     ...     _ = journal.append("note", time=1, data={"text": "hello"})
-    ...     _ = journal.wait_written()
+    ...     _ = journal.wait_durable()
     ...     n = fl.journal.export(desk, f"{desk}/out.jsonl")
     ...     print(n, open(f"{desk}/out.jsonl").read().strip())
     1 {"seq": 1, "time": 1, "type": "note", "model": null, "category": null, "data": {"text": "hello"}}

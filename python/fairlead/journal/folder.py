@@ -8,6 +8,7 @@ import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from fairlead.errors import JournalDamagedError, JournalError, JournalLockedError
@@ -58,7 +59,7 @@ def segments(folder: str | os.PathLike[str]) -> list[Segment]:
             raise JournalError(f"there is no journal: {there} is no folder")
         whole = [
             Segment(s.path, s.first, after.first - 1, s.bytes, s.chain, after.chain, s.journal)
-            for s, after in zip(found, found[1:], strict=False)
+            for s, after in pairwise(found)
         ]
         return [*whole, *found[-1:]]
 

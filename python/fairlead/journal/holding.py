@@ -20,7 +20,8 @@ _FORMAT = "fairlead-holds"
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Nothing from `start` to before `end` (of the events' own times, nanoseconds; None: without bound) may be dropped."""
+    """Nothing from `start` to before `end` (of the events' own times, nanoseconds; None: without bound) may be
+    dropped."""
 
     name: str
     start: int | None
@@ -51,7 +52,8 @@ def hold(
     returns, also beside a running writer; the `note` that tells of it is written by whoever may write the journal: now,
     or by the next `compact`. folder: the desk, or its open Journal.
 
-    Raises InvalidRecordError where there is a hold of this name, the name is empty, or the times are in the wrong order.
+    Raises InvalidRecordError where there is a hold of this name, the name is empty, or the times are in the wrong
+    order.
 
     >>> import tempfile, fairlead as fl
     >>> desk = tempfile.TemporaryDirectory()

@@ -17,9 +17,8 @@ import numpy.typing as npt
 
 from fairlead.errors import JournalDamagedError, JournalError
 from fairlead.journal import columns
-from fairlead.journal.columns import SCHEMA, pa, pc
-
-import pyarrow.parquet as pq  # isort: skip
+from fairlead.journal.arrow import pa, pc, pq
+from fairlead.journal.columns import SCHEMA
 
 _GROWING = ("seq", "time", "task")
 _SAMPLE = 4096
@@ -96,16 +95,14 @@ class EventFile:
     def batches(
         self, rows: int = 1 << 17, wanted: Sequence[str] | None = None, tasks: tuple[int, int] | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """The rows as batches of `SCHEMA`; of the columns that are `wanted` alone, if that is given; with `tasks`, parts
-        that hold none from the first to the last of these are left out."""
+        """The rows as batches of `SCHEMA`; of the columns that are `wanted` alone, if that is given; with `tasks`,
+        parts that hold none from the first to the last of these are left out."""
         have = set(self._file.schema_arrow.names)
         fields = [SCHEMA.field(name) for name in wanted] if wanted is not None else list(SCHEMA)
         there = [field.name for field in fields if field.name in have] or ["seq"]
         try:
             for batch in self._file.iter_batches(rows, row_groups=self._groups(tasks), columns=there):
-                yield pa.RecordBatch.from_arrays(
-                    [_as(field, batch) for field in fields], schema=pa.schema(fields)
-                )
+                yield pa.RecordBatch.from_arrays([_as(field, batch) for field in fields], schema=pa.schema(fields))
         except (pa.ArrowException, OSError) as error:
             raise JournalDamagedError(f"{self.path} is damaged: {error}") from error
 

@@ -1,4 +1,5 @@
-"""Archive and live journal as one table: each event once, in the order of the numbers, whatever is archived meanwhile."""
+"""Archive and live journal as one table: each event once, in the order of the numbers, whatever is archived
+meanwhile."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from fairlead._core import JournalColumns
 from fairlead.errors import InvalidRecordError, JournalDamagedError, JournalError, did_you_mean
 from fairlead.events import TYPES
 from fairlead.journal import manifest as manifests
-from fairlead.journal.columns import SCHEMA, pa, pc, to_arrow
+from fairlead.journal.arrow import pa, pc
+from fairlead.journal.columns import SCHEMA, to_arrow
 from fairlead.journal.folder import segments
 from fairlead.journal.manifest import ArchivedFile
 from fairlead.journal.parquet import EventFile
@@ -87,7 +89,7 @@ def scan(
     >>> import tempfile, fairlead as fl
     >>> with tempfile.TemporaryDirectory() as desk, fl.Journal(desk) as journal:
     ...     _ = journal.append("note", time=1, data={"text": "hello"})
-    ...     _ = journal.wait_written()
+    ...     _ = journal.wait_durable()
     ...     fl.journal.scan(desk, columns=["seq", "data"]).read_all().to_pylist()
     [{'seq': 1, 'data': '{"text": "hello"}'}]
     """

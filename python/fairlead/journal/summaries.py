@@ -14,19 +14,23 @@ import numpy.typing as npt
 from fairlead._core import ScoredRecords
 from fairlead.errors import JournalDamagedError
 from fairlead.journal import columns
-from fairlead.journal.columns import KINDS, pa, pc
+from fairlead.journal.arrow import pa, pc
+from fairlead.journal.columns import KINDS
 from fairlead.journal.manifest import Manifest
 from fairlead.journal.parquet import EventFile
 
 _SUMS = ("calls", "failed", "cost_usd", "tokens_in", "tokens_out")
 
 
-def summarise(folder: str | os.PathLike[str], manifest: Manifest, first: int, last: int, window: int) -> list[dict[str, Any]]:
-    """The summaries of events `first` to `last`, which must be archived: a plain dict for each model, category, kind and
-    window of `window` nanoseconds (by the time of the outcome) in which it was settled, in this order of columns.
+def summarise(
+    folder: str | os.PathLike[str], manifest: Manifest, first: int, last: int, window: int
+) -> list[dict[str, Any]]:
+    """The summaries of events `first` to `last`, which must be archived: a plain dict for each model, category, kind
+    and window of `window` nanoseconds (by the time of the outcome) in which it was settled, in this order of columns.
 
-    A task counts where it ended. Sums are over its models' last answers, as the Scoreboard scores them: `n` were scored,
-    of `tasks`; `loss` is the sum of Brier scores or squared errors; `latency_ms` the sum over `latencies` answers.
+    A task counts where it ended. Sums are over its models' last answers, as the Scoreboard scores them: `n` were
+    scored, of `tasks`; `loss` is the sum of Brier scores or squared errors; `latency_ms` the sum over `latencies`
+    answers.
     """
     scored = ScoredRecords()
     names: tuple[list[str], list[str]] = ([], [])
