@@ -1,6 +1,7 @@
 """`fairlead journal tail|query|stats|export|verify|repair DESK`: looking into a journal from outside.
 
-All but repair only read: they take no lock, and may run while the journal is being written.
+All but repair only read: they take no lock, and may run while the journal is being written. What archives and compacts
+is in `memory.py`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from fairlead.cli.memory import add_memory
+
 if TYPE_CHECKING:
     from fairlead.cli import Commands
     from fairlead.events import Event
@@ -20,7 +23,7 @@ _DAY = 86400 * 10**9
 
 def add_journal(commands: Commands) -> None:
     """`fairlead journal ...`."""
-    journal = commands.add_parser("journal", help="look into a journal: tail, query, stats, export, verify, repair")
+    journal = commands.add_parser("journal", help="look into a journal, archive it, compact it, repair it")
     verbs = journal.add_subparsers(required=True, metavar="COMMAND")
 
     tail = _verb(verbs, "tail", _tail, "the newest events, and those to come")
@@ -52,6 +55,8 @@ def add_journal(commands: Commands) -> None:
 
     verify = _verb(verbs, "verify", _verify, "check every record; exit status 1 where one is bad")
     verify.add_argument("--json", action="store_true", help="one JSON object")
+
+    add_memory(verbs)
 
     repair = _verb(verbs, "repair", _repair, "cut a torn end; what is cut is kept beside it")
     repair.add_argument(
