@@ -24,7 +24,6 @@ class Desk:
     extra: dict[str, Any] = field(default_factory=dict)
 
     def rows(self) -> dict[str, np.ndarray]:
-        tasks, _ = self.answers.shape
         task, model = np.nonzero(~np.isnan(self.answers))
         value, outcome = self.answers[task, model], self.outcome[task]
         numeric = self.kind == NUMERIC

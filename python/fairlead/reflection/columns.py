@@ -92,6 +92,7 @@ class Answers:
     def __init__(self, rows: Rows, kind: Kind) -> None:
         self.rows = rows
         self.kind: Kind = kind
+        self._columns: dict[str, NDArray[Any]] = {}
         good = (rows["kind"] == KINDS.index(kind)) & (rows["scored"] != 0) & np.isfinite(rows["loss"])
         order = np.flatnonzero(good)
         order = order[np.lexsort((rows["seq"][order], rows["time"][order]))]
@@ -111,7 +112,9 @@ class Answers:
 
     def column(self, name: str) -> NDArray[Any]:
         """A column of the rows, of these answers."""
-        return self.rows[name][self.row]
+        if name not in self._columns:
+            self._columns[name] = self.rows[name][self.row]
+        return self._columns[name]
 
     @cached_property
     def counts(self) -> Ints:

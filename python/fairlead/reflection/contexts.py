@@ -156,7 +156,7 @@ class _Contrasts:
         number = np.bincount(self.block[inside], minlength=self.blocks)
         series = (sums - here * number) / n - (self.sums - sums - away * (self.counts - number)) / rest
         freedom = min(directions(min(seen, elsewhere)), len(self.cosines))
-        error = math.sqrt(self.blocks * float(np.mean((self.cosines[:freedom] @ series) ** 2)))
+        error = math.sqrt(self.blocks * float(np.mean(np.einsum("ij,j->i", self.cosines[:freedom], series) ** 2)))
         if error <= self.noise:
             p = 1.0 if abs(here - away) <= self.noise else 0.0
         else:

@@ -85,8 +85,9 @@ def correlation(x: Floats, y: Floats) -> float:
     """Pearson's; NaN of a constant."""
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         x, y = x - x.mean(), y - y.mean()
-        scale = math.sqrt(float(x @ x)) * math.sqrt(float(y @ y))
-        return float(np.clip((x @ y) / scale, -1.0, 1.0)) if 0.0 < scale < math.inf else math.nan
+        xx, yy, xy = (float(np.einsum("i,i->", a, b)) for a, b in ((x, x), (y, y), (x, y)))
+        scale = math.sqrt(xx) * math.sqrt(yy)
+        return float(np.clip(xy / scale, -1.0, 1.0)) if 0.0 < scale < math.inf else math.nan
 
 
 def contribution_of(answers: Answers, model: int) -> Estimate | None:

@@ -3,9 +3,11 @@
 Outcomes that became known at the same moment are one piece of news, so tasks are summed by round; what is left of
 autocorrelation between rounds is met by the series estimator of the long-run variance: the estimate is one projection
 of the series, and its variance is the mean square of B projections on the smoothest directions orthogonal to it
-(cosines), so that estimate / error follows Student's t with B degrees of freedom, exactly for Gaussian white noise and
-nearly for what is autocorrelated. U. Müller, "A theory of robust long-run variance estimation" (J. Econometrics 141,
-2007); E. Lazarus, D. Lewis, J. Stock, M. Watson, "HAR inference: recommendations for practice" (JBES 36, 2018).
+(cosines), so that estimate / error follows Student's t with B degrees of freedom: exactly for Gaussian white noise, and
+nearly for what is autocorrelated. Where 5 % are asked for, there are no more than 8 % false alarms with 40 rounds or
+more whose lag-1 autocorrelation is .7, and 12 % with 20. U. Müller, "A theory of robust long-run variance estimation"
+(J. Econometrics 141, 2007); E. Lazarus, D. Lewis, J. Stock, M. Watson, "HAR inference: recommendations for practice"
+(JBES 36, 2018).
 """
 
 from __future__ import annotations
@@ -28,7 +30,10 @@ _MOST_BLOCKS = 1024  # longer series are summed over neighbouring rounds first: 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean or a slope with its error; p_value: of zero, two-sided; low, high: 95 % interval. NaN: too few rounds."""
+    """A mean or a slope with its error; p_value: of zero, two-sided; low, high: 95 % interval.
+
+    NaN: too few rounds, or nearly all tasks in a few of them.
+    """
 
     value: float
     low: float
@@ -112,7 +117,7 @@ def holm(p_values: Sequence[float] | Floats) -> Floats:
     return p
 
 
-def directions(rounds: int) -> int:
+def directions(rounds: float) -> int:
     """How many smooth directions the variance is taken from, the degrees of freedom of the test."""
     return max(4, int(0.4 * rounds ** (2.0 / 3.0)))
 
@@ -126,6 +131,11 @@ def blocks(rounds: Ints) -> tuple[Ints, int]:
     return place[rounds], min(size, _MOST_BLOCKS)
 
 
+def _even(counts: Floats) -> float:
+    """As how many rounds of equal size these count: where a few hold nearly all tasks, as few (Kish)."""
+    return float(counts.sum()) ** 2 / _dot(counts, counts)
+
+
 def by_round(values: Floats, rounds: Ints) -> tuple[Floats, Floats, int]:
     """Sums and counts of the rounds (or blocks of rounds) that hold anything, in their order; how many rounds."""
     block, size = blocks(rounds)
@@ -134,19 +144,45 @@ def by_round(values: Floats, rounds: Ints) -> tuple[Floats, Floats, int]:
     return sums, counts, int(np.count_nonzero(np.bincount(rounds)))
 
 
-def _basis(counts: Floats, trend: bool, freedom: int) -> Floats:
-    """Orthonormal columns: the level, the trend if asked for, and the smoothest directions orthogonal to them.
+def _basis(counts: Floats, trend: bool) -> Floats:
+    """Orthonormal rows: the level, the trend if asked for, and the smoothest directions orthogonal to them.
 
-    Rounds count by the tasks in them, and time is the number of tasks so far.
+    Rounds count by the tasks in them, and time is the number of tasks so far. Where a few rounds hold nearly all tasks,
+    there are fewer directions than usual.
     """
-    total = float(counts.sum())
-    at = (np.cumsum(counts) - 0.5 * counts) / total
-    columns = [np.ones_like(at)] + ([at - 0.5] if trend else [])
-    # With a trend taken out, one cosine more than directions are needed would still leave them independent of it.
-    columns += [np.cos(math.pi * j * at) for j in range(1, freedom + 1 + trend)]
-    matrix = np.stack(columns, axis=1) * np.sqrt(counts)[:, None]
-    found: Floats = np.linalg.qr(matrix)[0]
-    return found[:, : 1 + trend + freedom]
+    return _basis_of(counts.tobytes(), trend)
+
+
+@lru_cache(maxsize=16)
+def _basis_of(counts_bytes: bytes, trend: bool) -> Floats:
+    counts = np.frombuffer(counts_bytes)
+    at = (np.cumsum(counts) - 0.5 * counts) / float(counts.sum())
+    smooth = [np.cos(math.pi * j * at) for j in range(1, directions(_even(counts)) + 1)]
+    rows = [np.ones_like(at), *([at - 0.5] if trend else []), *smooth]
+    root = np.sqrt(counts)
+    found = np.empty((len(rows), len(counts)))
+    size = 0
+    # Gram and Schmidt, twice; not LAPACK's, whose bits depend on how many threads it takes.
+    for row in rows:
+        new = row * root
+        length = math.sqrt(_dot(new, new))
+        for _ in range(2):
+            new = new - np.einsum("ij,i->j", found[:size], np.einsum("ij,j->i", found[:size], new))
+        left = math.sqrt(_dot(new, new))
+        if left > 1e-6 * length:
+            found[size] = new / left
+            size += 1
+    return found[:size]
+
+
+def _dot(x: Floats, y: Floats) -> float:
+    return float(np.einsum("i,i->", x, y))
+
+
+def _spread(series: Floats, smooth: Floats) -> float:
+    """The mean square of the projections."""
+    projections = np.einsum("ij,j->i", smooth, series)
+    return _dot(projections, projections) / len(projections)
 
 
 def mean(values: Floats, rounds: Ints, *, least: int = MIN_ROUNDS) -> Estimate:
@@ -161,14 +197,15 @@ def mean(values: Floats, rounds: Ints, *, least: int = MIN_ROUNDS) -> Estimate:
     if not n:
         return Estimate(math.nan, math.nan, math.nan, math.nan, 0, 0)
     value = float(sums.sum()) / n
-    if size < least:
+    if size < least or _even(counts) < 0.5 * least:
         return Estimate(value, math.nan, math.nan, math.nan, n, size)
-    freedom = directions(len(counts))
-    basis = _basis(counts, False, freedom)
+    smooth = _basis(counts, False)[1:]
+    if not len(smooth):
+        return Estimate(value, math.nan, math.nan, math.nan, n, size)
     # The mean is taken out first: what is constant then has an error of exactly zero.
     rest = (sums - value * counts) / np.sqrt(counts)
-    error = math.sqrt(float(np.mean((rest @ basis[:, 1:]) ** 2)) / n)
-    return _estimate(value, error, freedom, n, size, _noise(values))
+    error = math.sqrt(_spread(rest, smooth) / n)
+    return _estimate(value, error, len(smooth), n, size, _noise(values))
 
 
 def slope(values: Floats, rounds: Ints, *, least: int) -> Estimate:
@@ -176,18 +213,19 @@ def slope(values: Floats, rounds: Ints, *, least: int) -> Estimate:
     values, rounds = _known(values, rounds)
     sums, counts, size = by_round(values, rounds)
     n = len(values)
-    if size < least:
+    if size < least or _even(counts) < 0.5 * least:
         return Estimate(math.nan, math.nan, math.nan, math.nan, n, size)
-    freedom = directions(len(counts))
-    basis = _basis(counts, True, freedom)
+    smooth = _basis(counts, True)[2:]
+    if not len(smooth):
+        return Estimate(math.nan, math.nan, math.nan, math.nan, n, size)
     at = np.cumsum(counts) - 0.5 * counts
-    at = at - float(at @ counts) / n
-    spread = float((at * at) @ counts)
+    at = at - _dot(at, counts) / n
+    spread = _dot(at * at, counts)
     level = float(sums.sum()) / n
     series = (sums - level * counts) / np.sqrt(counts)
-    value = float(at @ (sums - level * counts)) / spread
-    error = math.sqrt(float(np.mean((series @ basis[:, 2:]) ** 2)) / spread)
-    return _estimate(100.0 * value, 100.0 * error, freedom, n, size, 100.0 * _noise(values) / math.sqrt(spread / n))
+    value = _dot(at, sums - level * counts) / spread
+    error = math.sqrt(_spread(series, smooth) / spread)
+    return _estimate(100.0 * value, 100.0 * error, len(smooth), n, size, 100.0 * _noise(values) / math.sqrt(spread / n))
 
 
 def _known(values: Floats, rounds: Ints) -> tuple[Floats, Ints]:

@@ -154,7 +154,7 @@ def _slopes(trend: Trend) -> str:
         return f", {chosen.rounds} rounds are too few"
     name = "against the others" if trend.basis == "excess" else "raw loss, for want of others"
     text = f", {span(chosen)} per 100 tasks {name}, {said(chosen.p_value)}, n = {chosen.n}"
-    return text + (f"; raw {other.value:+.4f}, {said(other.p_value)}" if other else "")
+    return text + (f"; raw {other.value:+.3g}, {said(other.p_value)}" if other else "")
 
 
 def _context(contexts: Contexts, name: str) -> str:

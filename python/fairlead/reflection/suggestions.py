@@ -22,7 +22,8 @@ RULES: Mapping[Action, str] = {
     "ensemble": "the mean of the two beats the better of them, which is chosen on the other half of the tasks, "
     "significantly among all pairs looked at (Holm, 5 %)",
     "retire": "significantly worse than one other model on common tasks (Holm, 5 %) and in every context with "
-    "enough of them (each at 5 %), not degrading (then retrain), no worthwhile pair, and the mean of all is no worse without it",
+    "enough of them (each at 5 %), not degrading (then retrain), no worthwhile pair, "
+    "and the mean of all is no worse without it",
     "retrain": "its losses rise over its tasks (5 %), or what it says less what happens changes (1 %)",
     "recalibrate": "its probabilities are significantly off (5 %), and retiring it does not follow",
 }
@@ -53,11 +54,9 @@ def said(p: float) -> str:
     return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
-def span(e: Estimate, digits: int = 4) -> str:
+def span(e: Estimate) -> str:
     """An estimate with its interval."""
-    if math.isnan(e.low):
-        return f"{e.value:+.{digits}f}"
-    return f"{e.value:+.{digits}f} [{e.low:+.{digits}f}, {e.high:+.{digits}f}]"
+    return f"{e.value:+.3g}" + ("" if math.isnan(e.low) else f" [{e.low:+.3g}, {e.high:+.3g}]")
 
 
 def ensemble(pair: Pair, kind: str) -> Suggestion:

@@ -19,9 +19,9 @@ class Summary:
     """All rows of a model, of whatever kind.
 
     tasks: how many it was asked about. scored: how many of those it answered and have an outcome. calls, failures: in
-    all. cost_usd: in all; cost_per_scored: for each scored answer. latency_*: milliseconds, of the latency_n tasks that have
-    one. tokens_in, tokens_out: in all. first, last: times of the first and the last outcome, in nanoseconds since the
-    epoch. NaN and None: not known.
+    all. cost_usd: in all; cost_per_scored: for each scored answer. latency_*: milliseconds, of the latency_n tasks
+    that have one. tokens_in, tokens_out: in all. first, last: times of the first and the last outcome, in nanoseconds
+    since the epoch. NaN and None: not known.
     """
 
     tasks: int
