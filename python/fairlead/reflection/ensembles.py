@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fairlead.reflection.columns import Answers
-from fairlead.reflection.inference import ALPHA, Estimate, Floats, Ints, holm, mean
+from fairlead.reflection.inference import ALPHA, Estimate, Floats, holm, mean
 from fairlead.reflection.paired import average
 
 
@@ -18,9 +17,11 @@ class Pair:
     """Two models and their plain mean, on the tasks that both answered.
 
     correlation: of their signed errors. score: what the losses are: the Brier score, the squared error, or the log-loss
-    of classes (which alone follows from what is known of them). loss_mean: of the mean of the two. loss_better: of the
-    better of the two, which is chosen on the other half of the tasks, in time, so it is no hindsight.
-    gain: the second less the first, with its interval; p_adjusted: of none, among all pairs looked at (Holm).
+    of classes (which alone follows from what is known of them). loss_mean: of the mean of the two, which has nothing
+    fitted to it. better, loss_better: the better of the two, in hindsight. gain: that loss less that of the mean.
+    gain_later: the same on the later half of the rounds alone. p_adjusted: of the mean being no better than each of the
+    two, the larger of both tests (an intersection-union test, so it matters not which one is better), among all pairs
+    looked at (Holm).
     """
 
     a: str
@@ -28,19 +29,22 @@ class Pair:
     score: str
     correlation: float
     loss_mean: float
+    better: str
     loss_better: float
     gain: Estimate
+    gain_later: float
     p_adjusted: float
 
     @property
     def worthwhile(self) -> bool:
-        """Pooling the two is significantly better than the better of them."""
-        return self.p_adjusted < ALPHA and self.gain.value > 0
+        """Pooling the two is significantly better than either of them, and was so lately."""
+        return self.p_adjusted < ALPHA and self.gain.value > 0 and self.gain_later > 0
 
 
 def pairs_of(answers: Answers, pairs: list[tuple[int, int]]) -> list[Pair]:
     """Each pair that met, with p-values adjusted for all of them; the least loss of the mean first."""
-    drafts = []
+    names = answers.rows.models
+    found, p_values = [], []
     for a, b in pairs:
         ours, theirs = answers.common(a, b)
         known = ~np.isnan(answers.error[ours] + answers.error[theirs])
@@ -48,37 +52,30 @@ def pairs_of(answers: Answers, pairs: list[tuple[int, int]]) -> list[Pair]:
         if not len(ours):
             continue
         outcome, rounds = answers.column("outcome")[ours], answers.round[ours]
-        first, second = answers.opinion[ours], answers.opinion[theirs]
-        pooled = answers.pooled_loss(0.5 * (first + second), outcome)
-        single = np.stack([answers.pooled_loss(first, outcome), answers.pooled_loss(second, outcome)])
-        better = _chosen_on_the_other_half(single, rounds)
-        drafts.append(
-            (
-                answers.rows.models[a],
-                answers.rows.models[b],
+        pooled = answers.pooled_loss(0.5 * (answers.opinion[ours] + answers.opinion[theirs]), outcome)
+        single = [answers.pooled_loss(answers.opinion[places], outcome) for places in (ours, theirs)]
+        losses = [average(loss) for loss in single]
+        gains = [mean(loss - pooled, rounds) for loss in single]
+        best = int(losses[1] < losses[0])
+        late = rounds > rounds[(len(rounds) - 1) // 2]
+        p_values.append(1.0 if gains[best].value <= 0 else max(gain.p_value for gain in gains))
+        found.append(
+            Pair(
+                names[a],
+                names[b],
+                answers.pooled_score,
                 correlation(answers.error[ours], answers.error[theirs]),
                 average(pooled),
-                average(better),
-                mean(better - pooled, rounds),
+                names[(a, b)[best]],
+                losses[best],
+                gains[best],
+                average((single[best] - pooled)[late]),
+                math.nan,
             )
         )
-    adjusted = holm([draft[5].p_value for draft in drafts]).tolist()
-    found = [
-        Pair(a, b, answers.pooled_score, r, pooled, better, gain, p)
-        for (a, b, r, pooled, better, gain), p in zip(drafts, adjusted, strict=True)
-    ]
+    adjusted = holm(p_values).tolist()
+    found = [replace(pair, p_adjusted=p) for pair, p in zip(found, adjusted, strict=True)]
     return sorted(found, key=lambda pair: (pair.loss_mean, pair.a, pair.b))
-
-
-def _chosen_on_the_other_half(single: Floats, rounds: Ints) -> Floats:
-    cut = rounds[(len(rounds) - 1) // 2]
-    early: NDArray[np.bool_] = rounds <= cut
-    out = np.empty(len(rounds))
-    for half in (early, ~early):
-        seen = single[:, ~half]
-        # With everything in one round there is no other half: then the better one is hindsight, the harder comparison.
-        out[half] = single[int(np.argmin((seen if seen.shape[1] else single).sum(axis=1)))][half]
-    return out
 
 
 def correlation(x: Floats, y: Floats) -> float:

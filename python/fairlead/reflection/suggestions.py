@@ -19,8 +19,8 @@ from fairlead.reflection.trend import Trend
 Action = Literal["ensemble", "retire", "retrain", "recalibrate"]
 
 RULES: Mapping[Action, str] = {
-    "ensemble": "the mean of the two beats the better of them, which is chosen on the other half of the tasks, "
-    "significantly among all pairs looked at (Holm, 5 %)",
+    "ensemble": "the mean of the two is significantly better than each of them, among all pairs looked at (Holm, 5 %), "
+    "and was better than the better one on the later half of the rounds too",
     "retire": "significantly worse than one other model on common tasks (Holm, 5 %) and in every context with "
     "enough of them (each at 5 %), not degrading (then retrain), no worthwhile pair, "
     "and the mean of all is no worse without it",
@@ -65,7 +65,7 @@ def ensemble(pair: Pair, kind: str) -> Suggestion:
         "ensemble",
         (pair.a, pair.b),
         kind,
-        f"their mean has {pair.score} {pair.loss_mean:.4f}, the better of them {pair.loss_better:.4f}; their errors "
+        f"their mean has {pair.score} {pair.loss_mean:.4f}, {pair.better} alone {pair.loss_better:.4f}; their errors "
         f"correlate {pair.correlation:.2f}; gain {span(pair.gain)}, {said(pair.p_adjusted)}, n = {pair.gain.n}",
         {
             "loss_mean": pair.loss_mean,
@@ -73,6 +73,7 @@ def ensemble(pair: Pair, kind: str) -> Suggestion:
             "gain": pair.gain.value,
             "low": pair.gain.low,
             "high": pair.gain.high,
+            "gain_later": pair.gain_later,
             "p_adjusted": pair.p_adjusted,
             "correlation": pair.correlation,
             "n": pair.gain.n,
