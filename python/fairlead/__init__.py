@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from fairlead.measure.drift import DriftReport
     from fairlead.measure.ratings import PredictionScore, evaluate_ratings
     from fairlead.measure.sweep import SweepResult, sweep
+    from fairlead.reflection import Reflection, reflect
     from fairlead.replays import ReplayResult, replay
 
 __all__ = [
@@ -96,6 +97,7 @@ __all__ = [
     "PageHinkley",
     "PredictionScore",
     "Psi",
+    "Reflection",
     "ReplayResult",
     "RollingWindow",
     "Settings",
@@ -115,6 +117,7 @@ __all__ = [
     "evaluate_ratings",
     "pool",
     "pool_binary",
+    "reflect",
     "replay",
     "rolling",
     "sweep",
@@ -130,6 +133,8 @@ _LATER = {
     "BradleyTerryRatings": "fairlead.measure.bradley_terry",
     "PredictionScore": "fairlead.measure.ratings",
     "evaluate_ratings": "fairlead.measure.ratings",
+    "Reflection": "fairlead.reflection",
+    "reflect": "fairlead.reflection",
     "replay": "fairlead.replays",
     "ReplayResult": "fairlead.replays",
 }

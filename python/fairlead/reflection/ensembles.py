@@ -58,7 +58,8 @@ def pairs_of(answers: Answers, pairs: list[tuple[int, int]]) -> list[Pair]:
         gains = [mean(loss - pooled, rounds) for loss in single]
         best = int(losses[1] < losses[0])
         late = rounds > rounds[(len(rounds) - 1) // 2]
-        p_values.append(1.0 if gains[best].value <= 0 else max(gain.p_value for gain in gains))
+        two_sided = max(gain.p_value for gain in gains)
+        p_values.append(1.0 if gains[best].value <= 0 and not math.isnan(two_sided) else two_sided)
         found.append(
             Pair(
                 names[a],
