@@ -17,6 +17,13 @@ namespace py = pybind11;
 // A value as it appears in an error message: 1.3, 0.72, nan.
 inline std::string show(double value) { return py::repr(py::float_(value)).cast<std::string>(); }
 
+// Raises one of the package's own exceptions, fairlead.errors.<name>.
+[[noreturn]] inline void raise_named(const char* name, const std::string& text) {
+  const py::object type = py::module_::import("fairlead.errors").attr(name);
+  PyErr_SetString(type.ptr(), text.c_str());
+  throw py::error_already_set();
+}
+
 [[noreturn]] inline void raise(Status status, const std::string& what) {
   const std::string text = what.empty() ? message(status) : what + ": " + message(status);
   switch (status) {
@@ -25,6 +32,19 @@ inline std::string show(double value) { return py::repr(py::float_(value)).cast<
     case Status::unknown_key:
     case Status::stale_task: throw py::key_error(text);
     case Status::out_of_memory: throw std::bad_alloc();
+    case Status::journal_full:
+    case Status::journal_dropped: raise_named("JournalFullError", text);
+    case Status::journal_locked: raise_named("JournalLockedError", text);
+    case Status::bad_event:
+    case Status::journal_damaged: raise_named("JournalDamagedError", text);
+    case Status::journal_failed:
+    case Status::journal_closed:
+    case Status::not_a_journal:
+    case Status::unknown_format:
+    case Status::system_refused: raise_named("JournalError", text);
+    case Status::timed_out:
+      PyErr_SetString(PyExc_TimeoutError, text.c_str());
+      throw py::error_already_set();
     default: throw py::value_error(text);
   }
 }

@@ -16,8 +16,6 @@ constexpr double sum_tolerance = 1e-3 + 1e-9;  // so that three times 0.333 is w
 
 constexpr double calm_disagreement = 0.1;  // below it, a decision does not mention disagreement
 
-constexpr std::uint32_t max_generation = 0x7fffffff;  // so that a handle fits a signed 64-bit integer
-
 // a + b for counts, which are never negative.
 std::int64_t add_saturated(std::int64_t a, std::int64_t b) noexcept {
   return b > std::numeric_limits<std::int64_t>::max() - a ? std::numeric_limits<std::int64_t>::max() : a + b;
@@ -39,10 +37,7 @@ ModelId Scoreboard::add(std::string_view model) {
   const std::size_t size = model_state_.size() + 1;
   // Everything that can fail comes before the name is taken, and each step may be repeated.
   for (Slice& slice : slices_) resize(slice, size);
-  who_.resize(size);
-  for (auto* scratch : {&weight_, &loss_, &points_, &excess_, &column_}) scratch->resize(size);
-  marks_.resize(size);
-  rows_.resize(size * widest_);
+  resize_scratch(size);
   model_state_.push_back({true, StreamingPsi(options_.psi_reference, options_.psi_window)});
   try {
     return models_.intern(model);
@@ -65,6 +60,13 @@ void Scoreboard::resize(Slice& slice, std::size_t models) const {
   slice.score.resize(models);
   const History empty(options_.history);
   slice.history.resize(models, {empty, empty, empty});
+}
+
+void Scoreboard::resize_scratch(std::size_t models) {
+  who_.resize(models);
+  for (auto* scratch : {&weight_, &loss_, &points_, &excess_, &column_}) scratch->resize(models);
+  marks_.resize(models);
+  rows_.resize(models * widest_);
 }
 
 SliceId Scoreboard::find_slice(std::string_view dimension, std::string_view value) const noexcept {

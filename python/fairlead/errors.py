@@ -34,6 +34,22 @@ class TableError(FairleadError, ValueError):
     """A table of forecasts that cannot be read as one, or a bad row in strict mode."""
 
 
+class JournalError(FairleadError):
+    """A journal that cannot be opened, read or written: the message names the file, the place and what to do."""
+
+
+class JournalLockedError(JournalError):
+    """Another writer holds the journal; the message says who."""
+
+
+class JournalFullError(JournalError):
+    """The journal's ring is full, as the disk does not keep up or refuses; the event was not accepted."""
+
+
+class JournalDamagedError(JournalError):
+    """A journal with bytes that are not what was written, or a file that is no journal's."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` where a known name is close, else nothing.
 

@@ -8,13 +8,15 @@
 // One thread at a time.
 //
 // Memory: an open task holds one row of doubles a model; a model holds about 5 KiB; a (model, slice) pair holds about
-// 0.7 KiB and, for each kind of task it has seen, up to `history` samples of 16 bytes.
+// 0.7 KiB and, for each kind of task it has seen, up to `history` samples of 16 bytes. A snapshot holds what has been
+// seen, in fewer bytes than that; restoring takes as much memory as the state fills, not what reserve() had taken.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -114,7 +116,20 @@ class Scoreboard {
     return at(slice).history[index(model)][static_cast<std::size_t>(kind)];
   }
 
+  // --- snapshots: these may allocate and throw std::bad_alloc, but for restore ---
+
+  // All that later calls depend on, bit for bit: also open tasks, whose handles stay valid, and which handles come
+  // next. What the last settle found is not among it.
+  std::string snapshot() const;
+  // Says bad_snapshot or out_of_memory, and leaves `out` as it was, where the bytes or the memory will not do.
+  static Status restore(std::string_view bytes, Scoreboard& out);
+  // The same as a part of a larger snapshot.
+  void save(SnapshotWriter& out) const;
+  void load(SnapshotReader& in);  // leaves this as it was where the reader fails
+
  private:
+  static constexpr std::uint32_t max_generation = 0x7fffffff;  // so that a handle fits a signed 64-bit integer
+
   struct OpenTask {
     std::uint32_t generation = 1;
     bool open = false;
@@ -154,11 +169,19 @@ class Scoreboard {
   const Slice& at(SliceId slice) const noexcept { return slices_[index(slice)]; }
   OpenTask* find(TaskHandle handle) noexcept;
   void resize(Slice& slice, std::size_t models) const;
+  void resize_scratch(std::size_t models);
   void release(OpenTask& task, std::uint32_t slot) noexcept;
   Status store_answer(OpenTask& task, const Forecast& forecast, double& shown);
   void weigh(const OpenTask& task, Strategy strategy, std::span<const ModelId> models, std::span<double> weights) const noexcept;
   void describe(const OpenTask& task, std::size_t m, const double* answers, Decision& out) const noexcept;
   void learn(const OpenTask& task, Slice& slice, Time time) noexcept;
+  void save_slice(const Slice& slice, SnapshotWriter& out) const;
+  void save_tasks(SnapshotWriter& out) const;
+  void load_models(SnapshotReader& in);
+  void load_slices(SnapshotReader& in);
+  void load_slice(Slice& slice, SnapshotReader& in) const;
+  void load_tasks(SnapshotReader& in);
+  void load_task(OpenTask& task, SnapshotReader& in) const;
 
   ScoreboardOptions options_;
   NameTable models_, dimension_names_;

@@ -25,7 +25,8 @@ class Disk {
   // All of it, or less where the disk takes no more; a call that a signal interrupts is taken up again.
   virtual std::int64_t write(int file, const void* bytes, std::size_t n, std::uint64_t offset) noexcept;
   virtual std::int64_t read(int file, void* bytes, std::size_t n, std::uint64_t offset) noexcept;
-  virtual std::int64_t size(int file) noexcept;
+  virtual std::int64_t size(int file) noexcept;  // -EINVAL where it is no plain file
+  virtual int links(int file) noexcept;          // 0: another file took its name, or it was removed
   virtual int allocate(int file, std::uint64_t n) noexcept;  // space for n bytes, zeros where nothing was written
   virtual int truncate(int file, std::uint64_t n) noexcept;
   virtual int sync(int file) noexcept;  // fdatasync. What fails once must not be asked again: the kernel forgets
@@ -34,6 +35,10 @@ class Disk {
   virtual int rename(const std::string& from, const std::string& to) noexcept;
   virtual int remove(const std::string& path) noexcept;
   virtual int list(const std::string& path, std::vector<std::string>& names) noexcept;  // sorted; without . and ..
+  virtual int protect(const std::string& path, bool read_only) noexcept;
+  // The first n bytes in memory, for reading; nullptr where this cannot be had, so read them. Only for what nobody cuts.
+  virtual const std::byte* map(int file, std::uint64_t n) noexcept;
+  virtual void unmap(const std::byte* at, std::uint64_t n) noexcept;
 };
 
 }  // namespace fairlead::journal

@@ -53,7 +53,8 @@ class SegmentLog {
 
   // Appends records, each padded to 8 bytes, whose headers lack only `crc` and `prev`: these are filled in, in place (the
   // numbers must follow those before). Opens new segments as needed. On a Failure (a full disk) nothing of the batch
-  // counts, what was written before is whole, and the same batch may be given again.
+  // counts but what `written` says, what was written before is whole, and the same batch may be given again: events that
+  // are written already are passed over. (Only a batch that does not fit into one segment is written in parts.)
   Failure append(std::span<std::byte> records, Time now);
 
   // Makes all that was appended durable. After a failed sync of a segment nothing in it is trusted that was not durable
@@ -70,6 +71,8 @@ class SegmentLog {
 
  private:
   struct State;
+  static Failure mend(const std::string& folder, bool accept_loss, Recovery& recovery, Disk& disk);
+  friend Failure repair(const std::string& folder, bool accept_loss, Recovery& recovery, Disk& disk);
   std::unique_ptr<State> state_;
 };
 

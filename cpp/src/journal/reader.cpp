@@ -1,0 +1,306 @@
+#include "fairlead/journal/reader.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "fairlead/journal/index.hpp"
+#include "older.hpp"
+
+namespace fairlead::journal {
+
+namespace {
+
+// Which numbers of a table a query wants. Names are looked up as they are learned.
+struct Wanted {
+  bool all = true;
+  std::vector<std::string> list;
+  std::vector<bool> ids;   // by number: wanted; of the names learned so far
+  Bits bits = {};
+
+  void learn(const NameTable& names) {
+    if (all) return;
+    for (auto id = static_cast<std::int32_t>(ids.size()); id < names.size(); ++id) {
+      const bool is = std::find(list.begin(), list.end(), names.name(id)) != list.end();
+      ids.push_back(is);
+      const auto n = static_cast<std::uint32_t>(id) % 256;
+      if (is) bits[n / 64] |= std::uint64_t{1} << (n % 64);
+    }
+  }
+  bool has(std::int32_t id) const noexcept {
+    return all || (id >= 0 && static_cast<std::size_t>(id) < ids.size() && ids[static_cast<std::size_t>(id)]);
+  }
+  bool may_have(const Bits& some) const noexcept {
+    std::uint64_t common = all ? 1 : 0;
+    for (std::size_t i = 0; i < some.size(); ++i) common |= some[i] & bits[i];
+    return common != 0;
+  }
+};
+
+}  // namespace
+
+struct JournalReader::State {
+  State(Disk& disk_, const std::string& folder, const Query& query_)
+      : disk(disk_), segments(segments_folder(folder)), query(query_) {
+    models.all = query.models.empty();
+    models.list = query.models;
+    categories.all = query.categories.empty();
+    categories.list = query.categories;
+    for (const Type type : query.types) types |= Index::bit(type);
+    plain = query.start == std::numeric_limits<Time>::min() && query.end == std::numeric_limits<Time>::max() &&
+            types == 0 && models.all && categories.all;
+  }
+
+  Disk& disk;
+  std::string segments;
+  Query query;
+  std::uint64_t types = 0;
+  Wanted models, categories;
+  bool plain = false;  // asks for numbers only
+
+  std::vector<Seq> firsts;
+  Cursor cursor;
+  bool newest = true;       // no segment follows, as far as is known
+  SegmentHeader follower;   // else: the one that does
+  Index index;              // of the segment that is read; no blocks: none
+  std::size_t block = 0;    // the one that comes next
+  Seq passed = 0;           // events up to this one were given, or passed over
+  int bad_polls = 0;
+  NameTable names[n_tables];
+  std::array<std::uint8_t, 16> id = {};
+  Failure failed;
+
+  std::span<const std::byte> left;  // of the run that `next` walks
+
+  std::string path_of(Seq first, std::string_view ending) const { return segments + "/" + file_name(first, ending); }
+
+  Failure start();
+  Failure enter(Seq first);
+  Failure look_for_follower(Seq first);
+  Failure step(std::span<const std::byte>& run);
+  Failure run(std::span<const std::byte>& out);
+  Failure again();
+  bool skip();
+  bool block_matters(const IndexBlock& at) const noexcept;
+  bool matches(const RecordHeader& header) const noexcept;
+  Failure note(std::span<const std::byte> run, std::uint64_t at);
+};
+
+// Begins with the segment that holds event query.first, or would.
+Failure JournalReader::State::start() {
+  if (Failure failure = list_segments(disk, segments, firsts)) return failure;
+  if (firsts.empty()) return {Status::not_a_journal, 0, "there is no journal: " + segments + " holds no segment"};
+  auto at = std::upper_bound(firsts.begin(), firsts.end(), std::max<Seq>(query.first, firsts.front()));
+  --at;
+  passed = *at - 1;
+  if (Failure failure = enter(*at)) return failure;
+  id = cursor.header().journal;
+  return {};
+}
+
+Failure JournalReader::State::enter(Seq first) {
+  index.clear();
+  block = 0;
+  bad_polls = 0;
+  const bool by_index = !plain || query.first > first;
+  if (Failure failure = cursor.open(disk, path_of(first, ".seg"), first, !by_index)) return failure;
+  if (Failure failure = look_for_follower(first)) return failure;
+  if (!by_index || !index.load(disk, path_of(first, ".idx"))) return {};
+  RecordHeader record;
+  SealPayload seal;
+  const IndexHeader& header = index.header;
+  const bool fits = header.journal == cursor.header().journal && header.first == first &&
+                    header.bytes == cursor.size() && read_seal(disk, cursor.file(), cursor.size(), record, seal) &&
+                    record.crc == header.last_crc && record.seq == header.next;
+  if (!fits || (!newest && follower.first != header.next)) index.clear();
+  return {};
+}
+
+Failure JournalReader::State::look_for_follower(Seq first) {
+  if (!newest) return {};
+  const auto after = std::upper_bound(firsts.begin(), firsts.end(), first);
+  if (after == firsts.end()) return {};
+  Cursor next;
+  if (Failure failure = next.open(disk, path_of(*after, ".seg"), *after, false)) return failure;
+  if (next.header().journal != cursor.header().journal) {
+    return damaged(next.path(), 16, "it belongs to another journal");
+  }
+  follower = next.header();
+  newest = false;
+  end_at(cursor, follower);
+  return {};
+}
+
+bool JournalReader::State::block_matters(const IndexBlock& at) const noexcept {
+  if ((at.types & (Index::bit(Type::name) | Index::bit(Type::names))) != 0) return true;
+  if (at.latest < query.start || at.earliest >= query.end) return false;
+  if (types != 0 && (at.types & types) == 0) return false;
+  return models.may_have(at.models) && categories.may_have(at.categories);
+}
+
+// Passes over blocks that cannot matter. true: the cursor has moved.
+bool JournalReader::State::skip() {
+  if (index.blocks.empty()) return false;
+  while (block < index.blocks.size() && index.blocks[block].offset < cursor.offset()) ++block;
+  if (block >= index.blocks.size() || index.blocks[block].offset != cursor.offset()) return false;
+  const std::size_t from = block;
+  const auto next_of = [&](std::size_t b) {
+    return b + 1 < index.blocks.size() ? index.blocks[b + 1].first : index.header.next;
+  };
+  while (block < index.blocks.size()) {
+    const IndexBlock& at = index.blocks[block];
+    const bool names_in_it = (at.types & (Index::bit(Type::name) | Index::bit(Type::names))) != 0;
+    const bool before = next_of(block) <= query.first && !names_in_it;
+    if (!before && block_matters(at)) break;
+    ++block;
+  }
+  if (block == from) return false;
+  if (block == index.blocks.size()) {
+    cursor.seek(index.header.bytes, index.header.next, index.header.last_crc);
+  } else {
+    cursor.seek(index.blocks[block].offset, index.blocks[block].first, index.blocks[block].prev);
+  }
+  passed = std::max(passed, cursor.walk().next - 1);
+  return true;
+}
+
+Failure JournalReader::State::note(std::span<const std::byte> run, std::uint64_t at) {
+  if (cursor.walk().names) {
+    cursor.walk().names = false;
+    if (!learn_names(run, names)) return damaged(cursor.path(), at, "names that contradict those before");
+    models.learn(names[static_cast<std::size_t>(Table::models)]);
+    categories.learn(names[static_cast<std::size_t>(Table::categories)]);
+  }
+  return {};
+}
+
+// The tail was written anew under our feet, by a writer whose disk had refused a part: from the start of the segment.
+Failure JournalReader::State::again() {
+  bad_polls = 0;
+  const Seq first = cursor.header().first;
+  Cursor fresh;
+  Failure failure = fresh.open(disk, path_of(first, ".seg"), first, false);
+  if (failure) return failure.os == ENOENT ? Failure{} : failure;
+  if (fresh.header().journal != cursor.header().journal) return damaged(fresh.path(), 16, "it belongs to another journal");
+  cursor = std::move(fresh);
+  if (!newest) end_at(cursor, follower);
+  index.clear();
+  return {};
+}
+
+// Whole records, checked, as they lie in the segments; empty at the end of what is written.
+Failure JournalReader::State::step(std::span<const std::byte>& run) {
+  for (;;) {
+    run = {};
+    if (skip()) continue;
+    const std::uint64_t at = cursor.offset();
+    if (Failure failure = cursor.step(run)) return failure;
+    if (!run.empty()) {
+      bad_polls = 0;
+      return note(run, at);
+    }
+    const Walk& walk = cursor.walk();
+    if (newest) {
+      if (Failure failure = list_segments(disk, segments, firsts)) return failure;
+      const Seq first = cursor.header().first;
+      if (Failure failure = look_for_follower(first)) return failure;
+      if (!newest) continue;  // all of this one was there before the next one was: read what came meanwhile
+      if (disk.links(cursor.file()) == 0) {
+        if (Failure failure = again()) return failure;
+        continue;
+      }
+      if (walk.stop == Stop::bad && ++bad_polls > 2) {
+        if (Failure failure = again()) return failure;
+        // To where we were, if it is there; else we wait where it ends.
+        continue;
+      }
+      return {};
+    }
+    if (walk.next <= walk.limit) {
+      if (Failure failure = check_end(cursor)) {
+        if (disk.links(cursor.file()) != 0) return failure;
+        if (Failure gone = again()) return gone;
+        continue;
+      }
+    }
+    newest = true;
+    const Seq next = follower.first;
+    if (Failure failure = enter(next)) return failure;
+  }
+}
+
+bool JournalReader::State::matches(const RecordHeader& header) const noexcept {
+  if (header.seq < query.first || header.time < query.start || header.time >= query.end) return false;
+  if (types != 0 && ((types & Index::bit(header.type)) == 0 ||
+                     std::find(query.types.begin(), query.types.end(), header.type) == query.types.end())) {
+    return false;
+  }
+  return models.has(header.model) && categories.has(header.category);
+}
+
+Failure JournalReader::State::run(std::span<const std::byte>& out) {
+  out = {};
+  if (failed) return failed;
+  while (passed < query.last) {
+    std::span<const std::byte> found;
+    if ((failed = step(found))) return failed;
+    if (found.empty()) return {};
+    // After a tail was written anew some come a second time.
+    std::size_t from = 0;
+    while (from < found.size()) {
+      const auto* const header = reinterpret_cast<const RecordHeader*>(found.data() + from);
+      if (header->seq > passed) break;
+      from += padded(header->length);
+    }
+    passed = std::max(passed, cursor.walk().next - 1);
+    if (from == found.size()) continue;
+    out = found.subspan(from);
+    return {};
+  }
+  return {};
+}
+
+JournalReader::JournalReader() = default;
+JournalReader::~JournalReader() = default;
+JournalReader::JournalReader(JournalReader&&) noexcept = default;
+JournalReader& JournalReader::operator=(JournalReader&&) noexcept = default;
+
+Failure JournalReader::open(const std::string& folder, const Query& query, JournalReader& out, Disk& disk) {
+  auto state = std::make_unique<State>(disk, folder, query);
+  if (Failure failure = state->start()) return failure;
+  out.state_ = std::move(state);
+  return {};
+}
+
+Failure JournalReader::run(std::span<const std::byte>& out) {
+  out = {};
+  return state_ ? state_->run(out) : Failure{Status::not_a_journal, 0, "the reader is not open"};
+}
+
+Failure JournalReader::next(Event& out) {
+  out.header = nullptr;
+  if (!state_) return {Status::not_a_journal, 0, "the reader is not open"};
+  State& state = *state_;
+  for (;;) {
+    while (!state.left.empty()) {
+      const auto* const header = reinterpret_cast<const RecordHeader*>(state.left.data());
+      if ((header->flags & flag_own) == 0 && header->seq > state.query.last) return {};
+      state.left = state.left.subspan(padded(header->length));
+      if ((header->flags & flag_own) != 0 || !state.matches(*header)) continue;
+      out.header = header;
+      return {};
+    }
+    if (Failure failure = state.run(state.left)) return failure;
+    if (state.left.empty()) return {};
+  }
+}
+
+const NameTable& JournalReader::names(Table table) const noexcept { return state_->names[static_cast<std::size_t>(table)]; }
+Seq JournalReader::position() const noexcept {
+  if (!state_) return 0;
+  if (state_->left.empty()) return state_->passed;
+  return reinterpret_cast<const RecordHeader*>(state_->left.data())->seq - 1;
+}
+const std::array<std::uint8_t, 16>& JournalReader::id() const noexcept { return state_->id; }
+
+}  // namespace fairlead::journal

@@ -1,0 +1,123 @@
+#include <algorithm>
+
+#include "fairlead/journal/index.hpp"
+#include "fairlead/journal/events.hpp"
+#include "fairlead/journal/reader.hpp"
+#include "older.hpp"
+
+namespace fairlead::journal {
+
+namespace {
+
+// All records of one segment. `next`: the header of the one after it, or null.
+Failure look_at(Disk& disk, Cursor& cursor, const SegmentHeader* next, bool first_of_all, NameTable (&names)[n_tables],
+                SegmentReport& report) {
+  if (next != nullptr) end_at(cursor, *next);
+  const auto problem = [&](std::uint64_t at, const std::string& what) {
+    report.problem = what;
+    report.problem_at = at;
+  };
+  bool named = first_of_all;
+  for (;;) {
+    std::span<const std::byte> run;
+    const std::uint64_t at = cursor.offset();
+    if (Failure failure = cursor.step(run)) return failure;
+    if (run.empty()) break;
+    for (std::size_t i = 0; i < run.size() && report.problem.empty();) {
+      const Event record{reinterpret_cast<const RecordHeader*>(run.data() + i)};
+      const RecordHeader& header = *record.header;
+      if (header.type == Type::names || header.type == Type::name) {
+        named |= header.type == Type::names;
+        if (!learn_names(record, names)) problem(at + i, "names that contradict those before");
+      }
+      if ((header.flags & flag_own) == 0) {
+        if (!named) problem(at + i, "events before the names");
+        if (report.events == 0) report.earliest = report.latest = header.time;
+        if (report.first == 0) report.first = header.seq;
+        report.earliest = std::min(report.earliest, header.time);
+        report.latest = std::max(report.latest, header.time);
+        ++report.events;
+      }
+      if (header.type == Type::seal) {
+        SealPayload seal;
+        PayloadReader in(record.bytes());
+        report.sealed = in.get(seal) && in.done();
+        if (!report.sealed || seal.records + 1 != cursor.walk().records || seal.last + 1 != header.seq) {
+          problem(at + i, "the seal does not say what the segment holds");
+        }
+      }
+      i += padded(header.length);
+    }
+    if (!report.problem.empty()) return {};
+  }
+  report.bytes = cursor.offset();
+  if (report.events > 0) report.last = cursor.walk().next - 1;
+  if (next != nullptr) {
+    if (const Failure failure = check_end(cursor)) problem(cursor.offset(), cursor.complaint());
+    return {};
+  }
+  Tail tail;
+  if (Failure failure = look_at_tail(disk, cursor, tail)) return failure;
+  if (tail.last > cursor.offset()) {
+    problem(cursor.offset(), report.sealed ? "bytes after the seal" : cursor.complaint());
+    report.torn = !tail.covered;
+  }
+  return {};
+}
+
+}  // namespace
+
+Failure verify(const std::string& folder, VerifyReport& out, Disk& disk) {
+  out = {};
+  const std::string segments = segments_folder(folder);
+  std::vector<Seq> firsts;
+  if (Failure failure = list_segments(disk, segments, firsts)) return failure;
+  if (firsts.empty()) return {Status::not_a_journal, 0, "there is no journal: " + segments + " holds no segment"};
+
+  std::vector<SegmentHeader> headers(firsts.size());
+  std::vector<std::string> bad(firsts.size());
+  std::size_t some = firsts.size();  // a segment whose header is whole
+  for (std::size_t i = 0; i < firsts.size(); ++i) {
+    Cursor cursor;
+    const std::string path = segments + "/" + file_name(firsts[i], ".seg");
+    if (Failure failure = cursor.open(disk, path, firsts[i], false)) {
+      if (failure.status == Status::unknown_format) return failure;
+      bad[i] = failure.what;
+    } else {
+      headers[i] = cursor.header();
+      if (some == firsts.size()) some = i;
+      if (headers[i].journal != headers[some].journal) bad[i] = path + " belongs to another journal";
+    }
+  }
+  NameTable names[n_tables];
+  for (std::size_t i = 0; i < firsts.size(); ++i) {
+    SegmentReport report;
+    report.file = segments + "/" + file_name(firsts[i], ".seg");
+    const bool followed = i + 1 < firsts.size();
+    if (!bad[i].empty()) {
+      report.problem = bad[i];
+    } else {
+      // Each for itself: damage in one says nothing about the names in the next.
+      for (NameTable& table : names) table = NameTable();
+      Cursor cursor;
+      const SegmentHeader* const next = followed && bad[i + 1].empty() ? &headers[i + 1] : nullptr;
+      Failure failure = cursor.open(disk, report.file, firsts[i], false);
+      if (!failure) failure = look_at(disk, cursor, next, firsts[i] == 1, names, report);
+      if (failure) report.problem = failure.what;
+      Index index;
+      if (report.problem.empty() && !followed && !report.sealed &&
+          index.load(disk, segments + "/" + file_name(firsts[i], ".idx")) &&
+          index.header.journal == headers[i].journal && index.header.bytes > report.bytes) {
+        report.problem = "the segment was sealed with " + std::to_string(index.header.bytes) + " bytes, and is shorter now";
+        report.problem_at = report.bytes;
+      }
+      if (followed) report.torn = false;
+    }
+    out.events += report.events;
+    out.whole = out.whole && report.problem.empty();
+    out.segments.push_back(std::move(report));
+  }
+  return {};
+}
+
+}  // namespace fairlead::journal
