@@ -60,7 +60,12 @@ def brute(values: np.ndarray, rounds: np.ndarray, trend: bool) -> tuple[float, f
     sums = np.array([values[rounds == r].sum() for r in kept])
     at = (np.cumsum(counts) - counts / 2) / counts.sum()
     even = counts.sum() ** 2 / np.sum(counts**2)
-    freedom = max(4, int(0.4 * even ** (2 / 3)))
+    freedom = max(4, int((0.4 if trend else 0.8) * even ** (2 / 3)))
+    if not trend:
+        rest = (sums - values.mean() * counts) / np.sqrt(counts)
+        rho = rest[1:] @ rest[:-1] / (rest @ rest) + even**-0.5
+        if rho > 0.01:
+            freedom = min(freedom, max(4, int(even * math.sqrt(0.3 / np.pi**2 * (1 - rho) ** 2 / (2 * rho)))))
     columns = [np.ones(len(kept)), *([at] if trend else []), *[np.cos(np.pi * j * at) for j in range(1, freedom + 1)]]
     q, _ = np.linalg.qr(np.stack(columns, axis=1) * np.sqrt(counts)[:, None])
     z = q.T @ (sums / np.sqrt(counts))

@@ -75,7 +75,7 @@ class KindReflection:
             yield "  " + _comparisons(self.comparisons)
         if self.contribution:
             gain = self.contribution
-            yield f"  the mean of all loses {span(gain)} more without it, {said(gain.p_value)}, n = {gain.n}"
+            yield f"  contribution to the mean of all: {span(gain)}, {said(gain.p_value)}, n = {gain.n}"
 
 
 @dataclass(frozen=True, slots=True)

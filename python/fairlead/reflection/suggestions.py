@@ -184,7 +184,7 @@ def _retire(answers: Answers, known: Evidence) -> tuple[list[Suggestion], list[s
                 f"worse than {paired.other} by {span(paired.difference)}, {said(paired.p_adjusted)}, n = {paired.n}"
                 + (f", in all {len(everywhere)} contexts that could be tested" if everywhere else "")
                 + (f" ({len(untested)} could not)" if untested else "")
-                + f"; without it the mean of all loses {span(help_)} more",
+                + f"; its contribution to the mean of all is {span(help_)}",
                 {
                     "difference": paired.difference.value,
                     "low": paired.difference.low,
