@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from scipy.optimize import minimize
 from streams import CATEGORICAL, NUMERIC, Desk, chances, joined, sigmoid
 
 import fairlead as fl
@@ -405,3 +406,24 @@ print('fairlead.reflection' in sys.modules, fl.reflect.__name__, fl.Reflection._
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.split() == ["False", "reflect", "Reflection"]
+
+
+def test_what_recalibration_would_gain() -> None:
+    rng = np.random.default_rng(SEED)
+    logit, outcome = chances(rng, 1000)
+    p = sigmoid(2 * logit + 0.3)
+    calibration = reflect(model="a", **Desk(["a"], p[:, None], outcome).arguments())["binary"].calibration
+    better = np.empty(1000)
+    q = np.log(p) - np.log1p(-p)
+    for use, fit in ((slice(0, 500), slice(500, 1000)), (slice(500, 1000), slice(0, 500))):
+
+        def loss(ab: np.ndarray, q: np.ndarray = q[fit], y: np.ndarray = outcome[fit]) -> float:
+            x = ab[0] + ab[1] * q
+            return float(np.sum(np.logaddexp(0, x) - y * x) + 0.5 * (ab[0] ** 2 + (ab[1] - 1) ** 2))
+
+        a, b = minimize(loss, [0.0, 1.0]).x
+        better[use] = sigmoid(a + b * q[use])
+    assert calibration is not None
+    assert calibration.gain is not None
+    assert calibration.gain.value == pytest.approx(np.mean((p - outcome) ** 2 - (better - outcome) ** 2), rel=1e-4)
+    assert calibration.gain.low > 0

@@ -18,6 +18,8 @@ from fairlead.reflection.trend import Trend
 
 Action = Literal["ensemble", "retire", "retrain", "recalibrate"]
 
+_DRIFT_ALPHA = 0.01  # a second look at the same answers
+
 RULES: Mapping[Action, str] = {
     "ensemble": "the mean of the two is significantly better than each of them, among all pairs looked at (Holm, 5 %), "
     "and was better than the better one on the later half of the rounds too",
@@ -25,7 +27,8 @@ RULES: Mapping[Action, str] = {
     "enough of them (each at 5 %), not degrading (then retrain), no worthwhile pair, "
     "and the mean of all is no worse without it",
     "retrain": "its losses rise over its tasks (5 %), or what it says less what happens changes (1 %)",
-    "recalibrate": "its probabilities are significantly off (5 %), and retiring it does not follow",
+    "recalibrate": "its probabilities are significantly off (5 %), recalibrating each half of its binary tasks by the "
+    "other half would have helped, and retiring it does not follow",
 }
 
 
@@ -121,7 +124,7 @@ def advice(answers: Answers, known: Evidence) -> tuple[list[Suggestion], list[st
                 },
             )
         )
-    elif drift is not None and known.drift_p < 0.2 * ALPHA:
+    elif drift is not None and known.drift_p < _DRIFT_ALPHA:
         found.append(
             Suggestion(
                 "retrain",
@@ -137,8 +140,10 @@ def advice(answers: Answers, known: Evidence) -> tuple[list[Suggestion], list[st
         found += retire
         missing += why_not
     off = known.calibration
+    helps = off is None or off.gain is None or off.gain.value > 0
     if (
         off
+        and helps
         and known.calibration_p < ALPHA
         and off.state not in ("calibrated", "unknown")
         and not any(s.action == "retire" for s in found)
@@ -149,13 +154,15 @@ def advice(answers: Answers, known: Evidence) -> tuple[list[Suggestion], list[st
                 (name,),
                 kind,
                 f"it is {off.state}: calibration error {off.error:.4f}, {off.error_expected:.4f} if it were right; "
-                f"z = {off.z:+.1f}, bias {span(off.bias)}, {said(known.calibration_p)}, n = {off.n}",
+                f"z = {off.z:+.1f}, bias {span(off.bias)}, {said(known.calibration_p)}, n = {off.n}"
+                + (f"; recalibrated by the other half of the tasks it would gain {span(off.gain)}" if off.gain else ""),
                 {
                     "error": off.error,
                     "error_expected": off.error_expected,
                     "z": off.z,
                     "bias": off.bias.value,
                     "p_value": known.calibration_p,
+                    "gain": off.gain.value if off.gain else math.nan,
                     "n": off.n,
                 },
             )
