@@ -101,9 +101,10 @@ class Cost:
     """What its answers cost.
 
     per_answer: USD for each scored answer, calls that failed included. per_improvement: USD for each unit of loss that
-    it lost less than the others who answered, in all; None if it lost no less. cheaper: the cheapest model (per scored
-    answer) that costs less and is not significantly worse on common tasks, and what it costs; None if there is none
-    that was compared. cheaper_difference: its loss less the model's, with its interval.
+    it lost less than the others who answered the same task, at that price for each answer; None if it lost no less.
+    cheaper: the cheapest model (per scored answer) that costs less and is not significantly worse on common tasks, and
+    what it costs; None if there is none that could be compared. cheaper_difference: its loss less the model's, with its
+    interval.
     """
 
     n: int
@@ -120,7 +121,9 @@ def cost_of(answers: Answers, model: int, totals: Floats, against: list[Paired])
     n = int(answers.counts[model])
     with np.errstate(invalid="ignore", divide="ignore"):
         each = totals / answers.counts
-    gained = -float(np.nansum(answers.excess[answers.of(model)]))
+    excess = answers.excess[answers.of(model)]
+    excess = excess[~np.isnan(excess)]
+    gained = -float(excess.sum())
     cheaper: Paired | None = None
     names = answers.rows.models
     for paired in against:
@@ -133,7 +136,7 @@ def cost_of(answers: Answers, model: int, totals: Floats, against: list[Paired])
         n,
         float(totals[model]),
         float(each[model]),
-        float(totals[model]) / gained if gained > 0 else None,
+        float(each[model]) * len(excess) / gained if gained > 0 else None,
         cheaper.other if cheaper else None,
         float(each[names.index(cheaper.other)]) if cheaper else None,
         opposite(cheaper.difference) if cheaper else None,
