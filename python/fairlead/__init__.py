@@ -15,8 +15,10 @@ from fairlead.errors import (
     JournalDamagedError,
     JournalError,
     JournalFullError,
+    JournalWarning,
     JournalLockedError,
     NoForecastError,
+    StoreError,
     TableError,
     TaskEndedError,
     UnknownModelError,
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
     from fairlead.measure.sweep import SweepResult, sweep
     from fairlead.reflection import Reflection, reflect
     from fairlead.replays import ReplayResult, replay
+    from fairlead.store import Store
 
 __all__ = [
     "ADWIN",
@@ -93,6 +96,7 @@ __all__ = [
     "JournalDamagedError",
     "JournalError",
     "JournalFullError",
+    "JournalWarning",
     "JournalLockedError",
     "KSchedule",
     "KeyedPsi",
@@ -109,6 +113,8 @@ __all__ = [
     "ReplayResult",
     "RollingWindow",
     "Settings",
+    "Store",
+    "StoreError",
     "StreamingPsi",
     "SweepResult",
     "TableError",
@@ -145,6 +151,7 @@ _LATER = {
     "reflect": "fairlead.reflection",
     "replay": "fairlead.replays",
     "ReplayResult": "fairlead.replays",
+    "Store": "fairlead.store",
 }
 # Modules of functions, reached as `fairlead.drift`.
 _MODULES = {"drift": "fairlead.measure.drift", "rolling": "fairlead.measure.rolling"}

@@ -50,6 +50,14 @@ class JournalDamagedError(JournalError):
     """A journal with bytes that are not what was written, or a file that is no journal's."""
 
 
+class JournalWarning(UserWarning):
+    """What opening a journal found and could help: a torn end that was cut, a snapshot that was of no use."""
+
+
+class StoreError(FairleadError):
+    """A store that cannot be opened, read or written, or that holds what this fairlead does not know."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` where a known name is close, else nothing.
 

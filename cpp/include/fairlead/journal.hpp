@@ -77,12 +77,28 @@ class Journal {
                Claim& out, std::uint8_t version = 1) noexcept;
   void commit(const Claim& claim) noexcept;
 
+  // Room for n events with payloads of one size, all or none, with numbers that follow each other: for each i in [0, n)
+  // `put` writes its header and gives its claim, which is filled and committed like any other. At most half the ring:
+  // else Status::too_long.
+  struct Batch {
+    journal::Seq first = 0;
+    std::size_t n = 0;
+    std::byte* at = nullptr;
+    std::uint64_t place = 0;
+    std::uint32_t length = 0;
+    journal::Type type = journal::Type::custom;
+    std::uint8_t version = 1;
+  };
+  Status claim(journal::Type type, std::size_t payload_bytes, std::size_t n, Batch& out, std::uint8_t version = 1) noexcept;
+  Claim put(const Batch& batch, std::size_t i, Time time, std::int32_t model, std::int32_t category) noexcept;
+
   Watermarks watermarks() const noexcept;
 
   // --- these may wait, allocate, take a lock ---
 
   // The number of a name, which is written as an event when it is new.
   Status name(journal::Table table, std::string_view name, std::int32_t& out);
+  std::int32_t n_names(journal::Table table) const noexcept;  // how many there are; takes no lock
   std::int32_t find_name(journal::Table table, std::string_view name) const noexcept;  // NameTable::absent if unknown
 
   // Until event `seq` (0: all that is accepted now) is durable, or written. timeout in ns; negative: for ever.
@@ -95,9 +111,10 @@ class Journal {
   const std::string& folder() const noexcept;
   const std::array<std::uint8_t, 16>& id() const noexcept;
 
+  struct State;
+
  private:
   Journal();
-  struct State;
   std::unique_ptr<State> state_;
 };
 

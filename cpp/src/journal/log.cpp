@@ -260,6 +260,7 @@ Failure SegmentLog::State::append(std::span<std::byte> batch, Time now) {
   batch = batch.subspan(from);
   while (!batch.empty()) {
     if (file) {
+      if (age_from == 0) age_from = now;   // made by opening, which reads no clock
       age_from = std::min(age_from, now);  // a clock that was set back must not keep a segment open for ever
       const bool old = now - age_from >= options.segment_age;
       const bool full = end + own_bytes() + batch.size() + seal_bytes > options.segment_bytes;

@@ -37,6 +37,7 @@ struct Recovery {
   std::string cut_from = {}, kept_in = {};
   std::uint64_t drained = 0;         // events that a dead process had left in shared memory
   std::uint64_t gaps = 0;            // numbers that were taken, but whose call the crash cut short
+  std::uint64_t lost = 0;            // of these: events that had been written, but that the segments hold no more
 };
 
 class SegmentLog {
