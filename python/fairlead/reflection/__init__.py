@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from fairlead.reflection.fleet_wide import Comparison, KindComparison, Standing
+from fairlead.reflection.read import compare_folder, reflect_folder
 from fairlead.reflection.result import KindReflection, Reflection
 from fairlead.reflection.run import compare, reflect
 from fairlead.reflection.suggestions import Suggestion
@@ -19,5 +20,7 @@ __all__ = [
     "Standing",
     "Suggestion",
     "compare",
+    "compare_folder",
     "reflect",
+    "reflect_folder",
 ]
