@@ -75,7 +75,7 @@ class Desk {
 
   Fleet& fleet() noexcept { return fleet_; }
   Journal& journal() noexcept { return *journal_; }
-  journal::Failure close();  // of the journal: all is written and synced
+  journal::Failure close();  // of the journal: all is written and synced. The fleet can still be read, and not be changed
 
  private:
   Desk() = default;
