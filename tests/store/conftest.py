@@ -14,7 +14,7 @@ from fairlead.events import Event
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from made_up import make_journal
-from postgres_server import NotHereError, new_database, server
+from postgres_server import NotHereError, new_schema, server
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +39,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where an empty store can be, on each database."""
     if request.param == "sqlite":
         return str(tmp_path / "store.sqlite")
-    return new_database(request.getfixturevalue("postgres"), f"store{next(_numbers)}")
+    return new_schema(request.getfixturevalue("postgres"), f"store{next(_numbers)}")
 
 
 @pytest.fixture(scope="session")

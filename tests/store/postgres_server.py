@@ -44,6 +44,7 @@ def server() -> Iterator[str]:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         options = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": folder, "fsync": "off"}
+        options |= {"full_page_writes": "off", "shared_buffers": "32MB", "autovacuum": "off"}
         flags = [text for name, value in options.items() for text in ("-c", f"{name}={value}")]
         with (folder / "log").open("w") as log:
             process = subprocess.Popen(
@@ -63,7 +64,7 @@ def server() -> Iterator[str]:
                 yield address
             finally:
                 if process.poll() is None:
-                    process.send_signal(signal.SIGINT)  # fast shutdown: open sessions are ended
+                    process.send_signal(signal.SIGQUIT)  # at once: nothing of it is kept
                 process.wait(timeout=60)
     finally:
         shutil.rmtree(folder)
@@ -76,6 +77,15 @@ def new_database(address: str, name: str) -> str:
     with psycopg.connect(f"{address}/postgres", autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
     return f"{address}/{name}"
+
+
+def new_schema(address: str, name: str) -> str:
+    """The address of a new, empty schema, which takes less time than a database."""
+    import psycopg
+
+    with psycopg.connect(f"{address}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {name}")
+    return f"{address}/postgres?options=-csearch_path%3D{name}"
 
 
 def _programs() -> Path:

@@ -77,7 +77,7 @@ def projected(batches: list[list[Event]], *, anew: bool) -> dict[str, dict[Any, 
     return tables.rows
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32),
     n=st.integers(1, 200),
@@ -91,13 +91,14 @@ def test_where_it_is_cut_makes_no_difference(
     assert projected(cut(events, places), anew=anew) == projected([events], anew=False)
 
 
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**32))
 def test_one_event_at_a_time(journal: Journal, seed: int) -> None:
     events = journal(seed, 60)
     assert projected([[event] for event in events], anew=True) == projected([events], anew=False)
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**32), places=st.lists(st.integers(0, 10**6), max_size=20))
 def test_what_was_let_go_is_read_back(journal: Journal, seed: int, places: list[int]) -> None:
     events = journal(seed, 150)

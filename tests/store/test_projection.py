@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from postgres_server import new_database
+from postgres_server import new_schema
 from sqlalchemy import select
 
 import fairlead as fl
@@ -65,10 +65,10 @@ def test_batches_and_restarts_make_no_difference(store: Store, journal: Journal,
 
 
 def test_both_databases_hold_the_same(tmp_path: Any, postgres: str, journal: Journal) -> None:
-    events = journal(7, 1500)
-    with Store(tmp_path) as one, Store(new_database(postgres, "same")) as two:
+    events = journal(7, 800)
+    with Store(tmp_path) as one, Store(new_schema(postgres, "same")) as two:
         one.apply(events)
-        for batch in cut(events, [100, 777, 778]):
+        for batch in cut(events, [100, 577, 578]):
             two.apply(batch)
         ours, theirs = rows(one), rows(two)
     assert ours == theirs
@@ -130,7 +130,7 @@ def test_memory_that_was_let_go_is_read_back(store: Store, journal: Journal, mon
     monkeypatch.setattr(projection, "_TASKS", 1)
     monkeypatch.setattr(performance, "_KEPT", 1)
     store.drop()
-    for batch in cut(events, list(range(0, 400, 9))):
+    for batch in cut(events, list(range(0, 400, 29))):
         store.apply(batch)
     assert rows(store) == whole
 

@@ -1,10 +1,8 @@
-"""The tables: migrated from each released version to what the code says, by several at once, refused if not ours."""
+"""The tables: migrated from each released version to what the code says, and refused if not ours."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -149,17 +147,6 @@ def test_a_migration_that_fails_changes_nothing(store: Store, journal: Journal, 
     with store.engine.connect() as connection:
         schema.check(connection)
     assert store.state.last_seq == 100
-
-
-def test_several_upgrade_at_once(place: str) -> None:
-    code = "import sys; from fairlead.store import Store\nwith Store(sys.argv[1]) as store: store.upgrade()"
-    running = [subprocess.Popen([sys.executable, "-c", code, place], stderr=subprocess.PIPE, text=True) for _ in "12"]
-    for process in running:
-        _, error = process.communicate(timeout=120)
-        assert process.returncode == 0, error
-    with Store(place) as store, store.engine.connect() as connection:
-        schema.check(connection)
-        assert differences(connection) == []
 
 
 def test_tables_of_another_program_are_left_alone(store: Store) -> None:

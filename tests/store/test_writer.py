@@ -192,6 +192,7 @@ from fairlead.store import Store
 def event(n):
     return Event(n, n, "forecast", f"m{n % 3}", None, {"task": n % 7, "kind": "binary", "p": 0.5, "cost_usd": .1})
 with Store(sys.argv[1]) as store:
+    store.upgrade()
     for start in range(1, 400, 40):
         store.apply([event(n) for n in range(start, start + 60)])
 """

@@ -1,7 +1,8 @@
 """The store: the journal's events as tables for SQL, in SQLite or PostgreSQL.
 
 `projection` turns events into rows, `tables` says what the rows are, `rows` writes them, `schema` and `migrations` make
-the tables, `store` puts it together, `writer` follows a journal. Needs `pip install "fairlead[store]"`, PostgreSQL also
+the tables, `store` puts it together, `writer` follows a journal, `desk` is what
+the command line calls. Needs `pip install "fairlead[store]"`, PostgreSQL also
 `[postgres]`.
 """
 

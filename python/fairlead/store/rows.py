@@ -7,6 +7,7 @@ on PostgreSQL. Everything else is one row for many events, and goes through SQLA
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Insert, Table, Update, and_, bindparam, select
@@ -66,7 +67,7 @@ def write(connection: Connection, changes: Changes) -> None:
     if changes.closed:
         connection.execute(_CLOSED, [{"number": number} for number in changes.closed])
     for name, rows in changes.upserted.items():
-        connection.execute(_upsert(connection, metadata.tables[name]), rows)
+        connection.execute(_upsert(connection.dialect.name, name), rows)
 
 
 _ENDED: Update = (
@@ -77,9 +78,10 @@ _ENDED: Update = (
 _CLOSED = open_tasks.delete().where(open_tasks.c.task == bindparam("number"))
 
 
-def _upsert(connection: Connection, table: Table) -> Insert:
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = insert(table)
+@cache
+def _upsert(dialect: str, name: str) -> Insert:
+    table = metadata.tables[name]
+    statement = (postgresql.insert if dialect == "postgresql" else sqlite.insert)(table)
     rest = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
     return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=rest)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -32,6 +33,7 @@ def config(connection: Connection | None = None, versions: str | None = None) ->
     return found
 
 
+@cache
 def head(versions: str | None = None) -> str:
     """The revision that this fairlead has."""
     found = ScriptDirectory.from_config(config(versions=versions)).get_current_head()
