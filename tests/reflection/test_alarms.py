@@ -28,17 +28,17 @@ def test_a_fleet_in_which_nothing_is_wrong() -> None:
     rng = np.random.default_rng(SEED)
     alarms = {"retire": 0, "retrain": 0, "recalibrate": 0}
     better = 0
-    for _ in range(40):
+    for _ in range(25):
         logit, outcome = chances(rng, 400)
         found = compare(**Desk(list("abcde"), calibrated(rng, logit, 5), outcome).arguments())
         for action in alarms:
             alarms[action] += any(s.action == action for s in found.suggestions)
         better += any(p.better or p.worse for p in found["binary"].paired)
     # Each is a family of tests at 5 % (of trends and of the drift of probabilities, two).
-    assert alarms["retire"] <= stats.binom.ppf(0.999, 40, 0.05)
-    assert alarms["retrain"] <= stats.binom.ppf(0.999, 40, 0.08)
-    assert alarms["recalibrate"] <= stats.binom.ppf(0.999, 40, 0.06)
-    assert better <= stats.binom.ppf(0.999, 40, 0.06)
+    assert alarms["retire"] <= stats.binom.ppf(0.999, 25, 0.05)
+    assert alarms["retrain"] <= stats.binom.ppf(0.999, 25, 0.08)
+    assert alarms["recalibrate"] <= stats.binom.ppf(0.999, 25, 0.06)
+    assert better <= stats.binom.ppf(0.999, 25, 0.06)
 
 
 def test_probabilities_that_drift_are_retrained() -> None:
@@ -83,10 +83,10 @@ def test_recalibration_that_would_not_help_is_not_suggested() -> None:
 
 @pytest.mark.parametrize("models", [2, 5])
 def test_equal_contributions_of_equal_models(models: int) -> None:
-    """Each model of a fleet of equals helps its mean, about as much as the others."""
+    """Each model of a fleet of equals helps its mean, the less the more there are: chance can hide that, no more."""
     rng = np.random.default_rng(SEED)
     logit, outcome = chances(rng, 1500)
     desk = Desk([f"m{i}" for i in range(models)], calibrated(rng, logit, models), outcome)
-    for row in compare(**desk.arguments())["binary"].standings:
-        assert row.contribution is not None
-        assert row.contribution.value > 0
+    found = [row.contribution for row in compare(**desk.arguments())["binary"].standings]
+    assert all(one is not None and one.high > 0 for one in found)
+    assert sum(one.value for one in found if one is not None) > 0
