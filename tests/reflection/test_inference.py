@@ -114,16 +114,13 @@ def test_p_values_of_white_noise_are_uniform(which: str) -> None:
     rng = np.random.default_rng(SEED)
     rounds = np.repeat(np.arange(30), rng.integers(1, 5, 30))
     streams = rng.normal(size=(1500, len(rounds)))
-    p = [test(which, x, rounds) for x in streams]
+    p = [p_of(which, x, rounds) for x in streams]
     assert stats.kstest(p, "uniform").pvalue > 0.001
 
 
-def test(which: str, values: np.ndarray, rounds: np.ndarray) -> float:
+def p_of(which: str, values: np.ndarray, rounds: np.ndarray) -> float:
     found = inference.mean(values, rounds) if which == "mean" else inference.slope(values, rounds, least=20)
     return found.p_value
-
-
-test.__test__ = False  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("which", ["mean", "slope"])
@@ -132,7 +129,7 @@ test.__test__ = False  # type: ignore[attr-defined]
 )
 def test_false_alarms_of_autocorrelated_streams(which: str, size: int, rho: float, level: float) -> None:
     streams = autoregressive(np.random.default_rng(SEED), rho, (1000, size))
-    alarms = sum(test(which, x, np.arange(size)) < 0.05 for x in streams)
+    alarms = sum(p_of(which, x, np.arange(size)) < 0.05 for x in streams)
     assert alarms <= stats.binom.ppf(0.999, 1000, level)
     assert alarms >= stats.binom.ppf(0.001, 1000, 0.03)  # and it is no test that never finds anything
 
@@ -144,7 +141,7 @@ def test_a_test_that_takes_tasks_for_independent_would_cry_wolf() -> None:
     alarms = naive = 0
     for _ in range(300):
         values = np.repeat(rng.normal(size=40), 20) + rng.normal(size=800)
-        alarms += test("mean", values, rounds) < 0.05
+        alarms += p_of("mean", values, rounds) < 0.05
         naive += stats.ttest_1samp(values, 0).pvalue < 0.05
     assert alarms <= stats.binom.ppf(0.999, 300, 0.06)
     assert naive > 150
@@ -205,7 +202,7 @@ def test_false_alarms_of_rounds_of_uneven_size(which: str) -> None:
     alarms = tests = 0
     for _ in range(400):
         counts = np.maximum(1, np.exp(rng.normal(3, 1, 50))).astype(np.int64)
-        p = test(which, np.repeat(rng.normal(size=50), counts), np.repeat(np.arange(50), counts))
+        p = p_of(which, np.repeat(rng.normal(size=50), counts), np.repeat(np.arange(50), counts))
         tests += not math.isnan(p)
         alarms += p < 0.05
     assert tests > 300
