@@ -38,13 +38,17 @@ def export(
     Raises InvalidRecordError for another ending, an unknown type or what is no time; JournalError where there is no
     journal, JournalDamagedError where events are damaged or missing.
 
-    >>> import tempfile, fairlead as fl
-    >>> with tempfile.TemporaryDirectory() as desk, fl.Journal(desk) as journal:
-    ...     _ = journal.append("note", time=1, data={"text": "hello"})
-    ...     _ = journal.wait_durable()
-    ...     n = fl.journal.export(desk, f"{desk}/out.jsonl")
-    ...     print(n, open(f"{desk}/out.jsonl").read().strip())
-    1 {"seq": 1, "time": 1, "type": "note", "model": null, "category": null, "data": {"text": "hello"}}
+    >>> import tempfile
+    >>> from fairlead.journal import Journal
+    >>> desk = tempfile.TemporaryDirectory()
+    >>> with Journal(desk.name) as journal:
+    ...     seq = journal.note("hello", time=1)
+    >>> out = Path(desk.name) / "events.jsonl"
+    >>> export(desk.name, out)
+    1
+    >>> print(out.read_text().strip())
+    {"seq": 1, "time": 1, "type": "note", "model": null, "category": null, "data": {"text": "hello"}}
+    >>> desk.cleanup()
     """
     path = Path(path)
     if path.suffix not in (".parquet", ".jsonl"):
