@@ -110,8 +110,9 @@ py::dict by_strategy(const std::array<Score, ReplayScores::n_strategies>& scores
   return out;
 }
 
-py::dict scores(const Replay& replay) {
-  const ReplayScores& s = replay.scores();
+}  // namespace
+
+py::dict replay_scores(const ReplayScores& s) {
   py::list slices;
   for (const auto& slice : s.slices) slices.append(by_strategy(slice));
   py::list models;
@@ -131,8 +132,6 @@ py::dict scores(const Replay& replay) {
   return out;
 }
 
-}  // namespace
-
 void bind_replay(py::module_& m) {
   py::class_<HeldReplay>(m, "Replay")
       .def(py::init([](Scoreboard& board, int kind, std::size_t labels, std::size_t dimensions, const py::dict& columns,
@@ -151,7 +150,7 @@ void bind_replay(py::module_& m) {
       .def("finish", [](HeldReplay& held) { check(held.replay.finish()); })
       .def_property_readonly("done", [](const HeldReplay& held) { return held.replay.done(); })
       .def_property_readonly("position", [](const HeldReplay& held) { return held.replay.position(); })
-      .def("scores", [](const HeldReplay& held) { return scores(held.replay); });
+      .def("scores", [](const HeldReplay& held) { return replay_scores(held.replay.scores()); });
 }
 
 }  // namespace fairlead::bindings

@@ -135,6 +135,19 @@ Scoreboard make_board(double k, double scale, double start, double half_life, st
                      .psi_window = count("psi_window", psi_window)});
 }
 
+py::bytes snapshot(const Scoreboard& board) { return board.snapshot(); }
+
+Scoreboard restored(const py::bytes& data) {
+  const std::string_view bytes = data;
+  Scoreboard board;
+  const Status status = [&] {
+    const py::gil_scoped_release unlocked;
+    return Scoreboard::restore(bytes, board);
+  }();
+  check(status, "data");
+  return board;
+}
+
 void need_model(const Scoreboard& board, ModelId model) {
   if (!board.has_model(model)) throw py::key_error("no model has the id " + std::to_string(model));
 }
@@ -238,7 +251,14 @@ void bind_scoreboard(py::module_& m) {
                    if (board.history(model, slice, static_cast<Kind>(kind)).size() > 0) out.append(kind);
                  }
                  return out;
-               }, py::arg("model"), py::arg("slice") = Scoreboard::overall);
+               }, py::arg("model"), py::arg("slice") = Scoreboard::overall)
+          .def("snapshot", &snapshot,
+               "All that later calls depend on, bit for bit, as bytes with a version and a checksum, for restore.\n"
+               "Open tasks keep their handles. Pickle holds the same bytes.")
+          .def_static("restore", &restored, py::arg("data"),
+                      "The scoreboard of a snapshot, which goes on as if it had never stopped. Raises ValueError\n"
+                      "where the bytes are no snapshot of this class, or damaged.")
+          .def(py::pickle(&snapshot, &restored));
   for (PyMethodDef& method : board_methods) attach(cls, method);
 }
 

@@ -2,11 +2,14 @@
 #pragma once
 
 #include "common.hpp"
+#include "fairlead/replay.hpp"
 #include "fairlead/scoreboard.hpp"
 
 namespace fairlead::bindings {
 
 py::list calibration_curve(const Calibration& calibration);  // calibration.cpp
+
+py::dict replay_scores(const ReplayScores& scores);  // replay.cpp
 
 inline Kind kind_from(int kind) {
   if (kind < 0 || kind > 2) throw py::value_error("kind is " + std::to_string(kind) + ", must be 0, 1 or 2");

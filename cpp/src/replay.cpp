@@ -3,15 +3,73 @@
 #include <algorithm>
 #include <cmath>
 #include <string_view>
+#include <utility>
 
 namespace fairlead {
 
+void ReplayScorer::score(const Scoreboard& board, TaskHandle task, double outcome, std::span<const SliceId> slices) {
+  const auto grow = [](auto& list, std::int32_t n) {
+    if (list.size() < static_cast<std::size_t>(n)) list.resize(static_cast<std::size_t>(n));
+  };
+  grow(scores.models, board.models().size());
+  grow(scores.slices, board.n_slices());
+  const auto marks = board.settled_marks();
+  const auto models = board.settled_models();
+  for (std::size_t i = 0; i < models.size(); ++i) scores.models[static_cast<std::size_t>(models[i])].add(marks[i], kind_);
+  const std::vector<double>& answers = decided_[task.slot];
+  const std::size_t classes = answers.size() / (options_.all_strategies ? ReplayScores::n_strategies : 1);
+  const double* answer = answers.data();
+  for (std::size_t s = 0; s < ReplayScores::n_strategies; ++s) {
+    if (!asked(s)) continue;
+    const Marks mark =
+        kind_ == Kind::numeric
+            ? mark_number(answer[0], outcome)
+            : mark_classes({answer, classes}, static_cast<std::size_t>(outcome), kind_ == Kind::binary);
+    answer += classes;
+    scores.strategies[s].add(mark, kind_);
+    // What the mean scores are made of: Brier score, or absolute error of numbers.
+    loss_[s] += kind_ == Kind::numeric ? std::sqrt(mark.loss) : reported(mark.loss, kind_);
+    for (const SliceId slice : slices) {
+      if (slice >= 0) scores.slices[static_cast<std::size_t>(slice)][s].add(mark, kind_);
+    }
+  }
+  ++scores.tasks;
+}
+
+void ReplayScorer::note(const Scoreboard& board, Time now) {
+  // Models may have come since the last row; in the rows before they have no rating.
+  const std::size_t n = static_cast<std::size_t>(board.models().size());
+  const std::size_t rows = scores.history_time.size();
+  if (const std::size_t before = rows > 0 ? scores.history_rating.size() / rows : n; before < n) {
+    std::vector<double> wider;
+    wider.reserve((rows + 1) * n);
+    for (std::size_t row = 0; row < rows; ++row) {
+      const auto from = scores.history_rating.begin() + static_cast<std::ptrdiff_t>(row * before);
+      wider.insert(wider.end(), from, from + static_cast<std::ptrdiff_t>(before));
+      wider.resize((row + 1) * n, nan);
+    }
+    scores.history_rating = std::move(wider);
+  }
+  if (!scores.history_time.empty() && scores.history_time.back() == now) {
+    scores.history_time.pop_back();
+    scores.history_n.pop_back();
+    scores.history_rating.resize(scores.history_rating.size() - n);
+    scores.history_loss.resize(scores.history_loss.size() - loss_.size());
+  }
+  scores.history_time.push_back(now);
+  for (std::size_t i = 0; i < n; ++i) {
+    const auto model = static_cast<ModelId>(i);
+    scores.history_rating.push_back(board.score(model).n > 0 ? board.rating(model) : nan);
+  }
+  scores.history_loss.insert(scores.history_loss.end(), loss_.begin(), loss_.end());
+  scores.history_n.push_back(scores.tasks);
+}
+
 Replay::Replay(Scoreboard& board, const ReplayTable& table, const ReplayOptions& options)
-    : board_(board), table_(table), options_(options), tasks_(table.outcome.size()) {
-  classes_ = table.kind == Kind::categorical ? table.labels : table.kind == Kind::binary ? 2 : 1;
+    : board_(board), table_(table), options_(options), scorer_(table.kind, options), tasks_(table.outcome.size()) {
   width_ = table.kind == Kind::categorical ? table.labels : 1;
-  scores_.models.resize(static_cast<std::size_t>(board.models().size()));
-  scores_.slices.resize(static_cast<std::size_t>(board.n_slices()));
+  scorer_.scores.models.resize(static_cast<std::size_t>(board.models().size()));
+  scorer_.scores.slices.resize(static_cast<std::size_t>(board.n_slices()));
   for (const std::int32_t task : table.task) ++tasks_[static_cast<std::size_t>(task)].left;
 
   for (std::size_t i = 0; i < tasks_.size(); ++i) {
@@ -58,32 +116,17 @@ Status Replay::record(std::size_t i) {
     forecast.p = table_.answer.subspan(i * width_, width_);
   }
   if (const Status status = board_.record(task.handle, forecast); status != Status::ok) return status;
-  ++scores_.events;
+  ++scorer_.scores.events;
   if (--task.left == 0) ready_.push_back(id);
   return Status::ok;
 }
 
 Status Replay::decide(std::uint32_t id, Time now) {
   TaskState& task = tasks_[id];
-  const std::size_t needed = (static_cast<std::size_t>(task.handle.slot) + 1) * ReplayScores::n_strategies * classes_;
-  if (decided_.size() < needed) decided_.resize(std::max(needed, 2 * decided_.size()));
-  double* out = decided(task.handle);
-  for (std::size_t s = 0; s < ReplayScores::n_strategies; ++s, out += classes_) {
-    const auto strategy = static_cast<Strategy>(s);
-    if (!options_.all_strategies && strategy != default_strategy) continue;
-    const Status status = board_.decide(task.handle, strategy, decision_);
-    if (status == Status::no_forecast) return Status::ok;  // every call failed: there is nothing to score
-    if (status != Status::ok) return status;
-    if (table_.kind == Kind::numeric) {
-      out[0] = decision_.value;
-    } else if (table_.kind == Kind::binary) {
-      out[0] = 1.0 - decision_.p[0];
-      out[1] = decision_.p[0];
-    } else {
-      std::copy(decision_.p.begin(), decision_.p.end(), out);
-    }
-  }
-  ++scores_.events;
+  const Status status = scorer_.decide(
+      task.handle, [&](Strategy strategy, Decision& out) { return board_.decide(task.handle, strategy, out); });
+  if (status == Status::no_forecast) return Status::ok;
+  if (status != Status::ok) return status;
   task.stage = Stage::decided;
   task.scored = now > options_.score_after;
   return Status::ok;
@@ -98,28 +141,9 @@ Status Replay::settle(std::uint32_t id, Time time) {
   const double outcome = table_.outcome[id];
   const Status status = board_.settle({.task = task.handle, .value = outcome, .time = time});
   if (status != Status::ok) return status;
-  ++scores_.events;
+  ++scorer_.scores.events;
   if (task.stage == Stage::decided && task.scored) {
-    const auto marks = board_.settled_marks();
-    const auto models = board_.settled_models();
-    for (std::size_t i = 0; i < models.size(); ++i) {
-      scores_.models[static_cast<std::size_t>(models[i])].add(marks[i], table_.kind);
-    }
-    const double* answer = decided(task.handle);
-    for (std::size_t s = 0; s < ReplayScores::n_strategies; ++s, answer += classes_) {
-      if (!options_.all_strategies && static_cast<Strategy>(s) != default_strategy) continue;
-      const Marks mark = table_.kind == Kind::numeric
-                             ? mark_number(answer[0], outcome)
-                             : mark_classes({answer, classes_}, static_cast<std::size_t>(outcome), table_.kind == Kind::binary);
-      scores_.strategies[s].add(mark, table_.kind);
-      // What the mean scores are made of: Brier score, or absolute error of numbers.
-      loss_[s] += table_.kind == Kind::numeric ? std::sqrt(mark.loss) : reported(mark.loss, table_.kind);
-      for (std::size_t d = 0; d < table_.dimensions; ++d) {
-        const SliceId slice = table_.slices[id * table_.dimensions + d];
-        if (slice >= 0) scores_.slices[static_cast<std::size_t>(slice)][s].add(mark, table_.kind);
-      }
-    }
-    ++scores_.tasks;
+    scorer_.score(board_, task.handle, outcome, table_.slices.subspan(id * table_.dimensions, table_.dimensions));
   }
   task.stage = Stage::ended;
   return Status::ok;
@@ -135,29 +159,13 @@ ReplayError Replay::settle_until(Time now) {
   return {};
 }
 
-void Replay::note_history(Time now) {
-  if (!scores_.history_time.empty() && scores_.history_time.back() == now) {  // the newer row of a time stands
-    scores_.history_time.pop_back();
-    scores_.history_n.pop_back();
-    scores_.history_rating.resize(scores_.history_rating.size() - scores_.models.size());
-    scores_.history_loss.resize(scores_.history_loss.size() - loss_.size());
-  }
-  scores_.history_time.push_back(now);
-  for (std::size_t i = 0; i < scores_.models.size(); ++i) {
-    const auto model = static_cast<ModelId>(i);
-    scores_.history_rating.push_back(board_.score(model).n > 0 ? board_.rating(model) : nan);
-  }
-  scores_.history_loss.insert(scores_.history_loss.end(), loss_.begin(), loss_.end());
-  scores_.history_n.push_back(scores_.tasks);
-}
-
 ReplayError Replay::advance(std::size_t forecasts) {
   const std::size_t n = table_.time.size();
   const std::size_t stop = std::min(n, next_ + std::min(forecasts, n));
   while (next_ < stop) {
     const Time now = table_.time[next_];
     if (const ReplayError error = settle_until(now); error.status != Status::ok) return error;
-    if (times_seen_++ % history_every_ == 0) note_history(now);
+    if (times_seen_++ % history_every_ == 0) scorer_.note(board_, now);
     for (; next_ < n && table_.time[next_] == now; ++next_) {
       if (const Status status = record(next_); status != Status::ok) {
         return {status, next_, static_cast<std::size_t>(table_.task[next_])};
@@ -176,7 +184,7 @@ ReplayError Replay::finish() {
   for (TaskState& task : tasks_) {
     if (task.stage == Stage::open || task.stage == Stage::decided) {
       (void)board_.close(task.handle);  // it is open, so this cannot fail
-      scores_.unsettled += task.stage == Stage::decided ? 1 : 0;
+      scorer_.scores.unsettled += task.stage == Stage::decided ? 1 : 0;
       task.stage = Stage::ended;
     }
   }
@@ -188,7 +196,7 @@ ReplayError Replay::finish() {
     last = std::max(last, known);
     break;
   }
-  if (!table_.time.empty()) note_history(last);
+  if (!table_.time.empty()) scorer_.note(board_, last);
   return {};
 }
 

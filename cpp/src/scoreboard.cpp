@@ -16,8 +16,6 @@ constexpr double sum_tolerance = 1e-3 + 1e-9;  // so that three times 0.333 is w
 
 constexpr double calm_disagreement = 0.1;  // below it, a decision does not mention disagreement
 
-constexpr std::uint32_t max_generation = 0x7fffffff;  // so that a handle fits a signed 64-bit integer
-
 // a + b for counts, which are never negative.
 std::int64_t add_saturated(std::int64_t a, std::int64_t b) noexcept {
   return b > std::numeric_limits<std::int64_t>::max() - a ? std::numeric_limits<std::int64_t>::max() : a + b;
@@ -39,10 +37,7 @@ ModelId Scoreboard::add(std::string_view model) {
   const std::size_t size = model_state_.size() + 1;
   // Everything that can fail comes before the name is taken, and each step may be repeated.
   for (Slice& slice : slices_) resize(slice, size);
-  who_.resize(size);
-  for (auto* scratch : {&weight_, &loss_, &points_, &excess_, &column_}) scratch->resize(size);
-  marks_.resize(size);
-  rows_.resize(size * widest_);
+  resize_scratch(size);
   model_state_.push_back({true, StreamingPsi(options_.psi_reference, options_.psi_window)});
   try {
     return models_.intern(model);
@@ -65,6 +60,13 @@ void Scoreboard::resize(Slice& slice, std::size_t models) const {
   slice.score.resize(models);
   const History empty(options_.history);
   slice.history.resize(models, {empty, empty, empty});
+}
+
+void Scoreboard::resize_scratch(std::size_t models) {
+  who_.resize(models);
+  for (auto* scratch : {&weight_, &loss_, &points_, &excess_, &column_}) scratch->resize(models);
+  marks_.resize(models);
+  rows_.resize(models * widest_);
 }
 
 SliceId Scoreboard::find_slice(std::string_view dimension, std::string_view value) const noexcept {
@@ -121,7 +123,7 @@ Status Scoreboard::open(Kind kind, std::size_t labels, std::span<const SliceId> 
     if (!has_slice(slice)) return Status::unknown_slice;
   }
   if (!fits(kind, labels)) return Status::wrong_length;
-  const std::size_t classes = kind == Kind::categorical ? labels : kind == Kind::binary ? 2 : 1;
+  const std::size_t classes = Scoreboard::classes(kind, labels);
   try {
     if (classes > widest_) {
       rows_.resize(model_state_.size() * classes);
@@ -159,10 +161,8 @@ Status Scoreboard::open(Kind kind, std::size_t labels, std::span<const SliceId> 
 Status Scoreboard::open(const Task& task, TaskHandle& out) noexcept {
   std::array<SliceId, max_slices> ids;
   std::size_t n = 0;
-  const std::size_t wanted = task.slices.size() + (task.category.empty() ? 0 : 1) + (task.regime.empty() ? 0 : 1);
-  if (wanted > max_slices) return Status::too_many_slices;
-  // Checked before a new slice is added, so that an error changes nothing.
-  if (!fits(task.kind, task.labels.size())) return Status::wrong_length;
+  // Before a new slice is added, so that an error changes nothing.
+  if (const Status status = check(task); status != Status::ok) return status;
   try {
     if (!task.category.empty()) ids[n++] = slice("category", task.category);
     if (!task.regime.empty()) ids[n++] = slice("regime", task.regime);
@@ -173,9 +173,9 @@ Status Scoreboard::open(const Task& task, TaskHandle& out) noexcept {
   return open(task.kind, task.labels.size(), std::span(ids.data(), n), out);
 }
 
-Scoreboard::OpenTask* Scoreboard::find(TaskHandle handle) noexcept {
+const Scoreboard::OpenTask* Scoreboard::find(TaskHandle handle) const noexcept {
   if (handle.slot >= tasks_.size()) return nullptr;
-  OpenTask& task = tasks_[handle.slot];
+  const OpenTask& task = tasks_[handle.slot];
   return task.open && task.generation == handle.generation ? &task : nullptr;
 }
 
@@ -185,29 +185,65 @@ void Scoreboard::release(OpenTask& task, std::uint32_t slot) noexcept {
   free_.push_back(slot);  // within the capacity reserved when the slot was made
 }
 
-// Validates the answer and stores its row. `shown` becomes the probability whose drift is watched, NaN for numbers.
-Status Scoreboard::store_answer(OpenTask& task, const Forecast& forecast, double& shown) {
+// Whether the model may give this answer to the task. `sum` becomes that of the probabilities, where there are several.
+Status Scoreboard::check(Kind kind, std::size_t classes, const Forecast& forecast, double& sum) const noexcept {
+  if (!has_model(forecast.model)) return Status::unknown_model;
+  if (!active(forecast.model)) return Status::inactive_model;
+  if (!(std::isnan(forecast.confidence) || (forecast.confidence >= 0.0 && forecast.confidence <= 1.0)) ||
+      forecast.latency_ms < 0.0 || std::isinf(forecast.latency_ms) || !(forecast.cost_usd >= 0.0) ||
+      std::isinf(forecast.cost_usd) || forecast.tokens_in < 0 || forecast.tokens_out < 0) {
+    return Status::out_of_range;
+  }
+  if (!forecast.error.empty()) return Status::ok;
+  const std::span<const double> p = forecast.p;
+  if (kind == Kind::numeric) {
+    if (!p.empty()) return Status::wrong_kind;
+    return std::isfinite(forecast.value) ? Status::ok : Status::not_finite;
+  }
+  if (p.empty() || !std::isnan(forecast.value)) return Status::wrong_kind;
+  if (p.size() != (kind == Kind::binary ? 1 : classes)) return Status::wrong_length;
+  sum = 0.0;
+  for (const double x : p) {
+    if (std::isnan(x)) return Status::not_finite;
+    if (!(x >= 0.0 && x <= 1.0)) return Status::out_of_range;
+    sum += x;
+  }
+  return kind == Kind::binary || std::abs(sum - 1.0) <= sum_tolerance ? Status::ok : Status::sum_not_one;
+}
+
+Status Scoreboard::check(const OpenTask& task, double y) noexcept {
+  const bool fit = task.kind == Kind::numeric
+                       ? std::isfinite(y)
+                       : y >= 0.0 && y < static_cast<double>(task.classes) && y == std::floor(y);
+  return fit ? Status::ok : Status::bad_outcome;
+}
+
+Status Scoreboard::check(TaskHandle handle, const Forecast& forecast) const noexcept {
+  const OpenTask* const task = find(handle);
+  double sum = 1.0;
+  return task == nullptr ? Status::stale_task : check(task->kind, task->classes, forecast, sum);
+}
+
+Status Scoreboard::check(Kind kind, std::size_t labels, const Forecast& forecast) const noexcept {
+  double sum = 1.0;
+  return check(kind, classes(kind, labels), forecast, sum);
+}
+
+Status Scoreboard::check(const Task& task) const noexcept {
+  const std::size_t wanted = task.slices.size() + (task.category.empty() ? 0 : 1) + (task.regime.empty() ? 0 : 1);
+  if (wanted > max_slices) return Status::too_many_slices;
+  return fits(task.kind, task.labels.size()) ? Status::ok : Status::wrong_length;
+}
+
+Status Scoreboard::check(const Outcome& outcome) const noexcept {
+  const OpenTask* const task = find(outcome.task);
+  return task == nullptr ? Status::stale_task : check(*task, outcome.value);
+}
+
+// Stores the row of an answer that was checked. Gives the probability whose drift is watched, NaN for numbers. May throw.
+double Scoreboard::store_answer(OpenTask& task, const Forecast& forecast, double sum) {
   const std::size_t classes = task.classes;
   const std::span<const double> p = forecast.p;
-  double scale = 1.0;
-  if (task.kind == Kind::numeric) {
-    if (!p.empty()) return Status::wrong_kind;
-    if (!std::isfinite(forecast.value)) return Status::not_finite;
-  } else {
-    if (p.empty() || !std::isnan(forecast.value)) return Status::wrong_kind;
-    if (p.size() != (task.kind == Kind::binary ? 1 : classes)) return Status::wrong_length;
-    double sum = 0.0;
-    for (const double x : p) {
-      if (std::isnan(x)) return Status::not_finite;
-      if (!(x >= 0.0 && x <= 1.0)) return Status::out_of_range;
-      sum += x;
-    }
-    if (task.kind == Kind::categorical) {
-      if (!(std::abs(sum - 1.0) <= sum_tolerance)) return Status::sum_not_one;
-      scale = 1.0 / sum;
-    }
-  }
-
   const auto found = std::find(task.models.begin(), task.models.end(), forecast.model);
   const auto row = static_cast<std::size_t>(found - task.models.begin());
   if (found == task.models.end()) {
@@ -217,38 +253,32 @@ Status Scoreboard::store_answer(OpenTask& task, const Forecast& forecast, double
   double* const out = task.p.data() + row * classes;
   if (task.kind == Kind::numeric) {
     out[0] = forecast.value;
-    shown = nan;
-  } else if (task.kind == Kind::binary) {
+    return nan;
+  }
+  if (task.kind == Kind::binary) {
     out[0] = 1.0 - p[0];
     out[1] = p[0];
-    shown = std::max(out[0], out[1]);
-  } else {
-    for (std::size_t k = 0; k < classes; ++k) out[k] = p[k] * scale;
-    shown = *std::max_element(out, out + classes);
+    return std::max(out[0], out[1]);
   }
-  return Status::ok;
+  const double scale = 1.0 / sum;
+  for (std::size_t k = 0; k < classes; ++k) out[k] = p[k] * scale;
+  return *std::max_element(out, out + classes);
 }
 
 Status Scoreboard::record(TaskHandle handle, const Forecast& forecast) noexcept {
   OpenTask* const task = find(handle);
   if (task == nullptr) return Status::stale_task;
-  if (!has_model(forecast.model)) return Status::unknown_model;
-  ModelState& model = model_state_[index(forecast.model)];
-  if (!model.active) return Status::inactive_model;
-  if (!(std::isnan(forecast.confidence) || (forecast.confidence >= 0.0 && forecast.confidence <= 1.0)) ||
-      forecast.latency_ms < 0.0 || std::isinf(forecast.latency_ms) || !(forecast.cost_usd >= 0.0) ||
-      std::isinf(forecast.cost_usd) || forecast.tokens_in < 0 || forecast.tokens_out < 0) {
-    return Status::out_of_range;
-  }
+  double sum = 1.0;
+  if (const Status status = check(task->kind, task->classes, forecast, sum); status != Status::ok) return status;
   if (forecast.error.empty()) {
-    double shown = nan;
+    double confidence = nan;
     try {
-      if (const Status status = store_answer(*task, forecast, shown); status != Status::ok) return status;
+      confidence = store_answer(*task, forecast, sum);
     } catch (const std::bad_alloc&) {
       return Status::out_of_memory;
     }
-    const double confidence = std::isnan(forecast.confidence) ? shown : forecast.confidence;
-    if (!std::isnan(confidence)) model.confidence.add(confidence);
+    if (!std::isnan(forecast.confidence)) confidence = forecast.confidence;
+    if (!std::isnan(confidence)) model_state_[index(forecast.model)].confidence.add(confidence);
   } else {
     ++task->failed;
   }
@@ -439,9 +469,7 @@ Status Scoreboard::settle(const Outcome& outcome) noexcept {
   const double y = outcome.value;
   const std::size_t classes = task->classes;
   const bool numeric = task->kind == Kind::numeric;
-  if (numeric ? !std::isfinite(y) : !(y >= 0.0 && y < static_cast<double>(classes) && y == std::floor(y))) {
-    return Status::bad_outcome;
-  }
+  if (const Status status = check(*task, y); status != Status::ok) return status;
   const std::size_t m = task->models.size();
   for (std::size_t i = 0; i < m; ++i) {
     const double* const row = task->p.data() + i * classes;

@@ -492,3 +492,60 @@ TEST_CASE("out of memory: adding models and slices changes nothing that can be s
   CHECK(board.value(2) == "a second value with a long name");
   CHECK(board.rating(1, 2) == 1500.0);
 }
+
+TEST_CASE("out of memory: a scoreboard that could not add a model settles and is restored as before") {
+  for (int allowed = 0;; ++allowed) {
+    Scoreboard board, calm;
+    for (Scoreboard* one : {&board, &calm}) {
+      one->add("first");
+      one->add("second");
+    }
+    bool failed = false;
+    {
+      const Count count(allowed);
+      try {
+        board.add("a third model with a long name");
+      } catch (const std::bad_alloc&) {
+        failed = true;
+      }
+    }
+    REQUIRE(allowed < 200);
+    if (!failed) break;
+    const double p[] = {0.25};
+    for (Scoreboard* one : {&board, &calm}) {
+      fl::TaskHandle handle;
+      REQUIRE(one->open(Kind::binary, 0, {}, handle) == Status::ok);
+      for (const fl::ModelId model : {0, 1}) REQUIRE(one->record(handle, {.model = model, .p = p}) == Status::ok);
+      REQUIRE(one->settle({.task = handle, .value = 1.0, .time = 1}) == Status::ok);
+    }
+    Scoreboard restored;
+    REQUIRE(Scoreboard::restore(board.snapshot(), restored) == Status::ok);
+    CHECK(restored.snapshot() == board.snapshot());
+    for (Scoreboard* one : {&board, &restored, &calm}) one->add("a third model with a long name");
+    CHECK(restored.snapshot() == board.snapshot());
+    CHECK(restored.rating(0) == calm.rating(0));
+    CHECK(restored.rating(2) == 1500.0);
+  }
+}
+
+TEST_CASE("out of memory: restoring a scoreboard says so and changes nothing") {
+  Scoreboard board;
+  board.add("a model with quite a long name");
+  board.slice("category", "a value with quite a long name");
+  const std::string bytes = board.snapshot();
+  Scoreboard out;
+  out.add("another model");
+  const std::string before = out.snapshot();
+  for (int allowed = 0;; ++allowed) {
+    Status status;
+    {
+      const Count count(allowed);
+      status = Scoreboard::restore(bytes, out);
+    }
+    REQUIRE(allowed < 500);
+    if (status == Status::ok) break;
+    CHECK(status == Status::out_of_memory);
+    CHECK(out.snapshot() == before);
+  }
+  CHECK(out.snapshot() == bytes);
+}

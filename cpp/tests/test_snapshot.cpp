@@ -50,6 +50,23 @@ TEST_CASE("CRC-32C of RFC 3720") {
   CHECK(crc32c(std::string(32, '\0')) == 0x8a9136aau);
 }
 
+TEST_CASE("CRC-32C of any length, at any place, whole and in parts") {
+  std::string bytes;
+  for (unsigned i = 0; i < 100; ++i) bytes.push_back(static_cast<char>(i * i * 7 + i));
+  for (std::size_t from = 0; from < 9; ++from) {
+    for (std::size_t n = 0; from + n <= bytes.size(); ++n) {
+      const std::string_view part = std::string_view(bytes).substr(from, n);
+      std::uint32_t c = ~0u;  // bit by bit
+      for (const char byte : part) {
+        c ^= static_cast<unsigned char>(byte);
+        for (int bit = 0; bit < 8; ++bit) c = (c & 1u) != 0 ? (c >> 1) ^ 0x82f63b78u : c >> 1;
+      }
+      REQUIRE(crc32c(part) == ~c);
+      REQUIRE(crc32c(part.substr(n / 3), crc32c(part.substr(0, n / 3))) == ~c);
+    }
+  }
+}
+
 TEST_CASE("a snapshot reads back, and only as what it is") {
   const std::string bytes = written();
   CHECK(read(bytes) == Status::ok);

@@ -17,6 +17,9 @@
 
 namespace fairlead {
 
+class SnapshotReader;
+class SnapshotWriter;
+
 // Bin i of `bins` holds p in [i / bins, (i + 1) / bins); p = 1 is in the last. p must be in [0, 1].
 inline std::size_t equal_width_bin(double p, std::size_t bins) noexcept {
   const auto n = static_cast<double>(bins);
@@ -71,6 +74,9 @@ class Calibration {
     }
     return gap / static_cast<double>(size());
   }
+
+  void save(SnapshotWriter& out) const;
+  void load(SnapshotReader& in);  // leaves this as it was where the reader fails
 
  private:
   std::vector<Bin> bins_;

@@ -59,6 +59,7 @@ class StreamingPsi {
   bool ready() const noexcept { return fitted_ && n_ == recent_.size(); }
   bool fitted() const noexcept { return fitted_; }
   std::size_t window() const noexcept { return recent_.size(); }
+  std::size_t reference() const noexcept { return reference_; }  // values of the stream's own; 0 where it was given
   std::size_t bins() const noexcept { return bins_; }
   std::size_t size() const noexcept { return n_; }  // values in the window
   const Psi& psi() const noexcept { return psi_; }

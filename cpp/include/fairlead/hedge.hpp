@@ -28,6 +28,9 @@
 
 namespace fairlead {
 
+class SnapshotReader;
+class SnapshotWriter;
+
 struct HedgeOptions {
   double half_life = 200.0;  // tasks after which an excess counts half
 };
@@ -39,9 +42,11 @@ class Hedge {
   explicit Hedge(HedgeOptions options = {}) : decay_(std::exp2(-1.0 / options.half_life)) {}
 
   void resize(std::size_t models) {
-    for (auto* column : {&excess_, &variance_, &round_, &seen_, &advantage_, &evidence_}) column->resize(models);
+    for (auto* column : {&variance_, &round_, &seen_, &advantage_, &evidence_}) column->resize(models);
     met_.resize(models);
+    excess_.resize(models);  // last: its size is what the others have at least, also where memory ran out among them
   }
+  std::size_t size() const noexcept { return excess_.size(); }
 
   // One settled task: `excess[i]` is what models[i] lost above the mean of all who answered, loss being in [0, 2].
   void update(std::span<const ModelId> models, std::span<const double> excess, Time time) noexcept {
@@ -86,6 +91,10 @@ class Hedge {
 
   // How far to believe this slice rather than a broader one, in [0, 1): n / (n + 20), n the decayed number of tasks.
   double evidence(ModelId i) const noexcept { return evidence_[static_cast<std::size_t>(i)]; }
+
+  // All but the options, which whoever made this has.
+  void save(SnapshotWriter& out) const;
+  void load(SnapshotReader& in);  // leaves this as it was where the reader fails
 
  private:
   static constexpr double shrink = 20.0;

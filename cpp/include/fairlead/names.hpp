@@ -43,12 +43,7 @@ class NameTable {
   const std::string& name(std::int32_t id) const noexcept { return names_[static_cast<std::size_t>(id)]; }
   std::int32_t size() const noexcept { return static_cast<std::int32_t>(names_.size()); }
 
- private:
-  struct Slot {
-    std::uint32_t tag = 0;
-    std::int32_t id = absent;
-  };
-
+  // For other tables of strings: fixed, and spread over all bits.
   static std::uint64_t hash(std::string_view name) noexcept {
     const char* at = name.data();
     std::size_t left = name.size();
@@ -61,6 +56,13 @@ class NameTable {
     mix(word(at, left));
     return h * 0x9e3779b97f4a7c15u;
   }
+
+ private:
+  struct Slot {
+    std::uint32_t tag = 0;
+    std::int32_t id = absent;
+  };
+
   static std::uint64_t word(const char* at, std::size_t bytes) noexcept {
     std::uint64_t w = 0;
     if (bytes == 8) {  // one load; the general case is a call

@@ -62,6 +62,32 @@ struct ReplayScores {
   std::vector<std::uint64_t> history_n;  // (H), scored tasks so far
 };
 
+// What the strategies would have scored: keeps their answers to tasks that are decided, until the outcome comes.
+class ReplayScorer {
+ public:
+  ReplayScorer(Kind kind, const ReplayOptions& options) : kind_(kind), options_(options) {}
+
+  // Asks every strategy by `ask(strategy, decision)`. no_forecast: every call failed, and there is nothing to score.
+  template <class Ask>
+  Status decide(TaskHandle task, Ask&& ask);
+  // Scores what was decided of a task that the board has just settled. `slices`: the task's, without overall; -1: none.
+  void score(const Scoreboard& board, TaskHandle task, double outcome, std::span<const SliceId> slices);
+  // A row of the history; the newer row of a time stands.
+  void note(const Scoreboard& board, Time now);
+
+  ReplayScores scores;
+
+ private:
+  bool asked(std::size_t strategy) const noexcept {
+    return options_.all_strategies || static_cast<Strategy>(strategy) == default_strategy;
+  }
+  Kind kind_;
+  ReplayOptions options_;
+  Decision decision_ = {};
+  std::vector<std::vector<double>> decided_ = {};  // pooled answers by slot of the open task (strategies x classes)
+  std::array<double, ReplayScores::n_strategies> loss_{};
+};
+
 // Where a replay stopped: what was wrong with which forecast or task.
 struct ReplayError {
   Status status = Status::ok;
@@ -81,7 +107,7 @@ class Replay {
 
   bool done() const noexcept { return next_ == table_.time.size(); }
   std::size_t position() const noexcept { return next_; }
-  const ReplayScores& scores() const noexcept { return scores_; }
+  const ReplayScores& scores() const noexcept { return scorer_.scores; }
 
  private:
   enum class Stage : std::uint8_t { waiting, open, decided, ended };
@@ -97,27 +123,40 @@ class Replay {
   Status decide(std::uint32_t task, Time now);
   Status settle(std::uint32_t task, Time time);
   ReplayError settle_until(Time now);
-  void note_history(Time now);
-  double* decided(TaskHandle handle) noexcept {
-    return decided_.data() + static_cast<std::size_t>(handle.slot) * ReplayScores::n_strategies * classes_;
-  }
 
   Scoreboard& board_;
   ReplayTable table_;
   ReplayOptions options_;
-  ReplayScores scores_;
+  ReplayScorer scorer_;
   std::size_t next_ = 0;
   std::size_t width_ = 1;    // values of an answer in the table
-  std::size_t classes_ = 1;  // values of a pooled answer: two if binary
   std::vector<TaskState> tasks_;
   std::vector<std::uint32_t> by_outcome_;  // tasks whose outcome is known one day, by when
   std::size_t next_outcome_ = 0;
   std::vector<std::uint32_t> ready_;  // tasks to decide at this time
-  std::vector<double> decided_;       // pooled answers by slot of the open task (slots x strategies x classes)
-  Decision decision_;
   std::size_t history_every_ = 1;
   std::size_t times_seen_ = 0;
-  std::array<double, ReplayScores::n_strategies> loss_{};
 };
+
+template <class Ask>
+Status ReplayScorer::decide(TaskHandle task, Ask&& ask) {
+  if (task.slot >= decided_.size()) decided_.resize(static_cast<std::size_t>(task.slot) + 1);
+  std::vector<double>& out = decided_[task.slot];
+  out.clear();
+  for (std::size_t s = 0; s < ReplayScores::n_strategies; ++s) {
+    if (!asked(s)) continue;
+    if (const Status status = ask(static_cast<Strategy>(s), decision_); status != Status::ok) return status;
+    if (kind_ == Kind::numeric) {
+      out.push_back(decision_.value);
+    } else if (kind_ == Kind::binary) {
+      out.push_back(1.0 - decision_.p[0]);
+      out.push_back(decision_.p[0]);
+    } else {
+      out.insert(out.end(), decision_.p.begin(), decision_.p.end());
+    }
+  }
+  ++scores.events;
+  return Status::ok;
+}
 
 }  // namespace fairlead

@@ -22,6 +22,9 @@
 
 namespace fairlead {
 
+class SnapshotReader;
+class SnapshotWriter;
+
 // What is known of a set of samples; `merge` of two disjoint sets is associative up to rounding.
 struct Moments {
   double n = 0.0;
@@ -179,6 +182,7 @@ class History {
   }
 
   std::size_t size() const noexcept { return n_; }
+  std::size_t capacity() const noexcept { return capacity_; }
 
   // Takes all the memory it may ever need now, and touches it, so that no page is first touched in a loop.
   void reserve() { ring_.resize(capacity_); }
@@ -194,6 +198,10 @@ class History {
     }
     return sum;
   }
+
+  // The samples that are there, oldest first; memory that was reserved for more is not asked for again.
+  void save(SnapshotWriter& out) const;
+  void load(SnapshotReader& in);  // leaves this as it was where the reader fails
 
  private:
   struct Sample {

@@ -92,6 +92,9 @@ struct Score {
   double calibration_error() const noexcept { return calibration.error(); }
   double mae() const noexcept { return absolute_sum / static_cast<double>(numbers); }
   double rmse() const noexcept { return std::sqrt(square_sum / static_cast<double>(numbers)); }
+
+  void save(SnapshotWriter& out) const;
+  void load(SnapshotReader& in);  // leaves this as it was where the reader fails
 };
 
 }  // namespace fairlead

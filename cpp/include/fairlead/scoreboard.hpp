@@ -8,14 +8,17 @@
 // One thread at a time.
 //
 // Memory: an open task holds one row of doubles a model; a model holds about 5 KiB; a (model, slice) pair holds about
-// 0.7 KiB and, for each kind of task it has seen, up to `history` samples of 16 bytes.
+// 0.7 KiB and, for each kind of task it has seen, up to `history` samples of 16 bytes. A snapshot holds what has been
+// seen, in fewer bytes than that; restoring takes as much memory as the state fills, not what reserve() had taken.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "fairlead/drift.hpp"
@@ -90,8 +93,15 @@ class Scoreboard {
   // Ends a task whose outcome will never come; nobody is scored.
   Status close(TaskHandle task) noexcept;
 
+  // What `open`, `record` and `settle` would say but for lack of memory, and nothing changes.
+  Status check(const Task& task) const noexcept;
+  Status check(Kind kind, std::size_t labels, const Forecast& forecast) const noexcept;
+  Status check(TaskHandle task, const Forecast& forecast) const noexcept;
+  Status check(const Outcome& outcome) const noexcept;
+
   // --- reading ---
 
+  const ScoreboardOptions& options() const noexcept { return options_; }
   const NameTable& models() const noexcept { return models_; }
   SliceId n_slices() const noexcept { return static_cast<SliceId>(slices_.size()); }  // overall is the first
   SliceId find_slice(std::string_view dimension, std::string_view value) const noexcept;  // NameTable::absent if unknown
@@ -102,6 +112,11 @@ class Scoreboard {
   bool active(ModelId model) const noexcept { return model_state_[index(model)].active; }
   bool has_model(ModelId model) const noexcept { return model >= 0 && model < models_.size(); }
   bool has_slice(SliceId slice) const noexcept { return slice >= 0 && index(slice) < slices_.size(); }
+  bool is_open(TaskHandle task) const noexcept { return find(task) != nullptr; }
+  std::span<const SliceId> slices(TaskHandle task) const noexcept {  // of an open one, overall first
+    const OpenTask* const open = find(task);
+    return open == nullptr ? std::span<const SliceId>{} : std::span(open->slices).first(open->n_slices);
+  }
   std::size_t open_tasks() const noexcept { return tasks_.size() - free_.size(); }
 
   double rating(ModelId model, SliceId slice = overall) const noexcept { return at(slice).elo[model]; }
@@ -114,7 +129,20 @@ class Scoreboard {
     return at(slice).history[index(model)][static_cast<std::size_t>(kind)];
   }
 
+  // --- snapshots: these may allocate and throw std::bad_alloc, but for restore ---
+
+  // All that later calls depend on, bit for bit: also open tasks, whose handles stay valid, and which handles come
+  // next. What the last settle found is not among it.
+  std::string snapshot() const;
+  // Says bad_snapshot or out_of_memory, and leaves `out` as it was, where the bytes or the memory will not do.
+  static Status restore(std::string_view bytes, Scoreboard& out);
+  // The same as a part of a larger snapshot.
+  void save(SnapshotWriter& out) const;
+  void load(SnapshotReader& in);  // leaves this as it was where the reader fails
+
  private:
+  static constexpr std::uint32_t max_generation = 0x7fffffff;  // so that a handle fits a signed 64-bit integer
+
   struct OpenTask {
     std::uint32_t generation = 1;
     bool open = false;
@@ -152,13 +180,27 @@ class Scoreboard {
   static std::size_t family(Kind kind) noexcept { return kind == Kind::numeric ? 1 : 0; }
   static constexpr std::size_t index(std::int32_t id) noexcept { return static_cast<std::size_t>(id); }
   const Slice& at(SliceId slice) const noexcept { return slices_[index(slice)]; }
-  OpenTask* find(TaskHandle handle) noexcept;
+  const OpenTask* find(TaskHandle handle) const noexcept;
+  OpenTask* find(TaskHandle handle) noexcept { return const_cast<OpenTask*>(std::as_const(*this).find(handle)); }
   void resize(Slice& slice, std::size_t models) const;
+  void resize_scratch(std::size_t models);
   void release(OpenTask& task, std::uint32_t slot) noexcept;
-  Status store_answer(OpenTask& task, const Forecast& forecast, double& shown);
+  static std::size_t classes(Kind kind, std::size_t labels) noexcept {
+    return kind == Kind::categorical ? labels : kind == Kind::binary ? 2 : 1;
+  }
+  Status check(Kind kind, std::size_t classes, const Forecast& forecast, double& sum) const noexcept;
+  static Status check(const OpenTask& task, double outcome) noexcept;
+  static double store_answer(OpenTask& task, const Forecast& forecast, double sum);
   void weigh(const OpenTask& task, Strategy strategy, std::span<const ModelId> models, std::span<double> weights) const noexcept;
   void describe(const OpenTask& task, std::size_t m, const double* answers, Decision& out) const noexcept;
   void learn(const OpenTask& task, Slice& slice, Time time) noexcept;
+  void save_slice(const Slice& slice, SnapshotWriter& out) const;
+  void save_tasks(SnapshotWriter& out) const;
+  void load_models(SnapshotReader& in);
+  void load_slices(SnapshotReader& in);
+  void load_slice(Slice& slice, SnapshotReader& in) const;
+  void load_tasks(SnapshotReader& in);
+  void load_task(OpenTask& task, SnapshotReader& in) const;
 
   ScoreboardOptions options_;
   NameTable models_, dimension_names_;

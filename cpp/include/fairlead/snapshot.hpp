@@ -21,19 +21,33 @@ namespace fairlead {
 
 static_assert(std::endian::native == std::endian::little, "snapshots are written as they lie in memory");
 
-// CRC-32C (Castagnoli), as in RFC 3720.
+// CRC-32C (Castagnoli), as in RFC 3720; `before`: that of the bytes these follow. Eight bytes a step, each from a table
+// of its own (M. E. Kounavis, F. L. Berry, "A Systematic Approach to Building High Performance Software-based CRC
+// Generators", 2005).
 inline std::uint32_t crc32c(std::string_view bytes, std::uint32_t before = 0) noexcept {
   static constexpr auto table = [] {
-    std::array<std::uint32_t, 256> made{};
+    std::array<std::array<std::uint32_t, 256>, 8> made{};
     for (std::uint32_t i = 0; i < 256; ++i) {
       std::uint32_t c = i;
       for (int bit = 0; bit < 8; ++bit) c = (c & 1u) != 0 ? (c >> 1) ^ 0x82f63b78u : c >> 1;
-      made[i] = c;
+      made[0][i] = c;
+    }
+    for (std::size_t t = 1; t < 8; ++t) {
+      for (std::size_t i = 0; i < 256; ++i) made[t][i] = made[0][made[t - 1][i] & 0xffu] ^ (made[t - 1][i] >> 8);
     }
     return made;
   }();
   std::uint32_t c = ~before;
-  for (const char byte : bytes) c = table[(c ^ static_cast<unsigned char>(byte)) & 0xffu] ^ (c >> 8);
+  const char* at = bytes.data();
+  std::size_t left = bytes.size();
+  for (; left >= 8; left -= 8, at += 8) {
+    std::uint64_t w = 0;
+    std::memcpy(&w, at, 8);
+    w ^= c;
+    c = table[7][w & 0xffu] ^ table[6][(w >> 8) & 0xffu] ^ table[5][(w >> 16) & 0xffu] ^ table[4][(w >> 24) & 0xffu] ^
+        table[3][(w >> 32) & 0xffu] ^ table[2][(w >> 40) & 0xffu] ^ table[1][(w >> 48) & 0xffu] ^ table[0][w >> 56];
+  }
+  for (; left > 0; --left, ++at) c = table[0][(c ^ static_cast<unsigned char>(*at)) & 0xffu] ^ (c >> 8);
   return ~c;
 }
 
@@ -69,6 +83,15 @@ class SnapshotWriter {
     put(names.size());
     for (std::int32_t i = 0; i < names.size(); ++i) put(std::string_view(names.name(i)));
   }
+  // Records as they lie in memory, without their number. T has no padding.
+  template <class T>
+    requires std::is_trivially_copyable_v<T>
+  void put_raw(std::span<const T> values) {
+    if (!values.empty()) bytes_.append(reinterpret_cast<const char*>(values.data()), values.size_bytes());
+  }
+
+  // Room for so many bytes more, which need not be used.
+  void reserve(std::size_t more) { bytes_.reserve(bytes_.size() + more); }
 
   // The bytes; the writer is used up.
   std::string finish() {
@@ -134,6 +157,21 @@ class SnapshotReader {
     if (ok_) names = std::move(read);
   }
 
+  template <class T>
+    requires std::is_trivially_copyable_v<T>
+  void get_raw(std::span<T> values) noexcept {
+    if (!ok_ || left_.size() < values.size_bytes()) return fail();
+    if (!values.empty()) std::memcpy(values.data(), left_.data(), values.size_bytes());
+    left_.remove_prefix(values.size_bytes());
+  }
+  // The number of what follows, each of at least `width` bytes; 0, and a failure, where it cannot all be there.
+  std::size_t length(std::size_t width) noexcept {
+    std::uint64_t n = 0;
+    get(n);
+    if (n > left_.size() / width) fail();
+    return ok_ ? static_cast<std::size_t>(n) : 0;
+  }
+
   // For what the caller finds wrong in what it read.
   void require(bool holds) noexcept {
     if (!holds) fail();
@@ -145,12 +183,6 @@ class SnapshotReader {
   void fail() noexcept {
     ok_ = false;
     left_ = {};
-  }
-  std::size_t length(std::size_t width) noexcept {
-    std::uint64_t n = 0;
-    get(n);
-    if (n > left_.size() / width) fail();
-    return ok_ ? static_cast<std::size_t>(n) : 0;
   }
 
   std::string_view left_;

@@ -12,6 +12,10 @@ enum class [[nodiscard]] Status : std::uint8_t {
   unknown_slice,
   unknown_key,
   stale_task,
+  unknown_task,
+  task_ended,
+  task_differs,
+  model_differs,
   wrong_kind,
   wrong_length,
   too_many_slices,
@@ -49,6 +53,10 @@ constexpr const char* message(Status status) noexcept {
     case Status::unknown_slice: return "no slice has this id";
     case Status::unknown_key: return "no key has this handle";
     case Status::stale_task: return "the task is not open: it was settled, closed or never opened";
+    case Status::unknown_task: return "no open task has this id";
+    case Status::task_ended: return "the task has ended, with another outcome where one was given";
+    case Status::task_differs: return "the task differs from the open one of its id";
+    case Status::model_differs: return "the fleet has another model of this name";
     case Status::wrong_kind: return "the answer does not fit the kind of the task";
     case Status::wrong_length: return "the number of values does not fit";
     case Status::too_many_slices: return "a task lies in at most max_slices slices besides overall";

@@ -7,6 +7,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from fairlead.cli.verbs import verb
+
 if TYPE_CHECKING:
     from fairlead.cli import Commands
 
@@ -15,41 +17,34 @@ _SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "
 
 def add_memory(verbs: Commands) -> None:
     """The verbs of `fairlead journal` that archive, compact and drop."""
-    archive = _verb(verbs, "archive", _archive, "sealed segments to archive/, as checked Parquet")
+    archive = verb(verbs, "archive", _archive, "sealed segments to archive/, as checked Parquet")
     archive.add_argument("--verify", action="store_true", help="check what is archived instead; status 1: bad")
     archive.add_argument("--json", action="store_true", help="one JSON object")
 
-    compact = _verb(verbs, "compact", _compact, "archive, then leave summaries in place of what is old")
+    compact = verb(verbs, "compact", _compact, "archive, then leave summaries in place of what is old")
     compact.add_argument("--keep", default="30d", metavar="SPAN", help="before the newest event (default: 30d)")
     compact.add_argument("--window", default="1h", metavar="SPAN", help="of a summary (default: 1h)")
     compact.add_argument("--json", action="store_true", help="one JSON object")
 
-    quota = _verb(verbs, "quota", _quota, "archive, compact, then drop the oldest archived files; status 1: not met")
+    quota = verb(verbs, "quota", _quota, "archive, compact, then drop the oldest archived files; status 1: not met")
     quota.add_argument("max_bytes", metavar="SIZE", type=_size, help="of segments, archive and snapshots: 800MB, 2GiB")
     quota.add_argument("--window", default="1h", metavar="SPAN", help="of a summary (default: 1h)")
     quota.add_argument("--json", action="store_true", help="one JSON object")
 
-    hold = _verb(verbs, "hold", _hold, "keep events of a time in the archive, whatever the quota")
+    hold = verb(verbs, "hold", _hold, "keep events of a time in the archive, whatever the quota")
     hold.add_argument("name", metavar="NAME")
     hold.add_argument("--start", metavar="TIME", help="from this time of the event on (default: the beginning)")
     hold.add_argument("--end", metavar="TIME", help="before this time (default: for ever)")
     hold.add_argument("--reason", default="", metavar="TEXT")
 
-    release = _verb(verbs, "release", _release, "end a hold")
+    release = verb(verbs, "release", _release, "end a hold")
     release.add_argument("name", metavar="NAME")
 
-    listed = _verb(verbs, "holds", _holds, "the holds that are in force")
+    listed = verb(verbs, "holds", _holds, "the holds that are in force")
     listed.add_argument("--json", action="store_true", help="one JSON object a line")
 
-    restore = _verb(verbs, "restore", _restore, "a journal of all events, archived and live, in another folder")
+    restore = verb(verbs, "restore", _restore, "a journal of all events, archived and live, in another folder")
     restore.add_argument("to", metavar="FOLDER", help="made by this command")
-
-
-def _verb(verbs: Commands, name: str, run: Any, about: str) -> argparse.ArgumentParser:
-    parser = verbs.add_parser(name, help=about, description=about)
-    parser.add_argument("desk", metavar="DESK", help="the folder of the journal")
-    parser.set_defaults(run=run)
-    return parser
 
 
 def _size(text: str) -> int:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from fairlead.policy.pooled import DEFAULT_STRATEGY, STRATEGIES, decide, strategy_index
+from fairlead.policy.pooled import DEFAULT_STRATEGY, STRATEGIES, as_decision, strategy_index
 
-__all__ = ["DEFAULT_STRATEGY", "STRATEGIES", "decide", "strategy_index"]
+__all__ = ["DEFAULT_STRATEGY", "STRATEGIES", "as_decision", "strategy_index"]

@@ -11,11 +11,13 @@ The rules that make weights stand in `cpp/src/scoreboard.cpp` (`Scoreboard::weig
 
 from __future__ import annotations
 
-from fairlead._core import DEFAULT_STRATEGY, REASONS, STRATEGIES, Scoreboard
-from fairlead.errors import InvalidRecordError, did_you_mean
-from fairlead.types import Decision, Task
+from typing import Any
 
-__all__ = ["DEFAULT_STRATEGY", "STRATEGIES", "decide", "strategy_index"]
+from fairlead._core import DEFAULT_STRATEGY, REASONS, STRATEGIES
+from fairlead.errors import InvalidRecordError, did_you_mean
+from fairlead.types import Decision
+
+__all__ = ["DEFAULT_STRATEGY", "STRATEGIES", "as_decision", "strategy_index"]
 
 
 def strategy_index(strategy: str) -> int:
@@ -31,28 +33,20 @@ def strategy_index(strategy: str) -> int:
         raise InvalidRecordError(f"strategy is {strategy!r}, must be one of {', '.join(STRATEGIES)}{hint}") from error
 
 
-def decide(board: Scoreboard, handle: int, task: Task, strategy: str, time: int) -> Decision:
-    """Decides an open task of a core scoreboard and puts the decision in words."""
-    models, weights, p, value, disagreement, uncertainty, scale, cost, bits = board.decide(
-        handle, strategy_index(strategy)
-    )
-    shares = {board.model_name(model): weight for model, weight in zip(models, weights, strict=True)}
-    answer: float | dict[str, float] | None = None
-    if task.kind == "binary":
-        answer = p[0]
-    elif task.kind == "categorical":
-        answer = dict(zip(task.labels, p, strict=True))
+def as_decision(task: str, strategy: str, found: tuple[Any, ...]) -> Decision:
+    """What the core decided of a task, in words."""
+    weights, p, value, disagreement, uncertainty, scale, cost, bits, time = found
     return Decision(
-        task=task.id,
-        weights=shares,
-        p=answer,
-        value=value if task.kind == "numeric" else None,
+        task=task,
+        weights=weights,
+        p=p,
+        value=value,
         disagreement=disagreement,
         uncertainty=uncertainty,
         position_scale=scale,
         cost_usd=cost,
         strategy=strategy,
-        reasons=_reasons(bits, shares, disagreement),
+        reasons=_reasons(bits, weights, disagreement),
         time=time,
     )
 

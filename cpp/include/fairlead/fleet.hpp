@@ -1,0 +1,199 @@
+// A fleet: models that answer the same tasks, what is known of them, and the tasks themselves. A fold over events.
+//
+// `apply` is the one way in which state changes. The live calls (add, record, settle, ...) check everything first, encode
+// the event, hand it to a sink, which may be a journal, and then apply the very same event. So what a journal replays is
+// what was lived, bit for bit. It reads no clock and does no I/O: times come with the events, and the sink is the caller's.
+//
+// A call that returns an error has changed nothing and logged nothing, but for two cases. `record` of a task that is not open
+// yet is two events; where the sink takes the first and refuses the second, the task is open without an answer, here and in
+// a replay. And where memory runs out while an event is applied that the sink has taken, the fleet is behind its journal:
+// from then on every call that would change it says out_of_memory, and opening it again makes it whole.
+//
+// Hot path: record, decide and settle of an open task allocate nothing once the buffers have had their size; a new task
+// copies its record. One thread at a time. Memory: scoreboard.hpp; fleet_tasks.hpp.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fairlead/fleet_tasks.hpp"
+#include "fairlead/journal/encode.hpp"
+#include "fairlead/journal/format.hpp"
+#include "fairlead/names.hpp"
+#include "fairlead/scoreboard.hpp"
+#include "fairlead/snapshot.hpp"
+#include "fairlead/status.hpp"
+
+namespace fairlead {
+
+// What the events of a live fleet are handed to. What it refuses does not happen.
+class EventSink {
+ public:
+  virtual ~EventSink() = default;
+  // The number of a name in one of the journal's tables; it may be a new one, which is logged by the sink.
+  virtual Status name(journal::Table table, std::string_view name, std::int32_t& out) noexcept = 0;
+  virtual Status append(const journal::RecordHeader& header, std::span<const std::byte> payload,
+                        journal::Seq& out) noexcept = 0;
+};
+
+// The numbers a fleet is built with; python/fairlead/settings.py says what they are.
+struct FleetSettings {
+  double k = 32.0;
+  double scale = 400.0;
+  double start = 1500.0;
+  double half_life = 200.0;
+  std::uint64_t history = 4096;
+  std::uint64_t psi_reference = 500;
+  std::uint64_t psi_window = 500;
+  std::uint64_t remember = 100'000;
+
+  bool operator==(const FleetSettings&) const = default;
+  ScoreboardOptions board() const noexcept;
+  std::string json() const;
+  // bad_event where it is no object of these numbers or one cannot be honoured, unknown_format where it has one more.
+  static Status parse(std::string_view json, FleetSettings& out) noexcept;
+};
+
+// Of which journal a fleet is the fold, and up to where: the checksum of its last event, which holds that of the one before,
+// and so on. A journal that lost its end in a power cut and went on differently has another one there.
+struct FleetOrigin {
+  std::array<std::uint8_t, 16> journal = {};
+  std::uint32_t crc = 0;
+
+  bool operator==(const FleetOrigin&) const = default;
+};
+
+class Fleet {
+ public:
+  // May throw std::bad_alloc, as may the readers below that give a vector or a string.
+  explicit Fleet(const FleetSettings& settings = {});
+  Fleet(Fleet&&) = default;
+  Fleet& operator=(Fleet&&) = default;
+
+  // --- the fold ---
+
+  // What an event changes. Types that it does not know, decisions and cold events change nothing. An event that does not
+  // fit (an answer to a task that is not open) changes nothing but `passed_over`; a live fleet logs none such.
+  // unknown_format: of a newer version, to be read no further. out_of_memory: the state is not that of any event.
+  Status apply(const journal::Event& event) noexcept;
+
+  // --- live: each logs its event, and then applies it ---
+
+  // Of the journal that this fleet was folded from, all of it; or of a new one, for a new fleet. It outlives the fleet.
+  void attach(EventSink* sink) noexcept { sink_ = sink; }
+
+  Status configure(const FleetSettings& settings, Time time) noexcept;  // before anything else
+
+  // Adds a model; `record` is what Model is in Python, as JSON. One that comes back keeps what is known of it. Again
+  // with the same record: ok, and no event. model_differs: there is another of this name.
+  Status add(std::string_view name, std::string_view record, Time time = 0) noexcept;
+  Status add(const Model& model, Time time = 0) noexcept;
+  Status remove(std::string_view name, Time time = 0) noexcept;
+
+  // Opens a task: ok also where it is open already and the same but for its time, else task_differs or task_ended.
+  // `out` may be used instead of the id until the task ends.
+  Status open(const Task& task, TaskNumber& out) noexcept;
+  Status record(const Task& task, const Forecast& forecast) noexcept;  // opens it where it is new
+  Status record(std::string_view id, const Forecast& forecast) noexcept;
+  Status record(TaskNumber task, const Forecast& forecast) noexcept;
+
+  // Changes nothing but the journal. A decision that the sink refuses is given all the same, as deciding must not fail
+  // because of the log; it is counted in `unlogged`.
+  Status decide(std::string_view id, Strategy strategy, Decision& out, Time now = 0) noexcept;
+  Status decide(TaskNumber task, Strategy strategy, Decision& out, Time now = 0) noexcept;
+
+  // `news` becomes false where the task has ended with the same outcome before; with another: task_ended.
+  Status settle(std::string_view id, double value, Time time, double profit_usd, bool& news) noexcept;
+  Status settle(TaskNumber task, double value, Time time, double profit_usd = nan) noexcept;
+  Status close(std::string_view id, Time time, bool& news) noexcept;  // its outcome will never be known
+  Status close(TaskNumber task, Time time) noexcept;
+
+  // --- reading ---
+
+  struct Member {
+    std::string record = {};
+    std::uint64_t joined = 0;   // rises with every one that comes
+    std::int32_t number = -1;   // in the journal
+    bool present = false;
+  };
+
+  const FleetSettings& settings() const noexcept { return settings_; }
+  bool configured() const noexcept { return configured_; }  // by an event
+  const Scoreboard& board() const noexcept { return board_; }
+  ModelId find_model(std::string_view name) const noexcept { return board_.models().find(name); }
+  const Member& member(ModelId model) const noexcept { return members_[static_cast<std::size_t>(model)]; }
+  std::vector<ModelId> members() const;  // those in the fleet now, in the order in which they came
+  const FleetTasks& tasks() const noexcept { return tasks_; }
+  journal::Seq last() const noexcept { return last_; }  // number of the newest event that was applied
+  std::uint64_t passed_over() const noexcept { return passed_over_; }
+  journal::Seq first_passed_over() const noexcept { return first_passed_over_; }
+  std::uint64_t unlogged() const noexcept { return unlogged_; }
+
+  // The state as bytes, the same for the same events: `state` without where the journal stands, which is the same in
+  // memory; `snapshot` with it, to go on from. Restoring trusts nothing: bad_snapshot or out_of_memory leave `out` as it was.
+  std::string state() const;
+  std::string snapshot(const FleetOrigin& origin) const;
+  static Status restore(std::string_view bytes, Fleet& out, FleetOrigin& origin) noexcept;
+
+ private:
+  // Numbers of a journal's table, as far as the fleet has seen them. A live fleet sees those that it asked for itself.
+  struct Numbers {
+    NameTable names = {};
+    std::vector<std::int32_t> number = {};  // by id in `names`
+    std::vector<std::int32_t> id = {};      // by number
+    Status learn(std::int32_t n, std::string_view name);
+  };
+
+  Status dispatch(const journal::Event& event);
+  Status apply_settings(const journal::Event& event);
+  Status apply_model(const journal::Event& event);
+  Status apply_model_removed(const journal::Event& event) noexcept;
+  Status apply_task(const journal::Event& event);
+  Status apply_forecast(const journal::Event& event) noexcept;
+  Status apply_outcome(const journal::Event& event) noexcept;
+  Status apply_closed(const journal::Event& event) noexcept;
+
+  template <class Change>
+  Status live(Change&& change) noexcept;
+  Status log();  // the event in the buffer, then applies it
+  Status hand_over() noexcept;
+  Status number_of(journal::Table table, std::string_view name, std::int32_t& out);
+  Status open_new(const Task& task);
+  Status record_at(std::uint32_t slot, const Forecast& forecast);
+  Status decide_at(std::uint32_t slot, Strategy strategy, Decision& out, Time now) noexcept;
+  Status settle_at(std::uint32_t slot, double value, Time time, double profit_usd);
+  Status close_at(std::uint32_t slot, Time time);
+  // The slot of a task with this id that is open, or why there is none.
+  Status find_open(std::string_view id, std::uint32_t& out) const noexcept;
+  ModelId model_of(std::int32_t number) const noexcept;
+  void fit_journal_numbers(SnapshotReader& in);
+
+  void save(SnapshotWriter& out) const;
+  void load(SnapshotReader& in);
+
+  FleetSettings settings_;
+  bool configured_ = false;
+  Scoreboard board_;
+  std::vector<Member> members_;      // by ModelId
+  std::vector<std::int32_t> numbers_;  // Member::number of each, for decisions
+  std::vector<ModelId> by_number_;   // by number of the model's name in the journal; -1: not in the fleet
+  std::uint64_t joined_ = 0;
+  FleetTasks tasks_;
+  TaskNumber next_task_ = 1;
+  std::array<Numbers, journal::n_tables> names_;
+  journal::Seq last_ = 0, first_passed_over_ = 0;
+  std::uint64_t passed_over_ = 0;
+
+  EventSink* sink_ = nullptr;
+  bool behind_ = false;  // the journal has an event that could not be applied
+  std::uint64_t unlogged_ = 0;
+  journal::EventBuffer buffer_, compared_;
+  journal::DecodedTask decoded_;
+};
+
+}  // namespace fairlead

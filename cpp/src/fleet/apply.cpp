@@ -1,0 +1,180 @@
+// The fold: what each event of a journal changes.
+#include <algorithm>
+#include <new>
+#include <utility>
+
+#include "fairlead/fleet.hpp"
+
+namespace fairlead {
+
+using journal::Event;
+using journal::Table;
+using journal::Type;
+
+namespace {
+
+constexpr std::int32_t most_names = 1 << 24;  // so that a false number takes no memory
+
+constexpr std::size_t index(std::int32_t id) noexcept { return static_cast<std::size_t>(id); }
+
+bool ours(Type type) noexcept { return type >= Type::settings && type <= Type::closed; }
+
+}  // namespace
+
+Fleet::Fleet(const FleetSettings& settings) : settings_(settings), board_(settings.board()) {}
+
+Status Fleet::apply(const Event& event) noexcept {
+  const journal::RecordHeader& header = *event.header;
+  if ((header.flags & journal::flag_own) != 0) return Status::ok;
+  Status status = Status::ok;
+  try {
+    status = dispatch(event);
+  } catch (const std::bad_alloc&) {
+    status = Status::out_of_memory;
+  }
+  if (status == Status::unknown_format || status == Status::out_of_memory) return status;
+  if (header.seq != 0) last_ = header.seq;
+  if (status != Status::ok && passed_over_++ == 0) first_passed_over_ = header.seq;
+  return status;
+}
+
+Status Fleet::dispatch(const Event& event) {
+  if ((ours(event.header->type) || event.header->type == Type::name) && event.header->version != 1) {
+    return Status::unknown_format;
+  }
+  switch (event.header->type) {
+    case Type::name: {
+      journal::DecodedName name;
+      if (!journal::decode(event.bytes(), name)) return Status::bad_event;
+      return names_[static_cast<std::size_t>(name.table)].learn(name.number, name.name);
+    }
+    case Type::settings: return apply_settings(event);
+    case Type::model: return apply_model(event);
+    case Type::model_removed: return apply_model_removed(event);
+    case Type::task: return apply_task(event);
+    case Type::forecast: return apply_forecast(event);
+    case Type::outcome: return apply_outcome(event);
+    case Type::closed: return apply_closed(event);
+    default: return Status::ok;
+  }
+}
+
+Status Fleet::Numbers::learn(std::int32_t n, std::string_view name) {
+  if (n < 0 || n >= most_names) return Status::bad_event;
+  if (id.size() <= index(n)) id.resize(index(n) + 1, NameTable::absent);
+  number.reserve(number.size() + 1);
+  const std::int32_t own = names.intern(name);
+  if (number.size() <= index(own)) number.push_back(n);
+  number[index(own)] = n;
+  id[index(n)] = own;
+  return Status::ok;
+}
+
+Status Fleet::apply_settings(const Event& event) {
+  FleetSettings given;
+  if (const Status status = FleetSettings::parse(journal::text_of(event.bytes()), given); status != Status::ok) return status;
+  if (given != settings_) {
+    // What was learned by other settings cannot be learned anew.
+    if (configured_ || !members_.empty() || next_task_ != 1) return Status::bad_event;
+    board_ = Scoreboard(given.board());
+    settings_ = given;
+  }
+  configured_ = true;
+  return Status::ok;
+}
+
+ModelId Fleet::model_of(std::int32_t number) const noexcept {
+  return number >= 0 && index(number) < by_number_.size() ? by_number_[index(number)] : NameTable::absent;
+}
+
+Status Fleet::apply_model(const Event& event) {
+  const std::int32_t number = event.header->model;
+  const Numbers& known = names_[static_cast<std::size_t>(Table::models)];
+  if (number < 0 || index(number) >= known.id.size() || known.id[index(number)] < 0) return Status::unknown_model;
+  const std::string_view record = journal::text_of(event.bytes());
+  if (const ModelId model = model_of(number); model >= 0 && members_[index(model)].present) {
+    return members_[index(model)].record == record ? Status::ok : Status::model_differs;
+  }
+  // What can fail comes first.
+  std::string copy(record);
+  members_.reserve(members_.size() + 1);
+  numbers_.reserve(numbers_.size() + 1);
+  if (by_number_.size() <= index(number)) by_number_.resize(index(number) + 1, NameTable::absent);
+  const ModelId model = board_.add(known.names.name(known.id[index(number)]));
+  if (index(model) == members_.size()) {
+    members_.emplace_back();
+    numbers_.push_back(number);
+  }
+  members_[index(model)] = {std::move(copy), ++joined_, number, true};
+  numbers_[index(model)] = number;
+  by_number_[index(number)] = model;
+  return Status::ok;
+}
+
+Status Fleet::apply_model_removed(const Event& event) noexcept {
+  const ModelId model = model_of(event.header->model);
+  if (model < 0) return Status::unknown_model;
+  if (!members_[index(model)].present) return Status::inactive_model;
+  members_[index(model)].present = false;
+  return board_.remove(model);
+}
+
+Status Fleet::apply_task(const Event& event) {
+  if (!journal::decode(event.bytes(), decoded_) || decoded_.task.id.empty()) return Status::bad_event;
+  if (const std::uint32_t slot = tasks_.find(decoded_.task.id); slot != FleetTasks::none) {
+    return tasks_[slot].state == FleetTask::State::open ? Status::task_differs : Status::task_ended;
+  }
+  if (tasks_.find(decoded_.number) != FleetTasks::none) return Status::task_differs;
+  const std::uint32_t slot = tasks_.prepare(event.bytes());
+  TaskHandle handle;
+  if (const Status status = board_.open(decoded_.task, handle); status != Status::ok) return status;
+  tasks_.add(slot, decoded_.number, handle, decoded_.task.kind, event.header->time, event.header->category);
+  if (decoded_.number >= next_task_) next_task_ = decoded_.number + 1;
+  return Status::ok;
+}
+
+Status Fleet::apply_forecast(const Event& event) noexcept {
+  journal::DecodedForecast given;
+  if (!journal::decode(event.bytes(), given)) return Status::bad_event;
+  const std::uint32_t slot = tasks_.find(given.task);
+  if (slot == FleetTasks::none) return Status::unknown_task;
+  if (tasks_[slot].kind != given.kind) return Status::wrong_kind;
+  given.forecast.model = model_of(event.header->model);
+  given.forecast.time = event.header->time;
+  return board_.record(tasks_[slot].handle, given.forecast);
+}
+
+Status Fleet::apply_outcome(const Event& event) noexcept {
+  journal::OutcomeFixed given;
+  if (!journal::decode(event.bytes(), given)) return Status::bad_event;
+  const std::uint32_t slot = tasks_.find(given.task);
+  if (slot == FleetTasks::none) return Status::unknown_task;
+  if (tasks_[slot].kind != given.kind) return Status::wrong_kind;
+  const Outcome outcome{.task = tasks_[slot].handle, .value = given.value, .time = event.header->time};
+  if (const Status status = board_.settle(outcome); status != Status::ok) return status;
+  tasks_.end(slot, FleetTask::State::settled, given.value);
+  tasks_.forget(settings_.remember);
+  return Status::ok;
+}
+
+Status Fleet::apply_closed(const Event& event) noexcept {
+  journal::ClosedFixed given;
+  if (!journal::decode(event.bytes(), given)) return Status::bad_event;
+  const std::uint32_t slot = tasks_.find(given.task);
+  if (slot == FleetTasks::none) return Status::unknown_task;
+  if (const Status status = board_.close(tasks_[slot].handle); status != Status::ok) return status;
+  tasks_.end(slot, FleetTask::State::voided, nan);
+  tasks_.forget(settings_.remember);
+  return Status::ok;
+}
+
+std::vector<ModelId> Fleet::members() const {
+  std::vector<ModelId> present;
+  for (ModelId model = 0; index(model) < members_.size(); ++model) {
+    if (member(model).present) present.push_back(model);
+  }
+  std::sort(present.begin(), present.end(), [this](ModelId a, ModelId b) { return member(a).joined < member(b).joined; });
+  return present;
+}
+
+}  // namespace fairlead

@@ -1,0 +1,163 @@
+#include "json.hpp"
+
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <initializer_list>
+#include <limits>
+#include <new>
+#include <utility>
+
+#include "fairlead/fleet.hpp"
+
+namespace fairlead {
+
+namespace {
+
+constexpr std::array<std::string_view, 3> tier_names{"reasoning", "standard", "fast"};
+
+bool space(char c) noexcept { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+
+// Takes one token at a time from the front of a text.
+class Reader {
+ public:
+  explicit Reader(std::string_view text) noexcept : left_(text) {}
+  bool take(char c) noexcept {
+    skip();
+    if (left_.empty() || left_.front() != c) return false;
+    left_.remove_prefix(1);
+    return true;
+  }
+  bool name(std::string_view& out) noexcept {  // without escapes, which no name of ours needs
+    if (!take('"')) return false;
+    const std::size_t end = left_.find('"');
+    if (end == std::string_view::npos) return false;
+    out = left_.substr(0, end);
+    left_.remove_prefix(end + 1);
+    return true;
+  }
+  bool number(double& out) noexcept {
+    skip();
+    const auto [end, error] = std::from_chars(left_.data(), left_.data() + left_.size(), out);
+    if (error != std::errc()) return false;
+    left_.remove_prefix(static_cast<std::size_t>(end - left_.data()));
+    return true;
+  }
+  bool done() noexcept {
+    skip();
+    return left_.empty();
+  }
+
+ private:
+  void skip() noexcept {
+    while (!left_.empty() && space(left_.front())) left_.remove_prefix(1);
+  }
+  std::string_view left_;
+};
+
+bool set(double& target, double value, double least, double most) noexcept {
+  if (!(value >= least && value <= most)) return false;
+  target = value;
+  return true;
+}
+
+bool set(std::uint64_t& target, double value, double least, double most) noexcept {
+  if (!(value >= least && value <= most) || value != std::floor(value)) return false;
+  target = static_cast<std::uint64_t>(value);
+  return true;
+}
+
+}  // namespace
+
+void append_json(std::string& out, std::string_view text) {
+  constexpr std::string_view digits = "0123456789abcdef";
+  out += '"';
+  for (const char c : text) {
+    const auto code = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      (out += '\\') += c;
+    } else if (c == '\n') {
+      out += "\\n";
+    } else if (code < 0x20) {
+      ((out += "\\u00") += digits[code >> 4]) += digits[code & 15u];
+    } else {
+      out += c;
+    }
+  }
+  out += '"';
+}
+
+void append_json(std::string& out, double value) {
+  std::array<char, 32> text{};
+  const auto [end, error] = std::to_chars(text.data(), text.data() + text.size(), value);
+  out.append(text.data(), end);
+}
+
+std::string model_json(const Model& model) {
+  std::string out = "{\"name\": ";
+  append_json(out, model.name);
+  append_json(out += ", \"provider\": ", model.provider);
+  append_json(out += ", \"tier\": ", tier_names[static_cast<std::size_t>(model.tier)]);
+  append_json(out += ", \"price_in\": ", model.price_in);
+  append_json(out += ", \"price_out\": ", model.price_out);
+  append_json(out += ", \"price_cached\": ", model.price_cached);
+  out += ", \"tags\": [";
+  for (std::size_t i = 0; i < model.tags.size(); ++i) {
+    if (i > 0) out += ", ";
+    append_json(out, model.tags[i]);
+  }
+  return out += "]}";
+}
+
+ScoreboardOptions FleetSettings::board() const noexcept {
+  ScoreboardOptions options;
+  options.elo.k = k;
+  options.elo.scale = scale;
+  options.elo.start = start;
+  options.hedge.half_life = half_life;
+  options.history = static_cast<std::size_t>(history);
+  options.psi_reference = static_cast<std::size_t>(psi_reference);
+  options.psi_window = static_cast<std::size_t>(psi_window);
+  return options;
+}
+
+std::string FleetSettings::json() const {
+  std::string out = "{\"k\": ";
+  append_json(out, k);
+  append_json(out += ", \"scale\": ", scale);
+  append_json(out += ", \"start\": ", start);
+  append_json(out += ", \"half_life\": ", half_life);
+  const std::initializer_list<std::pair<const char*, std::uint64_t>> counts{
+      {"history", history}, {"psi_reference", psi_reference}, {"psi_window", psi_window}, {"remember", remember}};
+  for (const auto& [name, value] : counts) ((out += ", \"") += name) += "\": " + std::to_string(value);
+  return out += '}';
+}
+
+Status FleetSettings::parse(std::string_view json, FleetSettings& out) noexcept {
+  FleetSettings read;
+  Reader in(json);
+  if (!in.take('{')) return Status::bad_event;
+  bool first = true;
+  while (!in.take('}')) {
+    std::string_view name;
+    double value = nan;
+    if ((!first && !in.take(',')) || !in.name(name) || !in.take(':') || !in.number(value)) return Status::bad_event;
+    first = false;
+    bool fits = false;  // the bounds of python/fairlead/settings.py
+    if (name == "k") fits = set(read.k, value, 1e-9, 1e6);
+    else if (name == "scale") fits = set(read.scale, value, 1e-3, 1e9);
+    else if (name == "start") fits = set(read.start, value, -1e9, 1e9);
+    else if (name == "half_life") fits = set(read.half_life, value, 1e-9, 1e12);
+    else if (name == "history") fits = set(read.history, value, 1, 1e9);
+    else if (name == "psi_reference") fits = set(read.psi_reference, value, 1, 1e9);
+    else if (name == "psi_window") fits = set(read.psi_window, value, 1, 1e9);
+    else if (name == "remember") fits = set(read.remember, value, 0, 1e12);
+    else return Status::unknown_format;
+    if (!fits) return Status::bad_event;
+  }
+  if (!in.done()) return Status::bad_event;
+  out = read;
+  return Status::ok;
+}
+
+}  // namespace fairlead

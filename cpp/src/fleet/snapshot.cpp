@@ -1,0 +1,204 @@
+// The state of a fleet as bytes. Tasks are kept as their records; what follows from them is worked out again.
+#include <algorithm>
+#include <new>
+#include <utility>
+
+#include "fairlead/fleet.hpp"
+#include "fairlead/snapshot.hpp"
+
+namespace fairlead {
+
+using journal::Table;
+
+namespace {
+
+constexpr std::uint32_t version = 1;
+constexpr std::string_view family = "fleet";
+constexpr std::string_view state_family = "fleet state";
+
+constexpr std::size_t index(std::int32_t id) noexcept { return static_cast<std::size_t>(id); }
+
+std::span<const std::byte> bytes_of(const std::string& text) noexcept {
+  return std::as_bytes(std::span<const char>(text));
+}
+
+}  // namespace
+
+std::string Fleet::state() const {
+  SnapshotWriter out(state_family, version);
+  save(out);
+  return out.finish();
+}
+
+std::string Fleet::snapshot(const FleetOrigin& origin) const {
+  SnapshotWriter out(family, version);
+  out.put_raw(std::span<const std::uint8_t>(origin.journal));
+  out.put(origin.crc);
+  out.put(last_);
+  out.put(static_cast<std::uint8_t>(configured_));
+  out.put(passed_over_);
+  out.put(first_passed_over_);
+  save(out);
+  for (const Numbers& table : names_) {
+    out.put(table.names);
+    out.put(table.number);
+  }
+  std::vector<std::int32_t> numbers;
+  for (const Member& member : members_) numbers.push_back(member.number);
+  out.put(numbers);
+  return out.finish();
+}
+
+void Fleet::save(SnapshotWriter& out) const {
+  out.put(std::string_view(settings_.json()));
+  board_.save(out);
+  out.put(joined_);
+  for (const Member& member : members_) {
+    out.put(std::string_view(member.record));
+    out.put(member.joined);
+    out.put(static_cast<std::uint8_t>(member.present));
+  }
+  out.put(next_task_);
+  out.put(static_cast<std::uint64_t>(tasks_.n_open()));
+  for (const std::uint32_t slot : tasks_.open()) {
+    const FleetTask& task = tasks_[slot];
+    out.put(task.handle.slot);
+    out.put(task.handle.generation);
+    out.put(task.shown);
+    out.put(std::string_view(task.record));
+  }
+  out.put(static_cast<std::uint64_t>(tasks_.n_ended()));
+  for (const std::uint32_t slot : tasks_.ended()) {
+    const FleetTask& task = tasks_[slot];
+    out.put(task.state);
+    out.put(task.outcome);
+    out.put(task.shown);
+    out.put(std::string_view(task.record));
+  }
+}
+
+// Into a new fleet, which is thrown away where the reader fails.
+void Fleet::load(SnapshotReader& in) {
+  std::string text;
+  in.get(text);
+  in.require(FleetSettings::parse(text, settings_) == Status::ok);
+  if (!in.ok()) return;
+  const ScoreboardOptions wanted = settings_.board();
+  board_ = Scoreboard(wanted);
+  board_.load(in);
+  const ScoreboardOptions& got = board_.options();
+  in.require(got.hedge.half_life == wanted.hedge.half_life && got.history == wanted.history &&
+             got.psi_reference == wanted.psi_reference && got.psi_window == wanted.psi_window);
+  in.get(joined_);
+  if (!in.ok()) return;
+  members_.resize(index(board_.models().size()));
+  for (ModelId model = 0; index(model) < members_.size(); ++model) {
+    Member& member = members_[index(model)];
+    std::uint8_t present = 0;
+    in.get(member.record);
+    in.get(member.joined);
+    in.get(present);
+    member.present = present == 1;
+    in.require(present <= 1 && member.joined <= joined_ && member.present == board_.active(model));
+  }
+  in.get(next_task_);
+
+  const auto next_record = [&](std::uint32_t& slot) {
+    in.get(text);
+    if (!in.ok()) return;
+    in.require(journal::decode(bytes_of(text), decoded_) && !decoded_.task.id.empty() &&
+               decoded_.number < next_task_ && tasks_.find(decoded_.task.id) == FleetTasks::none &&
+               tasks_.find(decoded_.number) == FleetTasks::none);
+    if (in.ok()) slot = tasks_.prepare(bytes_of(text));
+  };
+  std::uint64_t n = 0;
+  in.get(n);
+  in.require(n == board_.open_tasks());
+  for (std::uint64_t i = 0; in.ok() && i < n; ++i) {
+    TaskHandle handle;
+    Time shown = 0;
+    std::uint32_t slot = 0;
+    in.get(handle.slot);
+    in.get(handle.generation);
+    in.get(shown);
+    next_record(slot);
+    in.require(board_.is_open(handle));
+    if (in.ok()) tasks_.add(slot, decoded_.number, handle, decoded_.task.kind, shown, -1);
+  }
+  n = 0;
+  in.get(n);
+  in.require(n <= settings_.remember);
+  for (std::uint64_t i = 0; in.ok() && i < n; ++i) {
+    FleetTask::State state = FleetTask::State::unused;
+    double outcome = nan;
+    Time shown = 0;
+    std::uint32_t slot = 0;
+    in.get(state);
+    in.get(outcome);
+    in.get(shown);
+    next_record(slot);
+    in.require(state == FleetTask::State::settled || state == FleetTask::State::voided);
+    if (!in.ok()) break;
+    tasks_.add(slot, decoded_.number, {}, decoded_.task.kind, shown, -1);
+    tasks_.end(slot, state, outcome);
+  }
+}
+
+Status Fleet::restore(std::string_view bytes, Fleet& out, FleetOrigin& origin) noexcept {
+  try {
+    SnapshotReader in(bytes, family, version);
+    Fleet read;
+    FleetOrigin of;
+    std::uint8_t configured = 0;
+    in.get_raw(std::span<std::uint8_t>(of.journal));
+    in.get(of.crc);
+    in.get(read.last_);
+    in.get(configured);
+    in.get(read.passed_over_);
+    in.get(read.first_passed_over_);
+    in.require(configured <= 1);
+    read.configured_ = configured == 1;
+    read.load(in);
+    for (Numbers& table : read.names_) {
+      NameTable names;
+      std::vector<std::int32_t> numbers;
+      in.get(names);
+      in.get(numbers);
+      in.require(numbers.size() == index(names.size()));
+      for (std::int32_t i = 0; in.ok() && i < names.size(); ++i) {
+        in.require(table.learn(numbers[index(i)], names.name(i)) == Status::ok);
+      }
+    }
+    in.get(read.numbers_);
+    in.require(read.numbers_.size() == read.members_.size());
+    if (in.ok()) read.fit_journal_numbers(in);
+    if (const Status status = in.finish(); status != Status::ok) return status;
+    out = std::move(read);
+    origin = of;
+    return Status::ok;
+  } catch (const std::bad_alloc&) {
+    return Status::out_of_memory;
+  }
+}
+
+// What hangs on the numbers of the journal's names: of the models, and of the categories of open tasks.
+void Fleet::fit_journal_numbers(SnapshotReader& in) {
+  const Numbers& models = names_[static_cast<std::size_t>(Table::models)];
+  for (ModelId model = 0; index(model) < members_.size(); ++model) {
+    const std::int32_t number = numbers_[index(model)];
+    const bool known = number >= 0 && index(number) < models.id.size() && models.id[index(number)] >= 0;
+    in.require(known && models.names.name(models.id[index(number)]) == board_.models().name(model));
+    if (!in.ok()) return;
+    members_[index(model)].number = number;
+    if (by_number_.size() <= index(number)) by_number_.resize(index(number) + 1, NameTable::absent);
+    by_number_[index(number)] = model;
+  }
+  const Numbers& categories = names_[static_cast<std::size_t>(Table::categories)];
+  for (const std::uint32_t slot : tasks_.open()) {
+    (void)journal::decode(bytes_of(tasks_[slot].record), decoded_);  // it was decoded before
+    const std::int32_t id = categories.names.find(decoded_.task.category);
+    tasks_[slot].category = id >= 0 ? categories.number[index(id)] : -1;
+  }
+}
+
+}  // namespace fairlead

@@ -1,0 +1,441 @@
+"""The façade: a fleet of models, their answers, one decision, and what came of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time as _time
+import warnings
+import weakref
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from fairlead._core import Fleet as _CoreFleet
+from fairlead._core import raise_status
+from fairlead.errors import (
+    InvalidRecordError,
+    JournalError,
+    JournalWarning,
+    NoForecastError,
+    TaskEndedError,
+    UnknownModelError,
+    UnknownTaskError,
+    did_you_mean,
+)
+from fairlead.fleet import checks
+from fairlead.measure.scoreboard import Leaderboard, Window, leaderboard
+from fairlead.policy import DEFAULT_STRATEGY, as_decision, strategy_index
+from fairlead.settings import Settings
+from fairlead.times import as_span, as_time
+from fairlead.types import KINDS, Decision, Forecast, Kind, Model, Outcome, Task
+
+if TYPE_CHECKING:
+    from fairlead.fleet.snapshots import Snapshots
+    from fairlead.journal import Journal
+
+_FEW = 10_000
+"""Events that may be folded when a desk is opened; for more, closing it writes a snapshot."""
+
+
+class Fleet:
+    """Models that answer the same tasks, and what is known of them. In memory; on a journal with `Fleet.open(folder)`.
+
+    settings: the numbers it is built with. clock: what stamps events that come without a time; it returns integer
+    nanoseconds since the epoch. Every other state follows from the events alone. Use one thread at a time.
+
+    >>> fleet = Fleet()
+    >>> fleet.add(Model("gpt-4o", provider="openai", tier="reasoning"))
+    >>> fleet.add(Model("local-logit"))
+    >>> task = Task("q-17", kind="binary", category="politics", stake_usd=40.0)
+    >>> fleet.record(task, Forecast("gpt-4o", p=0.72, confidence=0.8, latency_ms=900, cost_usd=0.004))
+    >>> fleet.record(task, Forecast("local-logit", p=0.55))
+    >>> round(fleet.decide(task).answer, 3)
+    0.635
+    >>> fleet.settle("q-17", outcome=1)
+    True
+    >>> [(row.model, round(row.elo)) for row in fleet.leaderboard()]
+    [('gpt-4o', 1516), ('local-logit', 1484)]
+    """
+
+    def __init__(self, *, settings: Settings | None = None, clock: Callable[[], int] = _time.time_ns) -> None:
+        self._build(_core_fleet(settings or Settings()), clock)
+
+    def _build(self, core: _CoreFleet, clock: Callable[[], int]) -> None:
+        self._core = core
+        self._board = core.board
+        self._clock = clock
+        self._stamp: Callable[[], int] | None = None  # what times the events of a journal that come without a time
+        self._journal: Journal | None = None
+        self._snapshots: Snapshots | None = None
+
+    @classmethod
+    def open(
+        cls,
+        folder: str | os.PathLike[str],
+        *,
+        settings: Settings | None = None,
+        clock: Callable[[], int] = _time.time_ns,
+        snapshot_every: int = 1_000_000,
+        **journal: Any,
+    ) -> Fleet:
+        """A fleet on the journal in a folder, which is made where there is none: it goes on where it was left.
+
+        Its state is the newest snapshot and the events that came after; it is the same, bit for bit, whether the last
+        process closed it or was killed. Every call that changes it is an event of the journal first: when the call
+        returns, the event survives the death of the process, and after `sync` a power cut too.
+
+        settings: of a new desk; an old one has its own. clock: as in `Fleet`; it times all events that come without a
+        time. snapshot_every: events between two snapshots, which a thread of its own writes to `snapshots/`. journal:
+        what `fl.Journal` takes besides the folder, such as `sync` and `overflow`.
+
+        Raises JournalLockedError where another process has it, JournalDamagedError, JournalError, and
+        InvalidRecordError for settings that differ from the journal's. Warns with JournalWarning of what it could help:
+        a torn end, a snapshot that is of no use, events that do not fit.
+
+        >>> import tempfile
+        >>> desk = tempfile.mkdtemp()
+        >>> with Fleet.open(desk) as fleet:
+        ...     fleet.add("gpt-4o")
+        ...     fleet.record(Task("q-17"), Forecast("gpt-4o", p=0.72))
+        >>> with Fleet.open(desk) as fleet:
+        ...     fleet.decide("q-17").answer
+        0.72
+        """
+        from fairlead._core import attach_journal, fold_desk  # not everywhere: the journal is POSIX
+        from fairlead.fleet.snapshots import Snapshots
+        from fairlead.journal import Journal
+
+        if snapshot_every < 1:
+            raise InvalidRecordError(f"snapshot_every is {snapshot_every!r}, must be at least 1")
+        log = Journal(folder, **journal)
+        try:
+            fleet = cls.__new__(cls)
+            core, found = fold_desk(os.fspath(folder))
+            for warning in found["warnings"]:
+                warnings.warn(warning, JournalWarning, stacklevel=2)
+            fleet._build(core, clock)
+            attach_journal(core, log)
+            fleet._stamp = clock
+            fleet._journal = log
+            fleet._settle_settings(settings)
+        except BaseException:
+            log.close()
+            raise
+        here = weakref.ref(fleet)
+        fleet._snapshots = Snapshots(os.fspath(folder), lambda: _written(here), snapshot_every, found["snapshot"])
+        weakref.finalize(fleet, fleet._snapshots.stop)  # at exit too, before the interpreter goes
+        return fleet
+
+    def close(self) -> None:
+        """Ends the journal: all events are written and synced, and the folder is free for another process.
+
+        What the fleet knows can still be read; what would change it raises JournalError. In memory nothing happens.
+        """
+        if self._journal is None or self._snapshots is None:
+            return
+        snapshots, self._snapshots = self._snapshots, None
+        snapshots.stop()
+        try:
+            if snapshots.behind() > _FEW:
+                snapshots.take()
+        except (JournalError, OSError) as error:
+            snapshots.problem = error
+        finally:
+            self._journal.close()
+        if snapshots.problem is not None:
+            warnings.warn(f"no snapshot could be written: {snapshots.problem}", JournalWarning, stacklevel=2)
+
+    def __enter__(self) -> Fleet:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def journal(self) -> Journal | None:
+        """The journal it is on, for events of other kinds and for reading; None in memory."""
+        return self._journal
+
+    @property
+    def unlogged(self) -> int:
+        """Decisions that the journal did not take, as its ring was full or its disk refused. They were given."""
+        return self._core.unlogged
+
+    def sync(self, timeout: float | None = None) -> None:
+        """Waits until all that happened so far survives a power cut; in memory there is nothing to wait for.
+
+        timeout: seconds. Raises TimeoutError, and JournalError where the disk is lost.
+        """
+        if self._journal is not None:
+            self._journal.wait_durable(timeout=timeout)
+
+    # --- the models ---
+
+    @property
+    def settings(self) -> Settings:
+        """The numbers the fleet is built with."""
+        return Settings(**self._core.settings)
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """The models that are in the fleet now, in the order in which they came."""
+        return tuple(Model.from_json(record) for record in self._core.models())
+
+    def add(self, model: Model | str) -> None:
+        """Adds a model, at any time. One that comes back after `remove` keeps its record.
+
+        Raises InvalidRecordError where another model has this name already.
+        """
+        model = Model(model) if isinstance(model, str) else model
+        if not isinstance(model, Model):
+            raise InvalidRecordError(f"model is {model!r}, must be a Model or a name")
+        present = next((known for known in self.models if known.name == model.name), None)
+        if present is not None:
+            if present != model:
+                raise InvalidRecordError(f"name is {model.name!r}, which the fleet has already as {present}")
+            return
+        record = checks.utf8(json.dumps(model.to_dict(), allow_nan=False, ensure_ascii=False), "model")
+        self._check(self._core.add(model.name, record, self._now()), f"model {model.name!r}")
+
+    def remove(self, model: str) -> None:
+        """Lets a model leave.
+
+        Its record stays on the leaderboard and its open answers are still scored, but they no longer count in
+        decisions, and new ones are refused. Raises UnknownModelError where the fleet does not have it.
+        """
+        self._model_id(model)
+        self._check(self._core.remove(model, self._now()), f"model {model!r}")
+
+    # --- the life of a task ---
+
+    def record(self, task: Task | str, forecast: Forecast) -> None:
+        """A model's answer to a task, which is opened by its first forecast. Afterwards its id will do.
+
+        A second answer of the same model replaces the first; what they cost adds up. A forecast with an error counts
+        as a failed call.
+
+        Raises UnknownModelError, UnknownTaskError (an id that no task came with), TaskEndedError (settled or voided)
+        and InvalidRecordError (the answer does not fit the kind or the labels of the task, or the task differs from
+        the one of that id); nothing has changed then. On a journal it raises JournalError too: where the journal takes
+        the task but not the answer, as it is full, the task is open without one.
+        """
+        try:
+            status = self._core.record(task, forecast, self._stamp)
+        except UnicodeEncodeError as error:
+            raise InvalidRecordError(f"{error.object!r} is no text: {error.reason}") from error
+        if status:
+            self._explain_record(task, forecast, status)
+
+    def decide(self, task: Task | str, *, strategy: str = DEFAULT_STRATEGY) -> Decision:
+        """One decision from the answers so far; it changes nothing, so ask as often as you like.
+
+        On a journal it is logged. One that the journal does not take is given all the same, since deciding must not
+        fail because of the log; `unlogged` counts them.
+
+        Raises UnknownTaskError, TaskEndedError, NoForecastError where no active model has answered, and
+        InvalidRecordError for an unknown strategy.
+        """
+        number = strategy_index(strategy)  # so that a misspelt strategy is told first
+        task_id = checks.task_id(task)
+        found = self._core.decide(task_id, number, self._clock)
+        if isinstance(found, int):
+            self._find(task_id)
+            raise NoForecastError(f"task {task_id!r}: no active model has answered")
+        return as_decision(task_id, strategy, found)
+
+    def settle(
+        self,
+        task: Task | str | Outcome,
+        outcome: float | str | None = None,
+        *,
+        time: int | str | datetime = 0,
+        profit_usd: float | None = None,
+    ) -> bool:
+        """What happened: every model that answered is scored. Pass the task or its id and the outcome, or an `Outcome`.
+
+        outcome: 0 or 1, a label or its index, or a number. time: when it became known; 0 = the clock's time.
+        Give outcomes that became known together the same time: they are then one piece of news, not many. Returns
+        whether this was news: the same outcome again returns False.
+
+        Raises UnknownTaskError, TaskEndedError where the task ended with another outcome, and InvalidRecordError
+        where the outcome does not fit the task; nothing has changed then.
+        """
+        if isinstance(task, Outcome):
+            known = task
+        else:
+            if outcome is None:
+                raise InvalidRecordError("outcome is None; use void(task) where it will never be known")
+            known = Outcome(checks.task_id(task), outcome, time=time, profit_usd=profit_usd)
+        clock = self._clock if known.value is not None else self._stamp
+        status = self._core.settle(known.task, known.value, known.time, known.profit_usd, clock)
+        if status > 0:
+            self._explain_settle(known, status)
+        return status == 0
+
+    def void(self, task: Task | str) -> bool:
+        """Ends a task whose outcome will never be known; nobody is scored. Returns False where it was void already.
+
+        Raises UnknownTaskError, and TaskEndedError where it was settled.
+        """
+        return self.settle(Outcome(checks.task_id(task), None))
+
+    # --- reading ---
+
+    @property
+    def open_tasks(self) -> tuple[Task, ...]:
+        """Tasks that have a forecast and no outcome yet, oldest first."""
+        return tuple(Task(*fields) for fields in self._core.open_tasks())
+
+    def leaderboard(self, **slice: str) -> Leaderboard:
+        """Models by rating, overall or in one slice: `fleet.leaderboard(category="politics")`.
+
+        Raises InvalidRecordError for more than one dimension, or a slice that no task was in.
+        """
+        return leaderboard(self._board, *self._slice(slice))
+
+    def recent(
+        self,
+        model: str,
+        span: str | timedelta,
+        *,
+        kind: Kind | None = None,
+        now: int | str | datetime | None = None,
+        **slice: str,
+    ) -> Window:
+        """A model's losses over a window of time: `fleet.recent("gpt-4o", "24h", category="politics")`.
+
+        The loss is the Brier score, or the squared error of a number; the window holds the outcomes with time in
+        (now - span, now], at most the newest `settings.history` of them. kind: of the tasks; it may be left out where
+        the model was scored on one kind only, as losses of different kinds cannot be averaged. now: the fleet's clock
+        if not given.
+
+        Raises UnknownModelError, and InvalidRecordError for a span, kind or slice that makes no sense.
+        """
+        found = self._board.find_model(model)
+        if found < 0:
+            raise UnknownModelError(
+                f"model is {model!r}, which was never in the fleet{did_you_mean(model, self._names())}"
+            )
+        if not isinstance(span, (str, timedelta)):
+            raise InvalidRecordError(f"span is {span!r}, must have a unit, such as '24h'")
+        length = as_span(span)
+        place = self._slice(slice)[0]
+        scored = [KINDS[number] for number in self._board.kinds(found, place)]
+        if kind is None and len(scored) > 1:
+            raise InvalidRecordError(f"kind is None, but {model!r} was scored on {' and '.join(scored)} tasks: give it")
+        kind = kind or (scored[0] if scored else "binary")
+        if kind not in KINDS:
+            raise InvalidRecordError(f"kind is {kind!r}, must be one of {', '.join(KINDS)}")
+        moment = self._clock() if now is None else as_time(now, "now")
+        return Window(**self._board.recent(found, place, KINDS.index(kind), length, moment))
+
+    def __repr__(self) -> str:
+        return f"<Fleet of {self._core.n_models} models, {self._core.n_open} open tasks>"
+
+    # --- inside ---
+
+    def _slice(self, slice: dict[str, str]) -> tuple[int, str]:
+        """The id and name of a slice given as a keyword argument; overall if there is none."""
+        if not slice:
+            return 0, "overall"
+        if len(slice) > 1:
+            raise InvalidRecordError(f"slice is {slice!r}, must be one dimension and its value")
+        ((dimension, value),) = slice.items()
+        found = self._board.find_slice(dimension, value)
+        if found < 0:
+            known = ", ".join(f"{d}={v}" for d, v in self._board.slices()) or "none"
+            raise InvalidRecordError(f"slice is {dimension}={value}, which no task was in; there are: {known}")
+        return found, f"{dimension}={value}"
+
+    def _names(self) -> list[str]:
+        return [model.name for model in self.models]
+
+    def _now(self) -> int:
+        """The time of an event that has none of its own; in memory nobody asks."""
+        return self._stamp() if self._stamp is not None else 0
+
+    def _model_id(self, name: str) -> int:
+        if not self._core.has_model(name):
+            left = self._board.find_model(name) >= 0
+            reason = (
+                "which has left the fleet; add it again"
+                if left
+                else f"which is not in the fleet{did_you_mean(name, self._names())}"
+            )
+            raise UnknownModelError(f"model is {name!r}, {reason}")
+        return self._board.find_model(name)
+
+    def _settle_settings(self, settings: Settings | None) -> None:
+        """Those of a new journal are its first event; an old one has its own."""
+        if not self._core.configured and self._core.configure(_core_fleet(settings or Settings()), self._clock()) == 0:
+            return
+        for f in fields(Settings):
+            given, has = getattr(settings or Settings(), f.name), getattr(self.settings, f.name)
+            if given != has and settings is not None:
+                raise InvalidRecordError(f"{f.name} is {given!r}, but the journal is of a fleet with {has!r}")
+        if not self._core.configured:
+            raise JournalError("the settings could not be logged")
+
+    # What the core refused, in words. Nothing has changed.
+
+    def _explain_record(self, task: Task | str, forecast: Forecast, status: int) -> None:
+        if not isinstance(forecast, Forecast):
+            raise InvalidRecordError(f"forecast is {forecast!r}, must be a Forecast")
+        task_id = checks.task_id(task)
+        self._refuse_ended(task_id)
+        found = self._core.task(task_id)
+        known = Task(*found[0]) if found is not None else None
+        if known is not None and isinstance(task, Task):
+            checks.same(known, task)
+        whole = known if known is not None else task
+        if isinstance(whole, str):
+            hint = did_you_mean(task_id, self._core.open_ids())
+            raise UnknownTaskError(f"task is {task_id!r}, which is not open{hint}; record it with a Task first")
+        self._model_id(forecast.model)
+        checks.answer(whole, forecast)
+        if known is not None and isinstance(task, Task):  # the same in other words: slices in another order, say
+            status = self._core.record(task_id, forecast, self._stamp)
+        self._check(status, f"task {task_id!r}")
+
+    def _explain_settle(self, known: Outcome, status: int) -> None:
+        found = self._core.task(known.task)
+        if found is not None and found[1]:
+            task = Task(*found[0])
+            checks.number(task, known.value)
+            raise TaskEndedError(
+                f"outcome is {known.value!r}, but task {known.task!r} ended with {checks.outcome(task, found[2])!r}"
+            )
+        checks.number(self._find(known.task), known.value)
+        self._check(status, f"task {known.task!r}")
+
+    def _check(self, status: int, what: str) -> None:
+        if status:
+            raise_status(status, what)
+
+    def _find(self, task_id: str) -> Task:
+        found = self._core.task(task_id)
+        if found is None:
+            hint = did_you_mean(task_id, self._core.open_ids())
+            raise UnknownTaskError(f"task is {task_id!r}, which no model has answered{hint}")
+        self._refuse_ended(task_id)
+        return Task(*found[0])
+
+    def _refuse_ended(self, task_id: str) -> None:
+        found = self._core.task(task_id)
+        if found is not None and found[1]:
+            raise TaskEndedError(f"task {task_id!r} has ended with {checks.outcome(Task(*found[0]), found[2])!r}")
+
+
+def _core_fleet(settings: Settings) -> _CoreFleet:
+    return _CoreFleet(**asdict(settings))
+
+
+def _written(fleet: weakref.ref[Fleet]) -> int | None:
+    """How far the journal of a fleet has come, None once the fleet is gone."""
+    here = fleet()
+    return None if here is None or here._journal is None else here._journal.written
