@@ -92,7 +92,7 @@ def scan(
     >>> with Journal(desk.name) as journal:
     ...     seq = journal.note("hello", time=1)
     >>> scan(desk.name, columns=["seq", "type", "data"]).read_all().to_pylist()
-    [{'seq': 1, 'type': 'note', 'data': '{"text": "hello"}'}]
+    [{'seq': 1, 'type': 'note', 'data': '{"text":"hello"}'}]
     >>> desk.cleanup()
     """
     query = query_of(models, types, categories, start, end, first, last)
