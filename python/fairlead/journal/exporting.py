@@ -103,6 +103,32 @@ def _hex(value: object) -> object:
     raise TypeError(f"{value!r} has no place in JSON")
 
 
+def history(
+    folder: str | os.PathLike[str],
+    *,
+    models: str | Iterable[str] | None = None,
+    types: str | Iterable[str] | None = None,
+    categories: str | Iterable[str] | None = None,
+    start: int | str | date | None = None,
+    end: int | str | date | None = None,
+    first: int | None = None,
+    last: int | None = None,
+) -> Iterator[Event]:
+    """The events that match, archived and live, one by one as `fairlead.journal.read` gives them, which knows the live
+    ones alone. Arguments and errors: as `scan`.
+
+    >>> import tempfile
+    >>> from fairlead.journal import Journal
+    >>> desk = tempfile.TemporaryDirectory()
+    >>> with Journal(desk.name) as journal:
+    ...     seq = journal.note("hello", time=1)
+    >>> [event.data for event in history(desk.name)]
+    [{'text': 'hello'}]
+    >>> desk.cleanup()
+    """
+    return events_of(batches(folder, query_of(models, types, categories, start, end, first, last)))
+
+
 def events_of(found: Iterable[pa.RecordBatch]) -> Iterator[Event]:
     """The rows of whole batches as events, as `fairlead.journal.read` gives them."""
     for batch in found:
