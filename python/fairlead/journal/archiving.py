@@ -127,7 +127,8 @@ def _write(folder: Path, there: Path, group: Sequence[Segment], done: int, step:
         raise JournalError(f"{group[-1].path} is not sealed")
     reader = JournalColumns(str(folder), first=first, last=last)
     batches, kept = [], []
-    while (found := reader.read(1 << 20, keep_records=True)) is not None:
+    most = min(sum(s.bytes for s in group) // 40 + 1, 1 << 20)  # no record has fewer bytes
+    while (found := reader.read(most, keep_records=True)) is not None:
         rows, buffers, records = found
         batches.append(to_arrow(rows, buffers, reader.models, reader.categories))
         if records is not None:  # as asked for

@@ -146,7 +146,7 @@ def _newest(folder: Path, first: int) -> int | None:
     """The latest time of the events that are not archived."""
     reader = JournalColumns(str(folder), first=first)
     latest: int | None = None
-    while (found := reader.read()) is not None:
+    while (found := reader.read(1 << 15)) is not None:
         time = int(found[1]["time"][1].max())
         latest = time if latest is None else max(latest, time)
     return latest

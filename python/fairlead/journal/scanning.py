@@ -138,7 +138,9 @@ def batches(
         problem: JournalError | None = None
         try:
             reader = _open(folder, query, seq, last)
-            while (found := reader.read(rows)) is not None:
+            size = min(rows, 4096)  # memory is taken for so many: little for little
+            while (found := reader.read(size)) is not None:
+                size = min(rows, 8 * size)
                 batch = to_arrow(found[0], found[1], reader.models, reader.categories)
                 yield batch.select(columns)
                 seq = reader.position + 1
