@@ -38,8 +38,8 @@ inline std::vector<std::vector<std::uint8_t>> seeds() {
       std::size_t used = file->bytes.size();
       while (used > 0 && file->bytes[used - 1] == std::byte{0}) --used;
       used = std::min(file->bytes.size(), (used + 15) / 8 * 8);
-      for (const std::uint8_t what : {0, 5, 3, 7}) {
-        std::vector<std::uint8_t> seed{what, 8};
+      for (const unsigned what : {0u, 5u, 3u, 7u}) {
+        std::vector<std::uint8_t> seed{static_cast<std::uint8_t>(what), std::uint8_t{8}};
         const auto* const from = reinterpret_cast<const std::uint8_t*>(file->bytes.data());
         seed.insert(seed.end(), from, from + used);
         found.push_back(seed);

@@ -261,7 +261,8 @@ Failure SegmentLog::State::append(std::span<std::byte> batch, Time now) {
   while (!batch.empty()) {
     if (file) {
       if (age_from == 0) age_from = now;   // made by opening, which reads no clock
-      age_from = std::min(age_from, now);  // a clock that was set back must not keep a segment open for ever
+      // It counts from the first event; a clock that was set back must not keep a segment open for ever.
+      age_from = events == 0 ? now : std::min(age_from, now);
       const bool old = now - age_from >= options.segment_age;
       const bool full = end + own_bytes() + batch.size() + seal_bytes > options.segment_bytes;
       if (events > 0 && (old || full)) {

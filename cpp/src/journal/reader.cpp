@@ -66,7 +66,7 @@ struct JournalReader::State {
   Index index;              // of the segment that is read; no blocks: none
   std::size_t block = 0;    // the one that comes next
   Seq passed = 0;           // events up to this one were given, or passed over
-  int bad_polls = 0;
+  int bad_polls = 0, patience = 3;  // calls that found a bad record at the end; after so many it is read anew
   NameTable names[n_tables];
   std::array<std::uint8_t, 16> id = {};
   Failure failed;
@@ -177,11 +177,10 @@ Failure JournalReader::State::note(std::span<const std::byte> run, std::uint64_t
 
 // The tail was written anew under our feet, by a writer whose disk had refused a part: from the start of the segment.
 Failure JournalReader::State::again() {
-  bad_polls = 0;
   const Seq first = cursor.header().first;
   Cursor fresh;
   Failure failure = fresh.open(disk, path_of(first, ".seg"), first, false);
-  if (failure) return failure.os == ENOENT ? Failure{} : failure;
+  if (failure) return failure;
   if (fresh.header().journal != cursor.header().journal) return damaged(fresh.path(), 16, "it belongs to another journal");
   cursor = std::move(fresh);
   if (!newest) end_at(cursor, follower);
@@ -194,12 +193,12 @@ Failure JournalReader::State::step(std::span<const std::byte>& run) {
   for (;;) {
     run = {};
     if (skip()) continue;
+    if (!index.blocks.empty()) {
+      cursor.stop_at(block + 1 < index.blocks.size() ? index.blocks[block + 1].offset : index.header.bytes);
+    }
     const std::uint64_t at = cursor.offset();
     if (Failure failure = cursor.step(run)) return failure;
-    if (!run.empty()) {
-      bad_polls = 0;
-      return note(run, at);
-    }
+    if (!run.empty()) return note(run, at);
     const Walk& walk = cursor.walk();
     if (newest) {
       if (Failure failure = list_segments(disk, segments, firsts)) return failure;
@@ -210,10 +209,11 @@ Failure JournalReader::State::step(std::span<const std::byte>& run) {
         if (Failure failure = again()) return failure;
         continue;
       }
-      if (walk.stop == Stop::bad && ++bad_polls > 2) {
+      if (walk.stop == Stop::bad && ++bad_polls == patience) {
+        bad_polls = 0;
+        patience = std::min(2 * patience, 4096);
         if (Failure failure = again()) return failure;
-        // To where we were, if it is there; else we wait where it ends.
-        continue;
+        continue;  // to where we were, if it is there; else we wait where it ends
       }
       return {};
     }
@@ -233,9 +233,10 @@ Failure JournalReader::State::step(std::span<const std::byte>& run) {
 
 bool JournalReader::State::matches(const RecordHeader& header) const noexcept {
   if (header.seq < query.first || header.time < query.start || header.time >= query.end) return false;
-  if (types != 0 && ((types & Index::bit(header.type)) == 0 ||
-                     std::find(query.types.begin(), query.types.end(), header.type) == query.types.end())) {
-    return false;
+  if (types != 0) {
+    const Type type = std::min(header.type, Type::custom);  // which stands for all of a program's own
+    if ((types & Index::bit(type)) == 0) return false;
+    if (std::find(query.types.begin(), query.types.end(), type) == query.types.end()) return false;
   }
   return models.has(header.model) && categories.has(header.category);
 }
@@ -256,6 +257,8 @@ Failure JournalReader::State::run(std::span<const std::byte>& out) {
     }
     passed = std::max(passed, cursor.walk().next - 1);
     if (from == found.size()) continue;
+    bad_polls = 0;
+    patience = 3;
     out = found.subspan(from);
     return {};
   }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <utility>
 
 #include "log_state.hpp"
@@ -60,7 +61,8 @@ Failure SegmentLog::State::recover(bool accept_loss, Recovery& recovery, bool wr
   if (firsts.empty()) {
     if (!writing) return {Status::not_a_journal, 0, "there is no journal: " + segments + " holds no segment"};
     if (::getentropy(id.data(), id.size()) != 0) return refused("draw a number for", segments, errno);
-    return create(0, 0);
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    return create(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count(), 0);
   }
   const auto path_at = [&](std::size_t i) { return path_of(firsts[i], ".seg"); };
 

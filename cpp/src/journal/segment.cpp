@@ -160,6 +160,7 @@ Cursor& Cursor::operator=(Cursor&& other) noexcept {
   buffer_ = std::move(other.buffer_);
   base_ = other.base_;
   held_ = std::exchange(other.held_, 0);
+  until_ = other.until_;
   waiting_ = other.waiting_;
   return *this;
 }
@@ -179,6 +180,7 @@ Failure Cursor::open(Disk& disk, const std::string& path, Seq first, bool map) {
   SealPayload seal;
   if (map && read_seal(disk, file, size_, header, seal)) map_ = disk.map(file, size_);
   walk_ = {};
+  until_ = 0;
   seek(sizeof(SegmentHeader), first, header_.chain);
   return {};
 }
@@ -194,6 +196,7 @@ void Cursor::seek(std::uint64_t offset, Seq next, std::uint32_t prev) noexcept {
   offset_ = offset;
   walk_.next = next;
   walk_.prev = prev;
+  walk_.sealed = false;
   waiting_ = false;
   if (offset < base_ || offset > base_ + held_) held_ = 0;
 }
@@ -214,7 +217,7 @@ Failure Cursor::step(std::span<const std::byte>& run) {
     }
   }
   // What is left of the last piece first, then what the file holds from here on.
-  if (held_ > 0 && offset_ < base_ + held_ && !waiting_) {
+  if (held_ > 0 && offset_ < base_ + held_ && !waiting_ && until_ <= offset_) {
     const std::byte* const at = buffer_.data() + (offset_ - base_);
     const std::size_t good = crc_kernels().check(at, static_cast<std::size_t>(base_ + held_ - offset_), walk_);
     if (good > 0) {
@@ -223,7 +226,8 @@ Failure Cursor::step(std::span<const std::byte>& run) {
       return {};
     }
   }
-  for (std::size_t n = waiting_ ? small_piece : piece;;) {
+  const std::uint64_t most = until_ > offset_ ? until_ - offset_ : piece;
+  for (std::size_t n = waiting_ ? small_piece : static_cast<std::size_t>(std::min<std::uint64_t>(piece, most));;) {
     if (buffer_.size() < n) buffer_.resize(n);
     const std::int64_t got = disk_->read(file_.get(), buffer_.data(), n, offset_);
     if (got < 0) return refused("read", path_, got);

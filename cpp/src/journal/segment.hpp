@@ -96,6 +96,8 @@ class Cursor {
 
   // Continues at another record, that of a block of the index.
   void seek(std::uint64_t offset, Seq next, std::uint32_t prev) noexcept;
+  // The next run ends there at the latest. Where a record begins; 0: anywhere.
+  void stop_at(std::uint64_t offset) noexcept { until_ = offset; }
 
   const SegmentHeader& header() const noexcept { return header_; }
   const std::string& path() const noexcept { return path_; }
@@ -119,6 +121,7 @@ class Cursor {
   std::vector<std::byte> buffer_;
   std::uint64_t base_ = 0;  // offset in the file of what the buffer holds
   std::size_t held_ = 0;    // bytes it holds
+  std::uint64_t until_ = 0;
   bool waiting_ = false;    // at the end: look at little
 };
 

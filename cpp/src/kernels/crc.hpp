@@ -32,6 +32,7 @@ struct Walk {
   std::size_t need = 0;
   Stop stop = Stop::more;
   Bad bad = Bad::none;
+  bool sealed = false;                // the seal was passed: nothing can follow
   bool names = false;                 // a record with names was passed; only ever set here
 };
 

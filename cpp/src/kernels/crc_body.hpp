@@ -44,6 +44,9 @@ std::size_t check(const std::byte* bytes, std::size_t n, Walk& walk) {
   std::uint32_t prev = walk.prev;
   Bad bad = Bad::none;
   walk.need = 0;
+  walk.bad = Bad::none;
+  walk.stop = Stop::sealed;
+  if (walk.sealed) return 0;
   for (;;) {
     if (next == walk.limit && prev == walk.chain) {
       walk.stop = Stop::limit;
@@ -119,6 +122,7 @@ std::size_t check(const std::byte* bytes, std::size_t n, Walk& walk) {
     at += whole;
     if (type == type_seal) {
       walk.stop = Stop::sealed;
+      walk.sealed = true;
       break;
     }
   }
