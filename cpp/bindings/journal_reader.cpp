@@ -325,7 +325,15 @@ Raises JournalError where the folder holds no journal, JournalDamagedError where
       .def_property_readonly("position", &Reader::position, "Number of the last event passed, 0 before the first.")
       .def_property_readonly("id", &Reader::id, "The journal's own 16 bytes, drawn when it was made.");
 
-  py::class_<Log>(m, "SegmentLog", "The segments of a journal without its ring: for tests. Each event is one write.")
+  py::class_<Log>(m, "SegmentLog", R"(The segments of a journal without its ring: for tests. Each event is one write.
+
+>>> import tempfile
+>>> from fairlead._core import SegmentLog
+>>> with tempfile.TemporaryDirectory() as desk:
+...     log = SegmentLog(desk)
+...     print(log.append("note", 7, "gpt", None, "{}"), log.recovery["cut_bytes"])
+...     log.close()
+2 0)")
       .def(py::init<const std::string&, std::uint64_t>(), "folder"_a, "segment_bytes"_a = std::uint64_t{64} << 20)
       .def("append", &Log::append, "type"_a, "time"_a, "model"_a, "category"_a, "payload"_a, "Writes one event; gives its number.")
       .def("sync", &Log::sync, "Makes all that was appended durable.")

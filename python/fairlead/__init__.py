@@ -18,6 +18,7 @@ from fairlead.errors import (
     JournalLockedError,
     JournalWarning,
     NoForecastError,
+    StoreError,
     TableError,
     TaskEndedError,
     UnknownModelError,
@@ -65,7 +66,9 @@ if TYPE_CHECKING:
     from fairlead.measure.drift import DriftReport
     from fairlead.measure.ratings import PredictionScore, evaluate_ratings
     from fairlead.measure.sweep import SweepResult, sweep
+    from fairlead.reflection import Reflection, reflect
     from fairlead.replays import ReplayResult, replay
+    from fairlead.store import Store
 
 __all__ = [
     "ADWIN",
@@ -108,9 +111,12 @@ __all__ = [
     "PageHinkley",
     "PredictionScore",
     "Psi",
+    "Reflection",
     "ReplayResult",
     "RollingWindow",
     "Settings",
+    "Store",
+    "StoreError",
     "StreamingPsi",
     "SweepResult",
     "TableError",
@@ -127,6 +133,7 @@ __all__ = [
     "evaluate_ratings",
     "pool",
     "pool_binary",
+    "reflect",
     "replay",
     "rolling",
     "sweep",
@@ -142,8 +149,11 @@ _LATER = {
     "BradleyTerryRatings": "fairlead.measure.bradley_terry",
     "PredictionScore": "fairlead.measure.ratings",
     "evaluate_ratings": "fairlead.measure.ratings",
+    "Reflection": "fairlead.reflection",
+    "reflect": "fairlead.reflection",
     "replay": "fairlead.replays",
     "ReplayResult": "fairlead.replays",
+    "Store": "fairlead.store",
 }
 # Modules of functions, reached as `fairlead.drift`.
 _MODULES = {"drift": "fairlead.measure.drift", "rolling": "fairlead.measure.rolling"}

@@ -51,7 +51,11 @@ class JournalDamagedError(JournalError):
 
 
 class JournalWarning(UserWarning):
-    """Opening a journal had something to put right: the message says what. Nothing durable was lost."""
+    """What opening a journal found and could help: a torn end that was cut, a snapshot that was of no use."""
+
+
+class StoreError(FairleadError):
+    """A store that cannot be opened, read or written, or that holds what this fairlead does not know."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -62,6 +62,7 @@ struct JournalReader::State {
   Cursor cursor;
   bool newest = true;       // no segment follows, as far as is known
   SegmentHeader follower;   // else: the one that does
+  Failure follower_failed;  // or what is wrong with it: told when all before it was read
   Index index;              // of the segment that is read; no blocks: none
   std::size_t block = 0;    // the one that comes next
   Seq passed = 0;           // events up to this one were given, or passed over
@@ -76,7 +77,7 @@ struct JournalReader::State {
 
   Failure start();
   Failure enter(Seq first);
-  Failure look_for_follower(Seq first);
+  void look_for_follower(Seq first);
   Failure step(std::span<const std::byte>& run);
   Failure run(std::span<const std::byte>& out);
   Failure again();
@@ -104,7 +105,7 @@ Failure JournalReader::State::enter(Seq first) {
   bad_polls = 0;
   const bool by_index = !plain || query.first > first;
   if (Failure failure = cursor.open(disk, path_of(first, ".seg"), first, !by_index)) return failure;
-  if (Failure failure = look_for_follower(first)) return failure;
+  look_for_follower(first);
   if (!by_index || !index.load(disk, path_of(first, ".idx"))) return {};
   RecordHeader record;
   SealPayload seal;
@@ -116,19 +117,19 @@ Failure JournalReader::State::enter(Seq first) {
   return {};
 }
 
-Failure JournalReader::State::look_for_follower(Seq first) {
-  if (!newest) return {};
+void JournalReader::State::look_for_follower(Seq first) {
+  if (!newest) return;
   const auto after = std::upper_bound(firsts.begin(), firsts.end(), first);
-  if (after == firsts.end()) return {};
+  if (after == firsts.end()) return;
   Cursor next;
-  if (Failure failure = next.open(disk, path_of(*after, ".seg"), *after, false)) return failure;
-  if (next.header().journal != cursor.header().journal) {
-    return damaged(next.path(), 16, "it belongs to another journal");
-  }
-  follower = next.header();
   newest = false;
+  follower_failed = next.open(disk, path_of(*after, ".seg"), *after, false);
+  if (!follower_failed && next.header().journal != cursor.header().journal) {
+    follower_failed = damaged(next.path(), 16, "it belongs to another journal");
+  }
+  if (follower_failed) return;
+  follower = next.header();
   end_at(cursor, follower);
-  return {};
 }
 
 bool JournalReader::State::block_matters(const IndexBlock& at) const noexcept {
@@ -203,7 +204,7 @@ Failure JournalReader::State::step(std::span<const std::byte>& run) {
     if (newest) {
       if (Failure failure = list_segments(disk, segments, firsts)) return failure;
       const Seq first = cursor.header().first;
-      if (Failure failure = look_for_follower(first)) return failure;
+      look_for_follower(first);
       if (!newest) continue;  // all of this one was there before the next one was: read what came meanwhile
       if (disk.links(cursor.file()) == 0) {
         if (Failure failure = again()) return failure;
@@ -216,6 +217,7 @@ Failure JournalReader::State::step(std::span<const std::byte>& run) {
       }
       return {};
     }
+    if (follower_failed) return follower_failed;
     if (walk.next <= walk.limit) {
       if (Failure failure = check_end(cursor)) {
         if (disk.links(cursor.file()) != 0) return failure;

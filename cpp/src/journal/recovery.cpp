@@ -188,6 +188,8 @@ Failure SegmentLog::open(const std::string& folder, const LogOptions& options, S
     if (const int result = disk.make_folder(path); result < 0) return refused("make the folder", path, result);
   }
   if (const int result = disk.sync_folder(folder); result < 0) return refused("sync", folder, result);
+  // And its own name, where it is new. A folder that may not be read cannot be synced: then its maker has to.
+  (void)disk.sync_folder(folder + "/..");
   if (Failure failure = state->recover(false, recovery, true)) return failure;
   out.state_ = std::move(state);
   return {};

@@ -1,0 +1,268 @@
+#include "fairlead/journal/columns.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+
+#include "fairlead/journal/utf8.hpp"
+
+namespace fairlead::journal {
+
+namespace {
+
+constexpr std::uint64_t usual_nan = 0x7ff8000000000000ULL;  // the bits of `nan`
+
+bool is_usual_nan(double value) noexcept { return std::bit_cast<std::uint64_t>(value) == usual_nan; }
+
+// Other NaNs have bits that a table of data may lose.
+bool is_odd_nan(double value) noexcept { return std::isnan(value) && !is_usual_nan(value); }
+
+std::int8_t type_place(Type type) noexcept {
+  static const auto places = [] {
+    std::array<std::int8_t, 49> out;
+    out.fill(-1);
+    for (std::size_t i = 0; i + 1 < std::size(column_types); ++i)
+      out[static_cast<std::size_t>(column_types[i])] = static_cast<std::int8_t>(i);
+    return out;
+  }();
+  const auto code = static_cast<std::size_t>(type);
+  if (code < places.size()) return places[code];
+  return code >= static_cast<std::size_t>(Type::custom) ? static_cast<std::int8_t>(std::size(column_types) - 1)
+                                                        : std::int8_t{-1};
+}
+
+}  // namespace
+
+void TextsColumn::begin(std::size_t row, std::size_t capacity) {
+  if (offsets_.empty()) {
+    offsets_.resize(capacity + 1);
+    valid_.resize((capacity + 7) / 8);
+  }
+  fill(row);
+  valid_[row >> 3] = static_cast<std::uint8_t>(valid_[row >> 3] | (1u << (row & 7)));
+  ++count_;
+}
+
+void TextsColumn::fill(std::size_t row) noexcept {
+  const auto end = static_cast<std::int32_t>(ends_.size() - 1);
+  for (; next_ <= row; ++next_) offsets_[next_] = end;
+}
+
+void TextsColumn::finish(std::size_t rows) noexcept {
+  if (!offsets_.empty()) fill(rows);
+}
+
+TextsView TextsColumn::view(std::size_t rows) const noexcept {
+  if (offsets_.empty()) return {};
+  return {{offsets_.data(), rows + 1}, {ends_, bytes_, nullptr}, count_ == rows ? nullptr : valid_.data()};
+}
+
+// Each of these says whether the column tells the value.
+
+bool Columns::put(NumberColumn<double>& column, double value) {
+  if (std::isnan(value)) return is_usual_nan(value);
+  column.set(row_, value, capacity_);
+  return true;
+}
+
+bool Columns::put(ListColumn<double>& column, std::span<const double> values) {
+  if (std::any_of(values.begin(), values.end(), is_odd_nan)) return false;
+  if (!values.empty()) column.set(row_, values, capacity_);
+  bytes_ += values.size_bytes();
+  return true;
+}
+
+bool Columns::put(ListColumn<char>& column, std::string_view text) {
+  if (!is_utf8(text)) return false;
+  column.set(row_, text, capacity_);
+  bytes_ += text.size();
+  return true;
+}
+
+bool Columns::put(NumberColumn<std::int8_t>& column, std::uint8_t value, std::size_t names) {
+  if (value >= names) return false;
+  column.set(row_, static_cast<std::int8_t>(value), capacity_);
+  return true;
+}
+
+void Columns::add(const Event& event, const NameTable& models, const NameTable& categories) {
+  const RecordHeader& header = *event.header;
+  row_ = size_++;
+  seq_.set(row_, header.seq, capacity_);
+  time_.set(row_, header.time, capacity_);
+  const std::int8_t type = type_place(header.type);
+  if (type >= 0) type_.set(row_, type, capacity_);
+  const auto known = [&](NumberColumn<std::int32_t>& column, std::int32_t id, const NameTable& names) {
+    if (id < 0 || id >= names.size()) return id == -1;
+    column.set(row_, id, capacity_);
+    return true;
+  };
+  bool plain = type >= 0 && column_types[static_cast<std::size_t>(type)] == header.type && header.version == 1 &&
+               header.flags == 0;
+  plain &= known(model_, header.model, models);
+  plain &= known(category_, header.category, categories);
+  if (!plain) {
+    RecordHeader copy = header;
+    copy.crc = copy.prev = 0;
+    header_.set(row_, {reinterpret_cast<const char*>(&copy), sizeof copy}, capacity_);
+    bytes_ += sizeof copy;
+  }
+  if (header.version != 1 || !told(event, models, categories)) {
+    payload_.set(row_, {reinterpret_cast<const char*>(event.payload()), event.payload_size()}, capacity_);
+    bytes_ += event.payload_size();
+  }
+}
+
+bool Columns::told(const Event& event, const NameTable& models, const NameTable& categories) {
+  switch (event.header->type) {
+    case Type::task: return task(event, categories);
+    case Type::forecast: return forecast(event);
+    case Type::decision: return decision(event, models);
+    case Type::outcome: return outcome(event);
+    case Type::closed: return closed(event);
+    case Type::settings:
+    case Type::model:
+    case Type::note:
+    case Type::alert:
+    case Type::training_run:
+    case Type::model_version:
+    case Type::deployment:
+    case Type::budget:
+    case Type::health:
+    case Type::summary:
+      return put(data_, {reinterpret_cast<const char*>(event.payload()), event.payload_size()});
+    case Type::model_removed: return event.payload_size() == 0;
+    default: return false;
+  }
+}
+
+bool Columns::forecast(const Event& event) {
+  PayloadReader in(event.bytes());
+  ForecastFixed fixed;
+  std::span<const double> p;
+  std::span<const char> error;
+  if (!in.get(fixed) || !in.get(p, fixed.n_p) || !in.get(error, fixed.n_error) || !in.done()) return false;
+  bool all = fixed.reserved == 0;
+  task_.set(row_, fixed.task, capacity_);
+  tokens_in_.set(row_, fixed.tokens_in, capacity_);
+  tokens_out_.set(row_, fixed.tokens_out, capacity_);
+  all &= put(kind_, static_cast<std::uint8_t>(fixed.kind), 3);
+  all &= put(value_, fixed.value);
+  all &= put(p_, p);
+  all &= put(confidence_, fixed.confidence);
+  all &= put(latency_ms_, fixed.latency_ms);
+  all &= put(cost_usd_, fixed.cost_usd);
+  if (!error.empty()) all &= put(error_, std::string_view(error.data(), error.size()));
+  return all;
+}
+
+bool Columns::decision(const Event& event, const NameTable& models) {
+  PayloadReader in(event.bytes());
+  DecisionFixed fixed;
+  std::span<const double> p, weights;
+  std::span<const std::int32_t> who;
+  if (!in.get(fixed) || !in.get(p, fixed.n_p) || !in.get(weights, fixed.n_weights) || !in.get(who, fixed.n_weights) ||
+      !in.done()) {
+    return false;
+  }
+  bool all = fixed.reserved[0] == 0 && fixed.reserved[1] == 0;
+  task_.set(row_, fixed.task, capacity_);
+  reasons_.set(row_, fixed.reasons, capacity_);
+  all &= put(kind_, static_cast<std::uint8_t>(fixed.kind), 3);
+  all &= put(strategy_, static_cast<std::uint8_t>(fixed.strategy), strategy_names.size());
+  all &= put(value_, fixed.value);
+  all &= put(disagreement_, fixed.disagreement);
+  all &= put(uncertainty_, fixed.uncertainty);
+  all &= put(position_scale_, fixed.position_scale);
+  all &= put(cost_usd_, fixed.cost_usd);
+  all &= put(p_, p);
+  const auto known = [&](std::int32_t id) { return id >= 0 && id < models.size(); };
+  if (!std::all_of(who.begin(), who.end(), known)) return false;
+  all &= put(weights_, weights);
+  if (!who.empty()) voters_.set(row_, who, capacity_);
+  bytes_ += who.size_bytes();
+  return all;
+}
+
+bool Columns::outcome(const Event& event) {
+  PayloadReader in(event.bytes());
+  OutcomeFixed fixed;
+  if (!in.get(fixed) || !in.done()) return false;
+  bool all = std::all_of(std::begin(fixed.reserved), std::end(fixed.reserved), [](std::uint8_t b) { return b == 0; });
+  task_.set(row_, fixed.task, capacity_);
+  all &= put(kind_, static_cast<std::uint8_t>(fixed.kind), 3);
+  all &= put(value_, fixed.value);
+  all &= put(profit_usd_, fixed.profit_usd);
+  return all;
+}
+
+bool Columns::closed(const Event& event) {
+  PayloadReader in(event.bytes());
+  ClosedFixed fixed;
+  if (!in.get(fixed) || !in.done()) return false;
+  task_.set(row_, fixed.task, capacity_);
+  return true;
+}
+
+bool Columns::task(const Event& event, const NameTable& categories) {
+  // Once to see whether all is as it should be, then once to take it: lists must not be left half filled.
+  PayloadReader in(event.bytes());
+  TaskFixed fixed;
+  std::string_view id, category, words, regime, part, value;
+  if (!in.get(fixed) || !in.get(id) || !in.get(category) || !in.get(words) || !in.get(regime)) return false;
+  const std::int32_t number = event.header->category;
+  const bool named = number >= 0 && number < categories.size() ? categories.name(number) == category
+                                                               : number == -1 && category.empty();
+  bool all = named && fixed.reserved == 0;
+  PayloadReader again = in;
+  bool whole = true;
+  for (std::uint32_t i = 0; i < fixed.n_labels && in.get(part); ++i) whole &= is_utf8(part);
+  for (std::uint32_t i = 0; i < fixed.n_slices && in.get(part) && in.get(value); ++i) {
+    whole &= is_utf8(part) && is_utf8(value) && part.find('=') == std::string_view::npos;
+  }
+  if (!in.done()) return false;
+
+  task_.set(row_, fixed.task, capacity_);
+  all &= put(kind_, static_cast<std::uint8_t>(fixed.kind), 3);
+  all &= put(stake_usd_, fixed.stake_usd);
+  all &= put(expires_in_s_, fixed.expires_in_s);
+  all &= put(id_, id);
+  all &= put(text_, words);
+  all &= put(regime_, regime);
+  if (!whole) return false;
+  bytes_ += event.payload_size();
+  if (fixed.n_labels > 0) labels_.begin(row_, capacity_);
+  for (std::uint32_t i = 0; i < fixed.n_labels; ++i) {
+    (void)again.get(part);
+    labels_.put(part);
+  }
+  if (fixed.n_slices > 0) slices_.begin(row_, capacity_);
+  std::string slice;
+  for (std::uint32_t i = 0; i < fixed.n_slices; ++i) {
+    (void)again.get(part);
+    (void)again.get(value);
+    slices_.put(slice.assign(part).append("=").append(value));
+  }
+  return all;
+}
+
+ColumnsView Columns::view() noexcept {
+  const auto finish = [n = size_](auto&... columns) { (columns.finish(n), ...); };
+  finish(p_, weights_, voters_, error_, id_, text_, regime_, data_, payload_, header_, labels_, slices_);
+  ColumnsView out;
+  out.size = size_;
+  const auto take = [n = size_](auto& to, const auto& from) { to = from.view(n); };
+  take(out.seq, seq_), take(out.time, time_), take(out.type, type_), take(out.model, model_);
+  take(out.category, category_), take(out.task, task_), take(out.kind, kind_), take(out.value, value_);
+  take(out.p, p_), take(out.confidence, confidence_), take(out.latency_ms, latency_ms_);
+  take(out.cost_usd, cost_usd_), take(out.tokens_in, tokens_in_), take(out.tokens_out, tokens_out_);
+  take(out.error, error_), take(out.profit_usd, profit_usd_), take(out.disagreement, disagreement_);
+  take(out.uncertainty, uncertainty_), take(out.position_scale, position_scale_), take(out.strategy, strategy_);
+  take(out.reasons, reasons_), take(out.weights, weights_), take(out.voters, voters_), take(out.id, id_);
+  take(out.text, text_), take(out.regime, regime_), take(out.labels, labels_), take(out.slices, slices_);
+  take(out.stake_usd, stake_usd_), take(out.expires_in_s, expires_in_s_), take(out.data, data_);
+  take(out.payload, payload_), take(out.header, header_);
+  return out;
+}
+
+}  // namespace fairlead::journal

@@ -1,0 +1,278 @@
+#include <algorithm>
+#include <cstring>
+#include <iterator>
+
+#include "fairlead/journal/columns.hpp"
+
+namespace fairlead::journal {
+
+namespace {
+
+// Writes one record after the other into bytes that grow.
+class RecordWriter {
+ public:
+  explicit RecordWriter(std::vector<std::byte>& out) noexcept : out_(out), at_(out.size()) {}
+  ~RecordWriter() { out_.resize(at_); }
+  RecordWriter(const RecordWriter&) = delete;
+  RecordWriter& operator=(const RecordWriter&) = delete;
+
+  void begin(const RecordHeader& header) {
+    start_ = at_;
+    put(header);
+  }
+  template <class T>
+  void put(const T& value) {
+    std::memcpy(room(sizeof(T)), &value, sizeof(T));
+  }
+  template <class T>
+  void put(std::span<const T> values) {
+    if (!values.empty()) std::memcpy(room(values.size_bytes()), values.data(), values.size_bytes());
+  }
+  void text(std::string_view text) {
+    put(static_cast<std::uint32_t>(text.size()));
+    put(std::span<const char>(text));
+  }
+  bool end() {
+    const std::size_t length = at_ - start_;
+    if (length > sizeof(RecordHeader) + max_payload) return false;
+    const auto stored = static_cast<std::uint32_t>(length);
+    std::memcpy(out_.data() + start_ + offsetof(RecordHeader, length), &stored, sizeof stored);
+    const std::size_t padding = padded(length) - length;
+    std::memset(room(padding), 0, padding);
+    return true;
+  }
+  void undo() { at_ = start_; }
+
+ private:
+  std::byte* room(std::size_t bytes) {
+    if (at_ + bytes > out_.size()) out_.resize(std::max(at_ + bytes, 2 * out_.size() + 4096));
+    std::byte* const here = out_.data() + at_;
+    at_ += bytes;
+    return here;
+  }
+  std::vector<std::byte>& out_;
+  std::size_t at_, start_ = 0;
+};
+
+template <class T>
+T number(const NumberView<T>& column, std::size_t row, T otherwise = T{}) noexcept {
+  return column.has(row) ? column.values[row] : otherwise;
+}
+
+// Nothing where the row is not there; false where the offsets are wrong.
+template <class T>
+bool items(const ListView<T>& column, std::size_t row, std::span<const T>& out) noexcept {
+  out = {};
+  return !column.has(row) || column.get(row, out);
+}
+
+bool text(const TextView& column, std::size_t row, std::string_view& out) noexcept {
+  std::span<const char> found;
+  const bool good = items(column, row, found);
+  out = {found.data(), found.size()};
+  return good;
+}
+
+bool texts(const TextsView& column, std::size_t row, std::vector<std::string_view>& out) {
+  out.clear();
+  if (!column.has(row)) return true;
+  const std::int32_t from = column.offsets[row], to = column.offsets[row + 1];
+  const std::size_t n = column.items.offsets.empty() ? 0 : column.items.offsets.size() - 1;
+  if (from < 0 || to < from || static_cast<std::size_t>(to) > n) return false;
+  for (std::int32_t i = from; i < to; ++i) {
+    std::span<const char> found;
+    if (!column.items.get(static_cast<std::size_t>(i), found)) return false;
+    out.emplace_back(found.data(), found.size());
+  }
+  return true;
+}
+
+template <class E>
+bool named(const NumberView<std::int8_t>& column, std::size_t row, std::size_t names, E& out) noexcept {
+  if (!column.has(row)) return false;
+  const std::int8_t value = column.values[row];
+  if (value < 0 || static_cast<std::size_t>(value) >= names) return false;
+  out = static_cast<E>(value);
+  return true;
+}
+
+class Rebuilder {
+ public:
+  Rebuilder(const ColumnsView& columns, const NameTable& categories, std::vector<std::byte>& out) noexcept
+      : c_(columns), categories_(categories), to_(out) {}
+
+  bool row(std::size_t i) {
+    i_ = i;
+    RecordHeader header;
+    std::span<const char> bytes;
+    if (!items(c_.header, i, bytes)) return false;
+    if (!bytes.empty()) {
+      if (bytes.size() != sizeof header) return false;
+      std::memcpy(&header, bytes.data(), sizeof header);
+      header.crc = header.prev = 0;
+    } else if (!fill(header)) {
+      return false;
+    }
+    to_.begin(header);
+    bool good = true;
+    if (c_.payload.has(i)) {
+      good = items(c_.payload, i, bytes);
+      to_.put(bytes);
+    } else {
+      good = payload(header);
+    }
+    if (good && to_.end()) return true;
+    to_.undo();
+    return false;
+  }
+
+ private:
+  bool fill(RecordHeader& header) const noexcept {
+    if (!c_.seq.has(i_) || !c_.time.has(i_)) return false;
+    std::size_t type = 0;
+    if (!named(c_.type, i_, std::size(column_types), type)) return false;
+    header.type = column_types[type];
+    header.seq = c_.seq.values[i_];
+    header.time = c_.time.values[i_];
+    header.model = number(c_.model, i_, -1);
+    header.category = number(c_.category, i_, -1);
+    return true;
+  }
+
+  bool payload(const RecordHeader& header) {
+    switch (header.type) {
+      case Type::task: return task(header);
+      case Type::forecast: return forecast();
+      case Type::decision: return decision();
+      case Type::outcome: return outcome();
+      case Type::closed:
+        to_.put(ClosedFixed{number(c_.task, i_)});
+        return c_.task.has(i_);
+      case Type::settings:
+      case Type::model:
+      case Type::note:
+      case Type::alert:
+      case Type::training_run:
+      case Type::model_version:
+      case Type::deployment:
+      case Type::budget:
+      case Type::health:
+      case Type::summary: {
+        std::string_view data;
+        if (!c_.data.has(i_) || !text(c_.data, i_, data)) return false;
+        to_.put(std::span<const char>(data));
+        return true;
+      }
+      case Type::model_removed: return true;
+      default: return false;  // its bytes should be there
+    }
+  }
+
+  bool forecast() {
+    ForecastFixed fixed;
+    std::span<const double> p;
+    std::string_view error;
+    if (!c_.task.has(i_) || !named(c_.kind, i_, 3, fixed.kind) || !items(c_.p, i_, p) || !text(c_.error, i_, error) ||
+        error.size() > 0xffff) {
+      return false;
+    }
+    fixed.task = c_.task.values[i_];
+    fixed.confidence = number(c_.confidence, i_, nan);
+    fixed.latency_ms = number(c_.latency_ms, i_, nan);
+    fixed.cost_usd = number(c_.cost_usd, i_, nan);
+    fixed.tokens_in = number(c_.tokens_in, i_);
+    fixed.tokens_out = number(c_.tokens_out, i_);
+    fixed.value = number(c_.value, i_, nan);
+    fixed.n_p = static_cast<std::uint32_t>(p.size());
+    fixed.n_error = static_cast<std::uint16_t>(error.size());
+    to_.put(fixed);
+    to_.put(p);
+    to_.put(std::span<const char>(error));
+    return true;
+  }
+
+  bool decision() {
+    DecisionFixed fixed;
+    std::span<const double> p, weights;
+    std::span<const std::int32_t> voters;
+    if (!c_.task.has(i_) || !named(c_.kind, i_, 3, fixed.kind) ||
+        !named(c_.strategy, i_, strategy_names.size(), fixed.strategy) || !items(c_.p, i_, p) ||
+        !items(c_.weights, i_, weights) || !items(c_.voters, i_, voters) || weights.size() != voters.size()) {
+      return false;
+    }
+    fixed.task = c_.task.values[i_];
+    fixed.value = number(c_.value, i_, nan);
+    fixed.disagreement = number(c_.disagreement, i_, nan);
+    fixed.uncertainty = number(c_.uncertainty, i_, nan);
+    fixed.position_scale = number(c_.position_scale, i_, nan);
+    fixed.cost_usd = number(c_.cost_usd, i_, nan);
+    fixed.n_p = static_cast<std::uint32_t>(p.size());
+    fixed.n_weights = static_cast<std::uint32_t>(weights.size());
+    fixed.reasons = number(c_.reasons, i_);
+    to_.put(fixed);
+    to_.put(p);
+    to_.put(weights);
+    to_.put(voters);
+    return true;
+  }
+
+  bool outcome() {
+    OutcomeFixed fixed;
+    if (!c_.task.has(i_) || !named(c_.kind, i_, 3, fixed.kind)) return false;
+    fixed.task = c_.task.values[i_];
+    fixed.value = number(c_.value, i_, nan);
+    fixed.profit_usd = number(c_.profit_usd, i_, nan);
+    to_.put(fixed);
+    return true;
+  }
+
+  bool task(const RecordHeader& header) {
+    TaskFixed fixed;
+    std::string_view id, words, regime, category;
+    if (!c_.task.has(i_) || !named(c_.kind, i_, 3, fixed.kind) || !text(c_.id, i_, id) || !text(c_.text, i_, words) ||
+        !text(c_.regime, i_, regime) || !texts(c_.labels, i_, labels_) || !texts(c_.slices, i_, slices_) ||
+        slices_.size() > 0xffff || header.category < -1 || header.category >= categories_.size()) {
+      return false;
+    }
+    if (header.category >= 0) category = categories_.name(header.category);
+    fixed.task = c_.task.values[i_];
+    fixed.stake_usd = number(c_.stake_usd, i_, nan);
+    fixed.expires_in_s = number(c_.expires_in_s, i_, nan);
+    fixed.n_slices = static_cast<std::uint16_t>(slices_.size());
+    fixed.n_labels = static_cast<std::uint32_t>(labels_.size());
+    to_.put(fixed);
+    to_.text(id);
+    to_.text(category);
+    to_.text(words);
+    to_.text(regime);
+    for (const std::string_view label : labels_) to_.text(label);
+    for (const std::string_view slice : slices_) {
+      const std::size_t middle = slice.find('=');
+      if (middle == std::string_view::npos) return false;
+      to_.text(slice.substr(0, middle));
+      to_.text(slice.substr(middle + 1));
+    }
+    return true;
+  }
+
+  const ColumnsView& c_;
+  const NameTable& categories_;
+  RecordWriter to_;
+  std::size_t i_ = 0;
+  std::vector<std::string_view> labels_, slices_;
+};
+
+}  // namespace
+
+Status rebuild(const ColumnsView& columns, const NameTable& categories, std::vector<std::byte>& out, std::size_t& bad) {
+  Rebuilder rebuilder(columns, categories, out);
+  for (std::size_t i = 0; i < columns.size; ++i) {
+    if (!rebuilder.row(i)) {
+      bad = i;
+      return Status::bad_event;
+    }
+  }
+  return Status::ok;
+}
+
+}  // namespace fairlead::journal

@@ -1,0 +1,6 @@
+"""Migrations of the store's tables, by Alembic: forward only, and tested from each released version."""
+
+from __future__ import annotations
+
+RELEASES = {"0.1.0": "0001"}
+"""The revision that each released version of fairlead came with."""

@@ -1,0 +1,251 @@
+"""Following a journal: a thread, or a process of its own, that keeps a store up to date.
+
+It reads the journal as any reader does and never touches the loop that writes it. In the loop's process it shares
+Python's interpreter lock, so it pauses every few events; where the loop counts microseconds, run
+`fairlead store follow` as a process of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from datetime import timedelta
+from types import TracebackType
+from typing import Protocol
+
+from fairlead.errors import StoreError
+from fairlead.events import Event
+from fairlead.store.store import BATCH, State, Store
+from fairlead.times import as_span
+
+_LOG = logging.getLogger("fairlead.store")
+_PAUSE_SECONDS = 2e-5
+_TURN = 256  # events read at a time: a third of a millisecond
+_FIRST_RETRY, _LAST_RETRY = 0.1, 30.0
+
+
+class Tail(Protocol):
+    """A reader that goes along the end of a journal."""
+
+    @property
+    def journal(self) -> str:
+        """The id of the journal, hexadecimal."""
+
+    def take(self, n: int) -> list[Event]:
+        """The next events, at most n; none where there are no more yet."""
+
+    def close(self) -> None:
+        """Lets go of its files."""
+
+
+class StoreWriter:
+    """Keeps a store up to date with a journal, in a background thread.
+
+    open: gives a `Tail` that begins at the event of a number. poll: how often to look for new events, where there were
+    none. Events are written at most 5000 at a time. What goes wrong, a database that is down or a journal that cannot
+    be read, is tried again, after .1 s at first and 30 s at last: nothing is lost meanwhile, as the journal has it.
+    gentle: let other threads have their turn every few events; a process that does nothing else needs none of it.
+
+    Where the journal has another event than the store had last, as after a power cut that took the end of it, the store
+    is rebuilt from the journal, with a warning in the log `fairlead.store`.
+
+    Use it as a context, or call `start` and `stop`.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        open: Callable[[int], Tail],
+        *,
+        poll: str | timedelta = "200ms",
+        batch: int = BATCH,
+        gentle: bool = True,
+    ) -> None:
+        self.store = store
+        self._open = open
+        self._poll = as_span(poll, "poll") / 1e9
+        self._batch = batch
+        self._pause = _pause if gentle else None
+        self._condition = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._stopping = False
+        self._asked = self._flushed = 0  # how many times a flush was asked for, and up to which of them it is done
+        self._caught_up = time.monotonic()
+        self._applied = 0
+        self._error: Exception | None = None
+
+    # --- what it is doing ---
+
+    @property
+    def applied(self) -> int:
+        """Number of the last event that is in the store, as far as this writer knows."""
+        return self._applied
+
+    @property
+    def lag(self) -> float:
+        """Seconds since all that the journal had was in the store."""
+        return time.monotonic() - self._caught_up
+
+    @property
+    def last_error(self) -> Exception | None:
+        """What is wrong, while it is; None once it works again."""
+        return self._error
+
+    @property
+    def running(self) -> bool:
+        """Whether the thread is there."""
+        return self._thread is not None and self._thread.is_alive()
+
+    # --- its life ---
+
+    def start(self) -> None:
+        """Starts the thread, where there is none."""
+        if not self.running:
+            self._stopping = False
+            self._thread = threading.Thread(target=self.run, name="fairlead-store", daemon=True)
+            self._thread.start()
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Waits until all that the journal holds now is in the store; False where that took more than `timeout` seconds
+        or the writer was stopped."""
+        with self._condition:
+            self._asked += 1
+            asked = self._asked
+            self._condition.notify_all()
+            self._condition.wait_for(lambda: self._flushed >= asked or not self.running, timeout)
+            return self._flushed >= asked
+
+    def stop(self, timeout: float | None = 10.0) -> bool:
+        """Writes what the journal holds, ends the thread and returns whether all of it came into the store. timeout:
+        seconds for that, None without end; a batch that is being written is always finished."""
+        thread = self._thread
+        if thread is None:
+            return False
+        done = self.flush(timeout)
+        with self._condition:
+            self._stopping = True
+            self._condition.notify_all()
+        thread.join()
+        self._thread = None
+        return done
+
+    def __enter__(self) -> StoreWriter:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    # --- the thread ---
+
+    def run(self) -> None:
+        """What the thread does, until `stop`: for a process that does nothing else."""
+        tail: Tail | None = None
+        retry = _FIRST_RETRY
+        try:
+            while not self._stopping:
+                asked = self._asked
+                try:
+                    if tail is None:
+                        tail = self._begin()
+                    events = self._take(tail)
+                    self._write(events, tail.journal)
+                except Exception as error:
+                    _close(tail)
+                    tail = None
+                    self._failed(error)
+                    self._wait(retry, asked)
+                    retry = min(2 * retry, _LAST_RETRY)
+                    continue
+                retry = _FIRST_RETRY
+                self._error = None
+                if not events:
+                    self._reached(asked)
+                    self._wait(self._poll, asked)
+        finally:
+            _close(tail)
+            with self._condition:
+                self._condition.notify_all()
+
+    def catch_up(self) -> int:
+        """What the thread does, once and in the caller's: brings the store to the end of the journal. Returns the
+        number of the last event that is in it. Raises StoreError and JournalError, rather than to try again."""
+        with closing(self._begin()) as tail:
+            while events := self._take(tail):
+                self._write(events, tail.journal)
+        return self._applied
+
+    def _take(self, tail: Tail) -> list[Event]:
+        """Up to a batch of events, a few at a time: making them holds Python's lock."""
+        events: list[Event] = []
+        while len(events) < self._batch:
+            few = tail.take(min(_TURN, self._batch - len(events)))
+            events += few
+            if not few:
+                break
+            if self._pause is not None:
+                self._pause()
+        return events
+
+    def _write(self, events: list[Event], journal: str) -> None:
+        if events:
+            self.store.apply(events, journal=journal, pause=self._pause)
+            self._applied = events[-1].seq
+
+    def _begin(self) -> Tail:
+        """A tail that goes on where the store ends."""
+        state = self.store.state
+        if state.last_seq and not self._goes_on(state):
+            self._start_over(state)
+            state = State()
+        self._applied = state.last_seq
+        return self._open(state.last_seq + 1)
+
+    def _goes_on(self, state: State) -> bool:
+        """Whether the journal has the store's last event, or begins after it, as the rest is archived."""
+        with closing(self._open(state.last_seq)) as tail:
+            if tail.journal and state.journal and tail.journal != state.journal:
+                return True  # another journal: that is for Store.apply to refuse
+            found = tail.take(1)
+        return bool(found) and (found[0].seq > state.last_seq or state.ends_with(found[0]))
+
+    def _start_over(self, state: State) -> None:
+        with closing(self._open(1)) as tail:
+            first = tail.take(1)
+        if first and first[0].seq > 1:
+            raise StoreError(
+                f"{self.store!r} has an event {state.last_seq} that its journal does not have, and cannot be rebuilt "
+                f"from it: the events before {first[0].seq} are archived; rebuild it from the archive and the journal"
+            )
+        _LOG.warning("%r has an event %d that its journal does not have: rebuilding it", self.store, state.last_seq)
+        self.store.drop()
+
+    def _failed(self, error: Exception) -> None:
+        if str(error) != str(self._error):
+            _LOG.warning("%r is not up to date, trying again: %s", self.store, error)
+        self._error = error
+
+    def _reached(self, asked: int) -> None:
+        """The end of the journal, which was read after so many flushes had been asked for."""
+        with self._condition:
+            self._caught_up = time.monotonic()
+            self._flushed = max(self._flushed, asked)
+            self._condition.notify_all()
+
+    def _wait(self, seconds: float, asked: int) -> None:
+        with self._condition:
+            self._condition.wait_for(lambda: self._stopping or self._asked > asked, seconds)
+
+
+def _close(tail: Tail | None) -> None:
+    if tail is not None:
+        tail.close()
+
+
+def _pause() -> None:
+    time.sleep(_PAUSE_SECONDS)

@@ -1,0 +1,137 @@
+"""Records of a journal made by hand, byte by byte as cpp/include/fairlead/journal/{format,events}.hpp have them."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Sequence
+
+import numpy as np
+
+CODES = {
+    "name": 4,
+    "gap": 5,
+    "dropped": 6,
+    "settings": 16,
+    "model": 17,
+    "model_removed": 18,
+    "task": 19,
+    "forecast": 20,
+    "decision": 21,
+    "outcome": 22,
+    "closed": 23,
+    "note": 32,
+    "alert": 33,
+    "training_run": 34,
+    "model_version": 35,
+    "deployment": 36,
+    "budget": 37,
+    "health": 38,
+    "summary": 48,
+    "custom": 1024,
+}
+KINDS = {"binary": 0, "categorical": 1, "numeric": 2}
+NAN = math.nan
+
+
+def record(
+    kind: str | int,
+    seq: int,
+    time: int = 0,
+    payload: bytes = b"",
+    *,
+    model: int = -1,
+    category: int = -1,
+    version: int = 1,
+    flags: int = 0,
+) -> bytes:
+    code = CODES[kind] if isinstance(kind, str) else kind
+    length = 40 + len(payload)
+    header = struct.pack("<IIIHBBQqii", 0, length, 0, code, version, flags, seq, time, model, category)
+    return (header + payload).ljust((length + 7) // 8 * 8, b"\0")
+
+
+def text(value: str | bytes) -> bytes:
+    raw = value if isinstance(value, bytes) else value.encode()
+    return struct.pack("<I", len(raw)) + raw
+
+
+def name(table: int, number: int, value: str) -> bytes:
+    return struct.pack("<BI", table, number) + text(value)
+
+
+def task(
+    number: int,
+    id: str | bytes = "t",
+    category: str | bytes = "",
+    *,
+    kind: str = "binary",
+    labels: Sequence[str] = (),
+    slices: Sequence[tuple[str, str]] = (),
+    words: str | bytes = "",
+    regime: str = "",
+    stake: float = 0.0,
+    expires: float = NAN,
+    reserved: int = 0,
+) -> bytes:
+    fixed = struct.pack("<QddBBHI", number, stake, expires, KINDS[kind], reserved, len(slices), len(labels))
+    parts = [text(id), text(category), text(words), text(regime), *(text(label) for label in labels)]
+    parts += [text(part) for pair in slices for part in pair]
+    return fixed + b"".join(parts)
+
+
+def forecast(
+    number: int,
+    value: float = 0.5,
+    *,
+    kind: str = "binary",
+    p: Sequence[float] = (),
+    error: str | bytes = "",
+    confidence: float = NAN,
+    latency: float = NAN,
+    cost: float = 0.0,
+    tokens: tuple[int, int] = (0, 0),
+    reserved: int = 0,
+) -> bytes:
+    raw = error if isinstance(error, bytes) else error.encode()
+    fixed = struct.pack(
+        "<QdddqqdIHBB", number, confidence, latency, cost, *tokens, value, len(p), len(raw), KINDS[kind], reserved
+    )
+    return fixed + struct.pack(f"<{len(p)}d", *p) + raw
+
+
+def decision(
+    number: int,
+    value: float = 0.5,
+    *,
+    kind: str = "binary",
+    p: Sequence[float] = (),
+    weights: Sequence[float] = (),
+    voters: Sequence[int] = (),
+    strategy: int = 4,
+    reasons: int = 0,
+    cost: float = 0.0,
+) -> bytes:
+    fixed = struct.pack(
+        "<QdddddIIIBBxx", number, value, 0.1, 0.2, 1.0, cost, len(p), len(weights), reasons, strategy, KINDS[kind]
+    )
+    numbers = struct.pack(f"<{len(p) + len(weights)}d", *p, *weights)
+    return fixed + numbers + struct.pack(f"<{len(voters)}i", *voters)
+
+
+def outcome(number: int, value: float = 1.0, *, kind: str = "binary", profit: float = NAN) -> bytes:
+    return struct.pack("<QddB7x", number, value, profit, KINDS[kind])
+
+
+def closed(number: int) -> bytes:
+    return struct.pack("<Q", number)
+
+
+def cold(**data: object) -> bytes:
+    return json.dumps(data).encode()
+
+
+def array(*records: bytes) -> np.ndarray:
+    """As the core takes them: at a multiple of 8 bytes."""
+    return np.frombuffer(bytearray(b"".join(records)), np.uint8)

@@ -1,0 +1,98 @@
+"""Made-up journals: events of all types, as a fleet would write them."""
+
+from __future__ import annotations
+
+import random
+from itertools import count
+from typing import Any
+
+from fairlead.events import Event
+
+SECOND = 10**9
+HOUR = 3600 * SECOND
+
+
+def make_journal(seed: int, n: int, *, models: int = 3) -> list[Event]:
+    rng = random.Random(seed)
+    out: list[Event] = []
+    now = rng.randrange(0, 10**18)
+    names = [f"model-{i}" for i in range(models)]
+    open_tasks: dict[int, tuple[str, str, int]] = {}
+    tasks = count(1)
+
+    def emit(kind: str, model: str | None, category: str | None, data: dict[str, Any]) -> None:
+        nonlocal now
+        now += rng.choice([0, 1, SECOND, 600 * SECOND, -SECOND, 3 * HOUR])
+        out.append(Event(len(out) + 1, now, kind, model, category, data))
+
+    def answer(kind: str, labels: int) -> dict[str, Any]:
+        if kind == "numeric":
+            return {"value": rng.choice([rng.gauss(0, 10), 0.1, -0.0, 1e300])}
+        if kind == "binary":
+            return {"p": rng.choice([rng.random(), 0.0, 1.0])}
+        shares = [rng.random() for _ in range(labels)]
+        return {"p": tuple(share / sum(shares) for share in shares)}
+
+    for name in names:
+        emit("model", name, None, {"name": name, "provider": "lab", "tier": "fast", "tags": ["a"]})
+    while len(out) < n:
+        what = rng.random()
+        if what < 0.15 or not open_tasks:
+            number, kind = next(tasks), rng.choice(["binary", "categorical", "numeric"])
+            category = rng.choice(["politics", "rates", ""])
+            labels = ("up", "flat", "down") if kind == "categorical" else ()
+            open_tasks[number] = (kind, category, len(labels))
+            task = {"task": number, "id": f"q-{number}", "kind": kind, "category": category, "labels": labels}
+            emit("task", None, category or None, task | {"stake_usd": 5.0, "expires_in_s": None, "slices": {}})
+            continue
+        number = rng.choice(list(open_tasks))
+        kind, category, labels = open_tasks[number]
+        about = {"task": number, "kind": kind}
+        if what < 0.65:
+            failed = rng.random() < 0.2
+            rest = {
+                "confidence": rng.choice([None, 0.7]),
+                "latency_ms": rng.choice([None, rng.random() * 1000]),
+                "tokens_in": rng.randrange(1000),
+                "tokens_out": rng.randrange(1000),
+                "cost_usd": rng.random() / 100,
+                "error": "timed out: \0 \ud83d\ude00" if failed else "",
+            }
+            given = {} if failed else answer(kind, labels)
+            emit("forecast", rng.choice(names), category or None, about | given | rest)
+        elif what < 0.75:
+            measures = {"disagreement": rng.random(), "uncertainty": rng.random(), "position_scale": rng.random()}
+            weights = dict.fromkeys(names, 1.0 / models)
+            rest = {"strategy": rng.choice(["hedge", "mean"]), "reasons": 3, "cost_usd": 0.25, "weights": weights}
+            emit("decision", None, category or None, about | answer(kind, labels) | measures | rest)
+        elif what < 0.9:
+            value = rng.gauss(0, 10) if kind == "numeric" else float(rng.randrange(labels or 2))
+            emit("outcome", None, category or None, about | {"value": value, "profit_usd": rng.choice([None, -1.5])})
+            if rng.random() < 0.85:  # else it is told twice
+                del open_tasks[number]
+        elif what < 0.92:
+            emit("closed", None, category or None, {"task": number})
+            del open_tasks[number]
+        else:
+            emit(*_cold(rng, names))
+    return out
+
+
+def _cold(rng: random.Random, names: list[str]) -> tuple[str, str | None, str | None, dict[str, Any]]:
+    name = rng.choice(names)
+    run = f"run-{rng.randrange(3)}"
+    return rng.choice(
+        [
+            ("note", None, None, {"text": "é \ufffd", "deep": [{"a": None}, 1e-300]}),
+            ("alert", name, "rates", {"severity": "high", "value": 3, "threshold": "none", "to": ["desk"]}),
+            ("budget", None, None, {"name": "day", "limit_usd": 10.0, "spent_usd": rng.random(), "left": 1}),
+            ("training_run", name, None, {"run": run, "status": "running", "loss": rng.random(), "epoch": 3}),
+            ("training_run", name, None, {"run": run, "status": rng.choice(["done", 5]), "finished": 17}),
+            ("model_version", name, None, {"version": f"v{rng.randrange(3)}", "digest": "ab", "bytes": 2**40}),
+            ("deployment", name, None, {"version": "v1", "stage": "canary", "traffic": 0.1, "by": "rule"}),
+            ("health", name, None, {"status": "down", "since": 4}),
+            ("model_removed", name, None, {}),
+            ("custom", None, None, {"bytes": b"\x00\xff"}),
+            ("dropped", None, None, {"n": 3}),
+        ]
+    )
