@@ -98,13 +98,14 @@ class Fleet:
         a torn end, a snapshot that is of no use, events that do not fit.
 
         >>> import tempfile
-        >>> desk = tempfile.mkdtemp()
-        >>> with Fleet.open(desk) as fleet:
+        >>> desk = tempfile.TemporaryDirectory()
+        >>> with Fleet.open(desk.name) as fleet:
         ...     fleet.add("gpt-4o")
         ...     fleet.record(Task("q-17"), Forecast("gpt-4o", p=0.72))
-        >>> with Fleet.open(desk) as fleet:
+        >>> with Fleet.open(desk.name) as fleet:
         ...     fleet.decide("q-17").answer
         0.72
+        >>> desk.cleanup()
         """
         from fairlead._core import attach_journal, fold_desk  # not everywhere: the journal is POSIX
         from fairlead.fleet.snapshots import Snapshots
