@@ -95,7 +95,7 @@ def test_rebuilding_needs_the_whole_journal(log: SegmentLog, tmp_path: Path) -> 
     segments = sorted((folder / "segments").glob("*.seg"))
     assert len(segments) > 2
     segments[0].unlink()
-    with pytest.raises(fl.StoreError, match="archived"):
+    with pytest.raises(fl.StoreError, match="are gone"):
         desk.rebuild(folder)
     assert desk.update(folder) == last
     with Store(folder) as store:

@@ -220,7 +220,7 @@ class StoreWriter:
         if first and first[0].seq > 1:
             raise StoreError(
                 f"{self.store!r} has an event {state.last_seq} that its journal does not have, and cannot be rebuilt "
-                f"from it: the events before {first[0].seq} are archived; rebuild it from the archive and the journal"
+                f"from it: the events before {first[0].seq} are gone, from its archive too"
             )
         _LOG.warning("%r has an event %d that its journal does not have: rebuilding it", self.store, state.last_seq)
         self.store.drop()
