@@ -8,6 +8,7 @@
 #include "arrays.hpp"
 #include "events.hpp"
 #include "fairlead/journal/columns.hpp"
+#include "journal_errors.hpp"
 #include "records.hpp"
 
 namespace fairlead::bindings {
@@ -153,19 +154,40 @@ py::dict columns_of(py::handle records, const std::vector<std::string>& models,
   return wrap(std::move(columns));
 }
 
+py::list events_of(py::handle records, const std::vector<std::string>& models,
+                   const std::vector<std::string>& categories) {
+  const auto bytes = record_bytes(records);
+  (void)count_records(bytes);
+  const NameTable model_names = table(models), category_names = table(categories);
+  py::list out;
+  for (const journal::Event event : journal::Events(bytes)) {
+    const journal::RecordHeader& header = *event.header;
+    const std::string_view known = journal::type_name(header.type);
+    const std::string type = known.empty() ? "type " + std::to_string(static_cast<int>(header.type)) : std::string(known);
+    out.append(py::make_tuple(header.seq, header.time, type, name_of(model_names, header.model),
+                              name_of(category_names, header.category), event_data(event, model_names)));
+  }
+  return out;
+}
+
 // --- a journal ---
 
 class Reader {
  public:
   Reader(const std::string& folder, const journal::Query& query) {
-    const journal::Failure failure = journal::ColumnReader::open(folder, query, reader_);
-    if (failure) raise(failure.status, failure.what);
+    journal::Failure failure;
+    {
+      const py::gil_scoped_release unlocked;
+      failure = journal::ColumnReader::open(folder, query, reader_);
+    }
+    check(failure);
   }
 
   py::object read(std::size_t rows, bool keep_records) {
     if (rows == 0 || rows > std::size_t{1} << 27) {
       throw py::value_error("rows is " + std::to_string(rows) + ", must be from 1 to 2**27");
     }
+    const Busy busy(busy_);
     auto columns = std::make_unique<Columns>(rows);
     std::vector<std::byte> records;
     journal::Failure failure;
@@ -173,13 +195,14 @@ class Reader {
       const py::gil_scoped_release unlocked;
       failure = reader_.next(*columns, keep_records ? &records : nullptr);
     }
-    if (failure) raise(failure.status, failure.what);
+    check(failure);
     const std::size_t n = columns->size();
     if (n == 0) return py::none();
     return py::make_tuple(n, wrap(std::move(columns)), keep_records ? py::object(bytes_of(std::move(records))) : py::none());
   }
 
   py::list names(journal::Table table) const {
+    const Busy busy(busy_);
     const NameTable& names = reader_.journal().names(table);
     py::list out;
     for (std::int32_t i = 0; i < names.size(); ++i) out.append(name_of(names, i));
@@ -193,7 +216,20 @@ class Reader {
   bool gap() const noexcept { return reader_.gap(); }
 
  private:
+  // A reader that another thread is in gives an error, as a generator does.
+  struct Busy {
+    explicit Busy(bool& given) : flag(given) {
+      if (flag) throw std::runtime_error("the reader is in use by another thread");
+      flag = true;
+    }
+    ~Busy() { flag = false; }
+    Busy(const Busy&) = delete;
+    Busy& operator=(const Busy&) = delete;
+    bool& flag;
+  };
+
   journal::ColumnReader reader_;
+  mutable bool busy_ = false;
 };
 
 std::unique_ptr<Reader> open(const std::string& folder, journal::Seq first, std::optional<journal::Seq> last,
@@ -234,6 +270,8 @@ else (bits of what is there or None, values), with offsets before the values of 
       .def_property_readonly("gap", &Reader::gap, "True where the number after `position` is missing.");
   m.def("journal_columns", &columns_of, "records"_a, "models"_a, "categories"_a,
         "Records in memory, whole and padded, as {column: buffers}.");
+  m.def("journal_events", &events_of, "records"_a, "models"_a, "categories"_a,
+        "Records in memory as (seq, time, type, model, category, data), as JournalReader gives them.");
   m.def("journal_rebuild", &rebuild, "rows"_a, "columns"_a, "categories"_a, R"(The records of columns, bit for bit.
 
 Raises JournalDamagedError where a row is no event.)");

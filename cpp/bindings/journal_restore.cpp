@@ -7,15 +7,12 @@
 #include "fairlead/journal/log.hpp"
 #include "fairlead/journal/reader.hpp"
 #include "fairlead/journal/scored.hpp"
+#include "journal_errors.hpp"
 #include "records.hpp"
 
 namespace fairlead::bindings {
 
 namespace {
-
-void check(const journal::Failure& failure) {
-  if (failure) raise(failure.status, failure.what);
-}
 
 class SegmentWriter {
  public:
@@ -33,12 +30,7 @@ class SegmentWriter {
     const auto given = record_bytes(records);
     (void)count_records(given);
     std::vector<std::byte> bytes(given.begin(), given.end());  // checksums are filled in, in place
-    journal::Failure failure;
-    {
-      const py::gil_scoped_release unlocked;
-      failure = log_.append(bytes, now);
-    }
-    check(failure);
+    check(log_.append(bytes, now));
   }
 
   void sync() { check(log_.sync()); }
@@ -61,7 +53,6 @@ class ScoredRecords {
   void apply(py::handle records) {
     const auto bytes = record_bytes(records);
     (void)count_records(bytes);
-    const py::gil_scoped_release unlocked;
     for (const journal::Event event : journal::Events(bytes)) {
       if (scored_.apply(event) != Status::ok) ++bad_;
     }

@@ -24,12 +24,12 @@ void bind_experts(py::module_& m);
 void bind_scoreboard(py::module_& m);
 void bind_journal(py::module_& m);
 void bind_journal_reader(py::module_& m);
+void bind_journal_columns(py::module_& m);
 void bind_journal_scored(py::module_& m);
+void bind_journal_restore(py::module_& m);
 void bind_fleet(py::module_& m);
 void bind_desk(py::module_& m);
 void bind_replay(py::module_& m);
-void bind_journal_columns(py::module_& m);
-void bind_journal_restore(py::module_& m);
 }  // namespace fairlead::bindings
 
 PYBIND11_MODULE(_core, m) {
@@ -55,10 +55,10 @@ PYBIND11_MODULE(_core, m) {
   fairlead::bindings::bind_scoreboard(m);
   fairlead::bindings::bind_journal(m);
   fairlead::bindings::bind_journal_reader(m);
+  fairlead::bindings::bind_journal_columns(m);
   fairlead::bindings::bind_journal_scored(m);
+  fairlead::bindings::bind_journal_restore(m);
   fairlead::bindings::bind_fleet(m);
   fairlead::bindings::bind_desk(m);
   fairlead::bindings::bind_replay(m);
-  fairlead::bindings::bind_journal_columns(m);
-  fairlead::bindings::bind_journal_restore(m);
 }

@@ -15,8 +15,8 @@ from fairlead.errors import (
     JournalDamagedError,
     JournalError,
     JournalFullError,
-    JournalWarning,
     JournalLockedError,
+    JournalWarning,
     NoForecastError,
     StoreError,
     TableError,
@@ -25,6 +25,7 @@ from fairlead.errors import (
     UnknownTaskError,
 )
 from fairlead.fleet import Fleet
+from fairlead.journal import Journal
 from fairlead.measure import (
     ADWIN,
     BOA,
@@ -92,11 +93,12 @@ __all__ = [
     "Glicko2",
     "Hedge",
     "InvalidRecordError",
+    "Journal",
     "JournalDamagedError",
     "JournalError",
     "JournalFullError",
-    "JournalWarning",
     "JournalLockedError",
+    "JournalWarning",
     "KSchedule",
     "KeyedPsi",
     "Leaderboard",

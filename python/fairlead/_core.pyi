@@ -991,6 +991,77 @@ def replay_desk(
     folder: str, census: FleetCensus, kind: int, score_after: int | None = None, history_points: int = 400
 ) -> tuple[Fleet, dict[str, Any], dict[str, Any]]: ...
 
+class Journal:
+    def __init__(
+        self,
+        folder: str,
+        *,
+        sync: str,
+        sync_interval: int,
+        overflow: str,
+        ring_bytes: int,
+        spill_bytes: int,
+        segment_bytes: int,
+        segment_age: int,
+        memory: str,
+        recovered: dict[str, Any],
+    ) -> None: ...
+    def append_bytes(
+        self,
+        type: str | int,
+        time: int,
+        model: int | None,
+        category: int | None,
+        payload: bytes,
+        version: int = 1,
+        /,
+    ) -> int: ...
+    def forecast(
+        self,
+        task: int,
+        model: int,
+        category: int | None,
+        time: int,
+        value: float,
+        confidence: float | None = None,
+        latency_ms: float | None = None,
+        cost_usd: float = 0.0,
+        tokens_in: int = 0,
+        tokens_out: int = 0,
+        /,
+    ) -> int: ...
+    def forecasts(
+        self,
+        task: ArrayLike,
+        model: ArrayLike,
+        category: ArrayLike | None,
+        time: ArrayLike,
+        value: ArrayLike,
+        confidence: ArrayLike | None = None,
+        latency_ms: ArrayLike | None = None,
+        cost_usd: ArrayLike | None = None,
+        tokens_in: ArrayLike | None = None,
+        tokens_out: ArrayLike | None = None,
+    ) -> tuple[int, int]: ...
+    def append_many(
+        self,
+        type: str | int,
+        time: ArrayLike,
+        model: ArrayLike | None,
+        category: ArrayLike | None,
+        payload: NDArray[np.uint8],
+        version: int = 1,
+    ) -> tuple[int, int]: ...
+    def name(self, table: str, name: str) -> int: ...
+    def watermarks(self) -> tuple[int, int, int, int]: ...
+    def _wait_durable(self, seq: int = 0, timeout: float | None = None) -> None: ...
+    def _close(self) -> None: ...
+    def failure(self) -> str: ...
+    @property
+    def folder(self) -> str: ...
+    @property
+    def id(self) -> str: ...
+
 class JournalReader:
     def __init__(
         self,
@@ -1019,6 +1090,57 @@ class SegmentLog:
     @property
     def recovery(self) -> dict[str, Any]: ...
 
+class JournalColumns:
+    def __init__(
+        self,
+        folder: str,
+        *,
+        first: int = 1,
+        last: int | None = None,
+        start: int | None = None,
+        end: int | None = None,
+        types: Sequence[int] = ...,
+        models: Sequence[str] = ...,
+        categories: Sequence[str] = ...,
+    ) -> None: ...
+    def read(
+        self, rows: int = 262144, keep_records: bool = False
+    ) -> tuple[int, dict[str, Any], NDArray[np.uint8] | None] | None: ...
+    @property
+    def models(self) -> list[str]: ...
+    @property
+    def categories(self) -> list[str]: ...
+    @property
+    def id(self) -> bytes: ...
+    @property
+    def position(self) -> int: ...
+    @property
+    def gap(self) -> bool: ...
+
+class SegmentWriter:
+    def __init__(self, folder: str, segment_bytes: int = 67108864) -> None: ...
+    def append(self, records: NDArray[np.uint8], now: int = 0) -> None: ...
+    def sync(self) -> None: ...
+    def close(self) -> None: ...
+    @property
+    def written(self) -> int: ...
+
+class ScoredRecords:
+    def __init__(self) -> None: ...
+    def apply(self, records: NDArray[np.uint8]) -> None: ...
+    def rows(self) -> dict[str, NDArray[Any]]: ...
+    @property
+    def bad(self) -> int: ...
+    @property
+    def unknown(self) -> int: ...
+
+def journal_columns(
+    records: NDArray[np.uint8], models: Sequence[str], categories: Sequence[str]
+) -> dict[str, Any]: ...
+def journal_events(
+    records: NDArray[np.uint8], models: Sequence[str], categories: Sequence[str]
+) -> list[tuple[int, int, str, str | None, str | None, dict[str, Any]]]: ...
+def journal_rebuild(rows: int, columns: dict[str, Any], categories: Sequence[str]) -> NDArray[np.uint8]: ...
 def journal_verify(folder: str) -> dict[str, Any]: ...
 def journal_repair(folder: str, accept_loss: bool = False) -> dict[str, Any]: ...
 def journal_stats(folder: str) -> dict[str, Any]: ...

@@ -43,16 +43,18 @@ Failure ColumnReader::open(const std::string& folder, const Query& query, Column
 }
 
 bool ColumnReader::wanted(const RecordHeader& header) {
+  const Type type = std::min(header.type, Type::custom);  // a program's own are all `custom`
   return header.time >= query_.start && header.time < query_.end &&
-         (query_.types.empty() || std::find(query_.types.begin(), query_.types.end(), header.type) != query_.types.end()) &&
+         (query_.types.empty() || std::find(query_.types.begin(), query_.types.end(), type) != query_.types.end()) &&
          chosen(query_.models, reader_.names(Table::models), header.model, models_) &&
          chosen(query_.categories, reader_.names(Table::categories), header.category, categories_);
 }
 
 Failure ColumnReader::next(Columns& out, std::vector<std::byte>* records) {
+  const std::size_t before = out.size();
   while (!gap_ && !out.full() && expected_ <= query_.last) {
     if (left_.empty()) {
-      if (Failure failure = reader_.run(left_)) return failure;
+      if (Failure failure = reader_.run(left_)) return out.size() > before ? Failure{} : failure;  // it stays one
       if (left_.empty()) return {};
     }
     const NameTable& models = reader_.names(Table::models);

@@ -11,39 +11,47 @@ namespace {
 // Writes one record after the other into bytes that grow.
 class RecordWriter {
  public:
-  explicit RecordWriter(std::vector<std::byte>& out) noexcept : out_(out) {}
+  explicit RecordWriter(std::vector<std::byte>& out) noexcept : out_(out), at_(out.size()) {}
+  ~RecordWriter() { out_.resize(at_); }
+  RecordWriter(const RecordWriter&) = delete;
+  RecordWriter& operator=(const RecordWriter&) = delete;
 
   void begin(const RecordHeader& header) {
-    start_ = out_.size();
+    start_ = at_;
     put(header);
   }
   template <class T>
   void put(const T& value) {
-    const auto* const bytes = reinterpret_cast<const std::byte*>(&value);
-    out_.insert(out_.end(), bytes, bytes + sizeof(T));
+    std::memcpy(room(sizeof(T)), &value, sizeof(T));
   }
   template <class T>
   void put(std::span<const T> values) {
-    const auto* const bytes = reinterpret_cast<const std::byte*>(values.data());
-    out_.insert(out_.end(), bytes, bytes + values.size_bytes());
+    if (!values.empty()) std::memcpy(room(values.size_bytes()), values.data(), values.size_bytes());
   }
   void text(std::string_view text) {
     put(static_cast<std::uint32_t>(text.size()));
     put(std::span<const char>(text));
   }
   bool end() {
-    const std::size_t length = out_.size() - start_;
+    const std::size_t length = at_ - start_;
     if (length > sizeof(RecordHeader) + max_payload) return false;
     const auto stored = static_cast<std::uint32_t>(length);
     std::memcpy(out_.data() + start_ + offsetof(RecordHeader, length), &stored, sizeof stored);
-    out_.resize(start_ + padded(length));
+    const std::size_t padding = padded(length) - length;
+    std::memset(room(padding), 0, padding);
     return true;
   }
-  void undo() { out_.resize(start_); }
+  void undo() { at_ = start_; }
 
  private:
+  std::byte* room(std::size_t bytes) {
+    if (at_ + bytes > out_.size()) out_.resize(std::max(at_ + bytes, 2 * out_.size() + 4096));
+    std::byte* const here = out_.data() + at_;
+    at_ += bytes;
+    return here;
+  }
   std::vector<std::byte>& out_;
-  std::size_t start_ = 0;
+  std::size_t at_, start_ = 0;
 };
 
 template <class T>

@@ -39,7 +39,7 @@ struct Drain {
       RecordHeader header;
       std::memcpy(&header, record, sizeof(header));
       if (header.seq >= next) {
-        if (header.seq - next > most_missing || header.flags != 0 || header.type <= Type::gap) {
+        if (header.seq - next > most_missing || header.flags != 0 || header.type <= Type::names || header.type == Type::gap) {
           return {Status::journal_damaged, 0,
                   ring.path() + ": event " + std::to_string(header.seq) + " in shared memory is no event that could follow " +
                       std::to_string(next - 1) + ". To go on without what is there, remove the file"};

@@ -55,7 +55,7 @@ struct Writer {
         s.newest.store(header.time, std::memory_order_relaxed);
       }
       at.place += Ring::units_of(length);
-      at.seq = header.seq + 1;
+      ++at.seq;  // of the ring: the spill counts by itself
     }
   }
 
@@ -82,7 +82,7 @@ struct Writer {
       RecordHeader header;
       std::memcpy(&header, s.spill.at(at.place), sizeof(header));
       if (header.seq > last) break;
-      at.place += Ring::units_of(length);
+      at = {at.place + Ring::units_of(length), at.seq + 1};
     }
     s.spill.free(at);
   }

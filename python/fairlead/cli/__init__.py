@@ -1,4 +1,4 @@
-"""The command line: `fairlead demo`, `fairlead replay`, `fairlead journal`. One file a command."""
+"""The command line: `fairlead demo`, `replay`, `journal`, `store`, `reflect`. One file a command."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import TypeAlias
 
 from fairlead import __version__
 from fairlead.cli.journal import add_journal
+from fairlead.cli.reflect import add_reflect
 from fairlead.cli.replay import add_replay
+from fairlead.cli.store import add_store
 from fairlead.errors import FairleadError
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -48,6 +50,8 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=_demo)
     add_replay(commands)
     add_journal(commands)
+    add_store(commands)
+    add_reflect(commands)
     return parser
 
 

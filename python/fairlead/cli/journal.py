@@ -1,6 +1,7 @@
 """`fairlead journal tail|query|stats|export|verify|repair DESK`: looking into a journal from outside.
 
-All but repair only read: they take no lock, and may run while the journal is being written.
+All but repair only read: they take no lock, and may run while the journal is being written. What archives and compacts
+is in `memory.py`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from fairlead.cli.memory import add_memory
+from fairlead.cli.verbs import verb
+
 if TYPE_CHECKING:
     from fairlead.cli import Commands
     from fairlead.events import Event
@@ -20,10 +24,10 @@ _DAY = 86400 * 10**9
 
 def add_journal(commands: Commands) -> None:
     """`fairlead journal ...`."""
-    journal = commands.add_parser("journal", help="look into a journal: tail, query, stats, export, verify, repair")
+    journal = commands.add_parser("journal", help="look into a journal, archive it, compact it, repair it")
     verbs = journal.add_subparsers(required=True, metavar="COMMAND")
 
-    tail = _verb(verbs, "tail", _tail, "the newest events, and those to come")
+    tail = verb(verbs, "tail", _tail, "the newest events, and those to come")
     _filters(tail)
     tail.add_argument(
         "--lines", "-n", type=_count, default=10, metavar="N", help="so many old ones first (default: 10)"
@@ -31,7 +35,7 @@ def add_journal(commands: Commands) -> None:
     tail.add_argument("--no-follow", action="store_true", help="do not wait for more")
     tail.add_argument("--json", action="store_true", help="one JSON object a line")
 
-    query = _verb(verbs, "query", _query, "events by model, type, category and time")
+    query = verb(verbs, "query", _query, "events by model, type, category and time")
     _filters(query)
     query.add_argument("--start", metavar="TIME", help="from this time of the event on: ISO, or integer nanoseconds")
     query.add_argument("--end", metavar="TIME", help="before this time")
@@ -41,29 +45,24 @@ def add_journal(commands: Commands) -> None:
     query.add_argument("--offset", type=_count, default=0, metavar="N", help="pass over so many first")
     query.add_argument("--json", action="store_true", help="one JSON object a line")
 
-    stats = _verb(verbs, "stats", _stats, "how much of what, since when")
+    stats = verb(verbs, "stats", _stats, "how much of what, since when")
     stats.add_argument("--json", action="store_true", help="one JSON object")
 
-    export = _verb(verbs, "export", _export, "events into a file: .parquet or .jsonl")
+    export = verb(verbs, "export", _export, "events into a file: .parquet or .jsonl")
     export.add_argument("out", metavar="FILE", help="what to write: events.parquet, events.jsonl")
     _filters(export)
     export.add_argument("--start", metavar="TIME")
     export.add_argument("--end", metavar="TIME")
 
-    verify = _verb(verbs, "verify", _verify, "check every record; exit status 1 where one is bad")
+    verify = verb(verbs, "verify", _verify, "check every record; exit status 1 where one is bad")
     verify.add_argument("--json", action="store_true", help="one JSON object")
 
-    repair = _verb(verbs, "repair", _repair, "cut a torn end; what is cut is kept beside it")
+    add_memory(verbs)
+
+    repair = verb(verbs, "repair", _repair, "cut a torn end; what is cut is kept beside it")
     repair.add_argument(
         "--accept-loss", action="store_true", help="cut also at damage to what was durable: all after it is given up"
     )
-
-
-def _verb(verbs: Commands, name: str, run: Any, about: str) -> argparse.ArgumentParser:
-    parser = verbs.add_parser(name, help=about, description=about)
-    parser.add_argument("desk", metavar="DESK", help="the folder of the journal")
-    parser.set_defaults(run=run)
-    return parser
 
 
 def _filters(parser: argparse.ArgumentParser) -> None:

@@ -32,6 +32,8 @@ TABLE has one row for each forecast (CSV, or Parquet with pip install "fairlead[
   category, confidence, latency_ms, cost_usd, tokens_in, tokens_out, error, stake_usd
                  optional
 
+Or TABLE is a folder with a journal: what its fleet lived is replayed, in the slices it had.
+
   fairlead replay forecasts.csv --slice horizon --warmup 2024-08-01 --report report.html
 """
 
@@ -44,7 +46,7 @@ def add_replay(commands: Commands) -> None:
         epilog=_TABLE_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    replay.add_argument("table", metavar="TABLE", help="a .csv, .csv.gz or .parquet file")
+    replay.add_argument("table", metavar="TABLE", help="a .csv, .csv.gz or .parquet file, or a folder with a journal")
     replay.add_argument(
         "--slice",
         metavar="COLUMN",
@@ -56,6 +58,7 @@ def add_replay(commands: Commands) -> None:
     replay.add_argument(
         "--warmup", metavar="UNTIL", help="learn from tasks decided at or before UNTIL, but do not score them"
     )
+    replay.add_argument("--kind", help="which tasks to score, where a journal has several kinds")
     replay.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     replay.add_argument("--report", metavar="FILE.html", help="write a page with the pictures")
     replay.add_argument("--strict", action="store_true", help="stop at the first bad row")
@@ -73,6 +76,7 @@ def _replay(arguments: argparse.Namespace) -> int:
             slices=arguments.slices,
             warmup=_warmup(arguments.warmup),
             strict=arguments.strict,
+            kind=arguments.kind,
             progress=advance,
         )
     if arguments.report:
@@ -150,6 +154,8 @@ def _show(result: ReplayResult, console: Console, place: str) -> None:
     speed = f"{result.events_per_second:,.0f} events a second"
     counts = f"{result.forecasts:,} forecasts, {result.tasks:,} tasks scored{unsettled}"
     console.print(f"\n{counts}, {speed}", highlight=False)
+    if result.state is not None:
+        console.print(str(result.state), highlight=False)
     if result.bad_rows:
         rows = "row" if len(result.bad_rows) == 1 else "rows"
         console.print(f"{len(result.bad_rows):,} bad {rows} skipped:", highlight=False)

@@ -31,12 +31,7 @@ import numpy.typing as npt
 from fairlead._core import journal_columns, journal_rebuild
 from fairlead.errors import JournalDamagedError
 from fairlead.events import TYPES
-
-try:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-except ImportError as error:  # pragma: no cover
-    raise ImportError("archives and Arrow tables of a journal need pyarrow: pip install fairlead[archive]") from error
+from fairlead.journal.arrow import pa, pc
 
 KINDS = ("binary", "categorical", "numeric")
 STRATEGIES = ("mean", "median", "log", "weighted", "hedge")
@@ -156,7 +151,7 @@ def _buffers(batch: pa.RecordBatch, models: Sequence[str], categories: Sequence[
                 out[field.name] = (_bits(array), _whole(array.offsets), _number(ids, np.dtype(np.int32))[1])
             else:
                 out[field.name] = _column(array.cast(field.type))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        except (pa.ArrowException, UnicodeDecodeError) as error:
             raise JournalDamagedError(f"no table of events: column {field.name!r}: {error}") from error
     return out
 

@@ -8,6 +8,7 @@ import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from fairlead.errors import JournalDamagedError, JournalError, JournalLockedError
@@ -58,7 +59,7 @@ def segments(folder: str | os.PathLike[str]) -> list[Segment]:
             raise JournalError(f"there is no journal: {there} is no folder")
         whole = [
             Segment(s.path, s.first, after.first - 1, s.bytes, s.chain, after.chain, s.journal)
-            for s, after in zip(found, found[1:], strict=False)
+            for s, after in pairwise(found)
         ]
         return [*whole, *found[-1:]]
 
@@ -104,9 +105,11 @@ def write_durably(path: Path, data: bytes) -> None:
 def archive_lock(folder: str | os.PathLike[str]) -> Iterator[Path]:
     """The folder of the archive, made where it is not there, while nobody else archives, compacts or drops.
 
-    Raises JournalLockedError where somebody does.
+    Raises JournalLockedError where somebody does, JournalError where there is no journal.
     """
     archive = Path(folder) / "archive"
+    if not (Path(folder) / "segments").is_dir() and not archive.is_dir():
+        raise JournalError(f"there is no journal: {folder} has no segments")
     if not archive.is_dir():
         archive.mkdir(parents=True, exist_ok=True)
         sync_folder(archive.parent)

@@ -17,9 +17,8 @@ import numpy.typing as npt
 
 from fairlead.errors import JournalDamagedError, JournalError
 from fairlead.journal import columns
-from fairlead.journal.columns import SCHEMA, pa, pc
-
-import pyarrow.parquet as pq  # isort: skip
+from fairlead.journal.arrow import pa, pc, pq
+from fairlead.journal.columns import SCHEMA
 
 _GROWING = ("seq", "time", "task")
 _SAMPLE = 4096
@@ -47,6 +46,7 @@ def encodings(table: pa.Table) -> dict[str, Any]:
         "compression_level": 1,
         "use_dictionary": dictionary,
         "column_encoding": encoding,
+        "write_page_checksum": True,
         "write_statistics": [f.name for f in table.schema if f.name in ("seq", "time", "task", "type", "model")],
     }
 
@@ -81,29 +81,43 @@ class EventFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._file = pq.ParquetFile(path, memory_map=False)
+            self._file = pq.ParquetFile(path, page_checksum_verification=True)
             names = json.loads((self._file.metadata.metadata or {})[b"fairlead"])
             self.models: list[str] = names["models"]
             self.categories: list[str] = names["categories"]
             self.journal: str = names["journal"]
         except FileNotFoundError as error:
             raise JournalError(f"{path} is missing") from error
-        except (pa.ArrowInvalid, OSError, KeyError, ValueError, TypeError) as error:
+        except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
             raise JournalDamagedError(f"{path} is no Parquet file of a journal, or damaged: {error}") from error
         self.rows: int = self._file.metadata.num_rows
 
-    def batches(self, rows: int = 1 << 17, wanted: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """The rows as batches of `SCHEMA`; of the columns that are `wanted` alone, if that is given."""
+    def batches(
+        self, rows: int = 1 << 17, wanted: Sequence[str] | None = None, tasks: tuple[int, int] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows as batches of `SCHEMA`; of the columns that are `wanted` alone, if that is given; with `tasks`,
+        parts that hold none from the first to the last of these are left out."""
         have = set(self._file.schema_arrow.names)
         fields = [SCHEMA.field(name) for name in wanted] if wanted is not None else list(SCHEMA)
         there = [field.name for field in fields if field.name in have] or ["seq"]
         try:
-            for batch in self._file.iter_batches(rows, columns=there):
-                yield pa.RecordBatch.from_arrays(
-                    [_as(field, batch) for field in fields], schema=pa.schema(fields)
-                )
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+            for batch in self._file.iter_batches(rows, row_groups=self._groups(tasks), columns=there):
+                yield pa.RecordBatch.from_arrays([_as(field, batch) for field in fields], schema=pa.schema(fields))
+        except (pa.ArrowException, OSError) as error:
             raise JournalDamagedError(f"{self.path} is damaged: {error}") from error
+
+    def _groups(self, tasks: tuple[int, int] | None) -> list[int]:
+        metadata = self._file.metadata
+        place = self._file.schema_arrow.get_field_index("task")
+        if tasks is None or place < 0:
+            return list(range(metadata.num_row_groups)) if tasks is None else []
+        paths = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
+        out = []
+        for group in range(metadata.num_row_groups):
+            found = metadata.row_group(group).column(paths.index("task")).statistics
+            if found is None or not found.has_min_max or (found.max >= tasks[0] and found.min <= tasks[1]):
+                out.append(group)
+        return out
 
     def records(self) -> Iterator[npt.NDArray[np.uint8]]:
         """The events' bytes; see `columns.records`."""

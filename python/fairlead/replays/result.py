@@ -101,6 +101,33 @@ class ModelResult:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class FoldedState:
+    """The state in which the replay of a journal ended, which is the one that opening it ends in.
+
+    Attributes:
+        event: Number of the last event.
+        crc: CRC-32C of the state there.
+        snapshot: The event of the newest snapshot, ``None`` where there is none.
+        agrees: Whether the state in that snapshot is the one that was folded up to its event.
+    """
+
+    event: int
+    crc: int
+    snapshot: int | None
+    agrees: bool
+
+    def __str__(self) -> str:
+        told = f"state at event {self.event:,}: {self.crc:08x}"
+        if self.snapshot is None:
+            return told
+        return f"{told}; the snapshot of event {self.snapshot:,} {'agrees' if self.agrees else 'DIFFERS'}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain JSON types."""
+        return {"event": self.event, "crc": self.crc, "snapshot": self.snapshot, "agrees": self.agrees}
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ReplayResult:
     """Everything a replay found.
@@ -124,6 +151,7 @@ class ReplayResult:
             that of the equal-weight mean. Negative is better than the mean.
         slices: For each slice, such as ``"horizon=2"``, the score of each strategy on its scored tasks.
         bad_rows: The rows that were skipped, and why.
+        state: Of a journal: the state in which it ended; ``None`` of a table.
     """
 
     kind: str
@@ -141,6 +169,7 @@ class ReplayResult:
     history_excess: dict[str, NDArray[np.float64]]
     slices: dict[str, dict[str, Score]]
     bad_rows: tuple[BadRow, ...]
+    state: FoldedState | None = None
 
     def largest_slices(self, most: int = 20) -> list[tuple[str, dict[str, Score]]]:
         """The slices with the most scored tasks, and each strategy's score there; largest first."""
@@ -151,7 +180,9 @@ class ReplayResult:
 
         ``bad_rows`` is a count here, ``bad_row_list`` holds the first 1,000.
         """
+        state = {} if self.state is None else {"state": self.state.to_dict()}
         return {
+            **state,
             "default": self.default,
             "kind": self.kind,
             "tasks": int(self.tasks),

@@ -6,15 +6,17 @@ import os
 import time as _time
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fairlead._core import Replay, Scoreboard
+from fairlead.errors import InvalidRecordError, TableError
 from fairlead.measure.scoreboard import new_scoreboard
 from fairlead.policy import DEFAULT_STRATEGY, STRATEGIES
-from fairlead.replays.result import ModelResult, ReplayResult, Score
-from fairlead.replays.table import ForecastTable, read_table
+from fairlead.replays.result import FoldedState, ModelResult, ReplayResult, Score
+from fairlead.replays.table import BadRow, ForecastTable, read_table
 from fairlead.settings import Settings
 from fairlead.times import as_time
 from fairlead.types import KINDS
@@ -33,6 +35,7 @@ def replay(
     warmup: int | str | datetime | None = None,
     strict: bool = False,
     settings: Settings | None = None,
+    kind: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ReplayResult:
     """Streams a table of forecasts in time order as if it were live; every decision uses only outcomes already known.
@@ -44,6 +47,9 @@ def replay(
     at or before this time are learned from but not scored. strict: the first bad row raises instead of being skipped.
     progress: called with (forecasts done, forecasts in all).
 
+    source may also be a folder with a journal: then what its fleet lived is replayed, event by event, with the settings
+    and slices it had. kind: which tasks to score where a journal has several kinds.
+
     Raises TableError for a table that cannot be read as forecasts, InvalidRecordError for a warmup that is no time.
 
     >>> import polars
@@ -54,7 +60,16 @@ def replay(
     >>> result.best_single, round(result.strategies["mean"].brier, 5)
     ('good', 0.18125)
     """
+    if isinstance(source, (str, os.PathLike)) and Path(source).is_dir():
+        from fairlead.replays.lived import replay_lived
+
+        for name, given in (("slices", slices), ("settings", settings)):
+            if given:
+                raise InvalidRecordError(f"{name} is {given!r}, but a journal is replayed with those it was lived with")
+        return replay_lived(source, kind=kind, warmup=warmup)
     table = source if isinstance(source, ForecastTable) else read_table(source, slices=slices, strict=strict)
+    if kind is not None and kind != table.kind:
+        raise TableError(f"kind is {kind!r}, but the table's forecasts are {table.kind}")
     board = new_scoreboard(settings or Settings())
     for model in table.models:
         board.add(model)
@@ -76,7 +91,9 @@ def replay(
             progress(run.position, total)
     run.finish()
     seconds = _time.perf_counter() - started
-    return _result(table, board, run.scores(), seconds)
+    return result_of(
+        table.kind, table.labels, table.models, len(table.time), table.bad_rows, board, run.scores(), seconds
+    )
 
 
 def _columns(table: ForecastTable, board: Scoreboard) -> dict[str, Any]:
@@ -117,9 +134,20 @@ def best_single(models: Sequence[ModelResult], scored: int) -> ModelResult | Non
     return min(candidates, key=lambda m: m.score.mae if np.isnan(m.score.brier) else m.score.brier, default=None)
 
 
-def _result(table: ForecastTable, board: Scoreboard, found: dict[str, Any], seconds: float) -> ReplayResult:
+def result_of(
+    kind: str,
+    labels: tuple[str, ...],
+    names: Sequence[str],
+    forecasts: int,
+    bad_rows: tuple[BadRow, ...],
+    board: Scoreboard,
+    found: dict[str, Any],
+    seconds: float,
+    state: FoldedState | None = None,
+) -> ReplayResult:
+    """What the core found, for people."""
     models = []
-    for i, name in enumerate(table.models):
+    for i, name in enumerate(names):
         calls = board.calls(i)
         models.append(
             ModelResult(
@@ -139,12 +167,12 @@ def _result(table: ForecastTable, board: Scoreboard, found: dict[str, Any], seco
     counts = np.maximum(found["history_n"], 1).astype(np.float64)
     mean = found["history_loss"][:, STRATEGIES.index("mean")]
     return ReplayResult(
-        kind=table.kind,
-        labels=table.labels,
+        kind=kind,
+        labels=labels,
         default=DEFAULT_STRATEGY,
         tasks=found["tasks"],
         unsettled=found["unsettled"],
-        forecasts=len(table.time),
+        forecasts=forecasts,
         events_per_second=found["events"] / seconds,
         models=tuple(models[i] for i in order),
         strategies=strategies,
@@ -156,5 +184,6 @@ def _result(table: ForecastTable, board: Scoreboard, found: dict[str, Any], seco
             f"{dimension}={value}": {name: _score(score) for name, score in found["slices"][i].items()}
             for i, (dimension, value) in enumerate(board.slices(), start=1)
         },
-        bad_rows=table.bad_rows,
+        bad_rows=bad_rows,
+        state=state,
     )

@@ -1,4 +1,5 @@
-"""Archive and live journal as one table: each event once, in the order of the numbers, whatever is archived meanwhile."""
+"""Archive and live journal as one table: each event once, in the order of the numbers, whatever is archived
+meanwhile."""
 
 from __future__ import annotations
 
@@ -12,7 +13,9 @@ from fairlead._core import JournalColumns
 from fairlead.errors import InvalidRecordError, JournalDamagedError, JournalError, did_you_mean
 from fairlead.events import TYPES
 from fairlead.journal import manifest as manifests
-from fairlead.journal.columns import SCHEMA, pa, pc, to_arrow
+from fairlead.journal.arrow import pa, pc
+from fairlead.journal.columns import SCHEMA, to_arrow
+from fairlead.journal.folder import segments
 from fairlead.journal.manifest import ArchivedFile
 from fairlead.journal.parquet import EventFile
 from fairlead.times import as_time
@@ -43,17 +46,16 @@ def query_of(
     last: int | None = None,
 ) -> Query:
     """Checks a query. Raises InvalidRecordError for an unknown type or what is no time."""
-    for kind in _names(types) or ():
+    lists = (_names(models), _names(types), _names(categories))
+    for kind in lists[1] or ():
         if kind not in TYPES:
             raise InvalidRecordError(f"types has {kind!r}, no type of event{did_you_mean(kind, TYPES)}")
     return Query(
-        _names(models),
-        _names(types),
-        _names(categories),
+        *lists,
         None if start is None else as_time(start, "start"),
         None if end is None else as_time(end, "end"),
         1 if first is None else max(first, 1),
-        last,
+        0 if any(wanted is not None and not wanted for wanted in lists) else last,  # none of nothing
     )
 
 
@@ -87,7 +89,7 @@ def scan(
     >>> import tempfile, fairlead as fl
     >>> with tempfile.TemporaryDirectory() as desk, fl.Journal(desk) as journal:
     ...     _ = journal.append("note", time=1, data={"text": "hello"})
-    ...     _ = journal.wait_written()
+    ...     _ = journal.wait_durable()
     ...     fl.journal.scan(desk, columns=["seq", "data"]).read_all().to_pylist()
     [{'seq': 1, 'data': '{"text": "hello"}'}]
     """
@@ -112,7 +114,7 @@ def batches(
     """The batches of `scan`."""
     seq = query.first
     last = (1 << 64) - 1 if query.last is None else query.last
-    tried = 0
+    tried = stuck = 0
     while seq <= last:
         manifest = manifests.load(folder)
         if manifest is not None:
@@ -140,7 +142,12 @@ def batches(
                 seq = reader.position + 1
             seq = max(seq, reader.position + 1)
             if not reader.gap:
-                return
+                if not _stopped_short(folder, reader.position):
+                    return
+                if stuck == seq:
+                    raise JournalDamagedError(f"{folder} is damaged at event {seq}: see `fairlead journal verify`")
+                stuck = seq  # or it was sealed just now: once more
+                continue
         except JournalError as error:  # a segment that was removed under our feet, or damage
             seq = seq if reader is None else max(seq, reader.position + 1)
             problem = error
@@ -153,6 +160,13 @@ def batches(
                 return  # an archive alone
             raise problem
         raise JournalDamagedError(f"event {seq} is neither in the archive nor in the segments of {folder}")
+
+
+def _stopped_short(folder: str | os.PathLike[str], position: int) -> bool:
+    """A reader takes what is bad at the end of the newest segment for a tail that is being written. But a segment that
+    is sealed says what its last event is."""
+    newest = segments(folder)[-1:]
+    return bool(newest) and newest[0].last is not None and newest[0].first <= position + 1 <= newest[0].last
 
 
 def _open(folder: str | os.PathLike[str], query: Query, first: int, last: int) -> JournalColumns:

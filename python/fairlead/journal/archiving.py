@@ -7,7 +7,8 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from fairlead._core import JournalColumns
 from fairlead.errors import JournalDamagedError, JournalError
 from fairlead.journal import manifest as manifests
 from fairlead.journal import parquet
-from fairlead.journal.columns import pa, pc, to_arrow
+from fairlead.journal.arrow import pa, pc
+from fairlead.journal.columns import to_arrow
 from fairlead.journal.folder import Segment, archive_lock, segments, sync_folder
 from fairlead.journal.manifest import ArchivedFile, Manifest
 
@@ -50,7 +52,7 @@ class ArchiveReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, for JSON."""
-        return {"files": list(self.files), "rows": self.rows, "segment_bytes": self.segment_bytes, "bytes": self.bytes}
+        return asdict(self)
 
 
 def archive(folder: str | os.PathLike[str], *, through: int | None = None, step: Step = _no_step) -> ArchiveReport:
@@ -93,12 +95,8 @@ def archive_locked(folder: Path, there: Path, through: int | None, step: Step) -
         manifest.files += written
         manifests.save(folder, manifest)
         step("manifest")
-    return ArchiveReport(
-        tuple(file.file for file in written),
-        sum(file.rows for file in written),
-        sum(s.bytes for s in todo),
-        sum(file.bytes for file in written),
-    )
+    rows, after = sum(file.rows for file in written), sum(file.bytes for file in written)
+    return ArchiveReport(tuple(file.file for file in written), rows, sum(s.bytes for s in todo), after)
 
 
 def _groups(todo: Sequence[Segment]) -> Iterator[list[Segment]]:
@@ -121,7 +119,8 @@ def _write(folder: Path, there: Path, group: Sequence[Segment], done: int, step:
     while (found := reader.read(1 << 20, keep_records=True)) is not None:
         rows, buffers, records = found
         batches.append(to_arrow(rows, buffers, reader.models, reader.categories))
-        kept.append(records)
+        if records is not None:  # as asked for
+            kept.append(records)
     if reader.gap or reader.position != last:
         raise JournalDamagedError(f"event {reader.position + 1} is missing in {group[0].path.parent}")
     table = pa.Table.from_batches(batches)
@@ -140,7 +139,7 @@ def _write(folder: Path, there: Path, group: Sequence[Segment], done: int, step:
         beside.stat().st_size,
         _sha256(beside),
         "",
-        [segment.to_dict() for segment in group],
+        [{**segment.to_dict(), **_span(table, segment)} for segment in group],
     )
     entry = _checked(beside, entry, kept)
     step("checked")
@@ -154,6 +153,18 @@ def _types(table: pa.Table) -> dict[str, int]:
     for pair in table["type"].value_counts().to_pylist():
         counted[pair["values"] or ""] += pair["counts"]
     return dict(counted)
+
+
+def _span(table: pa.Table, segment: Segment) -> dict[str, int]:
+    """The earliest and latest time of the events of a segment."""
+    seq = table["seq"].to_numpy()
+    last = segment.first if segment.last is None else segment.last
+    inside = (
+        table["time"]
+        .cast(pa.int64())
+        .to_numpy()[np.searchsorted(seq, segment.first) : np.searchsorted(seq, last, "right")]
+    )
+    return {"start": int(inside.min()), "end": int(inside.max())} if len(inside) else {"start": 0, "end": 0}
 
 
 def _sha256(path: Path) -> str:
@@ -174,20 +185,16 @@ def _checked(path: Path, entry: ArchivedFile, kept: Sequence[npt.NDArray[np.uint
         if not np.array_equal(records, expected[at : at + len(records)]):
             raise JournalDamagedError(f"{path} does not give again what was written to it: nothing was archived")
         at += len(records)
-        digest.update(records)
+        digest.update(records.data)
     if at != len(expected) or file.rows != entry.rows:
         raise JournalDamagedError(f"{path} holds {file.rows} events of {entry.rows}: nothing was archived")
-    return ArchivedFile(**{**_fields(entry), "events_sha256": digest.hexdigest()})
-
-
-def _fields(entry: ArchivedFile) -> dict[str, Any]:
-    return {name: getattr(entry, name) for name in ArchivedFile.__slots__}
+    return replace(entry, events_sha256=digest.hexdigest())
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveCheck:
-    """What `verify_archive` found. problems: one line for each file that is not as the manifest says; strays: files that
-    the manifest lacks, as a crash may leave them (they hold nothing that is not in a segment too)."""
+    """What `verify_archive` found. problems: one line for each file that is not as the manifest says; strays: files
+    that the manifest lacks, as a crash may leave them (they hold nothing that is not in a segment too)."""
 
     files: int
     rows: int
@@ -204,6 +211,10 @@ class ArchiveCheck:
         lines += [f"  {problem}" for problem in self.problems]
         return "\n".join([*lines, *(f"  {stray} is not in the manifest" for stray in self.strays)])
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, for JSON."""
+        return {**asdict(self), "whole": self.whole}
+
 
 def verify_archive(folder: str | os.PathLike[str]) -> ArchiveCheck:
     """Reads every archived file: its checksum, its rows, and the records that it gives, against the manifest.
@@ -218,9 +229,8 @@ def verify_archive(folder: str | os.PathLike[str]) -> ArchiveCheck:
             raise JournalDamagedError(f"{manifests.manifest_path(folder)} is missing, but there are {len(have)} files")
         return ArchiveCheck(0, 0, (), ())
     problems = [problem for file in manifest.files if (problem := _problem(there / file.file, file, manifest.journal))]
-    known = [file for file in [*manifest.files, *manifest.dropped]]
-    known.sort(key=lambda file: file.first)
-    for before, after in zip(known, known[1:], strict=False):
+    known = sorted([*manifest.files, *manifest.dropped], key=lambda file: file.first)
+    for before, after in pairwise(known):
         if after.first != before.last + 1:
             problems.append(f"{after.file} begins with event {after.first}, must begin with {before.last + 1}")
     strays = sorted(have - {file.file for file in manifest.files})
@@ -238,7 +248,7 @@ def _problem(path: Path, entry: ArchivedFile, journal: str) -> str | None:
         file = parquet.EventFile(path)
         digest = hashlib.sha256()
         for records in file.records():
-            digest.update(records)
+            digest.update(records.data)
     except JournalError as error:
         return str(error)
     if file.journal != journal:

@@ -1,0 +1,209 @@
+// What recording an event costs its caller, and how many events a second become durable.
+//
+//   bench_journal [events] [folder]
+//
+// Latency is by the time-stamp counter, each event timed on its own with a fence on either side; the row "nothing" is what
+// that timing costs by itself. Prints JSON.
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "fairlead/journal.hpp"
+#include "stopwatch.hpp"
+
+namespace fl = fairlead;
+using Clock = std::chrono::steady_clock;
+
+namespace {
+
+double seconds(Clock::time_point from) { return std::chrono::duration<double>(Clock::now() - from).count(); }
+
+double ticks_per_ns() {
+  const auto start = Clock::now();
+  const std::uint64_t from = bench::ticks();
+  while (seconds(start) < 0.02) {
+  }
+  return static_cast<double>(bench::ticks() - from) / (seconds(start) * 1e9);
+}
+
+struct Event {  // 128 bytes on disk with its header of 40
+  std::uint64_t task;
+  double value, confidence, latency, cost;
+  std::int64_t in, out;
+  std::uint64_t rest[4];
+};
+static_assert(sizeof(Event) + sizeof(fl::journal::RecordHeader) == 128);
+
+Event event_of(std::size_t i) {
+  const auto x = static_cast<double>(i);
+  return {i, x * 0.5, 0.5, x, 0.01, static_cast<std::int64_t>(i & 1023), 7, {i, i, i, i}};
+}
+
+bool first_row = true;
+
+void row(const char* what, const char* rest, std::vector<double> ns) {
+  std::sort(ns.begin(), ns.end());
+  double sum = 0.0;
+  for (const double x : ns) sum += x;
+  const auto at = [&](double q) { return ns[static_cast<std::size_t>(q * static_cast<double>(ns.size() - 1))]; };
+  std::printf("%s  {\"what\": \"%s\", %s\"events\": %zu, \"mean_ns\": %.1f, \"p50_ns\": %.1f, \"p99_ns\": %.1f, \"p999_ns\": %.1f, "
+              "\"p9999_ns\": %.1f, \"max_ns\": %.1f}",
+              first_row ? "" : ",\n", what, rest, ns.size(), sum / static_cast<double>(ns.size()), at(0.5), at(0.99),
+              at(0.999), at(0.9999), ns.back());
+  first_row = false;
+}
+
+// Each event timed on its own, one every `gap` ns (0: flat out, with pauses where the ring is full).
+template <class Record>
+void latency(const char* what, std::size_t n, double gap, double rate, Record&& record) {
+  std::vector<double> ns(n);
+  const double step = gap * rate;
+  auto due = static_cast<double>(bench::ticks());
+  std::uint64_t pauses = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    if (gap > 0.0) {
+      due += step;
+      while (static_cast<double>(bench::ticks()) < due) {
+      }
+    }
+    for (;;) {
+      const std::uint64_t start = bench::ticks();
+      const bool done = record(i);
+      const std::uint64_t end = bench::ticks();
+      ns[i] = static_cast<double>(end - start) / rate;
+      if (done) break;
+      ++pauses;
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      due = static_cast<double>(bench::ticks());
+    }
+  }
+  const std::string rest = "\"every_ns\": " + std::to_string(static_cast<int>(gap)) + ", \"full\": " + std::to_string(pauses) + ", ";
+  row(what, rest.c_str(), std::move(ns));
+}
+
+std::unique_ptr<fl::Journal> open(const std::string& folder, fl::Overflow overflow = fl::Overflow::fail) {
+  std::unique_ptr<fl::Journal> out;
+  fl::journal::Recovery recovery;
+  fl::JournalOptions options;
+  options.overflow = overflow;
+  if (const auto failure = fl::Journal::open(folder, options, out, recovery)) {
+    std::fprintf(stderr, "bench_journal: %s\n", failure.what.c_str());
+    std::exit(1);
+  }
+  return out;
+}
+
+// Without a fence in between: what a loop pays on average. In bursts that the ring holds.
+double in_a_row(fl::Journal& log, std::size_t n, bool build_only) {
+  constexpr std::size_t burst = 50'000;
+  double spent = 0.0;
+  Event sink = {};
+  if (log.wait_written(0, -1) != fl::Status::ok) std::exit(3);
+  for (std::size_t done = 0; done < n; done += burst) {
+    const std::size_t m = std::min(burst, n - done);
+    const auto start = Clock::now();
+    for (std::size_t i = 0; i < m; ++i) {
+      if (build_only) {
+        sink = event_of(i);
+        bench::escape(sink);
+        continue;
+      }
+      fl::Journal::Claim claim;
+      if (log.claim(fl::journal::Type::custom, static_cast<fl::Time>(i), -1, -1, sizeof(Event), claim) != fl::Status::ok) std::exit(2);
+      const Event event = event_of(i);
+      std::memcpy(claim.payload, &event, sizeof(event));
+      log.commit(claim);
+    }
+    spent += seconds(start);
+    if (!build_only && log.wait_written(0, -1) != fl::Status::ok) std::exit(3);
+  }
+  return spent * 1e9 / static_cast<double>(n);
+}
+
+void durable(const std::string& folder, int producers, double span) {
+  auto log = open(folder);
+  std::atomic<bool> stop{false};
+  std::atomic<std::uint64_t> refused{0};
+  std::vector<std::thread> threads;
+  const auto start = Clock::now();
+  for (int t = 0; t < producers; ++t) {
+    threads.emplace_back([&] {
+      std::uint64_t full = 0;
+      for (std::size_t i = 0; !stop.load(std::memory_order_relaxed); ++i) {
+        fl::journal::Seq seq = 0;
+        const Event event = event_of(i);
+        while (log->append(fl::journal::Type::custom, static_cast<fl::Time>(i), -1, -1, std::as_bytes(std::span(&event, 1)), seq) != fl::Status::ok) {
+          ++full;
+          if (stop.load(std::memory_order_relaxed)) break;
+          std::this_thread::sleep_for(std::chrono::microseconds(200));
+        }
+      }
+      refused += full;
+    });
+  }
+  while (seconds(start) < span) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  const double took = seconds(start);
+  const fl::Watermarks marks = log->watermarks();
+  stop = true;
+  for (std::thread& thread : threads) thread.join();
+  if (log->wait_durable(0, -1) != fl::Status::ok) std::exit(4);
+  const double whole = seconds(start);
+  const auto n = static_cast<double>(log->watermarks().durable);
+  std::printf(",\n  {\"what\": \"durable events a second\", \"producers\": %d, \"seconds\": %.2f, \"accepted\": %llu, "
+              "\"durable\": %llu, \"durable_per_s\": %.0f, \"until_all_durable_per_s\": %.0f, \"full\": %llu}",
+              producers, took, static_cast<unsigned long long>(marks.accepted), static_cast<unsigned long long>(marks.durable),
+              static_cast<double>(marks.durable) / took, n / whole, static_cast<unsigned long long>(refused.load()));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::size_t n = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 1'000'000;
+  if (n < 1000) {
+    std::fprintf(stderr, "bench_journal: events is %zu, must be at least 1000\n", n);
+    return 1;
+  }
+  namespace fs = std::filesystem;
+  const fs::path folder = argc > 2 ? fs::path(argv[2]) : fs::temp_directory_path() / "fairlead-bench-journal";
+  fs::remove_all(folder);
+  fs::create_directories(folder);
+  const double rate = ticks_per_ns();
+  std::printf("{\"event_bytes\": 128, \"rows\": [\n");
+  latency("nothing", n, 0.0, rate, [](std::size_t i) { return bench::keep(i), true; });
+  Event sink = {};
+  const auto build = [&](std::size_t i) {
+    sink = event_of(i);
+    bench::escape(sink);
+    return true;
+  };
+  {
+    auto log = open(folder / "latency");
+    const auto record = [&](std::size_t i) {
+      fl::Journal::Claim claim;
+      if (log->claim(fl::journal::Type::custom, static_cast<fl::Time>(i), -1, -1, sizeof(Event), claim) != fl::Status::ok) return false;
+      const Event event = event_of(i);
+      std::memcpy(claim.payload, &event, sizeof(event));
+      log->commit(claim);
+      return true;
+    };
+    latency("build the event only", n, 2000.0, rate, build);
+    latency("record", n, 2000.0, rate, record);
+    latency("build the event only", n, 0.0, rate, build);
+    latency("record", n, 0.0, rate, record);
+    const double built = in_a_row(*log, n, true), recorded = in_a_row(*log, n, false);
+    std::printf(",\n  {\"what\": \"in a row, unfenced\", \"events\": %zu, \"build_ns\": %.1f, \"record_ns\": %.1f}", n, built, recorded);
+    if (const auto failure = log->close()) std::fprintf(stderr, "bench_journal: %s\n", failure.what.c_str());
+  }
+  const double span = n >= 1'000'000 ? 5.0 : 0.05;
+  durable(folder / "one", 1, span);
+  fs::remove_all(folder / "one");
+  durable(folder / "two", 2, span);
+  std::printf("\n]}\n");
+  fs::remove_all(folder);
+}

@@ -1,0 +1,134 @@
+// A long random life of a fleet, and all that can be seen of it, for tests of the fleet and of what it is logged to.
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "fairlead/fleet.hpp"
+
+namespace life {
+
+namespace fl = fairlead;
+using fl::Kind;
+using fl::Status;
+
+// All that can be read of a fleet, as bytes: NaN is equal to itself, and 0 differs from -0.
+inline std::string view(fl::Fleet& fleet) {
+  std::string out;
+  const auto put = [&](const auto& value) { out.append(reinterpret_cast<const char*>(&value), sizeof(value)); };
+  const fl::Scoreboard& board = fleet.board();
+  for (fl::SliceId slice = 0; slice < board.n_slices(); ++slice) {
+    (out += board.dimension(slice)) += board.value(slice);
+    for (fl::ModelId model = 0; model < board.models().size(); ++model) {
+      put(board.rating(model, slice));
+      put(board.score(model, slice).n);
+      put(board.score(model, slice).brier_sum);
+      put(board.score(model, slice).square_sum);
+      put(board.calls(model, slice).answered);
+      put(board.calls(model, slice).failed);
+      put(board.calls(model, slice).cost_usd);
+      for (const Kind kind : {Kind::binary, Kind::categorical, Kind::numeric}) {
+        put(board.history(model, slice, kind).window(1'000'000, 1'000'000).mean);
+      }
+      put(board.confidence_psi(model));
+    }
+  }
+  for (const fl::ModelId model : fleet.members()) {
+    put(model);
+    out += fleet.member(model).record;
+  }
+  fl::Fleet* const silent = &fleet;
+  for (const std::uint32_t slot : silent->tasks().open()) {
+    const fl::FleetTask& task = silent->tasks()[slot];
+    put(task.number);
+    put(task.shown);
+    out += task.record;
+    for (std::size_t s = 0; s < fl::strategy_names.size(); ++s) {
+      fl::Decision d;
+      const Status status = const_cast<fl::Scoreboard&>(board).decide(task.handle, static_cast<fl::Strategy>(s), d);
+      put(status);
+      for (const double p : d.p) put(p);
+      put(d.value);
+      for (const auto& [model, weight] : d.weights) put(weight);
+      put(d.uncertainty);
+    }
+  }
+  for (const std::uint32_t slot : fleet.tasks().ended()) {
+    put(fleet.tasks()[slot].state);
+    put(fleet.tasks()[slot].outcome);
+    out += fleet.tasks()[slot].record;
+  }
+  return out;
+}
+
+// A long random life: models come and go, tasks of every kind, failures, revisions, late outcomes, void ones.
+class Life {
+ public:
+  explicit Life(unsigned seed) : random_(seed) {}
+
+  Status step(fl::Fleet& fleet, int t) {
+    const unsigned what = roll(100);
+    if (what < 6) return fleet.add({.name = name(), .price_in = 2.5}, t);
+    if (what < 8) return fleet.remove(name(), t);
+    if (what < 70) return answer(fleet, t);
+    if (what < 75) {
+      fl::Decision d;
+      return fleet.decide(id(), static_cast<fl::Strategy>(roll(5)), d, t);
+    }
+    bool news = false;
+    if (what < 97) return fleet.settle(id(), roll(2), t, roll(2) == 0 ? fl::nan : 1.5, news);
+    return fleet.close(id(), t, news);
+  }
+
+ private:
+  unsigned roll(unsigned n) { return std::uniform_int_distribution<unsigned>(0, n - 1)(random_); }
+  std::string name() { return "model-" + std::to_string(roll(6)); }
+  std::string id() { return "task-" + std::to_string(at_ - std::min(at_, roll(6))); }
+
+  Status answer(fl::Fleet& fleet, int t) {
+    if (roll(4) == 0) ++at_;
+    const std::string id = this->id();
+    const auto number = static_cast<unsigned>(std::stoul(id.substr(5)));
+    const Kind kind = static_cast<Kind>(number % 3);
+    const std::vector<std::string_view> labels{"up", "flat", "down"};
+    const fl::Dimension horizon{"horizon", number % 2 == 0 ? "1d" : "1w"};
+    const fl::Task task{.id = id,
+                        .kind = kind,
+                        .category = number % 4 == 0 ? "" : number % 4 == 1 ? "politics" : "rates",
+                        .text = "will it, and if so when?",
+                        .labels = kind == Kind::categorical ? std::span(labels) : std::span<const std::string_view>{},
+                        .stake_usd = 40.0,
+                        .slices = std::span(&horizon, 1),
+                        .time = t};
+    const double u = 0.01 * roll(101);
+    const double p[] = {u, (1.0 - u) / 2, (1.0 - u) / 2};
+    fl::Forecast forecast{.model = fleet.find_model(name()), .confidence = roll(3) == 0 ? u : fl::nan, .cost_usd = 0.01, .time = t};
+    if (roll(10) == 0) forecast.error = "timeout";
+    else if (kind == Kind::numeric) forecast.value = 100.0 * u;
+    else forecast.p = std::span(p, kind == Kind::binary ? 1u : 3u);
+    return roll(2) == 0 ? fleet.record(task, forecast) : fleet.record(task.id, forecast);
+  }
+
+  std::mt19937 random_;
+  unsigned at_ = 0;
+};
+
+inline fl::Fleet lived(unsigned seed, int steps, fl::EventSink* sink, const fl::FleetSettings& settings = {}) {
+  fl::Fleet fleet;
+  fleet.attach(sink);
+  REQUIRE(fleet.configure(settings, 0) == Status::ok);
+  Life life(seed);
+  int fine = 0;
+  for (int t = 1; t <= steps; ++t) fine += life.step(fleet, t) == Status::ok ? 1 : 0;
+  CHECK(fine > steps / 4);
+  CHECK(fine < steps);
+  return fleet;
+}
+
+inline const fl::FleetSettings narrow{.k = 24, .history = 16, .psi_reference = 20, .psi_window = 20, .remember = 5};
+
+}  // namespace life

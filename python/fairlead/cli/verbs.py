@@ -1,0 +1,17 @@
+"""What all commands on a desk share."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fairlead.cli import Commands
+
+
+def verb(commands: Commands, name: str, run: Any, about: str) -> argparse.ArgumentParser:
+    """A command whose first argument is the folder of a desk."""
+    parser = commands.add_parser(name, help=about, description=about)
+    parser.add_argument("desk", metavar="DESK", help="the folder of the journal")
+    parser.set_defaults(run=run)
+    return parser

@@ -1,0 +1,221 @@
+"""Compaction: old segments go, once their events are archived and what they amounted to is in the journal.
+
+The order, which no crash can break: the archive durable and read back; a snapshot of the fleet that covers the range;
+the summaries appended and durable; then the segments, oldest first. The manifest says what range is being compacted, so
+that whoever comes next ends it, and no summary is written twice.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from fairlead._core import JournalColumns
+from fairlead.errors import InvalidRecordError, JournalError
+from fairlead.journal import manifest as manifests
+from fairlead.journal.archiving import Step, _no_step, archive_locked
+from fairlead.journal.folder import Segment, archive_lock, segments, sync_folder
+from fairlead.journal.holding import tell
+from fairlead.journal.manifest import Manifest
+from fairlead.journal.read import read
+from fairlead.journal.summaries import key, summarise
+from fairlead.journal.writer import Journal
+from fairlead.times import as_span, as_time
+
+Snapshot = Callable[[int], object]
+"""Makes sure that there is a snapshot in `snapshots/` of the state after this event, or a later one."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompactReport:
+    """What compaction did: events `first` to `last` (0: none) are in the archive only; `summaries` were written for
+    them, `segments` removed, `freed` bytes; `archived` events were written to the archive."""
+
+    first: int
+    last: int
+    summaries: int
+    segments: int
+    freed: int
+    archived: int
+
+    def __str__(self) -> str:
+        if not self.segments:
+            return f"nothing to compact ({self.archived:,} events archived)"
+        return (
+            f"events {self.first:,} to {self.last:,} are in the archive now: {self.segments} segments removed, "
+            f"{self.freed:,} bytes; {self.summaries} summaries"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, for JSON."""
+        return asdict(self)
+
+
+def compact(
+    folder: str | os.PathLike[str] | Journal,
+    *,
+    keep: int | str | timedelta | None = None,
+    before: int | str | date | None = None,
+    window: int | str | timedelta = "1h",
+    ensure_snapshot: Snapshot | None = None,
+    step: Step = _no_step,
+) -> CompactReport:
+    """Archives all sealed segments, and removes those whose events are all old; what was settled in them stays in the
+    journal as `summary` events, one for each model, category, kind and `window`. Their events stay readable with
+    `scan`; a fold over the live segments begins with a snapshot from then on, or with `restore`.
+
+    folder: the desk, which is then opened for writing meanwhile, or its open Journal. keep: events stay that are at
+    most so much older than the newest one ("30d", the default); before: or those from this time on.
+    ensure_snapshot: called with the number of the last event that goes; a fleet's journal needs a snapshot that is as
+    new.
+
+    Raises JournalLockedError where somebody else writes the journal or archives, JournalError where a fleet has no such
+    snapshot, JournalDamagedError where something is damaged: nothing was removed then. A crash at any point loses
+    nothing; the next call goes on where it was.
+    """
+    if keep is not None and before is not None:
+        raise InvalidRecordError("keep and before are both given, must be one of them")
+    span = as_span("30d" if keep is None else keep, "keep")
+    width = as_span(window, "window")
+    if width <= 0:
+        raise InvalidRecordError(f"window is {window!r}, must be positive")
+    until = None if before is None else as_time(before, "before")
+    with open_writer(folder) as (where, writer):
+        with archive_lock(where) as there:
+            report = compact_locked(where, there, writer, _Old(where, span, until), width, ensure_snapshot, step)
+        tell(where, writer)
+    return report
+
+
+@contextmanager
+def open_writer(folder: str | os.PathLike[str] | Journal) -> Iterator[tuple[Path, Journal]]:
+    if isinstance(folder, Journal):
+        yield Path(folder.folder), folder
+        return
+    if not (Path(folder) / "segments").is_dir():
+        raise JournalError(f"there is no journal: {folder} has no segments")
+    with Journal(folder) as opened:
+        yield Path(folder), opened
+
+
+class _Old:
+    """The oldest segments, as long as all their events are before a time."""
+
+    def __init__(self, folder: Path, keep: int, until: int | None) -> None:
+        self.folder, self.keep, self.until = folder, keep, until
+
+    def __call__(self, manifest: Manifest, found: Sequence[Segment]) -> list[Segment]:
+        until = self.until
+        if until is None:
+            newest = max((file.end for file in manifest.files), default=None)
+            live = _newest(self.folder, manifest.archived_to() + 1)
+            times = [time for time in (newest, live) if time is not None]
+            if not times:
+                return []
+            until = max(times) - self.keep
+        ends = {part["first"]: part["end"] for file in manifest.files for part in file.segments}
+        out = []
+        for segment in found[:-1]:
+            if segment.first not in ends or ends[segment.first] >= until:
+                break
+            out.append(segment)
+        return out
+
+
+def _newest(folder: Path, first: int) -> int | None:
+    """The latest time of the events that are not archived."""
+    reader = JournalColumns(str(folder), first=first)
+    latest: int | None = None
+    while (found := reader.read()) is not None:
+        time = int(found[1]["time"][1].max())
+        latest = time if latest is None else max(latest, time)
+    return latest
+
+
+Choice = Callable[[Manifest, Sequence[Segment]], list[Segment]]
+
+
+def compact_locked(
+    folder: Path,
+    there: Path,
+    writer: Journal,
+    choose: Choice,
+    window: int,
+    ensure_snapshot: Snapshot | None,
+    step: Step,
+) -> CompactReport:
+    """`compact` for who holds the lock of the archive and writes the journal."""
+    writer.wait_durable()
+    archived = archive_locked(folder, there, None, step).rows
+    manifest = manifests.load(folder)
+    if manifest is None:
+        return CompactReport(0, 0, 0, 0, 0, archived)
+    if manifest.compacting is None:
+        chosen = choose(manifest, segments(folder))
+        if not chosen:
+            return CompactReport(0, 0, 0, 0, 0, archived)
+        first, last = chosen[0].first, chosen[-1].last or 0
+        _check_snapshot(folder, manifest, last, ensure_snapshot)
+        step("snapshot")
+        manifest.compacting = {"first": first, "last": last, "window": window, "after": writer.accepted}
+        manifests.save(folder, manifest)
+        step("begun")
+    now = manifest.compacting
+    summaries = _summaries(folder, writer, manifest, now, step)
+    removed, freed = _remove(folder, now["last"], step)
+    manifest.compactions.append({name: now[name] for name in ("first", "last", "window")})
+    manifest.compacting = None
+    manifests.save(folder, manifest)
+    step("done")
+    return CompactReport(now["first"], now["last"], summaries, removed, freed, archived)
+
+
+def _check_snapshot(folder: Path, manifest: Manifest, last: int, ensure_snapshot: Snapshot | None) -> None:
+    if ensure_snapshot is not None:
+        ensure_snapshot(last)
+    if not _is_fleet(folder, manifest):
+        return
+    newest = max((int(p.stem) for p in (folder / "snapshots").glob("*.fleet") if p.stem.isdigit()), default=0)
+    if newest < last:
+        raise JournalError(
+            f"{folder} is a fleet's, and its newest snapshot is of event {newest}, but events up to {last} are to go: "
+            "without a snapshot its state could not be had from what is left. Open the fleet and let it write one"
+        )
+
+
+def _is_fleet(folder: Path, manifest: Manifest) -> bool:
+    """Whether a fleet writes the journal: there are its settings, or snapshots of it."""
+    files = [*manifest.files, *manifest.dropped]
+    return (folder / "snapshots").is_dir() or any(file.types.get("settings") for file in files)
+
+
+def _summaries(folder: Path, writer: Journal, manifest: Manifest, now: dict[str, Any], step: Step) -> int:
+    """Appends what is not there yet, and waits until all are durable."""
+    made = summarise(folder, manifest, now["first"], now["last"], now["window"])
+    writer.wait_durable()
+    have = {key(dict(event.data)) for event in read(folder, types="summary", first=now["after"] + 1)}
+    for summary in made:
+        if key(summary) not in have:
+            writer.append(
+                "summary", summary, time=summary["start"], model=summary["model"], category=summary["category"]
+            )
+            step("summary")
+    writer.wait_durable()
+    step("summaries")
+    return len(made)
+
+
+def _remove(folder: Path, last: int, step: Step) -> tuple[int, int]:
+    """The segments up to event `last`, oldest first; never the newest one."""
+    gone = [s for s in segments(folder)[:-1] if s.last is not None and s.last <= last]
+    for segment in gone:
+        segment.path.unlink()
+        segment.path.with_suffix(".idx").unlink(missing_ok=True)
+        sync_folder(segment.path.parent)
+        step("removed")
+    return len(gone), sum(s.bytes for s in gone)

@@ -1,0 +1,117 @@
+"""Events of a journal, archived and live, into one file that other programs read."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from datetime import date
+from pathlib import Path
+
+from fairlead._core import journal_events
+from fairlead.errors import InvalidRecordError
+from fairlead.events import Event
+from fairlead.journal import columns
+from fairlead.journal.arrow import pa, pq
+from fairlead.journal.columns import SCHEMA
+from fairlead.journal.folder import sync_folder
+from fairlead.journal.parquet import encodings
+from fairlead.journal.scanning import batches, query_of
+
+
+def export(
+    folder: str | os.PathLike[str],
+    path: str | os.PathLike[str],
+    *,
+    models: str | Iterable[str] | None = None,
+    types: str | Iterable[str] | None = None,
+    categories: str | Iterable[str] | None = None,
+    start: int | str | date | None = None,
+    end: int | str | date | None = None,
+    first: int | None = None,
+    last: int | None = None,
+) -> int:
+    """Writes the events that match to `path`: zstd Parquet where it ends in .parquet, one JSON object a line where it
+    ends in .jsonl. Returns how many. Archived events are in it too. The file is there when it is whole, not before.
+
+    models, types, categories, start, end, first, last: as `scan`.
+    Raises InvalidRecordError for another ending, an unknown type or what is no time; JournalError where there is no
+    journal, JournalDamagedError where events are damaged or missing.
+
+    >>> import tempfile, fairlead as fl
+    >>> with tempfile.TemporaryDirectory() as desk, fl.Journal(desk) as journal:
+    ...     _ = journal.append("note", time=1, data={"text": "hello"})
+    ...     _ = journal.wait_durable()
+    ...     n = fl.journal.export(desk, f"{desk}/out.jsonl")
+    ...     print(n, open(f"{desk}/out.jsonl").read().strip())
+    1 {"seq": 1, "time": 1, "type": "note", "model": null, "category": null, "data": {"text": "hello"}}
+    """
+    path = Path(path)
+    if path.suffix not in (".parquet", ".jsonl"):
+        raise InvalidRecordError(f"path is {str(path)!r}, must end in .parquet or .jsonl")
+    query = query_of(models, types, categories, start, end, first, last)
+    found = batches(folder, query)
+    beside = path.with_name(path.name + ".tmp")
+    try:
+        n = _parquet(beside, found) if path.suffix == ".parquet" else _lines(beside, found)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    sync_folder(path.parent)
+    return n
+
+
+def _parquet(path: Path, found: Iterable[pa.RecordBatch]) -> int:
+    n = 0
+    writer: pq.ParquetWriter | None = None
+    with path.open("wb") as file:
+        try:
+            for batch in found:
+                table = pa.Table.from_batches([batch])
+                if writer is None:  # by the first batch; all columns are there, as later ones may have them
+                    writer = pq.ParquetWriter(file, SCHEMA, **encodings(table))
+                writer.write_table(table)
+                n += len(batch)
+            if writer is None:
+                writer = pq.ParquetWriter(file, SCHEMA)
+        finally:
+            if writer is not None:
+                writer.close()
+        file.flush()
+        os.fsync(file.fileno())
+    return n
+
+
+def _lines(path: Path, found: Iterable[pa.RecordBatch]) -> int:
+    n = 0
+    with path.open("w", encoding="utf-8") as file:
+        for event in events_of(found):
+            file.write(json.dumps(event.to_dict(), default=_hex) + "\n")
+            n += 1
+        file.flush()
+        os.fsync(file.fileno())
+    return n
+
+
+def _hex(value: object) -> object:
+    if isinstance(value, (bytes, bytearray)):
+        return value.hex()
+    raise TypeError(f"{value!r} has no place in JSON")
+
+
+def events_of(found: Iterable[pa.RecordBatch]) -> Iterator[Event]:
+    """The rows of whole batches as events, as `fairlead.journal.read` gives them."""
+    for batch in found:
+        models, categories = names_of(batch, "model"), names_of(batch, "category")
+        voters = batch["voters"]
+        if voters.null_count < len(voters):
+            models += [name for name in voters.flatten().unique().to_pylist() if name not in models]
+        for records in columns.records(batch, models, categories):
+            for event in journal_events(records, models, categories):
+                yield Event(*event)
+
+
+def names_of(batch: pa.RecordBatch, column: str) -> list[str]:
+    """The names in a column, in the order of its dictionary."""
+    array = batch[column]
+    return [name for name in array.dictionary.to_pylist() if name is not None] if len(array) else []

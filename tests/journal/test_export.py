@@ -1,0 +1,88 @@
+"""Export: archived and live events in one file, Parquet or lines of JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import record_bytes as made
+
+import fairlead.journal as journal
+from fairlead._core import SegmentWriter
+from fairlead.errors import InvalidRecordError, JournalError
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Path:
+    folder = tmp_path / "desk"
+    parts = [
+        made.record("name", 1, 0, made.name(0, 0, "gpt")),
+        made.record("name", 2, 0, made.name(0, 1, "llama")),
+        made.record("name", 3, 0, made.name(1, 0, "crypto")),
+        made.record("task", 4, 10, made.task(1, "t1", "crypto", slices=[("symbol", "BTC")]), category=0),
+        made.record("forecast", 5, 20, made.forecast(1, 0.25, latency=3.5), model=1, category=0),
+        made.record("decision", 6, 30, made.decision(1, 0.3, weights=[1.0, 0.5], voters=[1, 0]), category=0),
+        made.record("outcome", 7, 40, made.outcome(1, 1.0), category=0),
+        made.record("note", 8, 50, made.cold(text="ü"), model=0),
+        made.record("custom", 9, 60, b"\x00\xff"),
+        made.record(1500, 10, 70, b"x"),
+    ]
+    for part in parts[:5], parts[5:]:
+        log = SegmentWriter(str(folder), 4096)
+        log.append(made.array(*part))
+        log.close()
+        if part is parts[:5]:
+            journal.archive(folder)
+    return folder
+
+
+def test_lines_are_the_events_as_they_are_read(desk: Path, tmp_path: Path) -> None:
+    out = tmp_path / "events.jsonl"
+    expected = [event.to_dict() for event in journal.read(desk)]
+    for _ in range(2):  # live, then from the archive
+        assert journal.export(desk, out) == 10
+        found = [json.loads(line) for line in out.read_text().splitlines()]
+        assert found[-1]["data"] == {"payload": "78"}
+        assert found[:8] == json.loads(json.dumps(expected[:8]))
+        journal.archive(desk)
+    assert found[5]["data"]["weights"] == {"llama": 1.0, "gpt": 0.5}
+
+
+def test_parquet_is_the_table(desk: Path, tmp_path: Path) -> None:
+    out = tmp_path / "events.parquet"
+    assert journal.export(desk, out) == 10
+    assert pq.read_table(out).to_pylist() == journal.scan(desk).read_all().to_pylist()
+    assert pq.ParquetFile(out).metadata.row_group(0).column(0).compression == "ZSTD"
+
+
+def test_a_query(desk: Path, tmp_path: Path) -> None:
+    out = tmp_path / "some.parquet"
+    assert journal.export(desk, out, models=["llama"], types=["forecast"], categories=["crypto"], start=20, end=21) == 1
+    assert pq.read_table(out)["value"].to_pylist() == [0.25]
+    assert journal.export(desk, out, models=["nobody"]) == 0
+    assert pq.read_table(out).num_rows == 0
+    lines = tmp_path / "none.jsonl"
+    assert journal.export(desk, lines, start="2030-01-01") == 0
+    assert lines.read_text() == ""
+
+
+def test_what_fails_leaves_nothing_and_harms_nothing(desk: Path, tmp_path: Path) -> None:
+    out = tmp_path / "events.jsonl"
+    out.write_text("what was there before")
+    with pytest.raises(InvalidRecordError, match=r"must end in .parquet or .jsonl"):
+        journal.export(desk, tmp_path / "events.csv")
+    with pytest.raises(InvalidRecordError, match="no type of event"):
+        journal.export(desk, out, types="forecats")
+    with pytest.raises(JournalError):
+        journal.export(tmp_path / "nothing", out)
+    path = sorted((desk / "segments").glob("*.seg"))[-1]
+    path.chmod(0o644)
+    data = bytearray(path.read_bytes())
+    data[200] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(JournalError, match=path.name):
+        journal.export(desk, out)
+    assert out.read_text() == "what was there before"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["desk", "events.jsonl"]
