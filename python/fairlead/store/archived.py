@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fairlead.events import COLD, Event
-from fairlead.journal.scan import scan
+from fairlead.journal.scanning import scan
 
 _HOT = {
     "task": ("task", "id", "kind", "category", "text", "labels", "stake_usd", "regime", "expires_in_s", "slices"),
@@ -49,7 +49,7 @@ def _data(row: Mapping[str, Any]) -> Any:
     if kind == "name":
         table, number, _ = struct.unpack_from("<BII", payload)
         return {"table": ("models", "categories")[table], "id": number, "name": payload[9:].decode("utf-8", "replace")}
-    return {} if kind == "model_removed" else payload
+    return {} if kind == "model_removed" else {"payload": payload}
 
 
 _ABSENT = object()
