@@ -47,6 +47,13 @@ def program(path: Path, *arguments: str) -> str:
     return subprocess.run([path, *arguments], check=True, capture_output=True, text=True).stdout.rstrip()
 
 
+def crash_log(path: Path) -> list[str]:
+    """What `make crash` found when it ran last."""
+    if not path.exists():
+        return []
+    return ["## Kill loop", "", "`make crash`:", "", "```", path.read_text().rstrip(), "```", ""]
+
+
 def hardware() -> str:
     info = Path("/proc/cpuinfo")
     model = platform.processor()
@@ -122,6 +129,16 @@ def main() -> None:
         program(arguments.build / "bench_events", *(["100000"] if arguments.quick else [])),
         "```",
         "",
+        "## The journal in C++",
+        "",
+        "`benchmarks/cpp/journal.cpp`: what a call costs the caller, in nanoseconds, events of 128 bytes; `nothing` is",
+        "what timing itself costs. Bars: mean <= 15 ns, 99.9 % <= 200 ns, 99.99 % <= 1.5 us; >= 1.5 M durable events/s.",
+        "",
+        "```",
+        program(arguments.build / "bench_journal", *(["1000000"] if arguments.quick else [])),
+        "```",
+        "",
+        *crash_log(ROOT / "crash.txt"),
         "## The C++ Scoreboard",
         "",
         "`cpp/examples/trading_loop.cpp`: 20 models, overall and one category; each call timed on its own, the time of",

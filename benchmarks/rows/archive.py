@@ -8,6 +8,7 @@ import importlib
 import os
 import shutil
 import sqlite3
+import struct
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,7 +36,7 @@ def forecasts(n: int, rounded: bool) -> NDArray[np.uint8]:
     dice = np.random.default_rng(3)
     rows = np.zeros(n, _FORECAST)
     rows["length"], rows["type"], rows["version"] = 104, 20, 1
-    rows["seq"] = np.arange(1, n + 1)
+    rows["seq"] = np.arange(7, n + 7)
     rows["time"] = 1_700_000_000 * 10**9 + np.cumsum(dice.exponential(2000, n)).astype(np.int64)
     rows["model"], rows["category"], rows["task"] = np.arange(n) % 6, -1, np.arange(n) // 6 + 1
     digits = 3 if rounded else 16
@@ -60,9 +61,18 @@ def _all_cores() -> Iterator[None]:
         os.sched_setaffinity(0, pinned)
 
 
+def name(number: int) -> NDArray[np.uint8]:
+    """The record of a model's name, `m0` to `m5`."""
+    payload = struct.pack("<BII2s", 0, number, 2, b"m%d" % number)
+    header = struct.pack("<IIIHBBQqii", 0, 40 + len(payload), 0, 4, 1, 0, number + 1, 0, -1, -1)
+    return np.frombuffer((header + payload).ljust(56, b"\0"), np.uint8)
+
+
 def archived(folder: Path, n: int, rounded: bool) -> Row:
     desk = folder / "desk"
     log = SegmentWriter(str(desk), 64 << 20)
+    for number in range(6):
+        log.append(name(number))
     records = forecasts(n, rounded)
     for at in range(0, len(records), 104 << 13):
         log.append(records[at : at + (104 << 13)])
@@ -74,7 +84,7 @@ def archived(folder: Path, n: int, rounded: bool) -> Row:
 
     report = ours()
     check = fl.journal.verify_archive(desk)
-    table = fl.journal.scan(desk).read_all()
+    table = fl.journal.scan(desk, types="forecast").read_all()
     table = table.select([name for name in table.column_names if table[name].null_count < n])
     sizes = {"segments": sum(path.stat().st_size for path in (desk / "segments").glob("*.seg"))}
     peers: dict[str, Run] = {}

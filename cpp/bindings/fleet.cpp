@@ -374,6 +374,13 @@ void bind_fleet(py::module_& m) {
                  for (const ModelId model : held.fleet.members()) out.append(str(held.fleet.member(model).record));
                  return out;
                })
+          .def("model",
+               [](const HeldFleet& held, std::string_view name) -> py::object {
+                 const ModelId model = held.fleet.find_model(name);
+                 if (model < 0 || !held.fleet.member(model).present) return py::none();
+                 return str(held.fleet.member(model).record);
+               },
+               py::arg("name"))
           .def("has_model",
                [](const HeldFleet& held, std::string_view name) {
                  const ModelId model = held.fleet.find_model(name);

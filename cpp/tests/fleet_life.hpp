@@ -124,7 +124,7 @@ inline fl::Fleet lived(unsigned seed, int steps, fl::EventSink* sink, const fl::
   Life life(seed);
   int fine = 0;
   for (int t = 1; t <= steps; ++t) fine += life.step(fleet, t) == Status::ok ? 1 : 0;
-  CHECK(fine > steps / 4);
+  CHECK(fine > steps / 8);
   CHECK(fine < steps);
   return fleet;
 }

@@ -11,6 +11,7 @@
 
 #include "fairlead/detectors.hpp"
 #include "fairlead/experts.hpp"
+#include "fairlead/fleet.hpp"
 #include "fairlead/glicko2.hpp"
 #include "fairlead/pooling.hpp"
 #include "fairlead/ratings.hpp"
@@ -360,6 +361,53 @@ TEST_CASE("no_alloc: open, record, decide, settle and close once the rings are f
           for (int t = 150; t < 650; ++t) ok &= loop.round(t);
         }) == 0);
   CHECK(ok);
+}
+
+TEST_CASE("no_alloc: tasks of a fleet, from their record to their outcome, once slots are used again") {
+  fl::Fleet fleet({.history = 64, .psi_reference = 30, .psi_window = 30, .remember = 8});
+  for (const char* name : {"a", "b", "c"}) REQUIRE(fleet.add({.name = name}) == Status::ok);
+  const std::string_view labels[] = {"up", "down"};
+  const fl::Dimension horizon{"horizon", "1d"};
+  fl::Decision decision;
+  bool ok = true, news = false;
+  char id[] = "task-000000";
+  int t = 0;
+  const auto rounds = [&] {
+    for (int end = t + 300; t < end; ++t) {
+      for (int digit = 10, left = t; digit > 4; --digit, left /= 10) id[digit] = static_cast<char>('0' + left % 10);
+      const fl::Task task{.id = id, .kind = Kind::categorical, .category = "rates", .labels = labels,
+                          .slices = std::span(&horizon, 1), .time = t};
+      for (fl::ModelId model = 0; model < 3; ++model) {
+        const double p[] = {0.2 * model, 1.0 - 0.2 * model};
+        ok &= fleet.record(task, {.model = model, .p = p, .cost_usd = 0.01, .time = t}) == Status::ok;
+      }
+      ok &= fleet.decide(id, fl::Strategy::hedge, decision, t) == Status::ok;
+      ok &= (t % 7 == 0 ? fleet.close(id, t, news) : fleet.settle(id, t % 2, t, 0.5, news)) == Status::ok;
+    }
+  };
+  rounds();
+  CHECK(allocations_of(rounds) == 0);
+  CHECK(ok);
+}
+
+TEST_CASE("out of memory: a fleet's calls change nothing") {
+  fl::Fleet fleet({.history = 8, .psi_reference = 2, .psi_window = 2, .remember = 2});
+  REQUIRE(fleet.add({.name = "a model whose name is long"}) == Status::ok);
+  const double p[] = {0.25};
+  bool news = false;
+  REQUIRE(fleet.record(fl::Task{.id = "q", .category = "c"}, {.model = 0, .p = p}) == Status::ok);  // the slice is there
+  REQUIRE(fleet.close("q", 0, news) == Status::ok);
+  for (int t = 0; t < 4; ++t) {
+    const std::string id = "a task whose id is long enough to be kept elsewhere " + std::to_string(t);
+    const std::string before = fleet.state();
+    // Where memory is short between its two events, the task is open and unanswered; that is a state too.
+    const auto known = [&] { return fleet.state() == before || fleet.tasks().n_open() == 1; };
+    starve([&] { return fleet.record(fl::Task{.id = id, .category = "c"}, {.model = 0, .p = p}); }, known);
+    const std::string open = fleet.state();
+    starve([&] { return fleet.settle(id, 1.0, t, fl::nan, news); }, [&] { return fleet.state() == open; });
+    CHECK(news);
+  }
+  CHECK(fleet.board().score(0).n == 4);
 }
 
 TEST_CASE("no_alloc: with default options, from the first call after reserve") {

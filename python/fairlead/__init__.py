@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from fairlead.measure.drift import DriftReport
     from fairlead.measure.ratings import PredictionScore, evaluate_ratings
     from fairlead.measure.sweep import SweepResult, sweep
+    from fairlead.reflection import Reflection, reflect
     from fairlead.replays import ReplayResult, replay
     from fairlead.store import Store
 
@@ -110,6 +111,7 @@ __all__ = [
     "PageHinkley",
     "PredictionScore",
     "Psi",
+    "Reflection",
     "ReplayResult",
     "RollingWindow",
     "Settings",
@@ -131,6 +133,7 @@ __all__ = [
     "evaluate_ratings",
     "pool",
     "pool_binary",
+    "reflect",
     "replay",
     "rolling",
     "sweep",
@@ -146,6 +149,8 @@ _LATER = {
     "BradleyTerryRatings": "fairlead.measure.bradley_terry",
     "PredictionScore": "fairlead.measure.ratings",
     "evaluate_ratings": "fairlead.measure.ratings",
+    "Reflection": "fairlead.reflection",
+    "reflect": "fairlead.reflection",
     "replay": "fairlead.replays",
     "ReplayResult": "fairlead.replays",
     "Store": "fairlead.store",

@@ -66,6 +66,6 @@ def life(seed: int) -> Callable[[fl.Fleet, int], object]:
     return quiet
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def live() -> Callable[[int], Callable[[fl.Fleet, int], object]]:
     return life

@@ -80,7 +80,9 @@ def test_events_say_what_happened(tmp_path: Path) -> None:
         fleet.record("q", fl.Forecast("local", error="timeout", time=3))
         decision = fleet.decide("q")
         fleet.settle("q", 1, time=9, profit_usd=2.5)
-        fleet.record(fl.Task("r", kind="categorical", labels=("up", "down"), time=4), fl.Forecast("gpt", p={"down": 1}))
+        fleet.record(
+            fl.Task("r", kind="categorical", labels=("up", "down"), time=4), fl.Forecast("gpt", p={"down": 1, "up": 0})
+        )
         fleet.void("r")
         fleet.remove("local")
         assert fleet.open_tasks == ()
@@ -260,6 +262,7 @@ def test_a_snapshot_that_cannot_be_written_is_told(tmp_path: Path, live: Life, m
     before = state(fleet)
     with pytest.warns(fl.JournalWarning, match="no snapshot could be written"):
         fleet.close()
+    (tmp_path / "snapshots").unlink()
     with fl.Fleet.open(tmp_path) as fleet:
         assert state(fleet) == before
 

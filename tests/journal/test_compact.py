@@ -219,7 +219,7 @@ def test_a_fleets_journal_needs_a_snapshot(tmp_path: Path) -> None:
         journal.compact(tmp_path, keep=0)
     with pytest.raises(JournalError, match="is a fleet's"):
         journal.compact(tmp_path, keep=0, ensure_snapshot=lambda seq: None)
-    assert segments(tmp_path)[: len(found)] == found
+    assert segments(tmp_path)[: len(found) - 1] == found[:-1]
     assert manifests.load(tmp_path).compacting is None
     asked = []
 

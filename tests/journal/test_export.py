@@ -46,6 +46,7 @@ def test_lines_are_the_events_as_they_are_read(desk: Path, tmp_path: Path) -> No
         found = [json.loads(line) for line in out.read_text().splitlines()]
         assert found[-1]["data"] == {"payload": "78"}
         assert found[:8] == json.loads(json.dumps(expected[:8]))
+        assert [event.to_dict() for event in journal.history(desk)] == expected
         journal.archive(desk)
     assert found[5]["data"]["weights"] == {"llama": 1.0, "gpt": 0.5}
 

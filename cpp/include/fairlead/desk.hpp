@@ -44,7 +44,7 @@ journal::Failure census_desk(const std::string& folder, FleetCensus& out, journa
 // The state in which a replay ended, and the one in the newest snapshot beside the one that was folded up to there.
 struct StateCheck {
   journal::Seq last = 0;
-  std::uint32_t crc = 0;       // CRC-32C of Fleet::state
+  std::uint32_t crc = 0;       // CRC-32C of Fleet::state, which are its last four bytes
   journal::Seq snapshot = 0;   // 0: there is none
   std::uint32_t snapshot_crc = 0, folded_crc = 0;
 
@@ -75,7 +75,7 @@ class Desk {
 
   Fleet& fleet() noexcept { return fleet_; }
   Journal& journal() noexcept { return *journal_; }
-  journal::Failure close();  // of the journal: all is written and synced
+  journal::Failure close();  // of the journal: all is written and synced. The fleet can still be read, and not be changed
 
  private:
   Desk() = default;

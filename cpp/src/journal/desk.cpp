@@ -136,6 +136,12 @@ std::string restore(const std::string& path, Seq seq, const FleetOrigin& journal
   return {};
 }
 
+// That of the state's bytes before their own: with it the checksum of any state would be the same.
+std::uint32_t state_crc(const Fleet& fleet) {
+  const std::string state = fleet.state();
+  return crc32c(std::string_view(state).substr(0, state.size() - sizeof(std::uint32_t)));
+}
+
 // The newest snapshot that is of use by itself, of an event up to `last`.
 bool newest_snapshot(const std::string& folder, Seq last, Fleet& out, Disk& disk) {
   FleetOrigin journal, of;
@@ -201,19 +207,19 @@ Failure replay_desk(const std::string& folder, FleetReplay& replay, StateCheck& 
       Fleet kept_there;
       if (newest_snapshot(folder, last, kept_there, disk)) {
         found.snapshot = kept_there.last();
-        found.snapshot_crc = crc32c(kept_there.state());
+        found.snapshot_crc = state_crc(kept_there);
       }
     }
     if (Failure failure = walk(folder, last, disk, [&](const Event& event) {
           const Status status = replay.apply(event);
-          if (event.header->seq == found.snapshot) found.folded_crc = crc32c(replay.fleet().state());
+          if (event.header->seq == found.snapshot) found.folded_crc = state_crc(replay.fleet());
           return status;
         })) {
       return failure;
     }
     replay.finish();
     found.last = replay.fleet().last();
-    found.crc = crc32c(replay.fleet().state());
+    found.crc = state_crc(replay.fleet());
     check = found;
     return {};
   } catch (const std::bad_alloc&) {

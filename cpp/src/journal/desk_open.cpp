@@ -39,9 +39,7 @@ Failure Desk::open(const std::string& folder, const FleetSettings* settings, con
   return {};
 }
 
-Failure Desk::close() {
-  fleet_.attach(nullptr);
-  return journal_->close();
-}
+// The fleet stays with the closed journal, which refuses: what would change it from now on would be lost.
+Failure Desk::close() { return journal_->close(); }
 
 }  // namespace fairlead

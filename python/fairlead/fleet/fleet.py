@@ -8,6 +8,7 @@ import time as _time
 import warnings
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, fields
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from fairlead.fleet.snapshots import Snapshots
     from fairlead.journal import Journal
 
+_PLAIN = (int, float, bool, str)
 _FEW = 10_000
 """Events that may be folded when a desk is opened; for more, closing it writes a snapshot."""
 
@@ -194,12 +196,13 @@ class Fleet:
         model = Model(model) if isinstance(model, str) else model
         if not isinstance(model, Model):
             raise InvalidRecordError(f"model is {model!r}, must be a Model or a name")
-        present = next((known for known in self.models if known.name == model.name), None)
-        if present is not None:
+        known = self._core.model(checks.utf8(model.name, "name"))
+        if known is not None:
+            present = Model.from_json(known)
             if present != model:
                 raise InvalidRecordError(f"name is {model.name!r}, which the fleet has already as {present}")
             return
-        record = checks.utf8(json.dumps(model.to_dict(), allow_nan=False, ensure_ascii=False), "model")
+        record = checks.utf8(json.dumps(model.to_dict(), allow_nan=False, ensure_ascii=False), "provider or tags")
         self._check(self._core.add(model.name, record, self._now()), f"model {model.name!r}")
 
     def remove(self, model: str) -> None:
@@ -268,6 +271,11 @@ class Fleet:
         if isinstance(task, Outcome):
             known = task
         else:
+            if type(outcome) in _PLAIN and type(time) is int and profit_usd is None:
+                with suppress(OverflowError):  # what is in order needs no Outcome; all else is told below
+                    status = self._core.settle(checks.task_id(task), outcome, time, None, self._clock)
+                    if status <= 0:
+                        return status == 0
             if outcome is None:
                 raise InvalidRecordError("outcome is None; use void(task) where it will never be known")
             known = Outcome(checks.task_id(task), outcome, time=time, profit_usd=profit_usd)

@@ -11,7 +11,7 @@ from fairlead.journal.writer import Journal
 if TYPE_CHECKING:
     from fairlead.journal.archiving import ArchiveCheck, ArchiveReport, archive, verify_archive
     from fairlead.journal.compaction import CompactReport, compact
-    from fairlead.journal.exporting import export
+    from fairlead.journal.exporting import export, history
     from fairlead.journal.holding import Hold, hold, holds, release
     from fairlead.journal.quotas import QuotaReport, enforce_quota
     from fairlead.journal.restoring import restore
@@ -27,6 +27,7 @@ _LATER = {
     "compact": "compaction",
     "dataset": "scanning",
     "export": "exporting",
+    "history": "exporting",
     "Hold": "holding",
     "hold": "holding",
     "holds": "holding",
@@ -53,6 +54,7 @@ __all__ = [
     "dataset",
     "enforce_quota",
     "export",
+    "history",
     "hold",
     "holds",
     "read",

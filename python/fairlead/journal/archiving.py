@@ -83,20 +83,31 @@ def archive_locked(folder: Path, there: Path, through: int | None, step: Step) -
     if todo and todo[0].first > done + 1:
         raise JournalDamagedError(f"events {done + 1} to {todo[0].first - 1} are neither archived nor in {folder}")
     written: list[ArchivedFile] = []
+    groups = list(_groups(todo))
+    width = min(4, os.cpu_count() or 1)  # so few at a time, for the memory they take
     # The core and Arrow both leave the GIL alone.
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        groups = list(_groups(todo))
-        width = min(4, os.cpu_count() or 1)
-        for at in range(0, len(groups), width):  # so few at a time, for the memory they take
-            written += pool.map(lambda group: _write(folder, there, group, done, step), groups[at : at + width])
-    if written:
-        sync_folder(there)
-        step("files")
-        manifest.files += written
-        manifests.save(folder, manifest)
-        step("manifest")
+    with ThreadPoolExecutor(max_workers=width) as pool:
+        for at in range(0, len(groups), width):
+            running = [pool.submit(_write, folder, there, group, done, step) for group in groups[at : at + width]]
+            new: list[ArchivedFile] = []
+            try:
+                for one in running:
+                    new.append(one.result())  # noqa: PERF401 - one by one
+            finally:  # what came before a damaged segment is archived
+                _record(folder, there, manifest, new, step)
+            written += new
     rows, after = sum(file.rows for file in written), sum(file.bytes for file in written)
     return ArchiveReport(tuple(file.file for file in written), rows, sum(s.bytes for s in todo), after)
+
+
+def _record(folder: Path, there: Path, manifest: Manifest, new: Sequence[ArchivedFile], step: Step) -> None:
+    if not new:
+        return
+    sync_folder(there)
+    step("files")
+    manifest.files += new
+    manifests.save(folder, manifest)
+    step("manifest")
 
 
 def _groups(todo: Sequence[Segment]) -> Iterator[list[Segment]]:
@@ -116,7 +127,8 @@ def _write(folder: Path, there: Path, group: Sequence[Segment], done: int, step:
         raise JournalError(f"{group[-1].path} is not sealed")
     reader = JournalColumns(str(folder), first=first, last=last)
     batches, kept = [], []
-    while (found := reader.read(1 << 20, keep_records=True)) is not None:
+    most = min(sum(s.bytes for s in group) // 40 + 1, 1 << 20)  # no record has fewer bytes
+    while (found := reader.read(most, keep_records=True)) is not None:
         rows, buffers, records = found
         batches.append(to_arrow(rows, buffers, reader.models, reader.categories))
         if records is not None:  # as asked for

@@ -70,20 +70,31 @@ def compact(
     `scan`; a fold over the live segments begins with a snapshot from then on, or with `restore`.
 
     folder: the desk, which is then opened for writing meanwhile, or its open Journal. keep: events stay that are at
-    most so much older than the newest one ("30d", the default); before: or those from this time on.
-    ensure_snapshot: called with the number of the last event that goes; a fleet's journal needs a snapshot that is as
-    new.
+    most so much older than the newest one ("30d", the default; 0: all may go that can); before: or those from this time
+    on. ensure_snapshot: called with the number of the last event that goes; a fleet's journal needs a snapshot that is
+    as new.
 
     Raises JournalLockedError where somebody else writes the journal or archives, JournalError where a fleet has no such
     snapshot, JournalDamagedError where something is damaged: nothing was removed then. A crash at any point loses
     nothing; the next call goes on where it was.
+
+    >>> import tempfile
+    >>> desk = tempfile.TemporaryDirectory()
+    >>> with Journal(desk.name, segment_bytes=4096) as journal:
+    ...     for hour in range(100):
+    ...         seq = journal.note("all is well", time=hour * 3600 * 10**9)
+    >>> report = compact(desk.name, keep="1d")
+    >>> report.segments > 0 and report.archived == 100
+    True
+    >>> from fairlead.journal.scanning import scan
+    >>> scan(desk.name).read_all().num_rows
+    100
+    >>> desk.cleanup()
     """
     if keep is not None and before is not None:
         raise InvalidRecordError("keep and before are both given, must be one of them")
-    span = as_span("30d" if keep is None else keep, "keep")
+    span = 0 if keep == 0 else as_span("30d" if keep is None else keep, "keep")
     width = as_span(window, "window")
-    if width <= 0:
-        raise InvalidRecordError(f"window is {window!r}, must be positive")
     until = None if before is None else as_time(before, "before")
     with open_writer(folder) as (where, writer):
         with archive_lock(where) as there:
@@ -118,10 +129,14 @@ class _Old:
             if not times:
                 return []
             until = max(times) - self.keep
-        ends = {part["first"]: part["end"] for file in manifest.files for part in file.segments}
+        ends: dict[int, int] = {}  # a segment that was sealed, then written on, is in two files
+        for file in manifest.files:
+            for part in file.segments:
+                ends[part["first"]] = max(part["end"], ends.get(part["first"], part["end"]))
+        done = manifest.archived_to()
         out = []
         for segment in found[:-1]:
-            if segment.first not in ends or ends[segment.first] >= until:
+            if segment.last is None or segment.last > done or ends.get(segment.first, until) >= until:
                 break
             out.append(segment)
         return out
@@ -131,7 +146,7 @@ def _newest(folder: Path, first: int) -> int | None:
     """The latest time of the events that are not archived."""
     reader = JournalColumns(str(folder), first=first)
     latest: int | None = None
-    while (found := reader.read()) is not None:
+    while (found := reader.read(1 << 15)) is not None:
         time = int(found[1]["time"][1].max())
         latest = time if latest is None else max(latest, time)
     return latest

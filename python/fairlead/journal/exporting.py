@@ -38,13 +38,17 @@ def export(
     Raises InvalidRecordError for another ending, an unknown type or what is no time; JournalError where there is no
     journal, JournalDamagedError where events are damaged or missing.
 
-    >>> import tempfile, fairlead as fl
-    >>> with tempfile.TemporaryDirectory() as desk, fl.Journal(desk) as journal:
-    ...     _ = journal.append("note", time=1, data={"text": "hello"})
-    ...     _ = journal.wait_durable()
-    ...     n = fl.journal.export(desk, f"{desk}/out.jsonl")
-    ...     print(n, open(f"{desk}/out.jsonl").read().strip())
-    1 {"seq": 1, "time": 1, "type": "note", "model": null, "category": null, "data": {"text": "hello"}}
+    >>> import tempfile
+    >>> from fairlead.journal import Journal
+    >>> desk = tempfile.TemporaryDirectory()
+    >>> with Journal(desk.name) as journal:
+    ...     seq = journal.note("hello", time=1)
+    >>> out = Path(desk.name) / "events.jsonl"
+    >>> export(desk.name, out)
+    1
+    >>> print(out.read_text().strip())
+    {"seq": 1, "time": 1, "type": "note", "model": null, "category": null, "data": {"text": "hello"}}
+    >>> desk.cleanup()
     """
     path = Path(path)
     if path.suffix not in (".parquet", ".jsonl"):
@@ -97,6 +101,32 @@ def _hex(value: object) -> object:
     if isinstance(value, (bytes, bytearray)):
         return value.hex()
     raise TypeError(f"{value!r} has no place in JSON")
+
+
+def history(
+    folder: str | os.PathLike[str],
+    *,
+    models: str | Iterable[str] | None = None,
+    types: str | Iterable[str] | None = None,
+    categories: str | Iterable[str] | None = None,
+    start: int | str | date | None = None,
+    end: int | str | date | None = None,
+    first: int | None = None,
+    last: int | None = None,
+) -> Iterator[Event]:
+    """The events that match, archived and live, one by one as `fairlead.journal.read` gives them, which knows the live
+    ones alone. Arguments and errors: as `scan`.
+
+    >>> import tempfile
+    >>> from fairlead.journal import Journal
+    >>> desk = tempfile.TemporaryDirectory()
+    >>> with Journal(desk.name) as journal:
+    ...     seq = journal.note("hello", time=1)
+    >>> [event.data for event in history(desk.name)]
+    [{'text': 'hello'}]
+    >>> desk.cleanup()
+    """
+    return events_of(batches(folder, query_of(models, types, categories, start, end, first, last)))
 
 
 def events_of(found: Iterable[pa.RecordBatch]) -> Iterator[Event]:

@@ -90,8 +90,6 @@ def enforce_quota(
     if isinstance(max_bytes, bool) or max_bytes < 0:
         raise InvalidRecordError(f"max_bytes is {max_bytes!r}, must not be negative")
     width = as_span(window, "window")
-    if width <= 0:
-        raise InvalidRecordError(f"window is {window!r}, must be positive")
     with open_writer(folder) as (where, writer):
         before = sum(usage(where).values())
         in_the_way: list[str] = []

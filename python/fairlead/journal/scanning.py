@@ -86,12 +86,14 @@ def scan(
     event's own time, from `start` to before `end` (ISO, datetime or integer nanoseconds). first, last: of the number.
     Raises JournalError where there is no journal; while it is read, JournalDamagedError where events are missing.
 
-    >>> import tempfile, fairlead as fl
-    >>> with tempfile.TemporaryDirectory() as desk, fl.Journal(desk) as journal:
-    ...     _ = journal.append("note", time=1, data={"text": "hello"})
-    ...     _ = journal.wait_durable()
-    ...     fl.journal.scan(desk, columns=["seq", "data"]).read_all().to_pylist()
-    [{'seq': 1, 'data': '{"text": "hello"}'}]
+    >>> import tempfile
+    >>> from fairlead.journal import Journal
+    >>> desk = tempfile.TemporaryDirectory()
+    >>> with Journal(desk.name) as journal:
+    ...     seq = journal.note("hello", time=1)
+    >>> scan(desk.name, columns=["seq", "type", "data"]).read_all().to_pylist()
+    [{'seq': 1, 'type': 'note', 'data': '{"text":"hello"}'}]
+    >>> desk.cleanup()
     """
     query = query_of(models, types, categories, start, end, first, last)
     schema = schema_of(columns)
@@ -136,16 +138,19 @@ def batches(
         problem: JournalError | None = None
         try:
             reader = _open(folder, query, seq, last)
-            while (found := reader.read(rows)) is not None:
+            size = min(rows, 4096)  # memory is taken for so many: little for little
+            while (found := reader.read(size)) is not None:
+                size = min(rows, 8 * size)
                 batch = to_arrow(found[0], found[1], reader.models, reader.categories)
                 yield batch.select(columns)
                 seq = reader.position + 1
             seq = max(seq, reader.position + 1)
             if not reader.gap:
-                if not _stopped_short(folder, reader.position):
+                bad = _stopped_short(folder, reader.position)
+                if bad is None:
                     return
                 if stuck == seq:
-                    raise JournalDamagedError(f"{folder} is damaged at event {seq}: see `fairlead journal verify`")
+                    raise JournalDamagedError(f"{bad} is damaged at event {seq}: see `fairlead journal verify`")
                 stuck = seq  # or it was sealed just now: once more
                 continue
         except JournalError as error:  # a segment that was removed under our feet, or damage
@@ -162,11 +167,12 @@ def batches(
         raise JournalDamagedError(f"event {seq} is neither in the archive nor in the segments of {folder}")
 
 
-def _stopped_short(folder: str | os.PathLike[str], position: int) -> bool:
+def _stopped_short(folder: str | os.PathLike[str], position: int) -> Path | None:
     """A reader takes what is bad at the end of the newest segment for a tail that is being written. But a segment that
     is sealed says what its last event is."""
     newest = segments(folder)[-1:]
-    return bool(newest) and newest[0].last is not None and newest[0].first <= position + 1 <= newest[0].last
+    short = newest and newest[0].last is not None and newest[0].first <= position + 1 <= newest[0].last
+    return newest[0].path if short else None
 
 
 def _open(folder: str | os.PathLike[str], query: Query, first: int, last: int) -> JournalColumns:

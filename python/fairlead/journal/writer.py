@@ -81,7 +81,7 @@ class Journal(_core.Journal):
             ("spill_bytes", spill_bytes),
             ("segment_bytes", segment_bytes),
         ):
-            if isinstance(size, bool) or not isinstance(size, int) or not 0 < size < 2**63:
+            if not _is_number(size, 1, 2**63 - 1):
                 raise InvalidRecordError(f"{field} is {size!r}, must be a positive number of bytes")
         self._recovery: dict[str, Any] = {}
         super().__init__(
@@ -180,7 +180,7 @@ class Journal(_core.Journal):
     ) -> int:
         """A remark for those who read the journal later; further fields as keywords. Gives its number; raises as
         `append`."""
-        if not isinstance(text, str):
+        if not _is_text(text):
             raise InvalidRecordError(f"text is {text!r}, must be a string")
         return self.append("note", {"text": text, **data}, time=time, model=model, category=category)
 
@@ -190,7 +190,7 @@ class Journal(_core.Journal):
         timeout: seconds; None waits for ever. Raises TimeoutError when they have passed, JournalError where the disk is
         lost. Other threads run meanwhile, and Ctrl-C is heard.
         """
-        if seq is not None and (isinstance(seq, bool) or not isinstance(seq, int) or not 0 < seq < 2**64):
+        if seq is not None and not _is_number(seq, 1, 2**64 - 1):
             raise InvalidRecordError(f"seq is {seq!r}, must be the number of an event, from 1")
         self._wait_durable(seq or 0, timeout)
 
@@ -219,9 +219,22 @@ class Journal(_core.Journal):
     def _id(self, table: str, field: str, name: str | None) -> int | None:
         if name is None:
             return None
-        if not isinstance(name, str) or not name:
+        if not _is_name(name):
             raise InvalidRecordError(f"{field} is {name!r}, must be a name")
         return self.name(table, name)
+
+
+# What callers without a type checker may give: `object`, so that the checker takes the checks for what they are.
+def _is_number(given: object, least: int, most: int) -> bool:
+    return isinstance(given, int) and not isinstance(given, bool) and least <= given <= most
+
+
+def _is_text(given: object) -> bool:
+    return isinstance(given, str)
+
+
+def _is_name(given: object) -> bool:
+    return isinstance(given, str) and given != ""
 
 
 def _type(given: str | int) -> str | int:
@@ -232,7 +245,7 @@ def _type(given: str | int) -> str | int:
                 f"type is {given!r}, must be one of {', '.join(known)}, or a number from {_FIRST_CUSTOM}"
                 + did_you_mean(given, known)
             )
-    elif isinstance(given, bool) or not isinstance(given, int) or not _FIRST_CUSTOM <= given <= _LAST_CUSTOM:
+    elif not _is_number(given, _FIRST_CUSTOM, _LAST_CUSTOM):
         raise InvalidRecordError(
             f"type is {given!r}, must be a name, or a number from {_FIRST_CUSTOM} to {_LAST_CUSTOM}"
         )

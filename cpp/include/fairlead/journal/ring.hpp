@@ -115,6 +115,7 @@ class Ring {
   }
   // The i-th of several.
   Slot slot(const Slot& first, std::uint32_t length, std::uint32_t i) const noexcept {
+    prefetch(first.at + (i + 2) * units_of(length) * unit);
     const std::uint64_t on = i * units_of(length), place = (((first.commit ^ key_) >> length_bits) + on) & place_mask;
     return {first.at + on * unit, first.seq + i, ((place << length_bits) | length) ^ key_};
   }

@@ -1,0 +1,66 @@
+"""`fairlead journal archive|compact|quota|hold|release|holds|restore`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import fairlead.journal as journal
+from fairlead.cli import main
+from fairlead.journal import Journal
+
+HOUR = 3600 * 10**9
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> str:
+    with Journal(tmp_path / "desk", segment_bytes=8192) as log:
+        for hour in range(500):
+            log.note(f"hour {hour}", time=hour * HOUR)
+    return str(tmp_path / "desk")
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> str:
+    assert main(["journal", *arguments]) == status
+    out, err = capsys.readouterr()
+    return out if status != 2 else err
+
+
+def test_archive_and_its_check(desk: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "500 events archived" in run(capsys, "archive", desk)
+    assert json.loads(run(capsys, "archive", desk, "--json"))["rows"] == 0
+    assert "500 events: whole" in run(capsys, "archive", desk, "--verify")
+    (file,) = (Path(desk) / "archive").glob("*.parquet")
+    file.write_bytes(file.read_bytes()[:-1])
+    assert "DAMAGED" in run(capsys, "archive", desk, "--verify", status=1)
+    assert json.loads(run(capsys, "archive", desk, "--verify", "--json", status=1))["whole"] is False
+
+
+def test_compact_and_restore(desk: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    report = json.loads(run(capsys, "compact", desk, "--keep", "2d", "--window", "6h", "--json"))
+    assert report["segments"] > 0
+    assert report["archived"] == 500
+    assert journal.scan(desk).read_all().num_rows == 500
+    assert "nothing to compact" in run(capsys, "compact", desk, "--keep", "2d")
+    again = str(tmp_path / "again")
+    assert run(capsys, "restore", desk, again) == f"500 events restored to {again}\n"
+    assert [event.data for event in journal.read(again)] == [{"text": f"hour {hour}"} for hour in range(500)]
+    assert "exists already" in run(capsys, "restore", desk, again, status=2)
+    assert "keep is 'soon'" in run(capsys, "compact", desk, "--keep", "soon", status=2)
+
+
+def test_quota_and_holds(desk: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, "compact", desk, "--keep", "1h")
+    assert run(capsys, "hold", desk, "audit", "--start", "1970-01-02", "--end", "1970-01-03") == "held: audit\n"
+    assert run(capsys, "holds", desk).startswith("audit  from 86400000000000 to 172800000000000")
+    assert json.loads(run(capsys, "holds", desk, "--json"))["name"] == "audit"
+    out = run(capsys, "quota", desk, "1KB", status=1)
+    assert "in the way: hold 'audit' keeps 1 files" in out
+    assert json.loads(run(capsys, "quota", desk, "1GiB", "--json"))["met"] is True
+    assert run(capsys, "release", desk, "audit") == "released: audit\n"
+    assert "no hold of this name" in run(capsys, "release", desk, "audit", status=2)
+    with pytest.raises(SystemExit):
+        main(["journal", "quota", desk, "much"])
+    assert "must be like 1000000, 800MB or 2GiB" in capsys.readouterr().err
