@@ -92,7 +92,7 @@ def _cold(rng: random.Random, names: list[str]) -> tuple[str, str | None, str | 
             ("deployment", name, None, {"version": "v1", "stage": "canary", "traffic": 0.1, "by": "rule"}),
             ("health", name, None, {"status": "down", "since": 4}),
             ("model_removed", name, None, {}),
-            ("custom", None, None, {"bytes": b"\x00\xff"}),
+            ("custom", None, None, {"payload": b"\x00\xff"}),
             ("dropped", None, None, {"n": 3}),
         ]
     )

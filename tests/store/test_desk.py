@@ -15,6 +15,7 @@ from sqlalchemy import select
 
 import fairlead as fl
 from fairlead._core import SegmentLog
+from fairlead.cli import main
 from fairlead.store import Store, desk
 from fairlead.store.tables import PROJECTED
 
@@ -78,6 +79,29 @@ def test_the_default_place_is_in_the_desk(log: SegmentLog, tmp_path: Path) -> No
         assert {row["event_type"] for row in rows(store)["journal_entries"]} == {"alert"}
 
 
+def test_from_the_command_line(log: SegmentLog, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, place = str(tmp_path / "desk"), str(tmp_path / "other.sqlite")
+    last = add(log, 30)
+    assert main(["store", "upgrade", folder, "--url", place]) == 0
+    assert main(["store", "update", folder, "--url", place]) == 0
+    assert main(["store", "rebuild", folder, "--url", place, "--windows", "1h", "7d", "--entries", "note"]) == 0
+    told = capsys.readouterr().out
+    assert place in told
+    assert f"up to event {last}" in told
+    with Store(place) as store:
+        assert store.state.last_seq == last
+    assert main(["store", "update", folder, "--url", "mysql://host/x"]) == 2
+    assert "a store is on sqlite:// or postgresql://" in capsys.readouterr().err
+
+
+def test_a_rebuild_of_what_is_left(log: SegmentLog, tmp_path: Path) -> None:
+    folder = tmp_path / "desk"
+    last = add(log, 400)
+    sorted((folder / "segments").glob("*.seg"))[0].unlink()
+    assert 0 < desk.rebuild(folder, partial=True) < last
+    assert desk.update(folder) == last
+
+
 def test_there_is_no_journal(tmp_path: Path) -> None:
     with pytest.raises(fl.JournalError):
         desk.update(tmp_path)
@@ -95,7 +119,7 @@ def test_rebuilding_needs_the_whole_journal(log: SegmentLog, tmp_path: Path) -> 
     segments = sorted((folder / "segments").glob("*.seg"))
     assert len(segments) > 2
     segments[0].unlink()
-    with pytest.raises(fl.StoreError, match="archived"):
+    with pytest.raises(fl.StoreError, match="are gone"):
         desk.rebuild(folder)
     assert desk.update(folder) == last
     with Store(folder) as store:

@@ -144,7 +144,7 @@ def test_a_store_is_not_rebuilt_from_a_part(store: Store, journal: Journal) -> N
     before = rows(store)
     with StoreWriter(store, Shelf(events[50:90]).tail) as writer:
         assert until(lambda: writer.last_error is not None)
-        assert "archived" in str(writer.last_error)
+        assert "are gone" in str(writer.last_error)
         writer.stop(0.01)
     assert rows(store) == before
 

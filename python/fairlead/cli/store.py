@@ -21,6 +21,7 @@ def add_store(commands: Commands) -> None:
     rebuild = _verb(verbs, "rebuild", _rebuild, "delete all rows, and make them again from the journal")
     rebuild.add_argument("--windows", nargs="+", metavar="SPAN", help="of model_performance (default: 1h 1d)")
     rebuild.add_argument("--entries", nargs="+", metavar="TYPE", help="events that get a row in journal_entries (all)")
+    rebuild.add_argument("--partial", action="store_true", help="also where the first events are gone for good")
     _verb(verbs, "upgrade", _upgrade, "make the tables, or bring those of an older fairlead up to date")
 
 
@@ -47,7 +48,8 @@ def _update(arguments: argparse.Namespace) -> int:
 def _rebuild(arguments: argparse.Namespace) -> int:
     from fairlead.store.desk import rebuild
 
-    n = rebuild(arguments.desk, arguments.url, windows=arguments.windows, entries=arguments.entries)
+    chosen = {"windows": arguments.windows, "entries": arguments.entries, "partial": arguments.partial}
+    n = rebuild(arguments.desk, arguments.url, **chosen)
     print(f"rebuilt from {n:,} events")
     return 0
 

@@ -10,11 +10,13 @@ import threading
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, suppress
 from datetime import timedelta
-from itertools import chain
+from itertools import chain, islice
 
 from fairlead._core import JournalReader
-from fairlead.errors import StoreError
+from fairlead.errors import JournalError, StoreError
 from fairlead.events import Event
+from fairlead.journal import manifest as manifests
+from fairlead.journal.folder import segments
 from fairlead.store.engine import shown
 from fairlead.store.store import BATCH, Store
 from fairlead.store.writer import StoreWriter
@@ -23,11 +25,19 @@ Place = str | os.PathLike[str]
 
 
 class JournalTail:
-    """The journal of a desk from an event on, and along its end. Raises JournalError where there is none."""
+    """The journal of a desk from an event on, and along its end. What was archived and is not in the journal any more
+    comes out of the archive. Raises JournalError where there is no journal."""
 
     def __init__(self, desk: Place, first: int = 1) -> None:
+        self._desk = desk
         self._reader: JournalReader | None = JournalReader(os.fspath(desk), first=first)
         self._journal = self._reader.id.hex()
+        self._begins = _first(desk)
+        self._past: Iterator[Event] | None = None
+        if first < self._begins and manifests.load(desk) is not None:
+            from fairlead.store.archived import archived  # needs pyarrow
+
+            self._past = archived(desk, first, self._begins - 1)
 
     @property
     def journal(self) -> str:
@@ -36,11 +46,19 @@ class JournalTail:
 
     def take(self, n: int) -> list[Event]:
         """The next events, at most n; none where there are no more yet."""
-        return [] if self._reader is None else [Event(*event) for event in self._reader.read(n)]
+        if self._reader is None:
+            return []
+        if self._past is not None:
+            if found := list(islice(self._past, n)):
+                return found
+            self._past = None
+            if _first(self._desk) != self._begins:
+                raise JournalError(f"{os.fspath(self._desk)}: events were archived while they were read; try again")
+        return [Event(*event) for event in self._reader.read(n)]
 
     def close(self) -> None:
         """Lets go of its files."""
-        self._reader = None
+        self._reader = self._past = None
 
 
 def follower(store: Store, desk: Place, *, poll: str | timedelta = "200ms") -> StoreWriter:
@@ -71,21 +89,23 @@ def rebuild(
     *,
     windows: Iterable[str | int | timedelta] | None = None,
     entries: Collection[str] | None = None,
+    partial: bool = False,
 ) -> int:
     """Deletes all rows and projects the whole journal anew; the rows will be the same. Returns how many events it had.
 
-    windows, entries: as in `Store`; this is how to change them. Readers see the store fill up meanwhile. If it is cut
-    short, `update` goes on. Raises StoreError where the journal does not have its first events any more.
+    windows, entries: as in `Store`; this is how to change them. partial: also where the first events are neither in the
+    journal nor in its archive any more, so that what the store has of them is lost. Readers see the store fill up
+    meanwhile. If it is cut short, `update` goes on.
     """
     with (
         Store(desk if place is None else place, windows=windows, entries=entries) as store,
         closing(JournalTail(desk)) as tail,
     ):
         first = tail.take(1)
-        if first and first[0].seq > 1:
+        if first and first[0].seq > 1 and not partial:
             raise StoreError(
-                f"{os.fspath(desk)}: the events before {first[0].seq} are archived, and the store cannot be rebuilt "
-                "without them"
+                f"{os.fspath(desk)}: the events before {first[0].seq} are gone, from its archive too; rebuilt without "
+                "them (partial), the store would not have what it has of them now"
             )
         return store.rebuild(chain(first, _all(tail)), journal=tail.journal)
 
@@ -108,6 +128,11 @@ def follow(
         with writer, suppress(KeyboardInterrupt):
             while not stop.wait(1.0):  # in turns, so that an interrupt is heard
                 pass
+
+
+def _first(desk: Place) -> int:
+    """Number of the first event that is in the journal itself."""
+    return next((segment.first for segment in segments(desk)), 1)
 
 
 def _all(tail: JournalTail) -> Iterator[Event]:

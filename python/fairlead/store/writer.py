@@ -24,7 +24,7 @@ from fairlead.times import as_span
 _LOG = logging.getLogger("fairlead.store")
 _PAUSE_SECONDS = 2e-5
 _TURN = 256  # events read at a time: a third of a millisecond
-_FIRST_RETRY, _LAST_RETRY = 0.1, 30.0
+_FIRST_RETRY, _LAST_RETRY = 0.1, 5.0
 
 
 class Tail(Protocol):
@@ -46,7 +46,7 @@ class StoreWriter:
 
     open: gives a `Tail` that begins at the event of a number. poll: how often to look for new events, where there were
     none. Events are written at most 5000 at a time. What goes wrong, a database that is down or a journal that cannot
-    be read, is tried again, after .1 s at first and 30 s at last: nothing is lost meanwhile, as the journal has it.
+    be read, is tried again, after .1 s at first and 5 s at last: nothing is lost meanwhile, as the journal has it.
     gentle: let other threads have their turn every few events; a process that does nothing else needs none of it.
 
     Where the journal has another event than the store had last, as after a power cut that took the end of it, the store
@@ -220,7 +220,7 @@ class StoreWriter:
         if first and first[0].seq > 1:
             raise StoreError(
                 f"{self.store!r} has an event {state.last_seq} that its journal does not have, and cannot be rebuilt "
-                f"from it: the events before {first[0].seq} are archived; rebuild it from the archive and the journal"
+                f"from it: the events before {first[0].seq} are gone, from its archive too"
             )
         _LOG.warning("%r has an event %d that its journal does not have: rebuilding it", self.store, state.last_seq)
         self.store.drop()
