@@ -16,7 +16,8 @@ from fairlead.reflection.inference import (
     Floats,
     Ints,
     blocks,
-    directions,
+    directions_for,
+    most_directions,
     t_quantile,
     t_tail,
 )
@@ -138,7 +139,7 @@ class _Contrasts:
         self.sums = np.bincount(self.block, value, self.blocks)
         self.counts = np.bincount(self.block, minlength=self.blocks)
         at = (np.arange(self.blocks) + 0.5) / self.blocks
-        orders = np.arange(1, directions(self.blocks) + 1)
+        orders = np.arange(1, most_directions(self.blocks) + 1)
         self.cosines = math.sqrt(2.0 / self.blocks) * np.cos(math.pi * np.outer(orders, at))
 
     def of(self, inside: Ints) -> _Draft:
@@ -155,7 +156,7 @@ class _Contrasts:
         sums = np.bincount(self.block[inside], value, self.blocks)
         number = np.bincount(self.block[inside], minlength=self.blocks)
         series = (sums - here * number) / n - (self.sums - sums - away * (self.counts - number)) / rest
-        freedom = min(directions(min(seen, elsewhere)), len(self.cosines))
+        freedom = min(directions_for(series, min(seen, elsewhere)), len(self.cosines))
         error = math.sqrt(self.blocks * float(np.mean(np.einsum("ij,j->i", self.cosines[:freedom], series) ** 2)))
         if error <= self.noise:
             p = 1.0 if abs(here - away) <= self.noise else 0.0

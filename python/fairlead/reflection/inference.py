@@ -126,8 +126,14 @@ def directions(rounds: float) -> int:
     return max(4, int(0.4 * rounds ** (2.0 / 3.0)))
 
 
-def _directions_for(series: Floats, rounds: float, most: int) -> int:
-    """The same, by the autocorrelation of a series: its sample value, and an error of that more."""
+def most_directions(rounds: float) -> int:
+    """Of a series that is not autocorrelated."""
+    return directions(2.0**1.5 * rounds)
+
+
+def directions_for(series: Floats, rounds: float) -> int:
+    """The same, up to twice as many, by the autocorrelation of a series: the sample's, and an error of that more."""
+    most = most_directions(rounds)
     rho = _dot(series[1:], series[:-1]) / max(_dot(series, series), 1e-300) + rounds**-0.5
     if rho <= 0.01:
         return most
@@ -172,7 +178,7 @@ def _basis_of(counts_bytes: bytes, trend: bool) -> Floats:
     counts = np.frombuffer(counts_bytes)
     at = (np.cumsum(counts) - 0.5 * counts) / float(counts.sum())
     even = _even(counts)
-    most = directions(even) if trend else directions(2.0**1.5 * even)
+    most = directions(even) if trend else most_directions(even)
     smooth = [np.cos(math.pi * j * at) for j in range(1, most + 1)]
     rows = [np.ones_like(at), *([at - 0.5] if trend else []), *smooth]
     root = np.sqrt(counts)
@@ -220,7 +226,7 @@ def mean(values: Floats, rounds: Ints, *, least: int = MIN_ROUNDS) -> Estimate:
         return Estimate(value, math.nan, math.nan, math.nan, n, size)
     # The mean is taken out first: what is constant then has an error of exactly zero.
     rest = (sums - value * counts) / np.sqrt(counts)
-    smooth = smooth[: _directions_for(rest, _even(counts), len(smooth))]
+    smooth = smooth[: directions_for(rest, _even(counts))]
     error = math.sqrt(_spread(rest, smooth) / n)
     return _estimate(value, error, len(smooth), n, size, _noise(values))
 
