@@ -55,7 +55,10 @@ WISHES: list[tuple[dict[str, Any], Callable[[Event], bool]]] = [
     ({"types": "alert"}, lambda e: e.type == "alert"),
     ({"types": ["alert", "name"]}, lambda e: e.type in ("alert", "name")),
     ({"models": "gpt"}, lambda e: e.model == "gpt"),
-    ({"models": ["gpt", "local"], "categories": "markets"}, lambda e: e.model in ("gpt", "local") and e.category == "markets"),
+    (
+        {"models": ["gpt", "local"], "categories": "markets"},
+        lambda e: e.model in ("gpt", "local") and e.category == "markets",
+    ),
     ({"models": "nobody"}, lambda e: False),
     ({"models": []}, lambda e: False),
     ({"first": 1000}, lambda e: False),
@@ -111,8 +114,7 @@ def test_events_before_damage_are_given(desk: Path) -> None:
     found = []
     events = read(desk)
     with pytest.raises(JournalDamagedError, match=r"damaged at byte \d+"):
-        while True:
-            found.append(next(events))
+        found.extend(events)
     second = int(segments[1].name[:20])
     assert [event.seq for event in found] == list(range(1, len(found) + 1))
     assert len(found) >= second - 1

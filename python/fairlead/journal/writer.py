@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from types import TracebackType
 from typing import Any, Literal
 
-from fairlead import _core
+from fairlead._core import Journal as _CoreJournal
 from fairlead.errors import InvalidRecordError, JournalWarning, did_you_mean
 from fairlead.events import COLD
 from fairlead.times import as_span, as_time
@@ -21,7 +21,7 @@ Overflow = Literal["fail", "drop", "spill"]
 _FIRST_CUSTOM, _LAST_CUSTOM = 1024, 65535
 
 
-class Journal(_core.Journal):
+class Journal(_CoreJournal):
     """The one writer of a journal: an append-only log of events in a folder, which is made where it is not there.
 
     An event goes into a ring in shared memory, and from there one background thread writes it to the disk. So it is
