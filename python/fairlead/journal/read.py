@@ -140,9 +140,7 @@ def _reader(
     wanted = _names(types)
     for name in wanted or ():
         if name not in TYPES:
-            raise InvalidRecordError(
-                f"types holds {name!r}{did_you_mean(name, TYPES)}; known are {', '.join(TYPES)}"
-            )
+            raise InvalidRecordError(f"types holds {name!r}{did_you_mean(name, TYPES)}; known are {', '.join(TYPES)}")
     return JournalReader(
         os.fspath(folder),
         first,

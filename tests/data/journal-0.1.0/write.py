@@ -1,4 +1,4 @@
-"""Wrote the journal in this folder, once, with version 0.1.0: every later version must read it (tests/journal/test_old_formats.py).
+"""Wrote the journal in this folder, once, with version 0.1.0: every later version must read it.
 
     python tests/data/journal-0.1.0/write.py FOLDER
 
