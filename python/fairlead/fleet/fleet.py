@@ -36,10 +36,14 @@ from fairlead.types import KINDS, Decision, Forecast, Kind, Model, Outcome, Task
 if TYPE_CHECKING:
     from fairlead.fleet.snapshots import Snapshots
     from fairlead.journal import Journal
+    from fairlead.reflection import Reflection
+    from fairlead.store import StoreWriter
 
 _PLAIN = (int, float, bool, str)
 _FEW = 10_000
 """Events that may be folded when a desk is opened; for more, closing it writes a snapshot."""
+_PATIENCE = 10.0
+"""Seconds that closing waits for the store. What it lacks then it gets when the desk is opened again."""
 
 
 class Fleet:
@@ -72,6 +76,7 @@ class Fleet:
         self._stamp: Callable[[], int] | None = None  # what times the events of a journal that come without a time
         self._journal: Journal | None = None
         self._snapshots: Snapshots | None = None
+        self._store: StoreWriter | None = None
 
     @classmethod
     def open(
@@ -81,6 +86,7 @@ class Fleet:
         settings: Settings | None = None,
         clock: Callable[[], int] = _time.time_ns,
         snapshot_every: int = 1_000_000,
+        store: str | os.PathLike[str] | None = None,
         **journal: Any,
     ) -> Fleet:
         """A fleet on the journal in a folder, which is made where there is none: it goes on where it was left.
@@ -90,8 +96,10 @@ class Fleet:
         returns, the event survives the death of the process, and after `sync` a power cut too.
 
         settings: of a new desk; an old one has its own. clock: as in `Fleet`; it times all events that come without a
-        time. snapshot_every: events between two snapshots, which a thread of its own writes to `snapshots/`. journal:
-        what `fl.Journal` takes besides the folder, such as `sync` and `overflow`.
+        time. snapshot_every: events between two snapshots, which a thread of its own writes to `snapshots/`. store:
+        where SQL tables of the journal are kept up to date by a thread of its own, as in `fl.Store`: a URL, a file, or
+        the folder itself for its `store.sqlite`. journal: what `fl.Journal` takes besides the folder, such as `sync`
+        and `overflow`.
 
         Raises JournalLockedError where another process has it, JournalDamagedError, JournalError, and
         InvalidRecordError for settings that differ from the journal's. Warns with JournalWarning of what it could help:
@@ -130,7 +138,22 @@ class Fleet:
         here = weakref.ref(fleet)
         fleet._snapshots = Snapshots(os.fspath(folder), lambda: _written(here), snapshot_every, found["snapshot"])
         weakref.finalize(fleet, fleet._snapshots.stop)  # at exit too, before the interpreter goes
+        if store is not None:
+            try:
+                fleet._follow(folder, store)
+            except BaseException:
+                fleet.close()
+                raise
         return fleet
+
+    def _follow(self, folder: str | os.PathLike[str], place: str | os.PathLike[str]) -> None:
+        """Starts the thread that keeps a store up to date."""
+        from fairlead.store import Store
+        from fairlead.store.desk import follower
+
+        self._store = follower(Store(place), folder)
+        self._store.start()
+        weakref.finalize(self, self._store.stop)
 
     def close(self) -> None:
         """Ends the journal: all events are written and synced, and the folder is free for another process.
@@ -148,8 +171,18 @@ class Fleet:
             snapshots.problem = error
         finally:
             self._journal.close()
+            self._end_store()
         if snapshots.problem is not None:
             warnings.warn(f"no snapshot could be written: {snapshots.problem}", JournalWarning, stacklevel=2)
+
+    def _end_store(self) -> None:
+        """Lets the store come up to date, if its database is there, and ends its thread."""
+        if self._store is None:
+            return
+        writer, self._store = self._store, None
+        if not writer.stop(_PATIENCE):
+            warnings.warn(f"the store is behind: {writer.last_error}", JournalWarning, stacklevel=3)
+        writer.store.close()
 
     def __enter__(self) -> Fleet:
         return self
@@ -163,6 +196,11 @@ class Fleet:
     def journal(self) -> Journal | None:
         """The journal it is on, for events of other kinds and for reading; None in memory."""
         return self._journal
+
+    @property
+    def store(self) -> StoreWriter | None:
+        """What keeps the SQL tables up to date, where `open` was told to; `fleet.store.flush()` waits for it."""
+        return self._store
 
     @property
     def unlogged(self) -> int:
@@ -342,6 +380,23 @@ class Fleet:
             raise InvalidRecordError(f"kind is {kind!r}, must be one of {', '.join(KINDS)}")
         moment = self._clock() if now is None else as_time(now, "now")
         return Window(**self._board.recent(found, place, KINDS.index(kind), length, moment))
+
+    def reflect(self, model: str) -> Reflection:
+        """What the record says of a model: how good it was, whether it improves or degrades, where it is best and
+        worst, how calibrated, what it costs, and what follows from that. It reads the whole journal: not for the loop.
+
+        Raises UnknownModelError, and JournalError for a fleet that is in memory, which keeps no record.
+        """
+        if self._journal is None:
+            raise JournalError("a fleet in memory keeps no record to reflect on; use Fleet.open(folder)")
+        if self._board.find_model(model) < 0:
+            raise UnknownModelError(
+                f"model is {model!r}, which was never in the fleet{did_you_mean(model, self._names())}"
+            )
+        from fairlead.reflection import reflect_folder
+
+        self.sync()
+        return reflect_folder(self._journal.folder, model)
 
     def __repr__(self) -> str:
         return f"<Fleet of {self._core.n_models} models, {self._core.n_open} open tasks>"
