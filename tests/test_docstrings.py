@@ -12,7 +12,10 @@ import fairlead as fl
 from fairlead import _core
 
 # Private: their public faces are Python classes, whose docstrings pytest collects.
-BEHIND = {"BradleyTerryFit", "Journal", "Replay", "RollingWindow", "Scoreboard", "Windows"}
+BEHIND = {
+    *("BradleyTerryFit", "Fleet", "FleetCensus", "Journal", "JournalColumns", "Replay", "RollingWindow", "Scoreboard"),
+    *("ScoredReader", "ScoredRecords", "SegmentWriter", "Windows"),
+}
 COMPILED = [
     *(thing for name, thing in vars(_core).items() if inspect.isclass(thing) and name not in BEHIND),
     _core.pool,

@@ -34,6 +34,7 @@ warnings.simplefilter("ignore", fl.JournalWarning)
 now = [0]
 settings = fl.Settings(k=24, history=16, psi_reference=20, psi_window=20, remember=50)
 fleet = fl.Fleet.open(desk, settings=settings, clock=lambda: now[0], snapshot_every=2000, segment_bytes=1 << 18)
+fleet.sync()  # what is only accepted is not there to be read yet
 first = fleet.journal.accepted
 here = [e for e in read(desk, first=max(first - 20, 1)) if e.type not in ("name", "gap", "dropped")][-1]
 # A task without its answer is half of a step: it is done again.
