@@ -115,7 +115,7 @@ inline void try_segment(std::span<const std::uint8_t> input) {
   if ((what & 4) == 0) return;
   SegmentLog log;
   Recovery recovery;
-  if (SegmentLog::open("desk", {}, log, recovery, disk)) return;
+  if (SegmentLog::open("desk", {.segment_bytes = 4096}, log, recovery, disk)) return;
   if (!failure) must(log.written() >= read || (what & 2) != 0);
   RecordHeader note;
   note.length = sizeof note;

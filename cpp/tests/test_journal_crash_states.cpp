@@ -156,7 +156,7 @@ std::uint64_t check_all(const MemoryDisk& disk, const std::vector<Said>& said, s
 
 TEST_CASE("crash states: a power cut at any moment loses nothing durable and invents nothing") {
   std::uint64_t count = 0;
-  for (const auto& [segment_bytes, most] : {std::pair<std::uint64_t, std::size_t>{600, 60}, {2'000, 60}, {1 << 20, 900}}) {
+  for (const auto& [segment_bytes, most] : {std::pair<std::uint64_t, std::size_t>{600, 60}, {2'000, 60}, {1 << 15, 900}}) {
     CAPTURE(segment_bytes);
     MemoryDisk disk;
     std::vector<Said> said;

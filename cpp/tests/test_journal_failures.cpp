@@ -154,6 +154,7 @@ TEST_CASE("failures: a reader goes on where a failed sync has begun a new segmen
   SegmentLog log;
   Recovery recovery;
   good(SegmentLog::open("desk", {}, log, recovery, disk));
+  int once = 1;
   for (const Seq durable : {Seq{0}, Seq{6}}) {  // nothing durable in the segment: the new one takes its name
     CAPTURE(durable);
     const Seq first = log.written() + 1;
@@ -169,7 +170,7 @@ TEST_CASE("failures: a reader goes on where a failed sync has begun a new segmen
     batch = events(first + 4, first + 7);
     good(log.append(batch.span(), 0));
     good(read_all(reader, next, right));
-    int once = 0;
+    once = 0;
     disk.fail = [&](const char* call) { return std::strcmp(call, "sync") == 0 && once++ == 0 ? -EIO : 0; };
     good(log.sync());
     batch = events(first + 8, first + 9);

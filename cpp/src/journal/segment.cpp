@@ -227,7 +227,12 @@ Failure Cursor::step(std::span<const std::byte>& run) {
     }
   }
   const std::uint64_t most = until_ > offset_ ? until_ - offset_ : piece;
-  for (std::size_t n = waiting_ ? small_piece : static_cast<std::size_t>(std::min<std::uint64_t>(piece, most));;) {
+  if (offset_ + small_piece > size_) {  // it may have grown
+    const std::int64_t size = disk_->size(file_.get());
+    if (size > 0) size_ = std::max(size_, static_cast<std::uint64_t>(size));
+  }
+  const std::uint64_t there = std::max<std::uint64_t>(small_piece, size_ > offset_ ? size_ - offset_ : 0);
+  for (std::size_t n = waiting_ ? small_piece : static_cast<std::size_t>(std::min({std::uint64_t{piece}, most, there}));;) {
     if (buffer_.size() < n) buffer_.resize(n);
     const std::int64_t got = disk_->read(file_.get(), buffer_.data(), n, offset_);
     if (got < 0) return refused("read", path_, got);
@@ -267,8 +272,9 @@ Failure look_at_tail(Disk& disk, const Cursor& cursor, Tail& tail) {
   const std::int64_t size = disk.size(cursor.file());
   if (size < 0) return refused("read", cursor.path(), size);
   const Seq next = cursor.walk().next;
-  std::vector<std::byte> bytes(piece);
   const auto end = static_cast<std::uint64_t>(size);
+  if (end <= cursor.offset()) return {};
+  std::vector<std::byte> bytes(static_cast<std::size_t>(std::min<std::uint64_t>(piece, end - cursor.offset())));
   // Records lie at multiples of 8 bytes; pieces overlap, so that a mark at a border is seen whole.
   for (std::uint64_t at = cursor.offset(); at < end;) {
     const std::int64_t got = disk.read(cursor.file(), bytes.data(), bytes.size(), at);
