@@ -1,3 +1,4 @@
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -33,6 +34,7 @@ class ScoredReader {
   explicit ScoredReader(const std::string& folder) { check(journal::JournalReader::open(folder, {}, reader_)); }
 
   std::uint64_t read(std::uint64_t most) {
+    const Busy busy(busy_);
     std::uint64_t n = 0;
     journal::Failure failure;
     {
@@ -48,6 +50,7 @@ class ScoredReader {
   }
 
   py::dict rows() {
+    const Busy busy(busy_);
     ScoredRows r = scored_.take();
     py::dict out;
     out["seq"] = column(std::move(r.seq));
@@ -79,15 +82,27 @@ class ScoredReader {
     return out;
   }
 
-  py::list models() const { return texts(reader_.names(journal::Table::models)); }
-  py::list categories() const { return texts(reader_.names(journal::Table::categories)); }
-  py::list contexts() const { return texts(scored_.contexts()); }
-  std::uint64_t position() const { return reader_.position(); }
-  std::size_t open_tasks() const { return scored_.open_tasks(); }
-  std::uint64_t unknown() const { return scored_.unknown(); }
-  std::uint64_t bad() const { return bad_; }
+  py::list models() const { return Busy(busy_), texts(reader_.names(journal::Table::models)); }
+  py::list categories() const { return Busy(busy_), texts(reader_.names(journal::Table::categories)); }
+  py::list contexts() const { return Busy(busy_), texts(scored_.contexts()); }
+  std::uint64_t position() const { return Busy(busy_), reader_.position(); }
+  std::size_t open_tasks() const { return Busy(busy_), scored_.open_tasks(); }
+  std::uint64_t unknown() const { return Busy(busy_), scored_.unknown(); }
+  std::uint64_t bad() const { return Busy(busy_), bad_; }
 
  private:
+  // A reader that another thread is in gives an error, as a generator does.
+  struct Busy {
+    explicit Busy(bool& given) : flag(given) {
+      if (flag) throw std::runtime_error("the reader is in use by another thread");
+      flag = true;
+    }
+    ~Busy() { flag = false; }
+    Busy(const Busy&) = delete;
+    Busy& operator=(const Busy&) = delete;
+    bool& flag;
+  };
+
   static void check(const journal::Failure& failure) {
     if (failure) raise(failure.status, failure.what);
   }
@@ -95,6 +110,7 @@ class ScoredReader {
   journal::JournalReader reader_;
   Scored scored_;
   std::uint64_t bad_ = 0;
+  mutable bool busy_ = false;
 };
 
 }  // namespace

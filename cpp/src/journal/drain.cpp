@@ -95,6 +95,9 @@ Failure drain_rings(const Ring& spill, const Ring& ring, SegmentLog& log, Recove
       put_event(drain.batch, Type::dropped, drain.next, drain.newest, dropped - told);
       ++drain.next;
     }
+    if (Failure failure = drain.flush()) return failure;
+    ring.control().told.store(dropped, std::memory_order_relaxed);  // if opening fails now, the next does not tell it again
+    return {};
   }
   return drain.flush();
 }

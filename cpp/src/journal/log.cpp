@@ -150,7 +150,7 @@ std::size_t SegmentLog::State::own_bytes() const {
 
 // The header is durable under another name before the segment gets its own, so a segment with a bad header is damaged,
 // never merely torn. Where one of this name is there already, nothing in it was ever durable.
-Failure SegmentLog::State::create(Time now, std::uint64_t room) {
+Failure SegmentLog::State::create(Time now, std::uint64_t room, std::span<const std::byte> contents) {
   const std::string fresh = path_of(next, ".new"), target = path_of(next, ".seg");
   const int opened = disk.open(fresh, O_RDWR | O_CREAT | O_TRUNC);
   if (opened < 0) return refused("make", fresh, opened);
@@ -174,6 +174,10 @@ Failure SegmentLog::State::create(Time now, std::uint64_t room) {
   header.crc = crc32c({reinterpret_cast<const std::byte*>(&header), 60});
   const std::int64_t wrote = disk.write(made.get(), &header, sizeof header, 0);
   if (wrote != static_cast<std::int64_t>(sizeof header)) return fail("write", wrote < 0 ? wrote : -ENOSPC);
+  if (!contents.empty()) {
+    const std::int64_t more = disk.write(made.get(), contents.data(), contents.size(), sizeof header);
+    if (more != static_cast<std::int64_t>(contents.size())) return fail("write", more < 0 ? more : -ENOSPC);
+  }
   if ((result = disk.sync(made.get())) < 0) return fail("sync", result);
   if ((result = disk.rename(fresh, target)) < 0) return fail("name", result);
   if ((result = disk.sync_folder(segments)) < 0) {
@@ -320,11 +324,14 @@ Failure SegmentLog::State::supersede(const Failure& why) {
   file.reset();
   next = durable_next;
   prev = durable_prev;
-  if (Failure failure = create(age_from, kept.size())) return lost(failure);
-  if (names_due) put_names(pending);
+  // All of it is there before the new segment takes the place of the old one: a process that dies between loses nothing.
+  std::vector<std::byte> anew;
+  if (next != 1) put_names(anew);
+  anew.insert(anew.end(), kept.begin(), kept.end());
+  (void)crc_kernels().fill(anew.data(), anew.size(), prev);
+  if (Failure failure = create(age_from, anew.size(), anew)) return lost(failure);
   names_due = false;
-  pending.insert(pending.end(), kept.begin(), kept.end());
-  (void)crc_kernels().fill(pending.data(), pending.size(), prev);
+  pending = std::move(anew);  // the same once more, and counted
   if (Failure failure = reserve(end + pending.size() + seal_bytes)) return lost(failure);
   if (Failure failure = put_pending(0)) return lost(failure);
   if (const int result = disk.sync(file.get()); result < 0) return lost(refused("sync", path, result));

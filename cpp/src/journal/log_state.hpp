@@ -47,7 +47,8 @@ struct SegmentLog::State {
   Failure append(std::span<std::byte> records_, Time now);
   Failure sync();
   Failure close();
-  Failure create(Time now, std::uint64_t room);  // a segment that begins with event `next`, after `prev`
+  // A segment that begins with event `next`, after `prev`. `contents` are in it when it gets its name.
+  Failure create(Time now, std::uint64_t room, std::span<const std::byte> contents = {});
   Failure reserve(std::uint64_t bytes);
   Failure write_portion(std::span<std::byte> portion);
   Failure put_pending(std::size_t from);   // writes pending[from ..) at `end`, and counts it

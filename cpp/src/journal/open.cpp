@@ -82,6 +82,7 @@ Failure Journal::State::start(const std::string& given, const JournalOptions& ch
 
 Journal::State::~State() {
   if (writer.joinable()) (void)stop();
+  journal::forget_forks(*this);  // where stop() ran out of memory
 }
 
 }  // namespace fairlead

@@ -67,6 +67,10 @@ struct JournalReader::State {
   std::size_t block = 0;    // the one that comes next
   Seq passed = 0;           // events up to this one were given, or passed over
   int bad_polls = 0, patience = 3;  // calls that found a bad record at the end; after so many it is read anew
+  Seq doubted = 0;          // what should come next is not there, but later bytes prove that it was durable
+  int doubts = 0;           // how often that was seen; with the third it is damage
+  bool looked = false;      // at all that follows the end
+  bool reread = false;      // the end did not fit the next segment: all was read anew
   NameTable names[n_tables];
   std::array<std::uint8_t, 16> id = {};
   Failure failed;
@@ -81,6 +85,7 @@ struct JournalReader::State {
   Failure step(std::span<const std::byte>& run);
   Failure run(std::span<const std::byte>& out);
   Failure again();
+  Failure look_for_proof(bool& proven);
   bool skip();
   bool block_matters(const IndexBlock& at) const noexcept;
   bool matches(const RecordHeader& header) const noexcept;
@@ -102,9 +107,13 @@ Failure JournalReader::State::start() {
 Failure JournalReader::State::enter(Seq first) {
   index.clear();
   block = 0;
-  bad_polls = 0;
+  bad_polls = doubts = 0;
+  doubted = 0;
+  looked = reread = false;
   const bool by_index = !plain || query.first > first;
-  if (Failure failure = cursor.open(disk, path_of(first, ".seg"), first, !by_index)) return failure;
+  // The newest is not mapped, though it is sealed: a repair may cut it.
+  const bool followed = std::upper_bound(firsts.begin(), firsts.end(), first) != firsts.end();
+  if (Failure failure = cursor.open(disk, path_of(first, ".seg"), first, !by_index && followed)) return failure;
   look_for_follower(first);
   if (!by_index || !index.load(disk, path_of(first, ".idx"))) return {};
   RecordHeader record;
@@ -134,7 +143,8 @@ void JournalReader::State::look_for_follower(Seq first) {
 
 bool JournalReader::State::block_matters(const IndexBlock& at) const noexcept {
   if ((at.types & (Index::bit(Type::name) | Index::bit(Type::names))) != 0) return true;
-  if (at.latest < query.start || at.earliest >= query.end) return false;
+  constexpr Time never = std::numeric_limits<Time>::max();  // as an end it is none: an event may have that time
+  if (at.latest < query.start || (at.earliest >= query.end && query.end != never)) return false;
   if (types != 0 && (at.types & types) == 0) return false;
   return models.may_have(at.models) && categories.may_have(at.categories);
 }
@@ -188,6 +198,30 @@ Failure JournalReader::State::again() {
   return {};
 }
 
+// Whether what should come next was durable once: by a later mark or seal, or by the index of a segment that was sealed.
+Failure JournalReader::State::look_for_proof(bool& proven) {
+  const Walk& walk = cursor.walk();
+  proven = false;
+  if (walk.stop == Stop::bad || !looked) {  // all of the tail: not each time that a reader waits at its zeros
+    looked = true;
+    Tail tail;
+    if (Failure failure = look_at_tail(disk, cursor, tail)) return failure;
+    proven = tail.covered;
+  } else {
+    const std::int64_t size = disk.size(cursor.file());
+    RecordHeader record;
+    SealPayload seal;
+    proven = size > 0 && cursor.offset() + seal_bytes <= static_cast<std::uint64_t>(size) &&
+             read_seal(disk, cursor.file(), static_cast<std::uint64_t>(size), record, seal) && record.seq >= walk.next;
+  }
+  if (!proven) {
+    Index sealed;
+    proven = sealed.load(disk, path_of(cursor.header().first, ".idx")) && sealed.header.journal == cursor.header().journal &&
+             sealed.header.first == cursor.header().first && sealed.header.bytes > cursor.offset();
+  }
+  return {};
+}
+
 // Whole records, checked, as they lie in the segments; empty at the end of what is written.
 Failure JournalReader::State::step(std::span<const std::byte>& run) {
   for (;;) {
@@ -209,6 +243,19 @@ Failure JournalReader::State::step(std::span<const std::byte>& run) {
         if (Failure failure = again()) return failure;
         continue;
       }
+      if (walk.stop != Stop::sealed && (walk.stop != Stop::bad || bad_polls == 0)) {
+        bool proven = false;
+        if (Failure failure = look_for_proof(proven)) return failure;
+        if (proven) {  // it may have been written since it was read: once more from here, then all, then it is damage
+          if (doubted != walk.next) doubts = 0;
+          doubted = walk.next;
+          if (doubts == 2) return damaged(cursor.path(), cursor.offset(), cursor.complaint());
+          if (++doubts == 2) {
+            if (Failure failure = again()) return failure;
+          }
+          continue;
+        }
+      }
       if (walk.stop == Stop::bad && ++bad_polls == patience) {
         bad_polls = 0;
         patience = std::min(2 * patience, 4096);
@@ -220,7 +267,8 @@ Failure JournalReader::State::step(std::span<const std::byte>& run) {
     if (follower_failed) return follower_failed;
     if (walk.next <= walk.limit) {
       if (Failure failure = check_end(cursor)) {
-        if (disk.links(cursor.file()) != 0) return failure;
+        // We may have passed a mark or a seal that was never durable, and that the next segment does without.
+        if (disk.links(cursor.file()) != 0 && std::exchange(reread, true)) return failure;
         if (Failure gone = again()) return gone;
         continue;
       }
@@ -232,7 +280,8 @@ Failure JournalReader::State::step(std::span<const std::byte>& run) {
 }
 
 bool JournalReader::State::matches(const RecordHeader& header) const noexcept {
-  if (header.seq < query.first || header.time < query.start || header.time >= query.end) return false;
+  constexpr Time never = std::numeric_limits<Time>::max();
+  if (header.seq < query.first || header.time < query.start || (header.time >= query.end && query.end != never)) return false;
   if (types != 0) {
     const Type type = std::min(header.type, Type::custom);  // which stands for all of a program's own
     if ((types & Index::bit(type)) == 0) return false;

@@ -53,6 +53,21 @@ Failure cut(Disk& disk, const Cursor& cursor, std::uint64_t at) {
   return {};
 }
 
+// Writes [from, to) once more as it is. Where a sync failed in a process that is gone, the system takes what it could not
+// write for clean, and a later sync would call it durable untried.
+Failure write_again(Disk& disk, int file, const std::string& path, std::uint64_t from, std::uint64_t to) {
+  std::vector<std::byte> bytes(static_cast<std::size_t>(std::min<std::uint64_t>(to - std::min(from, to), std::uint64_t{1} << 20)));
+  while (from < to) {
+    const auto n = static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), to - from));
+    const std::int64_t got = disk.read(file, bytes.data(), n, from);
+    if (got <= 0) return refused("read", path, got < 0 ? got : -EIO);
+    const std::int64_t wrote = disk.write(file, bytes.data(), static_cast<std::size_t>(got), from);
+    if (wrote != got) return refused("write", path, wrote < 0 ? wrote : -ENOSPC);
+    from += static_cast<std::uint64_t>(got);
+  }
+  return {};
+}
+
 }  // namespace
 
 Failure SegmentLog::State::recover(bool accept_loss, Recovery& recovery, bool writing) {
@@ -92,6 +107,7 @@ Failure SegmentLog::State::recover(bool accept_loss, Recovery& recovery, bool wr
   }
 
   // The newest, record by record.
+  std::uint64_t proven = sizeof(SegmentHeader);  // all before it was durable: by the last mark
   for (;;) {
     std::span<const std::byte> run;
     const std::uint64_t at = last.offset();
@@ -101,6 +117,7 @@ Failure SegmentLog::State::recover(bool accept_loss, Recovery& recovery, bool wr
     for (std::size_t i = 0; i < run.size();) {
       const auto* const header = reinterpret_cast<const RecordHeader*>(run.data() + i);
       index.add(at + i, *header);
+      if (header->type == Type::mark) proven = at + i;
       i += padded(header->length);
     }
   }
@@ -160,6 +177,9 @@ Failure SegmentLog::State::recover(bool accept_loss, Recovery& recovery, bool wr
   const int opened = disk.open(path, sealed && events > 0 ? O_RDONLY : O_RDWR);
   if (opened < 0) return refused("open for writing", path, opened);
   file = File(disk, opened);
+  if (!sealed) {
+    if (Failure failure = write_again(disk, opened, path, proven, end)) return failure;
+  }
   if (const int result = disk.sync(opened); result < 0) return refused("sync", path, result);
   if (const int result = disk.sync_folder(segments); result < 0) return refused("sync", segments, result);
   const std::int64_t size = disk.size(opened);

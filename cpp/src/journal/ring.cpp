@@ -94,7 +94,9 @@ Failure Ring::create(const std::string& path, const std::array<std::uint8_t, 16>
   Ring ring;
   ring.path_ = path;
   Failure failure;
-  if (const int error = posix_fallocate(file.get(), 0, static_cast<off_t>(page + bytes)); error != 0) {
+  int error = EINTR;  // shared memory gives it where a signal comes
+  while (error == EINTR) error = posix_fallocate(file.get(), 0, static_cast<off_t>(page + bytes));
+  if (error != 0) {
     failure = system_failure(error, fresh, "no shared memory of " + std::to_string(page + bytes) + " bytes for");
   } else {
     failure = map(file.get(), bytes, prepare, ring);
@@ -176,8 +178,13 @@ Ring::Position Ring::head() const noexcept {
 }
 
 Ring::Position Ring::end() const noexcept {
-  const std::uint64_t word = control_->claim.load(std::memory_order_acquire) & ~closed_bit;
-  return {word & place_mask, whole(word, control_->base.load(std::memory_order_relaxed))};
+  // `base` as it was when `claim` was read: a later one may be beyond it, and the number would come out 2^24 too large.
+  for (Seq base = control_->base.load(std::memory_order_acquire);;) {
+    const std::uint64_t word = control_->claim.load(std::memory_order_acquire) & ~closed_bit;
+    const Seq again = control_->base.load(std::memory_order_acquire);
+    if (again == base) return {word & place_mask, whole(word, base)};
+    base = again;
+  }
 }
 
 void Ring::free(Position position) noexcept {

@@ -153,7 +153,7 @@ struct Writer {
     Time span = nap;
     nap = std::min(2 * nap, most_nap);
     if (unsynced && s.options.sync == Sync::interval) {
-      span = std::clamp(synced + s.options.sync_interval - journal::steady_clock(), Time{1}, span);
+      span = std::clamp(s.options.sync_interval - (journal::steady_clock() - synced), Time{1}, span);
     }
     sleep(stopping ? shortest_nap : span);
   }
@@ -164,11 +164,11 @@ struct Writer {
     const std::uint64_t dropped = control.dropped.load(std::memory_order_relaxed);
     const std::uint64_t n = dropped - control.told.load(std::memory_order_relaxed);
     if (n == 0 || s.ring.used() > s.ring.bytes() / 2) return;
-    Journal::Claim claim;
-    const Time time = s.newest.load(std::memory_order_relaxed);
-    if (s.claim(Type::dropped, time, -1, -1, sizeof(n), claim, 1) != Status::ok) return;
-    std::memcpy(claim.payload, &n, sizeof(n));
-    Ring::commit({claim.payload - sizeof(RecordHeader), claim.seq, claim.place});
+    Ring::Slot slot;  // of the ring itself: where there is no room, no event of a caller's is lost
+    if (s.ring.claim(sizeof(RecordHeader) + sizeof(n), slot) != Status::ok) return;
+    Journal::State::put_header(slot, Type::dropped, s.newest.load(std::memory_order_relaxed), -1, -1, 1);
+    std::memcpy(slot.at + sizeof(RecordHeader), &n, sizeof(n));
+    Ring::commit(slot);
     control.told.store(dropped, std::memory_order_relaxed);
   }
 
@@ -217,8 +217,8 @@ void Journal::State::run() noexcept {
   }
   const std::lock_guard lock(mutex);
   drained = all;
-  finished = true;
-  done.notify_all();
+  finished = !all;  // else stop() makes durable what is written: who waits for that, waits for it
+  if (finished) done.notify_all();
 }
 
 // Ends both threads, and leaves the ring where it is if something in it could not be written.
@@ -230,7 +230,6 @@ Failure Journal::State::stop() {
   }
   Status open = Status::ok;
   gate.compare_exchange_strong(open, Status::journal_closed, std::memory_order_acq_rel);
-  journal::forget_forks(*this);
   const Ring::Position end = ring.close();  // from here on nothing is claimed
   {
     const std::lock_guard guard(mutex);
@@ -243,7 +242,17 @@ Failure Journal::State::stop() {
   if (spiller.joinable()) spiller.join();
   Failure result;
   if (drained) {
-    result = log.close();
+    // Those that were refused last: the ring took no event any more that would have told of them.
+    auto& control = ring.control();
+    const std::uint64_t all = control.dropped.load(std::memory_order_relaxed);
+    if (const std::uint64_t n = all - control.told.load(std::memory_order_relaxed); n > 0) {
+      std::vector<std::byte> event;
+      journal::put_event(event, Type::dropped, log.written() + 1, newest.load(std::memory_order_relaxed), n);
+      result = log.append(event, journal::wall_clock());
+      if (!result) control.told.store(all, std::memory_order_relaxed);  // else the next open tells it
+    }
+    const Failure closing_it = log.close();
+    if (!result) result = closing_it;
     durable.store(log.durable(), std::memory_order_seq_cst);
     written.store(std::max(log.written(), written.load(std::memory_order_relaxed)), std::memory_order_seq_cst);
     if (!result) {
@@ -260,7 +269,14 @@ Failure Journal::State::stop() {
       result.what += "; " + std::to_string(kept) + " events stay in " + ring.path() + ", the next open writes them";
     }
   }
+  {
+    const std::lock_guard guard(mutex);
+    if (result) refusal = result;
+    finished = true;
+    done.notify_all();
+  }
   held.release();
+  journal::forget_forks(*this);  // only now: a child that is made meanwhile must not take the rest of this for its own
   return result;
 }
 

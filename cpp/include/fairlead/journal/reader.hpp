@@ -21,7 +21,7 @@ namespace fairlead::journal {
 struct Query {
   Seq first = 1;
   Seq last = ~Seq{0};
-  Time start = std::numeric_limits<Time>::min();  // of the event, in [start, end)
+  Time start = std::numeric_limits<Time>::min();  // of the event, in [start, end); the greatest `end`: no end
   Time end = std::numeric_limits<Time>::max();
   std::vector<Type> types = {};
   std::vector<std::string> models = {};
