@@ -3,6 +3,7 @@
 
 PYTHON      ?= python3
 CONSTRAINTS ?= constraints-dev.txt
+CLANG       ?= clang++
 KILLS       ?= 10000
 SECONDS     ?= 600
 JOBS        ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() or 1)')
@@ -76,13 +77,16 @@ sanitize: ctest-asan-ubsan ctest-tsan
 
 crash: $(VENV)/.with-dev
 	@echo '== killing a writing process $(KILLS) times'
-	@$(BIN)/python tests/crash/run.py --kills $(KILLS)
+	@mkdir -p build
+	@$(BIN)/python tests/crash/run.py --kills $(KILLS) >build/crash.txt; status=$$?; cat build/crash.txt; exit $$status
+	@cp build/crash.txt benchmarks/crash.txt
 
 fuzz: $(VENV)/.tools
 	@echo '== fuzzing the reader of segments for $(SECONDS) seconds'
-	@$(BIN)/cmake --preset fuzz >build/fuzz.log
+	@mkdir -p build && $(BIN)/cmake --preset fuzz -DCMAKE_CXX_COMPILER=$(CLANG) >build/fuzz.log
 	@$(BIN)/cmake --build --preset fuzz >build/fuzz.log 2>&1 || { cat build/fuzz.log; exit 1; }
-	@mkdir -p build/fuzz/corpus && build/fuzz/cpp/fuzz/fuzz_segment_reader -max_total_time=$(SECONDS) build/fuzz/corpus
+	@mkdir -p build/fuzz/corpus && build/fuzz/cpp/fuzz/fuzz_seeds build/fuzz/corpus
+	@build/fuzz/cpp/fuzz/fuzz_segment_reader -max_total_time=$(SECONDS) build/fuzz/corpus
 
 ctest-%: build-%
 	@echo '== C++ tests ($*)'
