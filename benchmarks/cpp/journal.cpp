@@ -3,7 +3,7 @@
 //   bench_journal [events] [folder]
 //
 // Latency is by the time-stamp counter, each event timed on its own with a fence on either side; the row "nothing" is what
-// that timing costs by itself. Prints JSON.
+// that timing costs by itself. The timed thread has a core to itself, as a trading loop has. Prints JSON.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -13,6 +13,11 @@
 #include <string>
 #include <thread>
 #include <vector>
+
+#if defined(__linux__)
+#include <sched.h>
+#include <unistd.h>
+#endif
 
 #include "fairlead/journal.hpp"
 #include "stopwatch.hpp"
@@ -164,6 +169,32 @@ void durable(const std::string& folder, int producers, double span) {
 
 }  // namespace
 
+// As a trading loop is run: this thread has the last core to itself, all others share the rest.
+void give_this_thread_a_core() {
+#if defined(__linux__)
+  const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+  if (cores < 2) return;
+  cpu_set_t rest, last;
+  CPU_ZERO(&rest);
+  CPU_ZERO(&last);
+  for (long core = 0; core + 1 < cores; ++core) CPU_SET(static_cast<std::size_t>(core), &rest);
+  CPU_SET(static_cast<std::size_t>(cores - 1), &last);
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    (void)sched_setaffinity(std::stoi(task.path().filename().string()), sizeof(rest), &rest);
+  }
+  (void)sched_setaffinity(0, sizeof(last), &last);
+#endif
+}
+
+void take_all_cores() {
+#if defined(__linux__)
+  cpu_set_t all;
+  CPU_ZERO(&all);
+  for (long core = 0; core < sysconf(_SC_NPROCESSORS_ONLN); ++core) CPU_SET(static_cast<std::size_t>(core), &all);
+  (void)sched_setaffinity(0, sizeof(all), &all);
+#endif
+}
+
 int main(int argc, char** argv) {
   const std::size_t n = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 1'000'000;
   if (n < 1000) {
@@ -185,6 +216,7 @@ int main(int argc, char** argv) {
   };
   {
     auto log = open(folder / "latency");
+    give_this_thread_a_core();
     const auto record = [&](std::size_t i) {
       fl::Journal::Claim claim;
       if (log->claim(fl::journal::Type::custom, static_cast<fl::Time>(i), -1, -1, sizeof(Event), claim) != fl::Status::ok) return false;
@@ -200,6 +232,7 @@ int main(int argc, char** argv) {
     const double built = in_a_row(*log, n, true), recorded = in_a_row(*log, n, false);
     std::printf(",\n  {\"what\": \"in a row, unfenced\", \"events\": %zu, \"build_ns\": %.1f, \"record_ns\": %.1f}", n, built, recorded);
     if (const auto failure = log->close()) std::fprintf(stderr, "bench_journal: %s\n", failure.what.c_str());
+    take_all_cores();
   }
   const double span = n >= 1'000'000 ? 5.0 : 0.05;
   durable(folder / "one", 1, span);
