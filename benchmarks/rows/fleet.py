@@ -137,7 +137,7 @@ def desks(events: int, models: int) -> Iterator[Row]:
     _core.snapshot_desk(desk)
     assert folded(True) == 0
     name = f"Fleet: opening a desk of {n / 1e6:.1f} M events from its snapshot"
-    yield Row(name, "ms", 1, lambda: _core.fold_desk(desk, True), {}, "0")
+    yield Row(name, "ns", 1, lambda: _core.fold_desk(desk, True), {}, "0")
 
 
 def rows(size: Size) -> Iterator[Row]:
