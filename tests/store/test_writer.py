@@ -205,6 +205,24 @@ with Store(sys.argv[1]) as store:
         assert store.query("SELECT sum(calls) AS n FROM model_health") == [{"n": 420}]
 
 
+def test_two_writers_begin_at_the_same_moment(place: str, journal: Journal) -> None:
+    """Another process makes the row that says how far the store is, between our look for it and our own making."""
+    state = metadata.tables["projection_state"]
+    with Store(place) as store, Store(place) as other:
+        store.upgrade()
+        events = journal(1, 20)
+        thread = threading.Thread(target=lambda: store.apply(events))
+        with other.engine.connect() as plain:
+            connection = plain.execution_options(writes=True)
+            with connection.begin():
+                row = {"id": 1, "journal": "", "last_seq": 0, "last_digest": "", "settings": {}}
+                connection.execute(state.insert(), row)
+                thread.start()
+                time.sleep(0.3)  # it has seen no row, and waits to make one
+        thread.join(30)
+        assert store.state.last_seq == events[-1].seq
+
+
 def test_a_killed_process_leaves_whole_batches(place: str) -> None:
     code = """
 import os, signal, sys, threading, time

@@ -14,6 +14,8 @@ from types import ModuleType, TracebackType
 from typing import Any
 
 from sqlalchemy import Connection, Executable, Table, select, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import sqlite as sqlite_dialect
 
 from fairlead.errors import InvalidRecordError, StoreError, did_you_mean
 from fairlead.events import TYPES, Event
@@ -166,7 +168,9 @@ class Store:
         row = connection.execute(wanted).mappings().first()
         if row is None:
             fresh = {"id": 1, "journal": "", "last_seq": 0, "last_digest": "", "settings": {}}
-            connection.execute(projection_state.insert(), fresh)
+            # Another process may do the same now: one of the two makes the row, the other waits for it.
+            insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite_dialect.insert
+            connection.execute(insert(projection_state).values(fresh).on_conflict_do_nothing())
             row = connection.execute(wanted).mappings().one()
         if journal and row["journal"] and row["journal"] != journal:
             raise StoreError(
