@@ -47,6 +47,11 @@ def test_a_line_for_people(desk: str, capsys: pytest.CaptureFixture[str]) -> Non
     assert "p=0.2" in out
 
 
+def test_an_outcome_of_0_is_shown(desk: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["journal", "query", desk, "--type", "outcome", "--limit", "1"]) == 0
+    assert "value=0" in capsys.readouterr().out
+
+
 def test_tail_without_waiting(desk: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["journal", "tail", desk, "-n", "3", "--no-follow", "--json"]) == 0
     found = lines(capsys)

@@ -130,14 +130,18 @@ def _bytes(value: object) -> object:
 
 def _line(event: Event) -> str:
     """One event in one line: number, time, type, model, category, the rest."""
-    rest = " ".join(f"{name}={_short(value)}" for name, value in event.data.items() if not _nothing(value))
+    rest = " ".join(f"{name}={_short(value)}" for name, value in event.data.items() if not _nothing(name, value))
     what = [event.model, event.category and f"[{event.category}]"]
     about = " ".join(word for word in what if word)
     return f"{event.seq:>10}  {_moment(event.time)}  {event.type:<13}  {about}{'  ' if about else ''}{rest}"
 
 
-def _nothing(value: object) -> bool:
-    return value is None or value == "" or value == 0 or value in ((), {}, [])
+_ZERO = ("cost_usd", "stake_usd", "tokens_in", "tokens_out")
+"""What need not be said where it is 0."""
+
+
+def _nothing(name: str, value: object) -> bool:
+    return value is None or value in ("", (), {}, []) or (value == 0 and name in _ZERO)
 
 
 def _short(value: object) -> str:
