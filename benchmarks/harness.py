@@ -6,9 +6,11 @@ peers and `bench_regression.py` times ours alone under pytest-benchmark.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,6 +66,20 @@ def that_runs(name: str, run: Run, note: str | None = None) -> dict[str, Run]:
         MISSING[note or name] = f"{type(error).__name__}: {error}"
         return {}
     return {name: run}
+
+
+@contextlib.contextmanager
+def all_cores() -> Iterator[None]:
+    """Takes off the pin to one core for a while: for what has threads of its own."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    pinned = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, pinned)
 
 
 @dataclass

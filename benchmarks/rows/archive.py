@@ -3,7 +3,6 @@ piece that takes. Ours reads the segments (checksums verified), writes, reads ba
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
 import shutil
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import Row, Run, Size, peer, that_runs
+from harness import Row, Run, Size, all_cores, peer, that_runs
 from numpy.typing import NDArray
 
 import fairlead as fl
@@ -46,19 +45,6 @@ def forecasts(n: int, rounded: bool) -> NDArray[np.uint8]:
     rows["tokens_in"], rows["tokens_out"] = dice.integers(200, 3000, n), dice.integers(10, 500, n)
     rows["cost_usd"] = rows["tokens_in"] * 2.5e-6 + rows["tokens_out"] * 1e-5
     return rows.view(np.uint8)
-
-
-@contextlib.contextmanager
-def _all_cores() -> Iterator[None]:
-    if not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    pinned = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, range(os.cpu_count() or 1))
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, pinned)
 
 
 def name(number: int) -> NDArray[np.uint8]:
@@ -142,7 +128,7 @@ def rows(size: Size) -> Iterator[Row]:
     for rounded in (True, False):
         folder = Path(tempfile.mkdtemp(prefix="fairlead-bench-", dir=os.environ.get("FAIRLEAD_BENCH_FOLDER")))
         try:
-            with _all_cores():
+            with all_cores():
                 yield archived(folder, size.scaled(2_000_000), rounded)
         finally:
             shutil.rmtree(folder, ignore_errors=True)

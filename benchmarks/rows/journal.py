@@ -7,7 +7,6 @@ the disk, `OS` = with the operating system, `RAM` = lost with the process. Ours:
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import itertools
 import json
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import Row, Run, Size, peer, that_runs
+from harness import Row, Run, Size, all_cores, peer, that_runs
 
 import fairlead as fl
 
@@ -31,20 +30,6 @@ _TABLE = (
     "create table events (time integer, model integer, category integer, task integer, p real, confidence real,"
     " latency_ms real, cost_usd real)"
 )
-
-
-@contextlib.contextmanager
-def all_cores() -> Iterator[None]:
-    """Takes off the pin to one core for a while."""
-    if not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    pinned = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, range(os.cpu_count() or 1))
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, pinned)
 
 
 def _event(i: int) -> tuple[int, int, int, int, float, float, float, float]:

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "arrays.hpp"
+#include "busy.hpp"
 #include "events.hpp"
 #include "fairlead/journal/columns.hpp"
 #include "journal_errors.hpp"
@@ -216,18 +217,6 @@ class Reader {
   bool gap() const noexcept { return reader_.gap(); }
 
  private:
-  // A reader that another thread is in gives an error, as a generator does.
-  struct Busy {
-    explicit Busy(bool& given) : flag(given) {
-      if (flag) throw std::runtime_error("the reader is in use by another thread");
-      flag = true;
-    }
-    ~Busy() { flag = false; }
-    Busy(const Busy&) = delete;
-    Busy& operator=(const Busy&) = delete;
-    bool& flag;
-  };
-
   journal::ColumnReader reader_;
   mutable bool busy_ = false;
 };

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common.hpp"
+#include "busy.hpp"
 #include "events.hpp"
 #include "journal_errors.hpp"
 
@@ -70,7 +71,7 @@ class Reader {
   // Events are gathered without the GIL, then turned into Python's with it. What goes wrong is told when all before it
   // was given.
   py::list read(std::size_t most) {
-    const Busy busy(*this);
+    const Busy busy(busy_);
     py::list out;
     while (out.size() < most) {
       if (at_ == gathered_.size()) {
@@ -109,16 +110,6 @@ class Reader {
   }
 
  private:
-  // A reader that another thread is in gives an error, as a generator does.
-  struct Busy {
-    explicit Busy(Reader& reader) : flag(reader.busy_) {
-      if (flag) throw std::runtime_error("the reader is in use by another thread");
-      flag = true;
-    }
-    ~Busy() { flag = false; }
-    bool& flag;
-  };
-
   Failure gather(std::size_t most, bool& end) {
     gathered_.clear();
     at_ = 0;

@@ -3,9 +3,11 @@
 #include <vector>
 
 #include "arrays.hpp"
+#include "busy.hpp"
 #include "events.hpp"
 #include "fairlead/journal/reader.hpp"
 #include "fairlead/journal/scored.hpp"
+#include "journal_errors.hpp"
 
 namespace fairlead::bindings {
 
@@ -91,22 +93,6 @@ class ScoredReader {
   std::uint64_t bad() const { return Busy(busy_), bad_; }
 
  private:
-  // A reader that another thread is in gives an error, as a generator does.
-  struct Busy {
-    explicit Busy(bool& given) : flag(given) {
-      if (flag) throw std::runtime_error("the reader is in use by another thread");
-      flag = true;
-    }
-    ~Busy() { flag = false; }
-    Busy(const Busy&) = delete;
-    Busy& operator=(const Busy&) = delete;
-    bool& flag;
-  };
-
-  static void check(const journal::Failure& failure) {
-    if (failure) raise(failure.status, failure.what);
-  }
-
   journal::JournalReader reader_;
   Scored scored_;
   std::uint64_t bad_ = 0;
