@@ -77,26 +77,26 @@ PyObject* journal_forecast(PyObject* self, PyObject* const* args, Py_ssize_t n) 
   if (log == nullptr) return nullptr;
   return guarded([&] {
     const Arguments a("forecast", args, n, 5, 10);
-    journal::ForecastFixed fixed;
     const std::int64_t task = a.integer(0);
     if (task < 0) throw py::value_error("task is " + std::to_string(task) + ", must be the number of a task, at least 0");
-    fixed.task = static_cast<std::uint64_t>(task);
     const std::int32_t model = name_id(*log, a.object(1), Table::models, "model", true);
     const std::int32_t category = name_id(*log, a.object(2), Table::categories, "category", false);
     const std::int64_t time = a.integer(3);
-    fixed.value = a.real(4);
-    fixed.confidence = a.real(5, nan);
-    fixed.latency_ms = a.real(6, nan);
-    fixed.cost_usd = a.real(7, 0.0);
-    fixed.tokens_in = a.integer(8, 0);
-    fixed.tokens_out = a.integer(9, 0);
+    const double value = a.real(4), confidence = a.real(5, nan), latency_ms = a.real(6, nan), cost_usd = a.real(7, 0.0);
+    const std::int64_t tokens_in = a.integer(8, 0), tokens_out = a.integer(9, 0);
     Journal::Claim claim;
-    if (const Status status = log->claim(Type::forecast, time, model, category, sizeof(fixed), claim);
+    if (const Status status = log->claim(Type::forecast, time, model, category, sizeof(journal::ForecastFixed), claim);
         status != Status::ok) [[unlikely]] {
       raise(status, {});
     }
-    std::memcpy(claim.payload, &fixed, sizeof(fixed));
-    log->commit(claim);
+    new (claim.payload) journal::ForecastFixed{.task = static_cast<std::uint64_t>(task),
+                                               .confidence = confidence,
+                                               .latency_ms = latency_ms,
+                                               .cost_usd = cost_usd,
+                                               .tokens_in = tokens_in,
+                                               .tokens_out = tokens_out,
+                                               .value = value};
+    Journal::commit(claim);
     return PyLong_FromUnsignedLongLong(claim.seq);
   });
 }
@@ -171,15 +171,14 @@ py::tuple forecasts(Journal& log, py::handle task, py::handle model, py::handle 
   for (std::size_t i = 0; i < n; ++i) {
     const Journal::Claim claim = log.put(batch, i, times[i], static_cast<std::int32_t>(models[i]),
                                          static_cast<std::int32_t>(categories[i]));
-    const journal::ForecastFixed fixed{.task = static_cast<std::uint64_t>(numbers_of_tasks[i]),
-                                       .confidence = confidences[i],
-                                       .latency_ms = latencies[i],
-                                       .cost_usd = costs[i],
-                                       .tokens_in = in[i],
-                                       .tokens_out = out[i],
-                                       .value = values[i]};
-    std::memcpy(claim.payload, &fixed, sizeof(fixed));
-    log.commit(claim);
+    new (claim.payload) journal::ForecastFixed{.task = static_cast<std::uint64_t>(numbers_of_tasks[i]),
+                                               .confidence = confidences[i],
+                                               .latency_ms = latencies[i],
+                                               .cost_usd = costs[i],
+                                               .tokens_in = in[i],
+                                               .tokens_out = out[i],
+                                               .value = values[i]};
+    Journal::commit(claim);
   }
   return py::make_tuple(batch.first, batch.first + n - 1);
 }
@@ -216,7 +215,7 @@ py::tuple append_many(Journal& log, py::handle type, py::handle time, py::handle
     const Journal::Claim claim = log.put(batch, i, times[i], static_cast<std::int32_t>(models[i]),
                                          static_cast<std::int32_t>(categories[i]));
     if (width > 0) std::memcpy(claim.payload, rows.data() + i * width, width);
-    log.commit(claim);
+    Journal::commit(claim);
   }
   return py::make_tuple(batch.first, batch.first + n - 1);
 }

@@ -13,6 +13,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <span>
 #include <string>
@@ -21,6 +22,7 @@
 #include "fairlead/journal/disk.hpp"
 #include "fairlead/journal/events.hpp"
 #include "fairlead/journal/format.hpp"
+#include "fairlead/journal/intake.hpp"
 #include "fairlead/journal/log.hpp"
 #include "fairlead/journal/reader.hpp"
 #include "fairlead/status.hpp"
@@ -28,11 +30,6 @@
 namespace fairlead {
 
 enum class Sync : std::uint8_t { never, interval, always };
-// What happens to an event where the ring is full, as the disk does not keep up or refuses:
-//   fail   append gives Status::journal_full
-//   drop   append gives Status::journal_dropped; the event is counted, and a `dropped` event says how many were lost
-//   spill  a second thread moves events from the ring into further shared memory, up to spill_bytes; then as fail
-enum class Overflow : std::uint8_t { fail, drop, spill };
 
 struct JournalOptions {
   Sync sync = Sync::interval;
@@ -64,33 +61,36 @@ class Journal {
 
   // One event. `out` becomes its number. Anything but Status::ok: the event was not accepted and leaves no trace.
   Status append(journal::Type type, Time time, std::int32_t model, std::int32_t category,
-                std::span<const std::byte> payload, journal::Seq& out, std::uint8_t version = 1) noexcept;
+                std::span<const std::byte> payload, journal::Seq& out, std::uint8_t version = 1) noexcept {
+    Claim room;
+    const Status status = claim(type, time, model, category, payload.size(), room, version);
+    if (status != Status::ok) return status;
+    if (!payload.empty()) std::memcpy(room.payload, payload.data(), payload.size());
+    commit(room);
+    out = room.seq;
+    return Status::ok;
+  }
 
   // The same without a copy: `claim` gives room for a payload of exactly so many bytes in the ring, `commit` hands it
-  // over. Between the two the writer waits at this place, so fill it at once; a claim must be committed.
-  struct Claim {
-    std::byte* payload = nullptr;
-    journal::Seq seq = 0;
-    std::uint64_t place = 0;
-  };
+  // over. Between the two the writer waits at this place, so fill it at once; a claim must be committed. Fastest is to make
+  // the payload where it stays: new (claim.payload) Payload{...}.
+  using Claim = journal::Claim;
   Status claim(journal::Type type, Time time, std::int32_t model, std::int32_t category, std::size_t payload_bytes,
-               Claim& out, std::uint8_t version = 1) noexcept;
-  void commit(const Claim& claim) noexcept;
+               Claim& out, std::uint8_t version = 1) noexcept {
+    return intake_.claim(type, time, model, category, payload_bytes, out, version);
+  }
+  static void commit(const Claim& claim) noexcept { journal::Intake::commit(claim); }
 
   // Room for n events with payloads of one size, all or none, with numbers that follow each other: for each i in [0, n)
   // `put` writes its header and gives its claim, which is filled and committed like any other. At most half the ring:
   // else Status::too_long.
-  struct Batch {
-    journal::Seq first = 0;
-    std::size_t n = 0;
-    std::byte* at = nullptr;
-    std::uint64_t place = 0;
-    std::uint32_t length = 0;
-    journal::Type type = journal::Type::custom;
-    std::uint8_t version = 1;
-  };
-  Status claim(journal::Type type, std::size_t payload_bytes, std::size_t n, Batch& out, std::uint8_t version = 1) noexcept;
-  Claim put(const Batch& batch, std::size_t i, Time time, std::int32_t model, std::int32_t category) noexcept;
+  using Batch = journal::Batch;
+  Status claim(journal::Type type, std::size_t payload_bytes, std::size_t n, Batch& out, std::uint8_t version = 1) noexcept {
+    return intake_.claim(type, payload_bytes, n, out, version);
+  }
+  Claim put(const Batch& batch, std::size_t i, Time time, std::int32_t model, std::int32_t category) const noexcept {
+    return intake_.put(batch, i, time, model, category);
+  }
 
   Watermarks watermarks() const noexcept;
 
@@ -114,8 +114,9 @@ class Journal {
   struct State;
 
  private:
-  Journal();
+  explicit Journal(std::unique_ptr<State> state) noexcept;
   std::unique_ptr<State> state_;
+  journal::Intake& intake_;  // of state_
 };
 
 }  // namespace fairlead

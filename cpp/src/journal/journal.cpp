@@ -1,4 +1,4 @@
-// What callers of a Journal run: the hot path, names, waiting.
+// What callers of a Journal run now and then: names, watermarks, waiting. The hot path is in the header.
 #include "fairlead/journal.hpp"
 
 #include <algorithm>
@@ -15,7 +15,7 @@ using journal::Ring;
 using journal::Seq;
 using journal::Type;
 
-Journal::Journal() : state_(std::make_unique<State>()) {}
+Journal::Journal(std::unique_ptr<State> state) noexcept : state_(std::move(state)), intake_(*state_) {}
 
 Journal::~Journal() {
   if (state_->foreign.load(std::memory_order_relaxed)) {
@@ -31,64 +31,10 @@ Journal::~Journal() {
 
 Failure Journal::open(const std::string& folder, const JournalOptions& options, std::unique_ptr<Journal>& out,
                       journal::Recovery& recovery, journal::Disk& disk) {
-  std::unique_ptr<Journal> made(new Journal);
+  std::unique_ptr<Journal> made(new Journal(std::make_unique<State>()));
   if (Failure failure = made->state_->start(folder, options, recovery, disk)) return failure;
   out = std::move(made);
   return {};
-}
-
-// --- the hot path ---
-
-Status Journal::State::refused(Status status, std::uint64_t n) noexcept {
-  if (status == Status::journal_full && overflow == Overflow::drop) {
-    ring.control().dropped.fetch_add(n, std::memory_order_relaxed);
-    return Status::journal_dropped;
-  }
-  return status;
-}
-
-Status Journal::claim(Type type, Time time, std::int32_t model, std::int32_t category, std::size_t payload_bytes,
-                      Claim& out, std::uint8_t version) noexcept {
-  State& state = *state_;
-  if (const Status gate = state.gate.load(std::memory_order_acquire); gate != Status::ok) return gate;
-  if (payload_bytes > journal::max_payload) return Status::too_long;
-  if (type <= Type::dropped) return Status::out_of_range;  // the journal's own
-  return state.claim(type, time, model, category, payload_bytes, out, version);
-}
-
-Status Journal::claim(Type type, std::size_t payload_bytes, std::size_t n, Batch& out, std::uint8_t version) noexcept {
-  State& state = *state_;
-  if (const Status gate = state.gate.load(std::memory_order_acquire); gate != Status::ok) return gate;
-  if (payload_bytes > journal::max_payload || n > state.ring.bytes() / Ring::unit) return Status::too_long;
-  if (type <= Type::dropped || n == 0) return Status::out_of_range;
-  Ring::Slot slot;
-  const auto length = static_cast<std::uint32_t>(sizeof(RecordHeader) + payload_bytes);
-  if (const Status status = state.ring.claim(length, static_cast<std::uint32_t>(n), slot); status != Status::ok)
-    return state.refused(status, n);
-  out = {slot.seq, n, slot.at, slot.commit, length, type, version};
-  return Status::ok;
-}
-
-Journal::Claim Journal::put(const Batch& batch, std::size_t i, Time time, std::int32_t model,
-                            std::int32_t category) noexcept {
-  const Ring::Slot slot = state_->ring.slot({batch.at, batch.first, batch.place}, batch.length, static_cast<std::uint32_t>(i));
-  State::put_header(slot, batch.type, time, model, category, batch.version);
-  return {slot.at + sizeof(RecordHeader), slot.seq, slot.commit};
-}
-
-void Journal::commit(const Claim& claim) noexcept {
-  Ring::commit({claim.payload - sizeof(RecordHeader), claim.seq, claim.place});
-}
-
-Status Journal::append(Type type, Time time, std::int32_t model, std::int32_t category,
-                       std::span<const std::byte> payload, Seq& out, std::uint8_t version) noexcept {
-  Claim room;
-  if (const Status status = claim(type, time, model, category, payload.size(), room, version); status != Status::ok)
-    return status;
-  if (!payload.empty()) std::memcpy(room.payload, payload.data(), payload.size());
-  commit(room);
-  out = room.seq;
-  return Status::ok;
 }
 
 // --- how far it has come ---
@@ -161,8 +107,8 @@ Status Journal::name(journal::Table table, std::string_view name, std::int32_t& 
   Claim room;
   const std::size_t bytes = 1 + 4 + 4 + name.size();
   const auto id = static_cast<std::uint32_t>(names.size());
-  const Status status = state.claim(Type::name, state.newest.load(std::memory_order_relaxed), -1, -1, bytes, room, 1);
-  if (status != Status::ok) return status;
+  const Status status = state.take(Type::name, state.newest.load(std::memory_order_relaxed), -1, -1, bytes, room, 1);
+  if (status != Status::ok) return state.refused(status, 1);
   journal::PayloadWriter payload(room.payload);
   payload.put(static_cast<std::uint8_t>(table));
   payload.put(id);

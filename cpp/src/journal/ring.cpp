@@ -163,6 +163,17 @@ Failure Ring::open(const std::string& path, const std::array<std::uint8_t, 16>& 
   return {};
 }
 
+Ring::Look Ring::look_again(std::uint64_t units, std::uint64_t seen, std::uint64_t word) noexcept {
+  for (;;) {
+    if ((word & closed_bit) != 0) return {Status::journal_closed, seen, word};
+    if (has_room(word, seen, units)) return {Status::ok, seen, word};
+    const std::uint64_t head = control_->head.load(std::memory_order_acquire);
+    if (((head ^ seen) & place_mask) == 0) return {Status::journal_full, seen, word};
+    control_->seen.store(seen = head, std::memory_order_release);
+    word = control_->claim.load(std::memory_order_relaxed);
+  }
+}
+
 Ring::Position Ring::close() noexcept {
   std::uint64_t word = control_->claim.load(std::memory_order_relaxed);
   while ((word & closed_bit) == 0) {

@@ -1,28 +1,22 @@
-// Inside a Journal: what its callers, its writer thread and its spill thread share.
+// Inside a Journal: what its callers, its writer thread and its spill thread share. What every append reads comes first.
 #pragma once
 
 #include <array>
 #include <atomic>
 #include <condition_variable>
-#include <cstring>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "fairlead/journal.hpp"
-#include "fairlead/journal/ring.hpp"
+#include "fairlead/journal/intake.hpp"
 #include "fairlead/names.hpp"
 #include "journal/lock.hpp"
 
 namespace fairlead {
 
-struct Journal::State {
-  // --- what every append reads, and hardly anybody writes ---
-  std::atomic<Status> gate{Status::journal_closed};  // ok while events are taken
-  Overflow overflow = Overflow::fail;
-  journal::Ring ring;
-
+struct Journal::State : journal::Intake {
   // --- what the writer tells ---
   alignas(128) std::atomic<journal::Seq> written{0};
   std::atomic<journal::Seq> durable{0};
@@ -62,28 +56,6 @@ struct Journal::State {
 
   ~State();
 
-  Status claim(journal::Type type, Time time, std::int32_t model, std::int32_t category, std::size_t payload_bytes,
-               Claim& out, std::uint8_t version) noexcept {
-    journal::Ring::Slot slot;
-    const auto length = static_cast<std::uint32_t>(sizeof(journal::RecordHeader) + payload_bytes);
-    if (const Status status = ring.claim(length, slot); status != Status::ok) return refused(status, 1);
-    put_header(slot, type, time, model, category, version);
-    out = {slot.at + sizeof(journal::RecordHeader), slot.seq, slot.commit};
-    return Status::ok;
-  }
-  // All of the header but its first 8 bytes, where the commit word will stand.
-  static void put_header(const journal::Ring::Slot& slot, journal::Type type, Time time, std::int32_t model,
-                         std::int32_t category, std::uint8_t version) noexcept {
-    journal::RecordHeader header;
-    header.type = type;
-    header.version = version;
-    header.seq = slot.seq;
-    header.time = time;
-    header.model = model;
-    header.category = category;
-    std::memcpy(slot.at + 8, reinterpret_cast<const std::byte*>(&header) + 8, sizeof(header) - 8);
-  }
-  Status refused(Status status, std::uint64_t n) noexcept;  // n events
   journal::Seq accepted() noexcept;
   Status wait(const std::atomic<journal::Seq>& mark, journal::Seq seq, Time timeout, bool sync);
 

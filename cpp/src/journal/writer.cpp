@@ -164,11 +164,10 @@ struct Writer {
     const std::uint64_t dropped = control.dropped.load(std::memory_order_relaxed);
     const std::uint64_t n = dropped - control.told.load(std::memory_order_relaxed);
     if (n == 0 || s.ring.used() > s.ring.bytes() / 2) return;
-    Ring::Slot slot;  // of the ring itself: where there is no room, no event of a caller's is lost
-    if (s.ring.claim(sizeof(RecordHeader) + sizeof(n), slot) != Status::ok) return;
-    Journal::State::put_header(slot, Type::dropped, s.newest.load(std::memory_order_relaxed), -1, -1, 1);
-    std::memcpy(slot.at + sizeof(RecordHeader), &n, sizeof(n));
-    Ring::commit(slot);
+    journal::Claim claim;
+    if (s.take(Type::dropped, s.newest.load(std::memory_order_relaxed), -1, -1, sizeof(n), claim, 1) != Status::ok) return;
+    std::memcpy(claim.payload, &n, sizeof(n));
+    Journal::commit(claim);
     control.told.store(dropped, std::memory_order_relaxed);
   }
 

@@ -94,29 +94,26 @@ class Ring {
     // First what is free, then what is taken: the other way round `claim` could be behind `seen`.
     std::uint64_t seen = control_->seen.load(std::memory_order_acquire);
     std::uint64_t word = control_->claim.load(std::memory_order_relaxed);
-    for (;;) {
-      if ((word & closed_bit) != 0) return Status::journal_closed;
-      if (((word - seen) & place_mask) + units > capacity_) {
-        const std::uint64_t head = control_->head.load(std::memory_order_acquire);
-        if (((head ^ seen) & place_mask) == 0) return Status::journal_full;
-        control_->seen.store(seen = head, std::memory_order_release);
-        word = control_->claim.load(std::memory_order_relaxed);
-        continue;
+    do {
+      if ((word & closed_bit) != 0 || !has_room(word, seen, units)) [[unlikely]] {
+        const Look look = look_again(units, seen, word);
+        if (look.status != Status::ok) return look.status;
+        seen = look.seen;
+        word = look.word;
       }
-      if (control_->claim.compare_exchange_weak(word, after(word, units, n), std::memory_order_relaxed)) break;
-    }
+    } while (!control_->claim.compare_exchange_weak(word, after(word, units, n), std::memory_order_relaxed));
     const std::uint64_t place = word & place_mask;
     // No later than this: the consumer does not pass a record that is not committed, so base <= seq.
     out.seq = whole(word, control_->base.load(std::memory_order_relaxed));
     out.at = at(place);
     out.commit = ((place << length_bits) | length) ^ key_;
-    prefetch(out.at + units * unit);
+    prefetch(out.at);
     return Status::ok;
   }
   // The i-th of several.
   Slot slot(const Slot& first, std::uint32_t length, std::uint32_t i) const noexcept {
-    prefetch(first.at + (i + 2) * units_of(length) * unit);
     const std::uint64_t on = i * units_of(length), place = (((first.commit ^ key_) >> length_bits) + on) & place_mask;
+    prefetch(first.at + on * unit);
     return {first.at + on * unit, first.seq + i, ((place << length_bits) | length) ^ key_};
   }
 
@@ -177,13 +174,26 @@ class Ring {
   static constexpr std::uint64_t packed(Position position) noexcept {
     return ((position.seq & number_mask) << place_bits) | (position.place & place_mask);
   }
-  // The lines that the next claims will write, for writing: another core has read them last.
+  bool has_room(std::uint64_t word, std::uint64_t seen, std::uint64_t units) const noexcept {
+    return ((word - seen) & place_mask) + units <= capacity_;
+  }
+  // Where an old copy of `head` does not show room: looks at the newest. Else journal_full or journal_closed.
+  struct Look {
+    Status status = Status::ok;
+    std::uint64_t seen = 0, word = 0;
+  };
+  Look look_again(std::uint64_t units, std::uint64_t seen, std::uint64_t word) noexcept;
+  // The lines that the claims to come will write, for writing: another core has read them last, and until they have come
+  // from there a store waits, and with it the next locked instruction. Each line is asked for several times, from 14 to 6
+  // lines ahead, as a request that meets a page not yet in the TLB may be let fall.
   static void prefetch(const std::byte* at) noexcept {
+    for (std::size_t line = 6; line < 14; ++line) {
 #if defined(__x86_64__)
-    for (std::size_t line = 2; line < 6; ++line) asm volatile("prefetchw %0" : : "m"(*(at + line * unit)));
+      asm volatile("prefetchw %0" : : "m"(*(at + line * unit)));
 #else
-    for (std::size_t line = 2; line < 6; ++line) __builtin_prefetch(at + line * unit, 1);
+      __builtin_prefetch(at + line * unit, 1);
 #endif
+    }
   }
   static Failure map(int file, std::size_t bytes, bool prepare, Ring& out);
   void unmap() noexcept;
