@@ -1,6 +1,8 @@
 // Corners of the journal that once went wrong: each case is the shortest story of one fault.
 #include <doctest/doctest.h>
 
+#include <array>
+#include <atomic>
 #include <csignal>
 #include <cstring>
 #include <fcntl.h>
@@ -201,6 +203,82 @@ TEST_CASE("drops of a dead process are told once, however often the next open fa
   }
   CHECK(dropped > 0);
   CHECK(told_drops(desk) == dropped);
+}
+
+TEST_CASE("a process that dies while it tells of drops has told of them once") {
+  for (const bool committed : {false, true}) {
+    CAPTURE(committed);
+    Folder folder;
+    const std::string desk = folder / "desk", memory = folder / "memory";
+    fs::create_directory(memory);
+    struct Left {
+      std::array<std::uint8_t, 16> id;
+      std::uint64_t dropped;
+    } left = {};
+    int pipe[2];
+    REQUIRE(::pipe(pipe) == 0);
+    const pid_t child = fork();
+    if (child == 0) {
+      static SwitchedDisk disk;
+      std::unique_ptr<Journal> journal;
+      Recovery recovery;
+      if (Journal::open(desk, {.overflow = Overflow::drop, .ring_bytes = 4096, .memory = memory}, journal, recovery, disk)) _exit(1);
+      disk.full = true;
+      Seq seq = 0;
+      const std::array<std::byte, 100> payload = {};  // three lines of the ring's 64: one stays free
+      for (int i = 0; i < 100; ++i) (void)journal->append(Type::note, 5, -1, -1, payload, seq);
+      left = {journal->id(), journal->watermarks().dropped};
+      (void)!::write(pipe[1], &left, sizeof left);
+      ::kill(getpid(), SIGKILL);
+    }
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    REQUIRE(::read(pipe[0], &left, sizeof left) == sizeof left);
+    ::close(pipe[0]);
+    ::close(pipe[1]);
+    REQUIRE(left.dropped > 0);
+    {
+      Intake dead;
+      bool found = false;
+      const std::string path = fs::directory_iterator(memory)->path();
+      REQUIRE(!Ring::open(path, left.id, dead.ring, found));
+      REQUIRE(found);
+      Claim claim;
+      REQUIRE(dead.take(Type::dropped, 5, -1, -1, sizeof left.dropped, claim, 1) == Status::ok);
+      std::memcpy(claim.payload, &left.dropped, sizeof left.dropped);
+      dead.ring.control().telling_seq = claim.seq;
+      dead.ring.control().telling = left.dropped;
+      if (committed) Intake::commit(claim);
+    }
+    std::unique_ptr<Journal> journal;
+    Recovery recovery;
+    const Failure failure = Journal::open(desk, {.memory = memory}, journal, recovery);
+    REQUIRE_MESSAGE(!failure, failure.what);
+    REQUIRE(!journal->close());
+    CHECK(told_drops(desk) == left.dropped);
+  }
+}
+
+TEST_CASE("who no longer waits for an event to be durable asks for no sync") {
+  struct Counting : Disk {
+    std::atomic<int> syncs = 0;
+    int sync(int file) noexcept override { return ++syncs, Disk::sync(file); }
+  };
+  Folder folder;
+  Counting disk;
+  std::unique_ptr<Journal> journal;
+  Recovery recovery;
+  REQUIRE(!Journal::open(folder / "desk", {.sync = fl::Sync::never}, journal, recovery, disk));
+  CHECK(journal->wait_durable(1'000'000, 1'000'000) == Status::timed_out);
+  const int before = disk.syncs;
+  Seq seq = 0;
+  for (int i = 0; i < 20; ++i) {
+    REQUIRE(journal->append(Type::note, 5, -1, -1, {}, seq) == Status::ok);
+    REQUIRE(journal->wait_written(seq, -1) == Status::ok);
+  }
+  CHECK(disk.syncs - before <= 1);  // the writer may have been at one while the wait ended
+  REQUIRE(journal->wait_durable(seq, -1) == Status::ok);
+  REQUIRE(!journal->close());
 }
 
 TEST_CASE("killed while what was not durable moves to a new segment, it loses nothing") {

@@ -16,6 +16,8 @@ struct Drain {
   Recovery& recovery;
   Seq next = log.written() + 1;
   Time newest = 0;
+  Seq telling_seq = 0;  // of an event that may have told of dropped ones
+  bool told = false;    // it did
   std::vector<std::byte> batch = {};
 
   Failure flush() {
@@ -46,6 +48,7 @@ struct Drain {
         }
         if (header.seq > next) gap(header.seq);
         newest = header.time;
+        told = told || (header.seq == telling_seq && header.type == Type::dropped);
         const std::size_t from = batch.size();
         batch.resize(from + padded(length));
         Ring::copy(record, length, batch.data() + from);
@@ -88,9 +91,13 @@ Failure drain_rings(const Ring& spill, const Ring& ring, SegmentLog& log, Recove
       recovery.lost = head - drain.next;
       drain.gap(head);
     }
+    const RingControl& control = ring.control();
+    const std::uint64_t telling = control.telling.load(std::memory_order_acquire);
+    std::uint64_t told = control.told.load(std::memory_order_relaxed);
+    if (telling > told) drain.telling_seq = control.telling_seq.load(std::memory_order_relaxed);
     if (Failure failure = drain.take(ring, true)) return failure;
-    const std::uint64_t dropped = ring.control().dropped.load(std::memory_order_relaxed),
-                        told = ring.control().told.load(std::memory_order_relaxed);
+    if (drain.told) told = telling;
+    const std::uint64_t dropped = control.dropped.load(std::memory_order_relaxed);
     if (dropped > told) {
       put_event(drain.batch, Type::dropped, drain.next, drain.newest, dropped - told);
       ++drain.next;

@@ -76,7 +76,8 @@ Status Journal::State::wait(const std::atomic<Seq>& mark, Seq seq, Time timeout,
     // A year is for ever, and does not overflow the clock.
     done.wait_for(lock, std::chrono::nanoseconds(std::min(timeout, Time{365} * 86'400 * 1'000'000'000)), over);
   }
-  waiters.fetch_sub(1, std::memory_order_relaxed);
+  // Who has given up asks for nothing any more; else every later batch would be synced until that number comes.
+  if (waiters.fetch_sub(1, std::memory_order_relaxed) == 1) wanted.store(0, std::memory_order_relaxed);
   if (reached()) return Status::ok;
   if (!finished) return Status::timed_out;
   return refusal ? Status::journal_failed : Status::journal_closed;

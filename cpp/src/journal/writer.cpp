@@ -167,7 +167,9 @@ struct Writer {
     journal::Claim claim;
     if (s.take(Type::dropped, s.newest.load(std::memory_order_relaxed), -1, -1, sizeof(n), claim, 1) != Status::ok) return;
     std::memcpy(claim.payload, &n, sizeof(n));
-    Journal::commit(claim);
+    control.telling_seq.store(claim.seq, std::memory_order_relaxed);
+    control.telling.store(dropped, std::memory_order_release);
+    Journal::commit(claim);  // whoever drains the ring of a process that dies here finds the event, and knows what it told
     control.told.store(dropped, std::memory_order_relaxed);
   }
 

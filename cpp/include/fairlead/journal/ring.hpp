@@ -48,6 +48,8 @@ struct RingControl {
   std::atomic<std::uint64_t> last_claim = 0;          // what `claim` was when the ring was closed
   alignas(128) std::atomic<std::uint64_t> dropped = 0;  // events refused, and how many of them an event has told of
   std::atomic<std::uint64_t> told = 0;
+  std::atomic<std::uint64_t> telling = 0;  // what `told` becomes once the event of this number is committed
+  std::atomic<Seq> telling_seq = 0;
 };
 static_assert(sizeof(RingControl) <= 4096);
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
