@@ -8,6 +8,7 @@
 #include "arrays.hpp"
 #include "busy.hpp"
 #include "events.hpp"
+#include "fairlead/checksum.hpp"
 #include "fairlead/journal/columns.hpp"
 #include "journal_errors.hpp"
 #include "records.hpp"
@@ -143,6 +144,14 @@ py::array_t<std::uint8_t> rebuild(std::size_t rows, const py::dict& columns, con
   return bytes_of(std::move(out));
 }
 
+std::uint32_t crc32c_of(const py::buffer& data, std::uint32_t before) {
+  const py::buffer_info info = data.request();
+  if (!PyBuffer_IsContiguous(info.view(), 'C')) throw py::value_error("data is not contiguous");
+  const std::span bytes(static_cast<const std::byte*>(info.ptr), static_cast<std::size_t>(info.size * info.itemsize));
+  const py::gil_scoped_release unlocked;
+  return crc32c(bytes, before);
+}
+
 py::dict columns_of(py::handle records, const std::vector<std::string>& models,
                     const std::vector<std::string>& categories) {
   const auto bytes = record_bytes(records);
@@ -257,6 +266,13 @@ else (bits of what is there or None, values), with offsets before the values of 
       .def_property_readonly("id", &Reader::id, "16 bytes that are this journal's own.")
       .def_property_readonly("position", &Reader::position, "Number of the last event passed.")
       .def_property_readonly("gap", &Reader::gap, "True where the number after `position` is missing.");
+  m.def("crc32c", &crc32c_of, "data"_a, "before"_a = 0, R"(The CRC-32C (Castagnoli) of bytes, or of bytes that follow others whose sum is `before`.
+
+>>> from fairlead._core import crc32c
+>>> hex(crc32c(b"123456789"))
+'0xe3069283'
+>>> crc32c(b"6789", crc32c(b"12345")) == crc32c(b"123456789")
+True)");
   m.def("journal_columns", &columns_of, "records"_a, "models"_a, "categories"_a,
         "Records in memory, whole and padded, as {column: buffers}.");
   m.def("journal_events", &events_of, "records"_a, "models"_a, "categories"_a,

@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "../tests/memory_disk.hpp"
-#include "fairlead/journal/checksum.hpp"
+#include "fairlead/checksum.hpp"
 #include "fairlead/journal/log.hpp"
 #include "fairlead/journal/reader.hpp"
 

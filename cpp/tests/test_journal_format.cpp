@@ -3,7 +3,7 @@
 
 #include <random>
 
-#include "fairlead/journal/checksum.hpp"
+#include "fairlead/checksum.hpp"
 #include "fairlead/simd.hpp"
 #include "fairlead/snapshot.hpp"
 

@@ -263,3 +263,11 @@ def test_a_damaged_segment_is_not_archived(desk: Path) -> None:
     with pytest.raises(JournalDamagedError, match=path.name):
         journal.archive(desk)
     assert manifests.load(desk) is None
+
+
+def test_pieces_of_other_sizes_are_compared_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fairlead.journal.archiving._ROWS", 7)
+    fill(tmp_path)
+    report = journal.archive(tmp_path)
+    assert report.rows > 100
+    assert journal.verify_archive(tmp_path).whole

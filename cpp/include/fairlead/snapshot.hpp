@@ -14,42 +14,13 @@
 #include <type_traits>
 #include <vector>
 
+#include "fairlead/checksum.hpp"
 #include "fairlead/names.hpp"
 #include "fairlead/status.hpp"
 
 namespace fairlead {
 
 static_assert(std::endian::native == std::endian::little, "snapshots are written as they lie in memory");
-
-// CRC-32C (Castagnoli), as in RFC 3720; `before`: that of the bytes these follow. Eight bytes a step, each from a table
-// of its own (M. E. Kounavis, F. L. Berry, "A Systematic Approach to Building High Performance Software-based CRC
-// Generators", 2005).
-inline std::uint32_t crc32c(std::string_view bytes, std::uint32_t before = 0) noexcept {
-  static constexpr auto table = [] {
-    std::array<std::array<std::uint32_t, 256>, 8> made{};
-    for (std::uint32_t i = 0; i < 256; ++i) {
-      std::uint32_t c = i;
-      for (int bit = 0; bit < 8; ++bit) c = (c & 1u) != 0 ? (c >> 1) ^ 0x82f63b78u : c >> 1;
-      made[0][i] = c;
-    }
-    for (std::size_t t = 1; t < 8; ++t) {
-      for (std::size_t i = 0; i < 256; ++i) made[t][i] = made[0][made[t - 1][i] & 0xffu] ^ (made[t - 1][i] >> 8);
-    }
-    return made;
-  }();
-  std::uint32_t c = ~before;
-  const char* at = bytes.data();
-  std::size_t left = bytes.size();
-  for (; left >= 8; left -= 8, at += 8) {
-    std::uint64_t w = 0;
-    std::memcpy(&w, at, 8);
-    w ^= c;
-    c = table[7][w & 0xffu] ^ table[6][(w >> 8) & 0xffu] ^ table[5][(w >> 16) & 0xffu] ^ table[4][(w >> 24) & 0xffu] ^
-        table[3][(w >> 32) & 0xffu] ^ table[2][(w >> 40) & 0xffu] ^ table[1][(w >> 48) & 0xffu] ^ table[0][w >> 56];
-  }
-  for (; left > 0; --left, ++at) c = table[0][(c ^ static_cast<unsigned char>(*at)) & 0xffu] ^ (c >> 8);
-  return ~c;
-}
 
 class SnapshotWriter {
  public:

@@ -7,7 +7,7 @@
 #include <cstring>
 #include <span>
 
-#include "fairlead/journal/checksum.hpp"
+#include "fairlead/checksum.hpp"
 #include "segment.hpp"
 
 namespace fairlead::journal {

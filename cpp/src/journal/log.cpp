@@ -7,7 +7,7 @@
 #include <cstring>
 #include <utility>
 
-#include "fairlead/journal/checksum.hpp"
+#include "fairlead/checksum.hpp"
 #include "fairlead/journal/events.hpp"
 #include "log_state.hpp"
 
@@ -245,8 +245,8 @@ Failure SegmentLog::State::write_portion(std::span<std::byte> portion) {
     const MarkPayload mark{durable_next - 1};
     put_own(pending, Type::mark, std::as_bytes(std::span(&mark, 1)));
   }
-  const std::uint32_t chain = crc_kernels().fill(pending.data() + from, pending.size() - from, prev);
-  (void)crc_kernels().fill(portion.data(), portion.size(), chain);
+  const std::uint32_t chain = kernels::crc_kernels().fill(pending.data() + from, pending.size() - from, prev);
+  (void)kernels::crc_kernels().fill(portion.data(), portion.size(), chain);
   pending.insert(pending.end(), portion.begin(), portion.end());
   if (Failure failure = reserve(end + (pending.size() - from) + seal_bytes)) {
     pending.resize(from);
@@ -328,7 +328,7 @@ Failure SegmentLog::State::supersede(const Failure& why) {
   std::vector<std::byte> anew;
   if (next != 1) put_names(anew);
   anew.insert(anew.end(), kept.begin(), kept.end());
-  (void)crc_kernels().fill(anew.data(), anew.size(), prev);
+  (void)kernels::crc_kernels().fill(anew.data(), anew.size(), prev);
   if (Failure failure = create(age_from, anew.size(), anew)) return lost(failure);
   names_due = false;
   pending = std::move(anew);  // the same once more, and counted
@@ -348,7 +348,7 @@ Failure SegmentLog::State::seal() {
   if (Failure failure = sync()) return failure;
   const SealPayload payload{next - 1, records};
   put_own(pending, Type::seal, std::as_bytes(std::span(&payload, 1)));
-  (void)crc_kernels().fill(pending.data(), pending.size(), prev);
+  (void)kernels::crc_kernels().fill(pending.data(), pending.size(), prev);
   if (Failure failure = reserve(end + pending.size())) {
     pending.clear();
     return failure;

@@ -8,9 +8,8 @@
 #include <system_error>
 #include <utility>
 
-#include "fairlead/journal/checksum.hpp"
+#include "fairlead/checksum.hpp"
 #include "fairlead/journal/events.hpp"
-#include "kernels/dispatch.hpp"
 
 namespace fairlead::journal {
 
@@ -35,14 +34,6 @@ bool first_of(std::string_view name, Seq& first) {
 }
 
 }  // namespace
-
-const kernels::CrcKernels& crc_kernels() noexcept {
-  return kernels::select(kernels::crc_scalar, kernels::crc_avx2, kernels::crc_avx512);
-}
-
-std::uint32_t crc32c(std::span<const std::byte> bytes, std::uint32_t before) noexcept {
-  return crc_kernels().crc32c(bytes.data(), bytes.size(), before);
-}
 
 Failure refused(const std::string& what, const std::string& path, std::int64_t error) {
   const int code = static_cast<int>(error < 0 ? -error : error);
@@ -206,7 +197,7 @@ Failure Cursor::step(std::span<const std::byte>& run) {
   if (map_ != nullptr) {
     std::uint64_t n = std::min<std::uint64_t>(piece, size_ - offset_);
     for (;;) {
-      const std::size_t good = crc_kernels().check(map_ + offset_, n, walk_);
+      const std::size_t good = kernels::crc_kernels().check(map_ + offset_, n, walk_);
       if (good == 0 && walk_.stop == Stop::more && walk_.need > n && n < size_ - offset_) {
         n = std::min<std::uint64_t>(walk_.need, size_ - offset_);
         continue;
@@ -219,7 +210,7 @@ Failure Cursor::step(std::span<const std::byte>& run) {
   // What is left of the last piece first, then what the file holds from here on.
   if (held_ > 0 && offset_ < base_ + held_ && !waiting_ && until_ <= offset_) {
     const std::byte* const at = buffer_.data() + (offset_ - base_);
-    const std::size_t good = crc_kernels().check(at, static_cast<std::size_t>(base_ + held_ - offset_), walk_);
+    const std::size_t good = kernels::crc_kernels().check(at, static_cast<std::size_t>(base_ + held_ - offset_), walk_);
     if (good > 0) {
       run = {at, good};
       offset_ += good;
@@ -239,7 +230,7 @@ Failure Cursor::step(std::span<const std::byte>& run) {
     base_ = offset_;
     held_ = static_cast<std::size_t>(got);
     size_ = std::max(size_, base_ + held_);
-    const std::size_t good = crc_kernels().check(buffer_.data(), held_, walk_);
+    const std::size_t good = kernels::crc_kernels().check(buffer_.data(), held_, walk_);
     if (good == 0 && walk_.stop == Stop::more && held_ == n && walk_.need > n) {
       n = walk_.need;  // a record longer than a piece
       continue;

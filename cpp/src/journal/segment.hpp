@@ -24,8 +24,6 @@ using kernels::Walk;
 inline constexpr std::size_t mark_bytes = sizeof(RecordHeader) + sizeof(MarkPayload);
 inline constexpr std::size_t seal_bytes = sizeof(RecordHeader) + sizeof(SealPayload);
 
-const kernels::CrcKernels& crc_kernels() noexcept;
-
 // "cannot <what> <path>: No space left on device", with status system_refused. `error`: errno, or -errno.
 Failure refused(const std::string& what, const std::string& path, std::int64_t error);
 Failure damaged(const std::string& path, std::uint64_t offset, const std::string& what);

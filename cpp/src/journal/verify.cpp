@@ -1,4 +1,10 @@
 #include <algorithm>
+#include <atomic>
+#include <exception>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <vector>
 
 #include "fairlead/journal/index.hpp"
 #include "fairlead/journal/events.hpp"
@@ -65,6 +71,32 @@ Failure look_at(Disk& disk, Cursor& cursor, const SegmentHeader* next, bool firs
   return {};
 }
 
+// Calls look(i) for each i in [0, n): by as many threads as there are cores, four at most, or by this one alone.
+template <class Look>
+void for_each(std::size_t n, bool threads, const Look& look) {
+  std::atomic<std::size_t> next{0};
+  std::exception_ptr thrown;
+  std::mutex throwing;
+  const auto work = [&]() noexcept {
+    try {
+      for (std::size_t i = next++; i < n; i = next++) look(i);
+    } catch (...) {  // out of memory
+      const std::lock_guard lock(throwing);
+      thrown = std::current_exception();
+      next = n;
+    }
+  };
+  std::vector<std::thread> others;
+  const std::size_t most = threads ? std::min<std::size_t>({4, n, std::thread::hardware_concurrency()}) : 1;
+  try {
+    while (others.size() + 1 < most) others.emplace_back(work);
+  } catch (const std::system_error&) {  // no more threads: those that there are do it
+  }
+  work();
+  for (std::thread& other : others) other.join();
+  if (thrown) std::rethrow_exception(thrown);
+}
+
 }  // namespace
 
 Failure verify(const std::string& folder, VerifyReport& out, Disk& disk) {
@@ -89,33 +121,35 @@ Failure verify(const std::string& folder, VerifyReport& out, Disk& disk) {
       if (headers[i].journal != headers[some].journal) bad[i] = path + " belongs to another journal";
     }
   }
-  NameTable names[n_tables];
-  for (std::size_t i = 0; i < firsts.size(); ++i) {
-    SegmentReport report;
+  out.segments.resize(firsts.size());
+  // Each segment for itself: damage in one says nothing about the names in the next.
+  const auto look = [&](std::size_t i) {
+    SegmentReport& report = out.segments[i];
     report.file = segments + "/" + file_name(firsts[i], ".seg");
     const bool followed = i + 1 < firsts.size();
     if (!bad[i].empty()) {
       report.problem = bad[i];
-    } else {
-      // Each for itself: damage in one says nothing about the names in the next.
-      for (NameTable& table : names) table = NameTable();
-      Cursor cursor;
-      const SegmentHeader* const next = followed && bad[i + 1].empty() ? &headers[i + 1] : nullptr;
-      Failure failure = cursor.open(disk, report.file, firsts[i], false);
-      if (!failure) failure = look_at(disk, cursor, next, firsts[i] == 1, names, report);
-      if (failure) report.problem = failure.what;
-      Index index;
-      if (report.problem.empty() && !followed && !report.sealed &&
-          index.load(disk, segments + "/" + file_name(firsts[i], ".idx")) &&
-          index.header.journal == headers[i].journal && index.header.bytes > report.bytes) {
-        report.problem = "the segment was sealed with " + std::to_string(index.header.bytes) + " bytes, and is shorter now";
-        report.problem_at = report.bytes;
-      }
-      if (followed) report.torn = false;
+      return;
     }
+    NameTable names[n_tables];
+    Cursor cursor;
+    const SegmentHeader* const next = followed && bad[i + 1].empty() ? &headers[i + 1] : nullptr;
+    Failure failure = cursor.open(disk, report.file, firsts[i], false);
+    if (!failure) failure = look_at(disk, cursor, next, firsts[i] == 1, names, report);
+    if (failure) report.problem = failure.what;
+    Index index;
+    if (report.problem.empty() && !followed && !report.sealed &&
+        index.load(disk, segments + "/" + file_name(firsts[i], ".idx")) &&
+        index.header.journal == headers[i].journal && index.header.bytes > report.bytes) {
+      report.problem = "the segment was sealed with " + std::to_string(index.header.bytes) + " bytes, and is shorter now";
+      report.problem_at = report.bytes;
+    }
+    if (followed) report.torn = false;
+  };
+  for_each(firsts.size(), &disk == &Disk::real(), look);
+  for (const SegmentReport& report : out.segments) {
     out.events += report.events;
     out.whole = out.whole && report.problem.empty();
-    out.segments.push_back(std::move(report));
   }
   return {};
 }

@@ -47,4 +47,6 @@ struct CrcKernels {
 
 extern const CrcKernels crc_scalar, crc_avx2, crc_avx512;
 
+const CrcKernels& crc_kernels() noexcept;  // those that this machine runs
+
 }  // namespace fairlead::kernels

@@ -61,7 +61,13 @@ std::uint32_t sum_words(const std::byte* at, std::size_t words, std::uint32_t c)
     }
     sum = shift(shift(static_cast<std::uint32_t>(sum)) ^ static_cast<std::uint32_t>(second)) ^ third;
   }
-  for (std::size_t i = 0; i < words; ++i) sum = _mm_crc32_u64(sum, word(at + 8 * i));
+  for (; words >= 4; words -= 4, at += 32) {
+    sum = _mm_crc32_u64(sum, word(at));
+    sum = _mm_crc32_u64(sum, word(at + 8));
+    sum = _mm_crc32_u64(sum, word(at + 16));
+    sum = _mm_crc32_u64(sum, word(at + 24));
+  }
+  for (; words > 0; --words, at += 8) sum = _mm_crc32_u64(sum, word(at));
   return static_cast<std::uint32_t>(sum);
 }
 

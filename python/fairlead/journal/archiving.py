@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fairlead._core import JournalColumns
+from fairlead._core import JournalColumns, crc32c
 from fairlead.errors import JournalDamagedError, JournalError
 from fairlead.journal import manifest as manifests
 from fairlead.journal import parquet
@@ -26,6 +26,8 @@ from fairlead.journal.manifest import ArchivedFile, Manifest
 
 FILE_BYTES = 64 << 20
 """Small segments are put together into one file, up to so many bytes of segments."""
+
+_ROWS = 1 << 16  # read, compared and given back at once: they stay in the cache
 
 Step = Callable[[str], None]
 """Called after every step that a crash could follow: for tests."""
@@ -127,15 +129,14 @@ def _write(folder: Path, there: Path, group: Sequence[Segment], done: int, step:
         raise JournalError(f"{group[-1].path} is not sealed")
     reader = JournalColumns(str(folder), first=first, last=last)
     batches, kept = [], []
-    most = min(sum(s.bytes for s in group) // 40 + 1, 1 << 20)  # no record has fewer bytes
-    while (found := reader.read(most, keep_records=True)) is not None:
+    while (found := reader.read(_ROWS, keep_records=True)) is not None:
         rows, buffers, records = found
         batches.append(to_arrow(rows, buffers, reader.models, reader.categories))
         if records is not None:  # as asked for
             kept.append(records)
     if reader.gap or reader.position != last:
         raise JournalDamagedError(f"event {reader.position + 1} is missing in {group[0].path.parent}")
-    table = pa.Table.from_batches(batches)
+    table = pa.Table.from_batches(batches).unify_dictionaries()
     beside, path = there / f"{first:020}.parquet.tmp", there / f"{first:020}.parquet"
     parquet.write(beside, table, reader.models, reader.categories, group[0].journal)
     step("written")
@@ -150,7 +151,7 @@ def _write(folder: Path, there: Path, group: Sequence[Segment], done: int, step:
         times["max"],
         beside.stat().st_size,
         _sha256(beside),
-        "",
+        0,
         [{**segment.to_dict(), **_span(table, segment)} for segment in group],
     )
     entry = _checked(beside, entry, kept)
@@ -187,20 +188,32 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _checked(path: Path, entry: ArchivedFile, kept: Sequence[npt.NDArray[np.uint8]]) -> ArchivedFile:
+def _checked(path: Path, entry: ArchivedFile, kept: list[npt.NDArray[np.uint8]]) -> ArchivedFile:
     """Reads the file back: raises JournalDamagedError unless it gives the very records again."""
     file = parquet.EventFile(path)
-    digest = hashlib.sha256()
-    expected = np.concatenate(kept)
-    at = 0
+    crc, left = 0, sum(len(piece) for piece in kept)
+    kept.reverse()  # taken from the end, as they are compared: their memory goes
     for records in file.records():
-        if not np.array_equal(records, expected[at : at + len(records)]):
-            raise JournalDamagedError(f"{path} does not give again what was written to it: nothing was archived")
-        at += len(records)
-        digest.update(records.data)
-    if at != len(expected) or file.rows != entry.rows:
+        crc = crc32c(records, crc)
+        left -= len(records)
+        for at, piece in _pieces(kept, len(records)):
+            if not np.array_equal(records[at : at + len(piece)], piece):
+                raise JournalDamagedError(f"{path} does not give again what was written to it: nothing was archived")
+    if left or file.rows != entry.rows:
         raise JournalDamagedError(f"{path} holds {file.rows} events of {entry.rows}: nothing was archived")
-    return replace(entry, events_sha256=digest.hexdigest())
+    return replace(entry, events_crc32c=crc)
+
+
+def _pieces(kept: list[npt.NDArray[np.uint8]], n: int) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+    """The next n bytes of what was kept, with their places in those n; fewer where there are no more."""
+    at = 0
+    while at < n and kept:
+        piece = kept.pop()
+        if len(piece) > n - at:
+            kept.append(piece[n - at :])
+            piece = piece[: n - at]
+        yield at, piece
+        at += len(piece)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,13 +271,13 @@ def _problem(path: Path, entry: ArchivedFile, journal: str) -> str | None:
         return f"{path} was changed: its checksum does not fit"
     try:
         file = parquet.EventFile(path)
-        digest = hashlib.sha256()
+        crc = 0
         for records in file.records():
-            digest.update(records.data)
+            crc = crc32c(records, crc)
     except JournalError as error:
         return str(error)
     if file.journal != journal:
         return f"{path} is of another journal"
-    if file.rows != entry.rows or digest.hexdigest() != entry.events_sha256:
+    if file.rows != entry.rows or crc != entry.events_crc32c:
         return f"{path} does not hold the events that were archived"
     return None

@@ -19,7 +19,7 @@ VERSION = 1
 @dataclass(frozen=True, slots=True)
 class ArchivedFile:
     """A Parquet file of an archive: events `first` to `last`, `rows` of them, by their own times from `start` to `end`
-    (inclusive, nanoseconds). sha256: of the file. events_sha256: of the records that the file must give again."""
+    (inclusive, nanoseconds). sha256: of the file. events_crc32c: of the records that the file must give again."""
 
     file: str
     first: int
@@ -30,7 +30,7 @@ class ArchivedFile:
     end: int
     bytes: int
     sha256: str
-    events_sha256: str
+    events_crc32c: int
     segments: list[dict[str, Any]]
 
 

@@ -100,7 +100,7 @@ class EventFile:
         self.rows: int = self._file.metadata.num_rows
 
     def batches(
-        self, rows: int = 1 << 17, wanted: Sequence[str] | None = None, tasks: tuple[int, int] | None = None
+        self, rows: int = 1 << 16, wanted: Sequence[str] | None = None, tasks: tuple[int, int] | None = None
     ) -> Iterator[pa.RecordBatch]:
         """The rows as batches of `SCHEMA`; of the columns that are `wanted` alone, if that is given; with `tasks`,
         parts that hold none from the first to the last of these are left out."""

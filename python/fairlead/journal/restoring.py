@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import struct
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fairlead._core import JournalColumns, SegmentWriter
+from fairlead._core import JournalColumns, SegmentWriter, crc32c
 from fairlead.errors import JournalDamagedError, JournalError
 from fairlead.journal import manifest as manifests
 from fairlead.journal.folder import segments, sync_folder
@@ -65,11 +64,11 @@ def _records(folder: str | os.PathLike[str], manifest: Manifest | None) -> Itera
         if entry.first != seq:
             raise JournalDamagedError(f"events {seq} to {entry.first - 1} are missing in the archive of {folder}")
         file = EventFile(Path(folder) / "archive" / entry.file)
-        digest = hashlib.sha256()
+        crc = 0
         for records in file.records():
-            digest.update(records.data)
+            crc = crc32c(records, crc)
             yield 0, records
-        if digest.hexdigest() != entry.events_sha256:
+        if crc != entry.events_crc32c:
             raise JournalDamagedError(f"{file.path} does not hold the events that were archived")
         yield entry.rows, np.zeros(0, np.uint8)
         seq = entry.last + 1
@@ -87,13 +86,4 @@ def _begin(folder: Path, journal: bytes) -> None:
     """An empty first segment with the id of the journal that is restored."""
     folder.mkdir(parents=True)
     header = struct.pack("<QII16sQqIII", 0x544E454D474C461A, 1, 64, journal, 1, 0, 0, 0, 0)
-    (folder / f"{1:020}.seg").write_bytes(header + struct.pack("<I", _crc32c(header)))
-
-
-def _crc32c(data: bytes) -> int:
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFF
+    (folder / f"{1:020}.seg").write_bytes(header + struct.pack("<I", crc32c(header)))
