@@ -38,7 +38,7 @@ inline std::uint32_t fix_header(Bytes& bytes) {
   header.size = sizeof header;
   header.first = 1;
   std::memcpy(bytes.data(), &header, sizeof header);
-  const std::uint32_t crc = crc32c(std::span<const std::byte>(bytes).first(60));
+  const std::uint32_t crc = fairlead::crc32c(std::span<const std::byte>(bytes).first(60));
   std::memcpy(bytes.data() + 60, &crc, sizeof crc);
   return header.chain;
 }
@@ -51,7 +51,7 @@ inline std::uint32_t fix_records(Bytes& bytes) {
     std::memcpy(&header, bytes.data() + at, sizeof header);
     if (header.length < sizeof header || header.length > bytes.size() - at) break;
     std::memcpy(bytes.data() + at + 8, &prev, sizeof prev);
-    prev = crc32c(std::span<const std::byte>(bytes).subspan(at + 4, header.length - 4));
+    prev = fairlead::crc32c(std::span<const std::byte>(bytes).subspan(at + 4, header.length - 4));
     std::memcpy(bytes.data() + at, &prev, sizeof prev);
     at += padded(header.length);
   }
@@ -96,7 +96,7 @@ inline void try_segment(std::span<const std::uint8_t> input) {
   if ((what & 2) != 0) {
     header.first = Seq{1} + input[1];
     header.chain = last;
-    header.crc = crc32c(std::span(reinterpret_cast<const std::byte*>(&header), 60));
+    header.crc = fairlead::crc32c(std::span(reinterpret_cast<const std::byte*>(&header), 60));
     Bytes second(sizeof header);
     std::memcpy(second.data(), &header, sizeof header);
     const std::string digits = std::to_string(header.first);

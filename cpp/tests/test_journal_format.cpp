@@ -32,7 +32,7 @@ TEST_CASE("checksum: the vectors of RFC 3720, and byte by byte, for every length
   std::string bytes(5'000, '\0');
   for (char& byte : bytes) byte = static_cast<char>(random());
   const auto crc = [](std::string_view text, std::uint32_t before = 0) {
-    return crc32c(std::as_bytes(std::span(text.data(), text.size())), before);
+    return fairlead::crc32c(std::as_bytes(std::span(text.data(), text.size())), before);
   };
   std::string ascending(32, '\0');
   for (std::size_t i = 0; i < 32; ++i) ascending[i] = static_cast<char>(i);
