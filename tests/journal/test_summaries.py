@@ -1,0 +1,108 @@
+"""Summaries: numbers that JSON lacks, in no more memory than a part takes, and still there when the archive is not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import record_bytes as made
+
+import fairlead.journal as journal
+from fairlead._core import SegmentWriter
+from fairlead.journal import manifest as manifests
+from fairlead.journal.parquet import EventFile
+
+HOUR = 3600 * 10**9
+INF = math.inf
+
+
+def fill(folder: Path, tasks: int, first: int = 1, costs: dict[int, list[float]] | None = None) -> None:
+    """A task an hour, settled at once; the calls of task n cost what `costs` says, or 0.5."""
+    log = SegmentWriter(str(folder), 4096)
+    rows = [] if log.written else [(0, "name", made.name(0, 0, "gpt"), {})]
+    for n in range(first, first + tasks):
+        rows.append((n * HOUR, "task", made.task(n, f"t{n}"), {}))
+        rows += [
+            (n * HOUR, "forecast", made.forecast(n, 0.75, cost=cost, latency=2.0), {"model": 0})
+            for cost in (costs or {}).get(n, [0.5])
+        ]
+        rows.append((n * HOUR + 1, "outcome", made.outcome(n, 1.0), {}))
+    start = log.written + 1
+    records = [
+        made.record(kind, seq, time, payload, **about) for seq, (time, kind, payload, about) in enumerate(rows, start)
+    ]
+    for at in range(0, len(records), 20):
+        log.append(made.array(*records[at : at + 20]))
+    log.close()
+
+
+def summaries(folder: Path) -> list[dict[str, object]]:
+    """All of them, archived and live."""
+    return [dict(event.data) for event in journal.history(folder, types="summary")]
+
+
+@pytest.mark.parametrize("how", ["compact", "quota"])
+def test_costs_that_are_no_numbers(tmp_path: Path, how: str) -> None:
+    strange = {3: [math.nan], 4: [math.nan, 0.25], 5: [INF], 6: [-INF], 7: [1e308, 1e308], 8: [INF, -INF]}
+    fill(tmp_path, 60, costs=strange)
+    before = journal.scan(tmp_path, types="forecast", columns=["cost_usd"]).read_all()["cost_usd"].to_pylist()
+    if how == "compact":
+        assert journal.compact(tmp_path, keep=0).segments > 0
+    else:
+        report = journal.enforce_quota(tmp_path, 1)
+        assert report.compacted > 0
+    found = {row["start"] // HOUR: row for row in summaries(tmp_path)}
+    told = {n: (found[n]["cost_usd"], found[n]["unpriced"], found[n]["calls"]) for n in range(2, 9)}
+    assert told == {
+        2: (0.5, 0, 1),
+        3: (0.0, 1, 1),
+        4: (0.25, 1, 2),
+        5: ("Infinity", 0, 1),
+        6: ("-Infinity", 0, 1),
+        7: ("Infinity", 0, 2),
+        8: (None, 0, 2),
+    }
+    if how == "compact":
+        after = journal.scan(tmp_path, types="forecast", columns=["cost_usd"]).read_all()["cost_usd"].to_pylist()
+        assert list(map(str, after)) == list(map(str, before))
+
+
+def test_memory_is_that_of_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many events are folded, few of them are there at a time."""
+    fill(tmp_path, 4000)
+    journal.archive(tmp_path)
+    rows, seen = 500, []
+    monkeypatch.setattr("fairlead.journal.summaries._ROWS", rows)
+    batches = EventFile.batches
+
+    def counted(self: EventFile, *how: object, **named: object) -> Iterator[pa.RecordBatch]:
+        for batch in batches(self, *how, **named):
+            seen.append((batch.num_rows, pa.total_allocated_bytes()))
+            yield batch
+
+    monkeypatch.setattr(EventFile, "batches", counted)
+    manifest = manifests.load(tmp_path)
+    found = journal_summaries(tmp_path, manifest, manifest.archived_to())
+    assert sum(row["n"] for row in found) > 3900
+    assert max(n for n, _ in seen) == rows
+    taken = [bytes - seen[0][1] for _, bytes in seen]
+    one = max(taken[:6])
+    assert max(taken) < one + 12_000 * 8 + 400_000, taken
+
+
+def journal_summaries(folder: Path, manifest: manifests.Manifest, last: int) -> list[dict[str, object]]:
+    from fairlead.journal.summaries import summarise
+
+    return summarise(folder, manifest, 1, last, HOUR)
+
+
+def test_the_pieces_make_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path, 300)
+    journal.archive(tmp_path)
+    manifest = manifests.load(tmp_path)
+    whole = journal_summaries(tmp_path, manifest, manifest.archived_to())
+    monkeypatch.setattr("fairlead.journal.summaries._ROWS", 7)
+    assert journal_summaries(tmp_path, manifest, manifest.archived_to()) == whole
