@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +13,18 @@ import record_bytes as made
 
 import fairlead.journal as journal
 from fairlead._core import SegmentWriter
+from fairlead.journal import Journal
 from fairlead.journal import manifest as manifests
+from fairlead.journal.folder import segments
 from fairlead.journal.parquet import EventFile
+from fairlead.journal.quotas import usage
 
 HOUR = 3600 * 10**9
 INF = math.inf
+
+
+class Stopped(Exception):
+    """The crash that a test asked for."""
 
 
 def fill(folder: Path, tasks: int, first: int = 1, costs: dict[int, list[float]] | None = None) -> None:
@@ -70,6 +78,28 @@ def test_costs_that_are_no_numbers(tmp_path: Path, how: str) -> None:
         assert list(map(str, after)) == list(map(str, before))
 
 
+def test_a_quota_tells_what_it_could_not_do(tmp_path: Path) -> None:
+    fill(tmp_path, 60)
+    with Journal(tmp_path) as log:
+        log.append("custom", b"x")
+    log = SegmentWriter(str(tmp_path), 4096)
+    log.append(made.array(made.record("settings", log.written + 1, 0, made.cold())))
+    log.close()
+
+    def ensure(seq: int) -> None:
+        raise journal_refusal("no snapshot today")
+
+    report = journal.enforce_quota(tmp_path, 1, ensure_snapshot=ensure)
+    assert not report.met
+    assert report.in_the_way[0] == "no snapshot today"
+
+
+def journal_refusal(text: str) -> Exception:
+    from fairlead.errors import InvalidRecordError
+
+    return InvalidRecordError(text)
+
+
 def test_memory_is_that_of_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many events are folded, few of them are there at a time."""
     fill(tmp_path, 4000)
@@ -106,3 +136,70 @@ def test_the_pieces_make_no_difference(tmp_path: Path, monkeypatch: pytest.Monke
     whole = journal_summaries(tmp_path, manifest, manifest.archived_to())
     monkeypatch.setattr("fairlead.journal.summaries._ROWS", 7)
     assert journal_summaries(tmp_path, manifest, manifest.archived_to()) == whole
+
+
+def grown(folder: Path) -> list[dict[str, object]]:
+    """A journal compacted three times, so that the first summaries are archived themselves."""
+    for part in range(3):
+        fill(folder, 120, 1 + 120 * part)
+        journal.compact(folder, keep=0)
+    return summaries(folder)
+
+
+def test_summaries_stay_when_the_quota_drops_what_they_are_of(tmp_path: Path) -> None:
+    before = grown(tmp_path)
+    ranges = sorted({(row["first"], row["last"]) for row in before})
+    assert len(ranges) == 3
+    live = {event.seq for event in journal.read(tmp_path, types="summary")}
+    assert {event.seq for event in journal.history(tmp_path, types="summary")} > live  # some are archived
+    numbers = [event.seq for event in journal.history(tmp_path, types="summary")]
+    report = journal.enforce_quota(tmp_path, 0)
+    after = summaries(tmp_path)
+    assert after[: len(before)] == before
+    assert len({json.dumps(row) for row in after}) == len(after)
+    assert [event.seq for event in journal.history(tmp_path, types="summary")][: len(numbers)] == numbers
+    assert report.dropped
+    assert any("files of summaries" in what for what in report.in_the_way)
+    kept = [file for file in manifests.load(tmp_path).files if file.rows == file.types.get("summary")]
+    assert kept
+    assert not journal.scan(tmp_path, types="forecast", last=segments(tmp_path)[0].first - 1).read_all().num_rows
+    check = journal.verify_archive(tmp_path)
+    assert (check.problems, check.strays) == ((), ())
+    # Once more changes nothing.
+    again = journal.enforce_quota(tmp_path, 0)
+    assert again.dropped == ()
+    assert summaries(tmp_path) == after
+
+
+STEPS = ["written", "checked", "kept", "told", "dropped"]
+
+
+@pytest.mark.parametrize("where", STEPS)
+@pytest.mark.parametrize("nth", [1, 2])
+def test_a_crash_while_summaries_are_kept(tmp_path: Path, where: str, nth: int) -> None:
+    grown(tmp_path)
+    journal.enforce_quota(
+        tmp_path, usage(tmp_path)["segments"] // 3 + usage(tmp_path)["archive"]
+    )  # no step of archiving
+    before = summaries(tmp_path)
+    archive = {path.name for path in (tmp_path / "archive").glob("*.parquet")}
+    seen = 0
+
+    def step(name: str) -> None:
+        nonlocal seen
+        seen += name == where
+        if name == where and seen == nth:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        journal.enforce_quota(tmp_path, 0, step=step)
+    assert summaries(tmp_path)[: len(before)] == before
+    assert journal.verify_archive(tmp_path).problems == ()
+    with Journal(tmp_path) as log:
+        log.note("it goes on", time=5)
+    journal.enforce_quota(tmp_path, 0)
+    assert summaries(tmp_path)[: len(before)] == before
+    check = journal.verify_archive(tmp_path)
+    assert (check.problems, check.strays) == ((), ())
+    assert not list((tmp_path / "archive").glob("*.tmp"))
+    assert {path.name for path in (tmp_path / "archive").glob("*.parquet")} != archive

@@ -65,14 +65,18 @@ def compact(
     ensure_snapshot: Snapshot | None = None,
     step: Step = _no_step,
 ) -> CompactReport:
-    """Archives all sealed segments, and removes those whose events are all old; what was settled in them stays in the
-    journal as `summary` events, one for each model, category, kind and `window`. Their events stay readable with
-    `scan`; a fold over the live segments begins with a snapshot from then on, or with `restore`.
+    """Archives all sealed segments, and removes those whose events are all old; what was settled in them is appended as
+    `summary` events, one for each model, category, kind and `window`. These grow old and are archived like any event,
+    but no quota drops them: `history(folder, types="summary")` gives all of them, each once. The events that go stay
+    readable with `scan`; a fold over the live segments begins with a snapshot from then on, or with `restore`.
+
+    Takes memory for the archive's part (see `archive`) and for the summaries', which is bounded but for tasks that are
+    open: some 100 bytes an answer, and 8 bytes for each task of the range.
 
     folder: the desk, which is then opened for writing meanwhile, or its open Journal. keep: events stay that are at
     most so much older than the newest one ("30d", the default; 0: all may go that can); before: or those from this time
-    on. ensure_snapshot: called with the number of the last event that goes; a fleet's journal needs a snapshot that is
-    as new.
+    on. ensure_snapshot: called with the number of the last event that goes, where the journal is a fleet's: it needs a
+    snapshot that is as new.
 
     Raises JournalLockedError where somebody else writes the journal or archives, JournalError where a fleet has no such
     snapshot, JournalDamagedError where something is damaged: nothing was removed then. A crash at any point loses
@@ -93,7 +97,7 @@ def compact(
     """
     if keep is not None and before is not None:
         raise InvalidRecordError("keep and before are both given, must be one of them")
-    span = 0 if keep == 0 else as_span("30d" if keep is None else keep, "keep")
+    span = 0 if keep == 0 and type(keep) is int else as_span("30d" if keep is None else keep, "keep")
     width = as_span(window, "window")
     until = None if before is None else as_time(before, "before")
     with open_writer(folder) as (where, writer):
@@ -163,10 +167,13 @@ def compact_locked(
     window: int,
     ensure_snapshot: Snapshot | None,
     step: Step,
+    *,
+    through: int | None = None,
 ) -> CompactReport:
-    """`compact` for who holds the lock of the archive and writes the journal."""
+    """`compact` for who holds the lock of the archive and writes the journal. through: archives up to the segment that
+    holds this event, None: all that are sealed."""
     writer.wait_durable()
-    archived = archive_locked(folder, there, None, step).rows
+    archived = archive_locked(folder, there, through, step).rows
     manifest = manifests.load(folder)
     if manifest is None:
         return CompactReport(0, 0, 0, 0, 0, archived)
@@ -191,10 +198,10 @@ def compact_locked(
 
 
 def _check_snapshot(folder: Path, manifest: Manifest, last: int, ensure_snapshot: Snapshot | None) -> None:
-    if ensure_snapshot is not None:
-        ensure_snapshot(last)
     if not _is_fleet(folder, manifest):
         return
+    if ensure_snapshot is not None:
+        ensure_snapshot(last)
     newest = max((int(p.stem) for p in (folder / "snapshots").glob("*.fleet") if p.stem.isdigit()), default=0)
     if newest < last:
         raise JournalError(
@@ -204,9 +211,9 @@ def _check_snapshot(folder: Path, manifest: Manifest, last: int, ensure_snapshot
 
 
 def _is_fleet(folder: Path, manifest: Manifest) -> bool:
-    """Whether a fleet writes the journal: there are its settings, or snapshots of it."""
+    """Whether a fleet writes the journal: its settings are in it."""
     files = [*manifest.files, *manifest.dropped]
-    return (folder / "snapshots").is_dir() or any(file.types.get("settings") for file in files)
+    return any(file.types.get("settings") for file in files) or any(read(folder, types="settings", limit=1))
 
 
 def _summaries(folder: Path, writer: Journal, manifest: Manifest, now: dict[str, Any], step: Step) -> int:
