@@ -71,7 +71,7 @@ def _archive(arguments: argparse.Namespace) -> int:
 
 
 def _snapshot(desk: str) -> Any:
-    """Writes the snapshot that the compaction of a fleet's desk needs."""
+    """Writes the snapshot that the compaction of a fleet's desk may need."""
     from fairlead import _core
 
     def ensure(seq: int) -> None:

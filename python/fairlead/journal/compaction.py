@@ -75,8 +75,8 @@ def compact(
 
     folder: the desk, which is then opened for writing meanwhile, or its open Journal. keep: events stay that are at
     most so much older than the newest one ("30d", the default; 0: all may go that can); before: or those from this time
-    on. ensure_snapshot: called with the number of the last event that goes, where the journal is a fleet's: it needs a
-    snapshot that is as new.
+    on. ensure_snapshot: called with the number of the last event that goes, where the journal is a fleet's, which needs
+    a snapshot that is as new, and has none.
 
     Raises JournalLockedError where somebody else writes the journal or archives, JournalError where a fleet has no such
     snapshot, JournalDamagedError where something is damaged: nothing was removed then. A crash at any point loses
@@ -182,7 +182,7 @@ def compact_locked(
         if not chosen:
             return CompactReport(0, 0, 0, 0, 0, archived)
         first, last = chosen[0].first, chosen[-1].last or 0
-        _check_snapshot(folder, manifest, last, ensure_snapshot)
+        _check_snapshot(folder, manifest, last, writer.accepted, ensure_snapshot)
         step("snapshot")
         manifest.compacting = {"first": first, "last": last, "window": window, "after": writer.accepted}
         manifests.save(folder, manifest)
@@ -197,17 +197,24 @@ def compact_locked(
     return CompactReport(now["first"], now["last"], summaries, removed, freed, archived)
 
 
-def _check_snapshot(folder: Path, manifest: Manifest, last: int, ensure_snapshot: Snapshot | None) -> None:
+def _check_snapshot(folder: Path, manifest: Manifest, last: int, end: int, ensure_snapshot: Snapshot | None) -> None:
     if not _is_fleet(folder, manifest):
         return
-    if ensure_snapshot is not None:
+    newest = _newest_snapshot(folder, end)
+    if newest < last and ensure_snapshot is not None:
         ensure_snapshot(last)
-    newest = max((int(p.stem) for p in (folder / "snapshots").glob("*.fleet") if p.stem.isdigit()), default=0)
+        newest = _newest_snapshot(folder, end)
     if newest < last:
         raise JournalError(
             f"{folder} is a fleet's, and its newest snapshot is of event {newest}, but events up to {last} are to go: "
             "without a snapshot its state could not be had from what is left. Open the fleet and let it write one"
         )
+
+
+def _newest_snapshot(folder: Path, end: int) -> int:
+    """The event that the newest one is of; 0: none. One of an event that the journal does not have is of no use."""
+    of = [int(path.stem) for path in (folder / "snapshots").glob("*.fleet") if path.stem.isdigit()]
+    return max((seq for seq in of if seq <= end), default=0)
 
 
 def _is_fleet(folder: Path, manifest: Manifest) -> bool:
