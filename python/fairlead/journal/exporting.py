@@ -16,7 +16,8 @@ from fairlead.journal.columns import SCHEMA
 from fairlead.journal.folder import beside, sync_folder
 from fairlead.journal.parquet import encodings
 from fairlead.journal.plain import as_json
-from fairlead.journal.scanning import batches, query_of
+from fairlead.journal.query import query_of
+from fairlead.journal.scanning import batches
 
 
 def export(
