@@ -123,7 +123,7 @@ def test_the_holds(desk: Path) -> None:
         (lambda: journal.hold(desk, "c", reason=7), "reason is 7, must be text"),
         (lambda: journal.hold(desk, "c", reason="\udfff"), "reason is '.udfff', must be text"),
         (lambda: journal.hold(desk, "c", reason="x" * (1 << 20)), "more than a note takes"),
-        (lambda: journal.release(desk, 5), "name is 5, must be text"),
+        (lambda: journal.release(desk, 5), "name is 5: there is no hold of this name"),
         (lambda: journal.hold(desk, "c", 5, 5), "end is 5, must be after start, 5"),
         (lambda: journal.hold(desk, "c", "soon"), "start is 'soon'"),
         (lambda: journal.release(desk, "a"), "there is no hold of this name"),

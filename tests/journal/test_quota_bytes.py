@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 import record_bytes as made
 
@@ -113,6 +115,11 @@ def test_sizes_as_text(desk: Path) -> None:
     ]
     assert journal.enforce_quota(desk, "10GB").max_bytes == 10**10
     assert journal.enforce_quota(desk, "1 GiB").met
+
+
+@pytest.mark.parametrize("keep", [0, np.int64(0), timedelta(0)])
+def test_to_keep_nothing(desk: Path, keep: object) -> None:
+    assert journal.compact(desk, keep=keep).segments > 0
 
 
 @pytest.mark.parametrize("keep", [False, True, 0.0, math.nan, "0", -1])

@@ -13,6 +13,7 @@ import record_bytes as made
 
 import fairlead.journal as journal
 from fairlead._core import SegmentWriter
+from fairlead.errors import InvalidRecordError
 from fairlead.journal import Journal
 from fairlead.journal import manifest as manifests
 from fairlead.journal.folder import segments
@@ -80,24 +81,47 @@ def test_costs_that_are_no_numbers(tmp_path: Path, how: str) -> None:
 
 def test_a_quota_tells_what_it_could_not_do(tmp_path: Path) -> None:
     fill(tmp_path, 60)
-    with Journal(tmp_path) as log:
-        log.append("custom", b"x")
+    assert journal.archive(tmp_path, through=50).rows
+    assert journal.compact(tmp_path, keep=0).segments > 0
+    fill(tmp_path, 60, 61)
     log = SegmentWriter(str(tmp_path), 4096)
     log.append(made.array(made.record("settings", log.written + 1, 0, made.cold())))
     log.close()
 
     def ensure(seq: int) -> None:
-        raise journal_refusal("no snapshot today")
+        raise InvalidRecordError("no snapshot today")
 
+    assert journal.archive(tmp_path).rows
     report = journal.enforce_quota(tmp_path, 1, ensure_snapshot=ensure)
     assert not report.met
     assert report.in_the_way[0] == "no snapshot today"
+    assert report.dropped == ()  # what compacting might have spared
 
 
-def journal_refusal(text: str) -> Exception:
-    from fairlead.errors import InvalidRecordError
+def test_a_compaction_that_was_cut_short_keeps_what_it_is_of(tmp_path: Path) -> None:
+    """Its segments are gone, the files are all there is: they stay until it is ended."""
+    with Journal(tmp_path, segment_bytes=4096) as log:
+        for n in range(200):
+            log.note(f"note {n}", time=n)
+    journal.archive(tmp_path, through=100)
+    gone = len(segments(tmp_path)) - 1
 
-    return InvalidRecordError(text)
+    def step(name: str) -> None:
+        nonlocal gone
+        gone -= name == "removed"
+        if gone == 0:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        journal.compact(tmp_path, keep=0, step=step)
+    assert len(segments(tmp_path)) == 1
+    report = journal.enforce_quota(tmp_path, 0)
+    assert report.dropped
+    assert manifests.load(tmp_path).compacting is None
+    with Journal(tmp_path, segment_bytes=4096) as log:
+        for n in range(200):
+            log.note(f"note {n}", time=10**6)
+    assert journal.compact(tmp_path, keep=0).segments > 0
 
 
 def test_memory_is_that_of_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,6 +221,9 @@ def test_a_crash_while_summaries_are_kept(tmp_path: Path, where: str, nth: int) 
     assert journal.verify_archive(tmp_path).problems == ()
     with Journal(tmp_path) as log:
         log.note("it goes on", time=5)
+    journal.enforce_quota(tmp_path, "1GB")
+    assert journal.verify_archive(tmp_path).strays == ()  # what the crash left is cleared away
+    assert summaries(tmp_path)[: len(before)] == before
     journal.enforce_quota(tmp_path, 0)
     assert summaries(tmp_path)[: len(before)] == before
     check = journal.verify_archive(tmp_path)

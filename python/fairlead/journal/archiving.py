@@ -223,7 +223,7 @@ def _checked(path: Path, entry: ArchivedFile, kept: Sequence[npt.NDArray[np.uint
 @dataclass(frozen=True, slots=True)
 class ArchiveCheck:
     """What `verify_archive` found. problems: one line for each file that is not as the manifest says; strays: files
-    that the manifest lacks, as a crash may leave them (they hold nothing that is not in a segment too)."""
+    that the manifest lacks, as a crash may leave them (they hold nothing that is not in a segment or another file)."""
 
     files: int
     rows: int

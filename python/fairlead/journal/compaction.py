@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ def compact(
     """
     if keep is not None and before is not None:
         raise InvalidRecordError("keep and before are both given, must be one of them")
-    span = 0 if keep == 0 and type(keep) is int else as_span("30d" if keep is None else keep, "keep")
+    span = 0 if _is_none(keep) else as_span("30d" if keep is None else keep, "keep")
     width = as_span(window, "window")
     until = None if before is None else as_time(before, "before")
     with open_writer(folder) as (where, writer):
@@ -116,6 +117,11 @@ def open_writer(folder: str | os.PathLike[str] | Journal) -> Iterator[tuple[Path
         raise JournalError(f"there is no journal: {folder} has no segments")
     with Journal(folder) as opened:
         yield Path(folder), opened
+
+
+def _is_none(keep: Any) -> bool:
+    """A span of 0, which is no False of callers without a type checker."""
+    return not isinstance(keep, bool) and isinstance(keep, (Integral, timedelta)) and not keep
 
 
 class _Old:

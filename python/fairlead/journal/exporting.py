@@ -34,7 +34,8 @@ def export(
 ) -> int:
     """Writes the events that match to `path`: zstd Parquet where it ends in .parquet, one JSON object a line where it
     ends in .jsonl: strict JSON, NaN as null, the infinities as "Infinity" and "-Infinity", bytes as hexadecimal.
-    Returns how many. Archived events are in it too. The file is there when it is whole, not before.
+    Returns how many. Archived events are in it too. The file is there when it is whole, not before; until then it is
+    `.fairlead-*.tmp` beside it.
 
     models, types, categories, start, end, first, last: as `scan`.
     Raises InvalidRecordError for another ending, an unknown type or what is no time; JournalError where there is no

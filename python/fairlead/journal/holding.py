@@ -68,7 +68,10 @@ def hold(
     []
     >>> desk.cleanup()
     """
-    _check_name(name)
+    if not _is_text(name):
+        raise InvalidRecordError(f"name is {name!r}, must be text")
+    if not name:
+        raise InvalidRecordError("name is empty")
     if not _is_text(reason):
         raise InvalidRecordError(f"reason is {reason!r}, must be text")
     made = Hold(
@@ -94,7 +97,6 @@ def hold(
 
 def release(folder: str | os.PathLike[str] | Journal, name: str) -> None:
     """Ends a hold. Raises InvalidRecordError where there is none of this name."""
-    _check_name(name)
     where, writer = _place(folder)
     with archive_lock(where):
         there, notes = _load(where)
@@ -124,16 +126,8 @@ def tell(folder: Path, writer: Journal | None) -> None:
         _save(folder, there, [])
 
 
-# What callers without a type checker may give.
-def _check_name(name: object) -> None:
-    if not _is_text(name):
-        raise InvalidRecordError(f"name is {name!r}, must be text")
-    if not name:
-        raise InvalidRecordError("name is empty")
-
-
 def _is_text(given: object) -> bool:
-    """Text that UTF-8, and so a journal, can hold."""
+    """Text that UTF-8, and so a journal, can hold: callers without a type checker may give anything."""
     try:
         return isinstance(given, str) and given.encode() is not None
     except UnicodeEncodeError:
@@ -166,6 +160,6 @@ def _load(folder: str | os.PathLike[str]) -> tuple[list[Hold], list[dict[str, An
 
 
 def _save(folder: Path, there: list[Hold], notes: list[dict[str, Any]]) -> None:
-    there = sorted(there, key=lambda known: known.name)
+    there = sorted(there, key=lambda known: str(known.name))
     body = {"format": _FORMAT, "version": 1, "holds": [asdict(known) for known in there], "notes": notes}
     write_durably(_path(folder), json.dumps(body, indent=1).encode())

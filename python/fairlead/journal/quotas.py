@@ -21,6 +21,9 @@ from fairlead.journal.sizes import as_bytes
 from fairlead.journal.writer import Journal
 from fairlead.times import as_span
 
+_INSTEAD = ".summaries.parquet"
+"""The end of the name of what a dropped file leaves."""
+
 
 @dataclass(frozen=True, slots=True)
 class QuotaReport:
@@ -67,10 +70,10 @@ def _bytes(folder: Path) -> int:
     newest = max(folder.glob("*.seg"), default=None)
     for path in folder.glob("*"):
         try:
-            if newest is None or path.stem != newest.stem:
-                total += path.stat().st_size
-            elif path == newest:
+            if path == newest:
                 total += filled(path)
+            elif newest is None or path != newest.with_suffix(".idx"):
+                total += path.stat().st_size
         except FileNotFoundError:  # gone meanwhile
             continue
     return total
@@ -91,7 +94,8 @@ def enforce_quota(
     """Brings segments, archive and snapshots of a journal to at most `max_bytes`, as far as that may be: first the
     oldest segments are archived and compacted (see `compact`), no more than are needed; then the oldest files of the
     archive are dropped one by one, but for those that a `hold` keeps, and for the `summary` events in them. What is not
-    archived is never dropped, nor is the newest segment. What cannot be done is told by the report, not raised.
+    archived is never dropped, nor is the newest segment; and nothing is, where compacting failed. What cannot be done
+    is told by the report, not raised.
 
     folder, window, ensure_snapshot: as of `compact`. max_bytes: a number, or a size such as "10GB". Space that the
     newest segment takes in advance, up to 16 MiB while the journal is written, is not counted.
@@ -108,20 +112,25 @@ def enforce_quota(
         with archive_lock(where) as there:
             held = holds(where)
             _clear(there, manifests.load(where))
-            while (excess := _used(where) - limit) > 0 and (oldest := _oldest(segments(where), excess)) is not None:
+            failed = False
+            while (excess := _used(where) - limit) > 0:
+                through, unfinished = _oldest(segments(where), excess), _unfinished(where)
+                if through == 0 and not unfinished:
+                    break
                 try:
                     report = compact_locked(
-                        where, there, writer, _UpTo(oldest), width, ensure_snapshot, step, through=oldest
+                        where, there, writer, _UpTo(through), width, ensure_snapshot, step, through=through
                     )
                 except FairleadError as error:
                     in_the_way.append(str(error))
+                    failed = True
                     break
                 archived += report.archived
                 compacted += report.segments
-                if not report.segments:
+                if not report.segments and not unfinished:
                     break
             manifest = manifests.load(where)
-            if manifest is not None:
+            if manifest is not None and not failed:
                 dropped = _drop(where, there, manifest, held, limit, step)
         tell(where, writer)
         after = _used(where)
@@ -139,9 +148,10 @@ def enforce_quota(
     )
 
 
-def _oldest(found: Sequence[Segment], excess: int) -> int | None:
-    """The last event of the oldest segments that hold so many bytes, no more of them than are needed."""
-    last = None
+def _oldest(found: Sequence[Segment], excess: int) -> int:
+    """The last event of the oldest segments that hold so many bytes, no more of them than are needed; 0: there is
+    none."""
+    last = 0
     for segment in found[:-1]:
         if excess <= 0 or segment.last is None:
             break
@@ -161,17 +171,23 @@ class _UpTo:
         return [segment for segment in found[:-1] if segment.last is not None and segment.last <= last]
 
 
+def _unfinished(folder: Path) -> bool:
+    """Whether a compaction was cut short, which then needs the files that it is of."""
+    manifest = manifests.load(folder)
+    return manifest is not None and manifest.compacting is not None
+
+
 def _clear(there: Path, manifest: Manifest | None) -> None:
     """Files that were dropped, or written instead, but for the crash that came between."""
     have = {file.file for file in manifest.files} if manifest else set()
-    for file in manifest.dropped if manifest else ():
-        for name in (file.file, _instead(file)):
-            if name not in have:
-                (there / name).unlink(missing_ok=True)
+    old = [there / file.file for file in manifest.dropped] if manifest else []
+    for path in [*old, *there.glob(f"*{_INSTEAD}")]:
+        if path.name not in have:
+            path.unlink(missing_ok=True)
 
 
 def _instead(file: ArchivedFile) -> str:
-    return f"{file.first:020}.summaries.parquet"
+    return f"{file.first:020}{_INSTEAD}"
 
 
 def _may_go(folder: Path, file: ArchivedFile, held: Sequence[Hold]) -> bool:
