@@ -64,9 +64,10 @@ class ScoredRecords {
     const auto put = [&out](const char* name, auto& values) { out[name] = column(std::move(values)); };
     put("seq", r.seq), put("time", r.time), put("task", r.task), put("model", r.model), put("category", r.category);
     put("kind", r.kind), put("scored", r.scored), put("correct", r.correct), put("calls", r.calls);
-    put("failed", r.failed), put("outcome", r.outcome), put("loss", r.loss), put("log_loss", r.log_loss);
-    put("latency_ms", r.latency_ms), put("cost_usd", r.cost_usd), put("profit_usd", r.profit_usd);
-    put("stake_usd", r.stake_usd), put("tokens_in", r.tokens_in), put("tokens_out", r.tokens_out);
+    put("failed", r.failed), put("unpriced", r.unpriced), put("outcome", r.outcome), put("loss", r.loss);
+    put("log_loss", r.log_loss), put("latency_ms", r.latency_ms), put("cost_usd", r.cost_usd);
+    put("profit_usd", r.profit_usd), put("stake_usd", r.stake_usd), put("tokens_in", r.tokens_in);
+    put("tokens_out", r.tokens_out);
     return out;
   }
 

@@ -225,12 +225,26 @@ def test_a_fleets_journal_needs_a_snapshot(tmp_path: Path) -> None:
 
     def ensure(seq: int) -> None:
         asked.append(seq)
-        (tmp_path / "snapshots").mkdir()
         (tmp_path / "snapshots" / f"{seq:020}.fleet").write_bytes(b"a snapshot")
 
+    # One of an event that the journal has lost is of no use.
+    (tmp_path / "snapshots").mkdir()
+    ahead = tmp_path / "snapshots" / f"{10**9:020}.fleet"
+    ahead.write_bytes(b"of a journal that was cut")
+    with pytest.raises(JournalError, match="is a fleet's, and its newest snapshot is of event 0"):
+        journal.compact(tmp_path, keep=0)
     report = journal.compact(tmp_path, keep=0, ensure_snapshot=ensure)
     assert asked == [report.last]
     assert report.segments > 0
+    # One that is new enough is not written again.
+    with Journal(tmp_path, segment_bytes=4096) as writer:
+        for _ in range(200):
+            writer.note("more", time=10**6)
+        writer.wait_durable()
+        end = writer.accepted
+        (tmp_path / "snapshots" / f"{end:020}.fleet").write_bytes(b"a snapshot")
+        assert journal.compact(writer, keep=0, ensure_snapshot=ensure).segments > 0
+    assert asked == [report.last]
 
 
 def test_restore_from_the_very_beginning(desk: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -11,7 +12,9 @@ import record_bytes as made
 
 import fairlead.journal as journal
 from fairlead._core import SegmentWriter
+from fairlead.cli import main
 from fairlead.errors import InvalidRecordError, JournalError
+from fairlead.journal import exporting, restoring
 
 
 @pytest.fixture
@@ -87,3 +90,68 @@ def test_what_fails_leaves_nothing_and_harms_nothing(desk: Path, tmp_path: Path)
         journal.export(desk, out)
     assert out.read_text() == "what was there before"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["desk", "events.jsonl"]
+
+
+def test_lines_are_strict_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    desk = tmp_path / "desk"
+    with journal.Journal(desk) as log:
+        gpt = log.name("models", "gpt")
+        for n, cost in enumerate((math.inf, -math.inf, math.nan, 0.5), 1):
+            log.forecast(n, gpt, None, n, 0.5, None, cost, cost)
+
+    def refuse(text: str) -> None:
+        raise AssertionError(f"{text} is no JSON")
+
+    assert journal.export(desk, tmp_path / "out.jsonl", types="forecast") == 4
+    assert main(["journal", "query", str(desk), "--type", "forecast", "--json"]) == 0
+    for text in ((tmp_path / "out.jsonl").read_text(), capsys.readouterr().out):
+        found = [json.loads(line, parse_constant=refuse)["data"] for line in text.splitlines()]
+        assert [data["cost_usd"] for data in found] == ["Infinity", "-Infinity", None, 0.5]
+        assert [data["latency_ms"] for data in found] == ["Infinity", "-Infinity", None, 0.5]
+        assert list(map(float, ("Infinity", "-Infinity"))) == [math.inf, -math.inf]
+
+
+def test_what_lies_beside_is_left_alone(desk: Path, tmp_path: Path) -> None:
+    mine = [tmp_path / "events.jsonl.tmp", tmp_path / "again.restoring" / "mine.txt"]
+    mine[1].parent.mkdir()
+    for path in mine:
+        path.write_text("precious")
+    journal.export(desk, tmp_path / "events.jsonl")
+    journal.restore(desk, tmp_path / "again")
+    assert [path.read_text() for path in mine] == ["precious", "precious"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        ["desk", "events.jsonl", "events.jsonl.tmp", "again", "again.restoring"]
+    )
+
+
+def test_two_at_once_do_not_take_each_others_files(desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second run while the first one writes: each ends as if it were alone, the later one to end is there."""
+    out = tmp_path / "events.jsonl"
+    events_of, asked = exporting.events_of, []
+
+    def late(found: object) -> object:
+        for event in events_of(found):
+            if not asked:
+                asked.append(True)
+                assert journal.export(desk, out, types="note") == 1
+                assert len(out.read_text().splitlines()) == 1
+            yield event
+
+    monkeypatch.setattr(exporting, "events_of", late)
+    assert journal.export(desk, out) == 10
+    assert len(out.read_text().splitlines()) == 10
+
+    records, began = restoring._records, []
+
+    def beside(*given: object) -> object:
+        for part in records(*given):
+            if not began:
+                began.append(True)
+                assert journal.restore(desk, tmp_path / "again") == 10
+            yield part
+
+    monkeypatch.setattr(restoring, "_records", beside)
+    with pytest.raises(JournalError, match="is there by now"):
+        journal.restore(desk, tmp_path / "again")
+    assert journal.verify(tmp_path / "again").events == 10
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "desk", "events.jsonl"]

@@ -59,8 +59,26 @@ def test_quota_and_holds(desk: str, capsys: pytest.CaptureFixture[str]) -> None:
     out = run(capsys, "quota", desk, "1KB", status=1)
     assert "in the way: hold 'audit' keeps 1 files" in out
     assert json.loads(run(capsys, "quota", desk, "1GiB", "--json"))["met"] is True
+    assert run(capsys, "hold", desk, "again", "--start", "86400000000000", "--end", "172800000000000")
+    (first, again) = (json.loads(line) for line in run(capsys, "holds", desk, "--json").splitlines()[::-1])
+    assert (first["start"], first["end"]) == (again["start"], again["end"])
     assert run(capsys, "release", desk, "audit") == "released: audit\n"
     assert "no hold of this name" in run(capsys, "release", desk, "audit", status=2)
     with pytest.raises(SystemExit):
         main(["journal", "quota", desk, "much"])
     assert "must be like 1000000, 800MB or 2GiB" in capsys.readouterr().err
+
+
+def test_a_plain_journal_is_no_fleets_afterwards(desk: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["compact", desk, "--keep", "10d", "--json"], ["quota", desk, "20kB", "--json"]):
+        assert json.loads(run(capsys, *command))["segments" if command[0] == "compact" else "compacted"] > 0
+        assert sorted(path.name for path in Path(desk).iterdir() if path.is_dir()) == ["archive", "segments"]
+    with Journal(desk, segment_bytes=8192) as log:
+        for hour in range(500, 1000):
+            log.note(f"hour {hour}", time=hour * HOUR)
+    assert journal.compact(desk, keep="10h").segments > 0
+    # And what a version before this one made of it is none, either.
+    (Path(desk) / "snapshots").mkdir()
+    with Journal(desk) as log:
+        log.note("one more", time=2000 * HOUR)
+    assert journal.compact(desk, keep=0).segments > 0

@@ -118,6 +118,12 @@ def test_the_holds(desk: Path) -> None:
     for call, said in [
         (lambda: journal.hold(desk, "b"), "there is a hold of this name already"),
         (lambda: journal.hold(desk, ""), "name is empty"),
+        (lambda: journal.hold(desk, 5), "name is 5, must be text"),
+        (lambda: journal.hold(desk, "\ud800"), "name is '.ud800', must be text"),
+        (lambda: journal.hold(desk, "c", reason=7), "reason is 7, must be text"),
+        (lambda: journal.hold(desk, "c", reason="\udfff"), "reason is '.udfff', must be text"),
+        (lambda: journal.hold(desk, "c", reason="x" * (1 << 20)), "more than a note takes"),
+        (lambda: journal.release(desk, 5), "name is 5: there is no hold of this name"),
         (lambda: journal.hold(desk, "c", 5, 5), "end is 5, must be after start, 5"),
         (lambda: journal.hold(desk, "c", "soon"), "start is 'soon'"),
         (lambda: journal.release(desk, "a"), "there is no hold of this name"),
@@ -127,6 +133,9 @@ def test_the_holds(desk: Path) -> None:
         with pytest.raises(InvalidRecordError, match=said):
             call()
     assert [hold.name for hold in journal.holds(desk)] == ["b"]
+    # What may just be held can be told.
+    journal.hold(desk, "c", reason='\u00fc"' * 250_000)
+    assert len(list(journal.read(desk, types="note"))) == 4
 
 
 def test_nothing_is_dropped_while_the_holds_are_damaged(desk: Path) -> None:

@@ -104,7 +104,11 @@ Status Scored::forecast(const Event& event) {
                              [&](const Answer& known) { return known.model == event.header->model; });
   if (answer == task.answers.end()) answer = task.answers.insert(answer, Answer{event.header->model});
   ++answer->calls;
-  answer->cost_usd += fixed.cost_usd;
+  if (std::isnan(fixed.cost_usd)) {
+    ++answer->unpriced;
+  } else {
+    answer->cost_usd += fixed.cost_usd;
+  }
   answer->tokens_in += fixed.tokens_in;
   answer->tokens_out += fixed.tokens_out;
   if (!std::isnan(fixed.latency_ms)) {
@@ -162,6 +166,7 @@ void Scored::put(const Event& event, std::uint64_t task, const Open& open, const
   rows_.happened.push_back(scored && !numeric && marks.happened ? 1 : 0);
   rows_.calls.push_back(answer.calls);
   rows_.failed.push_back(answer.failed);
+  rows_.unpriced.push_back(answer.unpriced);
   rows_.value.push_back(value);
   rows_.outcome.push_back(outcome);
   rows_.loss.push_back(scored ? reported(marks.loss, open.kind) : nan);

@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from fairlead.cli.memory import add_memory
-from fairlead.cli.verbs import verb
+from fairlead.cli.verbs import time_of, verb
 
 if TYPE_CHECKING:
     from fairlead.cli import Commands
@@ -90,16 +90,9 @@ def _wanted(arguments: argparse.Namespace) -> dict[str, Any]:
         "types": arguments.type,
         "categories": arguments.category,
         **{name: getattr(arguments, name, None) for name in ("first", "last", "limit")},
-        **{name: _time(getattr(arguments, name, None)) for name in ("start", "end")},
+        **{name: time_of(getattr(arguments, name, None)) for name in ("start", "end")},
     }
     return {name: value for name, value in given.items() if value is not None}
-
-
-def _time(text: str | None) -> int | str | None:
-    try:
-        return None if text is None else int(text)
-    except ValueError:
-        return text
 
 
 def _tail(arguments: argparse.Namespace) -> int:
@@ -118,14 +111,10 @@ def _query(arguments: argparse.Namespace) -> int:
 
 
 def _print(events: Iterable[Event], as_json: bool) -> None:
+    from fairlead.journal import plain
+
     for event in events:
-        print(json.dumps(event.to_dict(), default=_bytes) if as_json else _line(event), flush=True)
-
-
-def _bytes(value: object) -> object:
-    if isinstance(value, (bytes, bytearray)):
-        return value.hex()
-    raise TypeError(f"{value!r} has no place in JSON")
+        print(plain.as_json(event.to_dict()) if as_json else _line(event), flush=True)
 
 
 def _line(event: Event) -> str:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from typing import TYPE_CHECKING, Any
 
-from fairlead.cli.verbs import verb
+from fairlead.cli.verbs import time_of, verb
+from fairlead.errors import InvalidRecordError
 
 if TYPE_CHECKING:
     from fairlead.cli import Commands
-
-_SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
 
 def add_memory(verbs: Commands) -> None:
@@ -33,7 +31,7 @@ def add_memory(verbs: Commands) -> None:
 
     hold = verb(verbs, "hold", _hold, "keep events of a time in the archive, whatever the quota")
     hold.add_argument("name", metavar="NAME")
-    hold.add_argument("--start", metavar="TIME", help="from this time of the event on (default: the beginning)")
+    hold.add_argument("--start", metavar="TIME", help="from this time of the event on: ISO, or integer nanoseconds")
     hold.add_argument("--end", metavar="TIME", help="before this time (default: for ever)")
     hold.add_argument("--reason", default="", metavar="TEXT")
 
@@ -48,11 +46,13 @@ def add_memory(verbs: Commands) -> None:
 
 
 def _size(text: str) -> int:
-    """Bytes: 1000000, 800MB, 2GiB."""
-    found = re.fullmatch(r"(\d+)\s*([kmgt]?i?)b?", text.strip().lower())
-    if not found or found[2] not in _SIZES:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size, must be like 1000000, 800MB or 2GiB")
-    return int(found[1]) * _SIZES[found[2]]
+    """Bytes, for argparse."""
+    from fairlead.journal.sizes import as_bytes
+
+    try:
+        return as_bytes(text)
+    except InvalidRecordError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _show(report: Any, as_json: bool) -> None:
@@ -71,7 +71,7 @@ def _archive(arguments: argparse.Namespace) -> int:
 
 
 def _snapshot(desk: str) -> Any:
-    """Writes the snapshot that compaction needs, if this is a fleet's desk."""
+    """Writes the snapshot that the compaction of a fleet's desk may need."""
     from fairlead import _core
 
     def ensure(seq: int) -> None:
@@ -105,7 +105,7 @@ def _quota(arguments: argparse.Namespace) -> int:
 def _hold(arguments: argparse.Namespace) -> int:
     from fairlead.journal import hold
 
-    hold(arguments.desk, arguments.name, arguments.start, arguments.end, arguments.reason)
+    hold(arguments.desk, arguments.name, time_of(arguments.start), time_of(arguments.end), arguments.reason)
     print(f"held: {arguments.name}")
     return 0
 

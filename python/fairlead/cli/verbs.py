@@ -15,3 +15,11 @@ def verb(commands: Commands, name: str, run: Any, about: str) -> argparse.Argume
     parser.add_argument("desk", metavar="DESK", help="the folder of the journal")
     parser.set_defaults(run=run)
     return parser
+
+
+def time_of(text: str | None) -> int | str | None:
+    """A time as it was typed: integer nanoseconds as a number, anything else for `fairlead.times`."""
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        return text

@@ -17,10 +17,10 @@ import numpy.typing as npt
 
 from fairlead._core import JournalColumns, crc32c
 from fairlead.errors import JournalDamagedError, JournalError
+from fairlead.journal import columns, parquet
 from fairlead.journal import manifest as manifests
-from fairlead.journal import parquet
 from fairlead.journal.arrow import pa, pc
-from fairlead.journal.columns import to_arrow
+from fairlead.journal.columns import of_type, to_arrow
 from fairlead.journal.folder import Segment, archive_lock, segments, sync_folder
 from fairlead.journal.manifest import ArchivedFile, Manifest
 
@@ -63,6 +63,7 @@ def archive(folder: str | os.PathLike[str], *, through: int | None = None, step:
     Each file is read back before the manifest names it: the records made from it must equal those of the segments, byte
     for byte. Nothing is removed. Takes no lock of the journal: it may run beside the writer, in any process.
     through: up to the segment that holds this event; None: all that are sealed.
+    Takes memory for the events of four files at most, each of 64 MiB of segments, or of one that is larger.
     Raises JournalError where there is no journal, JournalDamagedError where a segment or the manifest is damaged,
     JournalLockedError where somebody else is archiving.
     """
@@ -140,25 +141,41 @@ def _write(folder: Path, there: Path, group: Sequence[Segment], done: int, step:
     beside, path = there / f"{first:020}.parquet.tmp", there / f"{first:020}.parquet"
     parquet.write(beside, table, reader.models, reader.categories, group[0].journal)
     step("written")
-    times = pc.min_max(table["time"].cast(pa.int64())).as_py()
-    entry = ArchivedFile(
-        path.name,
-        first,
-        last,
-        len(table),
-        _types(table),
-        times["min"],
-        times["max"],
-        beside.stat().st_size,
-        _sha256(beside),
-        0,
-        [{**segment.to_dict(), **_span(table, segment)} for segment in group],
-    )
+    parts = [{**segment.to_dict(), **_span(table, segment)} for segment in group]
+    entry = _entry(beside, path.name, table, first, last, parts)
     entry = _checked(beside, entry, kept)
     step("checked")
     beside.replace(path)
     step("renamed")
     return entry
+
+
+def rewrite(there: Path, entry: ArchivedFile, name: str, types: Sequence[str], step: Step) -> ArchivedFile:
+    """Writes the events of these types that an archived file holds to a file `name` of the archive, checked as ever,
+    and gives what the manifest is to say of it. Raises JournalDamagedError where the file is damaged."""
+    file = parquet.EventFile(there / entry.file)
+    batches, kept = [], []
+    for batch in file.batches():
+        batch = batch.filter(of_type(batch, types))
+        batches.append(batch)
+        kept += list(columns.records(batch, file.models, file.categories))
+    table = pa.Table.from_batches(batches).unify_dictionaries()
+    beside = there / f"{name}.tmp"
+    parquet.write(beside, table, file.models, file.categories, file.journal)
+    step("written")
+    made = _entry(beside, name, table, entry.first, entry.last, [])
+    made = _checked(beside, made, kept)
+    step("checked")
+    beside.replace(there / name)
+    return made
+
+
+def _entry(path: Path, name: str, table: pa.Table, first: int, last: int, parts: list[dict[str, Any]]) -> ArchivedFile:
+    times = pc.min_max(table["time"].cast(pa.int64())).as_py()
+    span = (times["min"], times["max"])
+    return ArchivedFile(
+        name, first, last, len(table), _types(table), *span, path.stat().st_size, _sha256(path), 0, parts
+    )
 
 
 def _types(table: pa.Table) -> dict[str, int]:
@@ -219,7 +236,7 @@ def _pieces(kept: list[npt.NDArray[np.uint8]], n: int) -> Iterator[tuple[int, np
 @dataclass(frozen=True, slots=True)
 class ArchiveCheck:
     """What `verify_archive` found. problems: one line for each file that is not as the manifest says; strays: files
-    that the manifest lacks, as a crash may leave them (they hold nothing that is not in a segment too)."""
+    that the manifest lacks, as a crash may leave them (they hold nothing that is not in a segment or another file)."""
 
     files: int
     rows: int
@@ -254,10 +271,11 @@ def verify_archive(folder: str | os.PathLike[str]) -> ArchiveCheck:
             raise JournalDamagedError(f"{manifests.manifest_path(folder)} is missing, but there are {len(have)} files")
         return ArchiveCheck(0, 0, (), ())
     problems = [problem for file in manifest.files if (problem := _problem(there / file.file, file, manifest.journal))]
-    known = sorted([*manifest.files, *manifest.dropped], key=lambda file: file.first)
-    for before, after in pairwise(known):
-        if after.first != before.last + 1:
-            problems.append(f"{after.file} begins with event {after.first}, must begin with {before.last + 1}")
+    # A file that was dropped may have left its summaries, in a file of the same events.
+    known = sorted({(file.first, file.last): file for file in [*manifest.files, *manifest.dropped]}.items())
+    for (before, _), (after, file) in pairwise(known):
+        if after[0] != before[1] + 1:
+            problems.append(f"{file.file} begins with event {after[0]}, must begin with {before[1] + 1}")
     strays = sorted(have - {file.file for file in manifest.files})
     return ArchiveCheck(len(manifest.files), sum(f.rows for f in manifest.files), tuple(problems), tuple(strays))
 

@@ -130,6 +130,13 @@ def records(
             yield journal_rebuild(batch.num_rows, _buffers(batch, models, categories), list(categories))
 
 
+def of_type(batch: pa.RecordBatch, types: Sequence[str]) -> pa.Array:
+    """Which rows are events of these types."""
+    array = batch["type"]
+    known = pc.is_in(array.dictionary, value_set=pa.array(types, pa.string()))
+    return pc.fill_null(known.take(array.indices), False)
+
+
 def _buffers(batch: pa.RecordBatch, models: Sequence[str], categories: Sequence[str]) -> Buffers:
     numbers = {"model": models, "category": categories, **_NAMED}
     out: Buffers = {}

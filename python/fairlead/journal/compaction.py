@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +66,18 @@ def compact(
     ensure_snapshot: Snapshot | None = None,
     step: Step = _no_step,
 ) -> CompactReport:
-    """Archives all sealed segments, and removes those whose events are all old; what was settled in them stays in the
-    journal as `summary` events, one for each model, category, kind and `window`. Their events stay readable with
-    `scan`; a fold over the live segments begins with a snapshot from then on, or with `restore`.
+    """Archives all sealed segments, and removes those whose events are all old; what was settled in them is appended as
+    `summary` events, one for each model, category, kind and `window`. These grow old and are archived like any event,
+    but no quota drops them: `history(folder, types="summary")` gives all of them, each once. The events that go stay
+    readable with `scan`; a fold over the live segments begins with a snapshot from then on, or with `restore`.
+
+    Takes memory for the archive's part (see `archive`) and for the summaries', which is bounded but for tasks that are
+    open: some 100 bytes an answer, and 8 bytes for each task of the range.
 
     folder: the desk, which is then opened for writing meanwhile, or its open Journal. keep: events stay that are at
     most so much older than the newest one ("30d", the default; 0: all may go that can); before: or those from this time
-    on. ensure_snapshot: called with the number of the last event that goes; a fleet's journal needs a snapshot that is
-    as new.
+    on. ensure_snapshot: called with the number of the last event that goes, where the journal is a fleet's, which needs
+    a snapshot that is as new, and has none.
 
     Raises JournalLockedError where somebody else writes the journal or archives, JournalError where a fleet has no such
     snapshot, JournalDamagedError where something is damaged: nothing was removed then. A crash at any point loses
@@ -93,7 +98,7 @@ def compact(
     """
     if keep is not None and before is not None:
         raise InvalidRecordError("keep and before are both given, must be one of them")
-    span = 0 if keep == 0 else as_span("30d" if keep is None else keep, "keep")
+    span = 0 if _is_none(keep) else as_span("30d" if keep is None else keep, "keep")
     width = as_span(window, "window")
     until = None if before is None else as_time(before, "before")
     with open_writer(folder) as (where, writer):
@@ -112,6 +117,11 @@ def open_writer(folder: str | os.PathLike[str] | Journal) -> Iterator[tuple[Path
         raise JournalError(f"there is no journal: {folder} has no segments")
     with Journal(folder) as opened:
         yield Path(folder), opened
+
+
+def _is_none(keep: Any) -> bool:
+    """A span of 0, which is no False of callers without a type checker."""
+    return not isinstance(keep, bool) and isinstance(keep, (Integral, timedelta)) and not keep
 
 
 class _Old:
@@ -163,10 +173,13 @@ def compact_locked(
     window: int,
     ensure_snapshot: Snapshot | None,
     step: Step,
+    *,
+    through: int | None = None,
 ) -> CompactReport:
-    """`compact` for who holds the lock of the archive and writes the journal."""
+    """`compact` for who holds the lock of the archive and writes the journal. through: archives up to the segment that
+    holds this event, None: all that are sealed."""
     writer.wait_durable()
-    archived = archive_locked(folder, there, None, step).rows
+    archived = archive_locked(folder, there, through, step).rows
     manifest = manifests.load(folder)
     if manifest is None:
         return CompactReport(0, 0, 0, 0, 0, archived)
@@ -175,7 +188,7 @@ def compact_locked(
         if not chosen:
             return CompactReport(0, 0, 0, 0, 0, archived)
         first, last = chosen[0].first, chosen[-1].last or 0
-        _check_snapshot(folder, manifest, last, ensure_snapshot)
+        _check_snapshot(folder, manifest, last, writer.accepted, ensure_snapshot)
         step("snapshot")
         manifest.compacting = {"first": first, "last": last, "window": window, "after": writer.accepted}
         manifests.save(folder, manifest)
@@ -190,12 +203,13 @@ def compact_locked(
     return CompactReport(now["first"], now["last"], summaries, removed, freed, archived)
 
 
-def _check_snapshot(folder: Path, manifest: Manifest, last: int, ensure_snapshot: Snapshot | None) -> None:
-    if ensure_snapshot is not None:
-        ensure_snapshot(last)
+def _check_snapshot(folder: Path, manifest: Manifest, last: int, end: int, ensure_snapshot: Snapshot | None) -> None:
     if not _is_fleet(folder, manifest):
         return
-    newest = max((int(p.stem) for p in (folder / "snapshots").glob("*.fleet") if p.stem.isdigit()), default=0)
+    newest = _newest_snapshot(folder, end)
+    if newest < last and ensure_snapshot is not None:
+        ensure_snapshot(last)
+        newest = _newest_snapshot(folder, end)
     if newest < last:
         raise JournalError(
             f"{folder} is a fleet's, and its newest snapshot is of event {newest}, but events up to {last} are to go: "
@@ -203,10 +217,16 @@ def _check_snapshot(folder: Path, manifest: Manifest, last: int, ensure_snapshot
         )
 
 
+def _newest_snapshot(folder: Path, end: int) -> int:
+    """The event that the newest one is of; 0: none. One of an event that the journal does not have is of no use."""
+    of = [int(path.stem) for path in (folder / "snapshots").glob("*.fleet") if path.stem.isdigit()]
+    return max((seq for seq in of if seq <= end), default=0)
+
+
 def _is_fleet(folder: Path, manifest: Manifest) -> bool:
-    """Whether a fleet writes the journal: there are its settings, or snapshots of it."""
+    """Whether a fleet writes the journal: its settings are in it."""
     files = [*manifest.files, *manifest.dropped]
-    return (folder / "snapshots").is_dir() or any(file.types.get("settings") for file in files)
+    return any(file.types.get("settings") for file in files) or any(read(folder, types="settings", limit=1))
 
 
 def _summaries(folder: Path, writer: Journal, manifest: Manifest, now: dict[str, Any], step: Step) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator
 from datetime import date
@@ -14,9 +13,11 @@ from fairlead.events import Event
 from fairlead.journal import columns
 from fairlead.journal.arrow import pa, pq
 from fairlead.journal.columns import SCHEMA
-from fairlead.journal.folder import sync_folder
+from fairlead.journal.folder import beside, sync_folder
 from fairlead.journal.parquet import encodings
-from fairlead.journal.scanning import batches, query_of
+from fairlead.journal.plain import as_json
+from fairlead.journal.query import query_of
+from fairlead.journal.scanning import batches
 
 
 def export(
@@ -32,7 +33,9 @@ def export(
     last: int | None = None,
 ) -> int:
     """Writes the events that match to `path`: zstd Parquet where it ends in .parquet, one JSON object a line where it
-    ends in .jsonl. Returns how many. Archived events are in it too. The file is there when it is whole, not before.
+    ends in .jsonl: strict JSON, NaN as null, the infinities as "Infinity" and "-Infinity", bytes as hexadecimal.
+    Returns how many. Archived events are in it too. The file is there when it is whole, not before; until then it is
+    `.fairlead-*.tmp` beside it.
 
     models, types, categories, start, end, first, last: as `scan`.
     Raises InvalidRecordError for another ending, an unknown type or what is no time; JournalError where there is no
@@ -55,12 +58,12 @@ def export(
         raise InvalidRecordError(f"path is {str(path)!r}, must end in .parquet or .jsonl")
     query = query_of(models, types, categories, start, end, first, last)
     found = batches(folder, query)
-    beside = path.with_name(path.name + ".tmp")
+    fresh = beside(path, ".tmp")
     try:
-        n = _parquet(beside, found) if path.suffix == ".parquet" else _lines(beside, found)
-        beside.replace(path)
+        n = _parquet(fresh, found) if path.suffix == ".parquet" else _lines(fresh, found)
+        fresh.replace(path)
     finally:
-        beside.unlink(missing_ok=True)
+        fresh.unlink(missing_ok=True)
     sync_folder(path.parent)
     return n
 
@@ -68,7 +71,7 @@ def export(
 def _parquet(path: Path, found: Iterable[pa.RecordBatch]) -> int:
     n = 0
     writer: pq.ParquetWriter | None = None
-    with path.open("wb") as file:
+    with path.open("xb") as file:
         try:
             for batch in found:
                 table = pa.Table.from_batches([batch])
@@ -88,19 +91,13 @@ def _parquet(path: Path, found: Iterable[pa.RecordBatch]) -> int:
 
 def _lines(path: Path, found: Iterable[pa.RecordBatch]) -> int:
     n = 0
-    with path.open("w", encoding="utf-8") as file:
+    with path.open("x", encoding="utf-8") as file:
         for event in events_of(found):
-            file.write(json.dumps(event.to_dict(), default=_hex) + "\n")
+            file.write(as_json(event.to_dict()) + "\n")
             n += 1
         file.flush()
         os.fsync(file.fileno())
     return n
-
-
-def _hex(value: object) -> object:
-    if isinstance(value, (bytes, bytearray)):
-        return value.hex()
-    raise TypeError(f"{value!r} has no place in JSON")
 
 
 def history(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import secrets
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from fairlead.errors import JournalDamagedError, JournalError, JournalLockedErro
 _HEADER = struct.Struct("<QII16sQqIIII")  # SegmentHeader of format.hpp
 _SEAL = struct.Struct("<IIIHBBQqiiQQ")  # a record of type seal
 _MAGIC = 0x544E454D474C461A
+_INDEX_BYTES, _INDEX_BLOCK_BYTES, _INDEXED_BYTES = 64, 112, 1 << 16  # index.hpp: its header, a block, what one is of
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +76,41 @@ def _segment(path: Path) -> Segment:
         end = file.read(_SEAL.size)
     _, _, _, journal, first, _, chain, _, _, _ = _HEADER.unpack(start)
     last = after = None
-    if len(end) == _SEAL.size:
-        crc, length, _, kind, _, flags, seq, *_ = _SEAL.unpack(end)
-        if (length, kind, flags) == (_SEAL.size, 2, 1):
-            last, after = seq - 1, crc
+    if _is_seal(end):
+        after, _, _, _, _, _, seq, *_ = _SEAL.unpack(end)
+        last = seq - 1
     return Segment(path, first, last, size, chain, after, journal.hex())
+
+
+def _is_seal(end: bytes) -> bool:
+    if len(end) != _SEAL.size:
+        return False
+    _, length, _, kind, _, flags, *_ = _SEAL.unpack(end)
+    return (length, kind, flags) == (_SEAL.size, 2, 1)
+
+
+def filled(path: Path) -> int:
+    """Bytes of a segment and its index as they are once it is sealed: without the zeros of space taken in advance, with
+    the seal and the index that are still to come."""
+    index = path.with_suffix(".idx")
+    with path.open("rb") as file:
+        size = end = file.seek(0, os.SEEK_END)
+        file.seek(max(size - _SEAL.size, 0))
+        if _is_seal(file.read()):
+            return size + (index.stat().st_size if index.exists() else 0)
+        while end > 0:
+            start = max(end - (1 << 16), 0)
+            file.seek(start)
+            if rest := file.read(end - start).rstrip(b"\0"):
+                end = start + (len(rest) + 7) // 8 * 8
+                break
+            end = start
+    return end + _SEAL.size + _INDEX_BYTES + _INDEX_BLOCK_BYTES * (end // _INDEXED_BYTES + 1)
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """A name next to `path` that nobody else has: to write to, and then to rename."""
+    return path.with_name(f".fairlead-{secrets.token_hex(8)}{suffix}")
 
 
 def sync_folder(folder: Path) -> None:

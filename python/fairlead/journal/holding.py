@@ -16,6 +16,7 @@ from fairlead.journal.writer import Journal
 from fairlead.times import as_time
 
 _FORMAT = "fairlead-holds"
+_NOTE_BYTES = 1 << 20  # max_payload of format.hpp
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,8 @@ def hold(
     returns, also beside a running writer; the `note` that tells of it is written by whoever may write the journal: now,
     or by the next `compact`. folder: the desk, or its open Journal.
 
-    Raises InvalidRecordError where there is a hold of this name, the name is empty, or the times are in the wrong
-    order.
+    Raises InvalidRecordError where there is a hold of this name, the name or the reason is no text, the name is empty,
+    the times are in the wrong order, or it is all more than a `note` takes (1 MiB).
 
     >>> import tempfile, fairlead as fl
     >>> desk = tempfile.TemporaryDirectory()
@@ -67,8 +68,12 @@ def hold(
     []
     >>> desk.cleanup()
     """
+    if not _is_text(name):
+        raise InvalidRecordError(f"name is {name!r}, must be text")
     if not name:
         raise InvalidRecordError("name is empty")
+    if not _is_text(reason):
+        raise InvalidRecordError(f"reason is {reason!r}, must be text")
     made = Hold(
         name,
         None if start is None else as_time(start, "start"),
@@ -77,12 +82,15 @@ def hold(
     )
     if made.start is not None and made.end is not None and made.end <= made.start:
         raise InvalidRecordError(f"end is {end!r}, must be after start, {start!r}")
+    note = {"hold": asdict(made)}
+    if (size := len(json.dumps(note, ensure_ascii=False).encode())) > _NOTE_BYTES:
+        raise InvalidRecordError(f"name and reason have {size:,} bytes, more than a note takes: {_NOTE_BYTES:,}")
     where, writer = _place(folder)
     with archive_lock(where):
         there, notes = _load(where)
         if any(known.name == name for known in there):
             raise InvalidRecordError(f"name is {name!r}: there is a hold of this name already")
-        _save(where, [*there, made], [*notes, {"time": clock.time_ns(), "data": {"hold": asdict(made)}}])
+        _save(where, [*there, made], [*notes, {"time": clock.time_ns(), "data": note}])
     tell(where, writer)
     return made
 
@@ -118,6 +126,14 @@ def tell(folder: Path, writer: Journal | None) -> None:
         _save(folder, there, [])
 
 
+def _is_text(given: object) -> bool:
+    """Text that UTF-8, and so a journal, can hold: callers without a type checker may give anything."""
+    try:
+        return isinstance(given, str) and given.encode() is not None
+    except UnicodeEncodeError:
+        return False
+
+
 def _place(folder: str | os.PathLike[str] | Journal) -> tuple[Path, Journal | None]:
     if isinstance(folder, Journal):
         return Path(folder.folder), folder
@@ -144,6 +160,6 @@ def _load(folder: str | os.PathLike[str]) -> tuple[list[Hold], list[dict[str, An
 
 
 def _save(folder: Path, there: list[Hold], notes: list[dict[str, Any]]) -> None:
-    there = sorted(there, key=lambda known: known.name)
+    there = sorted(there, key=lambda known: str(known.name))
     body = {"format": _FORMAT, "version": 1, "holds": [asdict(known) for known in there], "notes": notes}
     write_durably(_path(folder), json.dumps(body, indent=1).encode())

@@ -36,8 +36,9 @@ class ArchivedFile:
 
 @dataclass(slots=True)
 class Manifest:
-    """All of an archive. dropped: files that a quota took away. compactions: ranges of events whose segments were
-    removed. compacting: the range that is being removed, until it is done."""
+    """All of an archive. dropped: files that a quota took away; where there were summaries in one, `files` has a file
+    of the same range with these. compactions: ranges of events whose segments were removed. compacting: the range that
+    is being removed, until it is done."""
 
     journal: str
     files: list[ArchivedFile] = field(default_factory=list)

@@ -6,12 +6,14 @@ import os
 import time as clock
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 
 from fairlead._core import JournalReader
-from fairlead.errors import InvalidRecordError, did_you_mean
-from fairlead.events import TYPES, Event
-from fairlead.times import as_span, as_time
+from fairlead.errors import InvalidRecordError
+from fairlead.events import Event
+from fairlead.journal.query import Query, query_of
+from fairlead.times import as_span
 
 _When = int | str | date
 _AT_ONCE = 4096
@@ -52,7 +54,7 @@ def read(
     4 gpt day 3
     >>> desk.cleanup()
     """
-    reader = _reader(folder, first, last, start, end, types, models, categories)
+    reader = _reader(folder, query_of(models, types, categories, start, end, first, last))
     for field, value in (("limit", limit), ("offset", offset)):
         if value is not None and value < 0:
             raise InvalidRecordError(f"{field} is {value}, must not be negative")
@@ -86,15 +88,15 @@ def tail(
     if lines < 0:
         raise InvalidRecordError(f"lines is {lines}, must not be negative")
     pause = as_span(poll, "poll") / 1e9
-    wanted = (_names(types), _names(models), _names(categories))
-    newest = _reader(folder, 2**63, None, None, None, *wanted)
+    wanted = query_of(models, types, categories)
+    newest = _reader(folder, replace(wanted, first=2**63))
     newest.read(1)
     end = newest.position
     # Back from the end in steps that grow, until enough match.
     span = 4 * lines
     while True:
         first = max(1, end - span + 1)
-        reader = _reader(folder, first, None, None, None, *wanted)
+        reader = _reader(folder, replace(wanted, first=first))
         found = deque(_events(reader, None, 0), maxlen=lines)
         if len(found) == lines or first == 1:
             break
@@ -124,34 +126,6 @@ def _events(reader: JournalReader, limit: int | None, offset: int) -> Iterator[E
             return
 
 
-def _reader(
-    folder: str | os.PathLike[str],
-    first: int,
-    last: int | None,
-    start: _When | None,
-    end: _When | None,
-    types: str | Iterable[str] | None,
-    models: str | Iterable[str] | None,
-    categories: str | Iterable[str] | None,
-) -> JournalReader:
-    for field, number in (("first", first), ("last", last)):
-        if number is not None and not 0 <= number < 2**64:
-            raise InvalidRecordError(f"{field} is {number}, must be the number of an event: 1 or more")
-    wanted = _names(types)
-    for name in wanted or ():
-        if name not in TYPES:
-            raise InvalidRecordError(f"types holds {name!r}{did_you_mean(name, TYPES)}; known are {', '.join(TYPES)}")
-    return JournalReader(
-        os.fspath(folder),
-        first,
-        last,
-        None if start is None else as_time(start, "start"),
-        None if end is None else as_time(end, "end"),
-        wanted,
-        _names(models),
-        _names(categories),
-    )
-
-
-def _names(given: str | Iterable[str] | None) -> list[str] | None:
-    return None if given is None else [given] if isinstance(given, str) else list(given)
+def _reader(folder: str | os.PathLike[str], query: Query) -> JournalReader:
+    lists = [None if wanted is None else list(wanted) for wanted in (query.types, query.models, query.categories)]
+    return JournalReader(os.fspath(folder), query.first, query.last, query.start, query.end, *lists)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from fairlead._core import JournalColumns, SegmentWriter, crc32c
 from fairlead.errors import JournalDamagedError, JournalError
 from fairlead.journal import manifest as manifests
-from fairlead.journal.folder import segments, sync_folder
+from fairlead.journal.folder import beside, segments, sync_folder
 from fairlead.journal.manifest import Manifest
 from fairlead.journal.parquet import EventFile
 
@@ -23,7 +23,8 @@ def restore(folder: str | os.PathLike[str], to: str | os.PathLike[str], *, segme
     """Makes a journal in `to` that holds all events of `folder`, archived and live, each as it was and with its number:
     so that a fold from the very beginning is possible again. It is the same journal by its id. Returns how many events.
 
-    The archive's files are checked as they are read. `to` must not exist, and does so only once all is written.
+    The archive's files are checked as they are read. `to` must not exist, and does so only once all is written, to a
+    folder `.fairlead-*.restoring` beside it.
     Raises JournalError where there is no journal, `to` exists, or events were dropped by a quota; JournalDamagedError
     where the archive is damaged or events are missing.
     """
@@ -41,19 +42,22 @@ def restore(folder: str | os.PathLike[str], to: str | os.PathLike[str], *, segme
         journal = found[0].journal
     else:
         journal = manifest.journal
-    beside = target.with_name(target.name + ".restoring")
-    shutil.rmtree(beside, ignore_errors=True)
-    _begin(beside / "segments", bytes.fromhex(journal))
+    fresh = beside(target, ".restoring")
+    fresh.mkdir(parents=True)
     try:
-        writer = SegmentWriter(str(beside), segment_bytes)
+        _begin(fresh / "segments", bytes.fromhex(journal))
+        writer = SegmentWriter(str(fresh), segment_bytes)
         n = 0
         for rows, records in _records(folder, manifest):
             writer.append(records)
             n += rows
         writer.close()
-        beside.rename(target)
+        try:
+            fresh.rename(target)
+        except OSError as error:
+            raise JournalError(f"to is {str(target)!r}, which is there by now: {error}") from error
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(fresh, ignore_errors=True)
     sync_folder(target.parent)
     return n
 
@@ -84,6 +88,6 @@ def _records(folder: str | os.PathLike[str], manifest: Manifest | None) -> Itera
 
 def _begin(folder: Path, journal: bytes) -> None:
     """An empty first segment with the id of the journal that is restored."""
-    folder.mkdir(parents=True)
+    folder.mkdir()
     header = struct.pack("<QII16sQqIII", 0x544E454D474C461A, 1, 64, journal, 1, 0, 0, 0, 0)
     (folder / f"{1:020}.seg").write_bytes(header + struct.pack("<I", crc32c(header)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -18,51 +17,9 @@ from fairlead.journal.columns import SCHEMA, to_arrow
 from fairlead.journal.folder import segments
 from fairlead.journal.manifest import ArchivedFile
 from fairlead.journal.parquet import EventFile
-from fairlead.times import as_time
+from fairlead.journal.query import Query, query_of
 
 _CODES = dict(zip(TYPES, (4, 5, 6, *range(16, 24), *range(32, 39), 48, 1024), strict=True))
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """What events one wants; None: all."""
-
-    models: tuple[str, ...] | None = None
-    types: tuple[str, ...] | None = None
-    categories: tuple[str, ...] | None = None
-    start: int | None = None
-    end: int | None = None
-    first: int = 1
-    last: int | None = None
-
-
-def query_of(
-    models: str | Iterable[str] | None = None,
-    types: str | Iterable[str] | None = None,
-    categories: str | Iterable[str] | None = None,
-    start: int | str | date | None = None,
-    end: int | str | date | None = None,
-    first: int | None = None,
-    last: int | None = None,
-) -> Query:
-    """Checks a query. Raises InvalidRecordError for an unknown type or what is no time."""
-    lists = (_names(models), _names(types), _names(categories))
-    for kind in lists[1] or ():
-        if kind not in TYPES:
-            raise InvalidRecordError(f"types has {kind!r}, no type of event{did_you_mean(kind, TYPES)}")
-    return Query(
-        *lists,
-        None if start is None else as_time(start, "start"),
-        None if end is None else as_time(end, "end"),
-        1 if first is None else max(first, 1),
-        0 if any(wanted is not None and not wanted for wanted in lists) else last,  # none of nothing
-    )
-
-
-def _names(given: str | Iterable[str] | None) -> tuple[str, ...] | None:
-    if given is None:
-        return None
-    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def scan(

@@ -15,11 +15,19 @@ from fairlead._core import ScoredRecords
 from fairlead.errors import JournalDamagedError
 from fairlead.journal import columns
 from fairlead.journal.arrow import pa, pc
-from fairlead.journal.columns import KINDS
+from fairlead.journal.columns import KINDS, of_type
 from fairlead.journal.manifest import Manifest
 from fairlead.journal.parquet import EventFile
+from fairlead.journal.plain import plain
 
-_SUMS = ("calls", "failed", "cost_usd", "tokens_in", "tokens_out")
+_HOT = ("task", "forecast", "outcome", "closed")
+_ROWS = 1 << 16  # folded at a time
+_COUNTS = ("scored", "correct", "calls", "failed", "unpriced", "tokens_in", "tokens_out")
+_TOLD = (
+    *("correct", "loss", "log_loss", "latency_ms", "latencies", "calls", "failed", "cost_usd", "unpriced"),
+    *("tokens_in", "tokens_out"),
+)
+_MEASURED = ("loss", "log_loss", "latency_ms")  # NaN: not given
 
 
 def summarise(
@@ -30,18 +38,26 @@ def summarise(
 
     A task counts where it ended. Sums are over its models' last answers, as the Scoreboard scores them: `n` were
     scored, of `tasks`; `loss` is the sum of Brier scores or squared errors; `latency_ms` the sum over `latencies`
-    answers.
+    answers; `cost_usd` that of all `calls` but the `unpriced` ones, whose cost is NaN. A sum that is not finite is told
+    as `fairlead.journal.plain` has it.
+
+    Memory: the tasks that are open at a time, at about 100 bytes an answer, the numbers of all tasks of the range, at 8
+    bytes, 65,536 rows, and the summaries.
     """
+    if manifest.covering(first) is None or manifest.covering(last) is None:
+        raise JournalDamagedError(f"events {first} to {last} are not in the archive of {folder}")
     scored = ScoredRecords()
+    sums = _Sums(window)
     names: tuple[list[str], list[str]] = ([], [])
-    events = list(_range(folder, manifest, first, last))
-    for records in _earlier(folder, manifest, first, events):
+    for records in _earlier(folder, manifest, first, last):
         scored.apply(records)
-    for batch, file in events:
+    for file in _files(folder, manifest, first, last):
         names = (file.models, file.categories)
-        for records in columns.records(batch, file.models, file.categories):
-            scored.apply(records)
-    return _grouped(scored.rows(), *names, first, last, window)
+        for batch in file.batches(_ROWS):
+            for records in columns.records(batch.filter(_inside(batch, first, last, _HOT)), *names):
+                scored.apply(records)
+            sums.add(scored.rows())
+    return sums.summaries(*names, first, last)
 
 
 def _files(folder: str | os.PathLike[str], manifest: Manifest, first: int, last: int) -> Iterator[EventFile]:
@@ -50,98 +66,84 @@ def _files(folder: str | os.PathLike[str], manifest: Manifest, first: int, last:
             yield EventFile(Path(folder) / "archive" / file.file)
 
 
-_HOT = ("task", "forecast", "outcome", "closed")
-
-
-def _range(
-    folder: str | os.PathLike[str], manifest: Manifest, first: int, last: int
-) -> Iterator[tuple[pa.RecordBatch, EventFile]]:
-    """The hot events of a range, in batches."""
-    if manifest.covering(first) is None or manifest.covering(last) is None:
-        raise JournalDamagedError(f"events {first} to {last} are not in the archive of {folder}")
-    for file in _files(folder, manifest, first, last):
-        for batch in file.batches():
-            seq = batch["seq"].to_numpy()
-            inside = (seq >= first) & (seq <= last) & _of_type(batch, _HOT)
-            if inside.any():
-                yield batch.filter(pa.array(inside)), file
-
-
-def _of_type(batch: pa.RecordBatch, types: Sequence[str]) -> npt.NDArray[np.bool_]:
-    array = batch["type"]
-    known = pc.is_in(array.dictionary, value_set=pa.array(types, pa.string()))
-    return np.asarray(pc.fill_null(known.take(array.indices), False))
+def _inside(batch: pa.RecordBatch, first: int, last: int, types: Sequence[str]) -> pa.Array:
+    """Which rows are events of these types in a range."""
+    seq = batch["seq"].to_numpy()
+    return pc.and_(pa.array((seq >= first) & (seq <= last)), of_type(batch, types))
 
 
 def _earlier(
-    folder: str | os.PathLike[str], manifest: Manifest, first: int, events: Sequence[tuple[pa.RecordBatch, EventFile]]
+    folder: str | os.PathLike[str], manifest: Manifest, first: int, last: int
 ) -> Iterator[npt.NDArray[np.uint8]]:
     """Tasks that ended in the range and were opened before it, with their forecasts: from the files before."""
-    ended: set[int] = set()
-    opened: set[int] = set()
-    for batch, _ in events:
-        task = batch["task"].fill_null(0).to_numpy()
-        ended.update(task[_of_type(batch, ("outcome", "closed"))].tolist())
-        opened.update(task[_of_type(batch, ("task",))].tolist())
-    wanted = ended - opened
-    if not wanted:
+    ended: list[npt.NDArray[np.uint64]] = []
+    opened: list[npt.NDArray[np.uint64]] = []
+    for file in _files(folder, manifest, first, last):
+        for batch in file.batches(_ROWS, ("seq", "type", "task")):
+            for numbers, types in ((ended, ("outcome", "closed")), (opened, ("task",))):
+                numbers.append(batch["task"].filter(_inside(batch, first, last, types)).drop_null().to_numpy())
+    wanted = np.setdiff1d(np.concatenate(ended), np.concatenate(opened)) if ended else np.zeros(0, np.uint64)
+    if not len(wanted):
         return
-    numbers = pa.array(sorted(wanted), pa.uint64())
+    tasks = pa.array(wanted)
     for file in _files(folder, manifest, 1, first - 1):
-        for batch in file.batches(tasks=(min(wanted), max(wanted))):
-            inside = (batch["seq"].to_numpy() < first) & _of_type(batch, ("task", "forecast"))
-            inside &= np.asarray(pc.is_in(batch["task"], value_set=numbers))
-            if inside.any():
-                yield from columns.records(batch.filter(pa.array(inside)), file.models, file.categories)
+        for batch in file.batches(_ROWS, tasks=(int(wanted[0]), int(wanted[-1]))):
+            inside = pc.and_(_inside(batch, 0, first - 1, ("task", "forecast")), pc.is_in(batch["task"], tasks))
+            yield from columns.records(batch.filter(inside), file.models, file.categories)
 
 
-def _grouped(
-    rows: dict[str, npt.NDArray[Any]],
-    models: Sequence[str],
-    categories: Sequence[str],
-    first: int,
-    last: int,
-    window: int,
-) -> list[dict[str, Any]]:
-    if len(rows["seq"]) == 0:
-        return []
-    start = rows["time"] // window * window
-    order = np.lexsort((rows["kind"], rows["category"], rows["model"], start))
-    rows = {name: values[order] for name, values in rows.items()}
-    keys = np.stack([start[order], rows["model"], rows["category"], rows["kind"]])
-    at = np.flatnonzero(np.concatenate([[True], (keys[:, 1:] != keys[:, :-1]).any(axis=0)]))
+_Key = tuple[int, int, int, int]  # start of the window, model, category, kind
 
-    def total(values: npt.NDArray[Any]) -> list[Any]:
-        out: list[Any] = np.add.reduceat(values, at).tolist()
-        return out
 
-    def given(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return np.where(np.isnan(values), 0.0, values)
+class _Sums:
+    """Sums of settled forecasts by window, model, category and kind, over as many rows as come."""
 
-    scored = rows["scored"].astype(np.int64)
-    parts = {
-        "tasks": total(np.ones(len(scored), np.int64)),
-        "n": total(scored),
-        "correct": total(rows["correct"].astype(np.int64)),
-        "loss": total(given(rows["loss"])),
-        "log_loss": total(given(rows["log_loss"])),
-        "latency_ms": total(given(rows["latency_ms"])),
-        "latencies": total((~np.isnan(rows["latency_ms"])).astype(np.int64)),
-        **{name: total(rows[name].astype(np.int64) if rows[name].dtype.kind == "u" else rows[name]) for name in _SUMS},
-    }
-    return [
-        {
-            "first": first,
-            "last": last,
-            "start": int(keys[0, place]),
-            "end": int(keys[0, place]) + window,
-            "model": _name(models, keys[1, place]),
-            "category": _name(categories, keys[2, place]),
-            "kind": KINDS[keys[3, place]],
-            **{name: values[i] for name, values in parts.items()},
-        }
-        for i, place in enumerate(at)
-    ]
+    def __init__(self, window: int) -> None:
+        self._window = window
+        self._sums: dict[_Key, dict[str, Any]] = {}
+
+    def add(self, rows: dict[str, npt.NDArray[Any]]) -> None:
+        if len(rows["seq"]) == 0:
+            return
+        start = rows["time"] // self._window * self._window
+        order = np.lexsort((rows["kind"], rows["category"], rows["model"], start))
+        rows = {name: values[order] for name, values in rows.items()}
+        keys = np.stack([start[order], rows["model"], rows["category"], rows["kind"]])
+        at = np.flatnonzero(np.concatenate([[True], (keys[:, 1:] != keys[:, :-1]).any(axis=0)]))
+
+        def total(values: npt.NDArray[Any]) -> list[Any]:
+            with np.errstate(over="ignore", invalid="ignore"):
+                out: list[Any] = np.add.reduceat(values, at).tolist()
+            return out
+
+        parts = {"tasks": total(np.ones(len(start), np.int64))}
+        parts |= {name: total(rows[name].astype(np.int64)) for name in _COUNTS}
+        parts |= {name: total(np.where(np.isnan(rows[name]), 0.0, rows[name])) for name in _MEASURED}
+        parts["cost_usd"] = total(rows["cost_usd"])
+        parts["latencies"] = total((~np.isnan(rows["latency_ms"])).astype(np.int64))
+        for i, key in enumerate(map(tuple, keys[:, at].T.tolist())):
+            known = self._sums.setdefault(key, dict.fromkeys(parts, 0))
+            for name, values in parts.items():
+                known[name] += values[i]
+
+    def summaries(
+        self, models: Sequence[str], categories: Sequence[str], first: int, last: int
+    ) -> list[dict[str, Any]]:
+        return [
+            {
+                "first": first,
+                "last": last,
+                "start": key[0],
+                "end": key[0] + self._window,
+                "model": _name(models, key[1]),
+                "category": _name(categories, key[2]),
+                "kind": KINDS[key[3]],
+                "tasks": sums["tasks"],
+                "n": sums["scored"],
+                **{name: plain(sums[name]) for name in _TOLD},
+            }
+            for key, sums in sorted(self._sums.items())
+        ]
 
 
 def _name(names: Sequence[str], number: int) -> str | None:

@@ -29,6 +29,7 @@ struct ScoredRows {
   std::vector<std::uint8_t> correct;  // the most probable class happened
   std::vector<std::uint8_t> happened; // what `shown` was about came true
   std::vector<std::uint32_t> calls, failed;
+  std::vector<std::uint32_t> unpriced;  // calls whose cost is NaN, not known: cost_usd is that of the others
   std::vector<double> value;     // the number, or P(1), or the probability of the most probable class
   std::vector<double> outcome;   // NaN: never known
   std::vector<double> loss;      // Brier score, or squared error
@@ -60,7 +61,7 @@ class Scored {
   struct Answer {
     std::int32_t model;
     bool answered = false;
-    std::uint32_t calls = 0, failed = 0, latencies = 0;
+    std::uint32_t calls = 0, failed = 0, unpriced = 0, latencies = 0;
     double value = nan, confidence = nan, latency_sum = 0.0, cost_usd = 0.0;
     std::int64_t tokens_in = 0, tokens_out = 0;
     std::vector<double> p = {};  // categorical
