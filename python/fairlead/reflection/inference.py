@@ -5,10 +5,16 @@ autocorrelation between rounds is met by the series estimator of the long-run va
 of the series, and its variance is the mean square of B projections on the smoothest directions orthogonal to it
 (cosines), so that estimate / error follows Student's t with B degrees of freedom: exactly for Gaussian white noise, and
 nearly for what is autocorrelated. Where 5 % are asked for, there are no more than 8 % false alarms with 40 rounds or
-more whose lag-1 autocorrelation is .7, and 12 % with 20. (What no test of this kind does well: a weak but slow
-component, autocorrelation .9, under twice as much noise gives up to 20 %.) U. Müller, "A theory of robust long-run
-variance estimation" (J. Econometrics 141, 2007); E. Lazarus, D. Lewis, J. Stock, M. Watson, "HAR inference:
-recommendations for practice" (JBES 36, 2018).
+more whose lag-1 autocorrelation is .7, and 12 % with 20. With 10 rounds, the fewest that a mean is tested with, there
+are 13 % where it is .5, and 22 % where it is .7: that is too little to tell autocorrelation by. (What no test of this
+kind does well: a weak but slow component, autocorrelation .9, under twice as much noise gives up to 20 %.) U. Müller,
+"A theory of robust long-run variance estimation" (J. Econometrics 141, 2007); E. Lazarus, D. Lewis, J. Stock, M.
+Watson, "HAR inference: recommendations for practice" (JBES 36, 2018).
+
+A series of rare events shows no variance until one comes, and then no test by what was seen can be right. So where
+forecasts imply how much the values must vary (`Implied`), an error is no less than that, or than half of it where so
+many events are to be expected that the series shows its variance by itself; and a series that never varied, of which
+nothing is implied, has no error and no p-value, unless it is zero throughout.
 
 B is their 0.4 T^(2/3) of T rounds for trends. For means, which are compared by the hundred and so need small p-values,
 it may be up to twice that, where an autoregression of order 1 says that this biases the variance by at most 5 %.
@@ -29,6 +35,7 @@ Ints = NDArray[np.int64]
 
 ALPHA = 0.05
 MIN_ROUNDS = 10  # of a test of a mean
+_MANY_EVENTS = 50  # with as many expected, a test by the variance seen has 5 % false alarms; with 20 up to 8, with 5 12
 _MOST_BLOCKS = 1024  # longer series are summed over neighbouring rounds first: the smooth directions lose nothing
 
 
@@ -36,7 +43,7 @@ _MOST_BLOCKS = 1024  # longer series are summed over neighbouring rounds first: 
 class Estimate:
     """A mean or a slope with its error; p_value: of zero, two-sided; low, high: 95 % interval.
 
-    NaN: too few rounds, or nearly all tasks in a few of them.
+    NaN: too few rounds, or nearly all tasks in a few of them, or a value that never varied.
     """
 
     value: float
@@ -47,6 +54,31 @@ class Estimate:
     rounds: int
     statistic: float = math.nan
     freedom: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Implied:
+    """How values must vary, one by one, by what forecasts say: each takes one of two values, `apart` from each other,
+    the first with probability `chance`. NaN: not known."""
+
+    chance: Floats
+    apart: Floats
+
+    def __getitem__(self, places: Ints | NDArray[np.bool_]) -> Implied:
+        return Implied(self.chance[places], self.apart[places])
+
+    @property
+    def sure(self) -> bool:
+        """Nothing may vary: what is not zero then never was, and no number of rounds is needed to tell."""
+        return bool((self.chance * (1.0 - self.chance) * self.apart == 0.0).all())
+
+    def variance(self) -> Floats:
+        """The variance below which none is believed, of each value, were they independent of each other."""
+        p = self.chance
+        each = np.nan_to_num(p * (1.0 - p) * self.apart**2)
+        fourth = float(np.nansum(p * (1.0 - p) * (p**3 + (1.0 - p) ** 3) * self.apart**4))
+        # Of n values with the same small chance of an event, that is as many as n times the chance.
+        return each * (0.25 if float(each.sum()) ** 2 >= _MANY_EVENTS * fourth else 1.0)
 
 
 def t_tail(t: float, freedom: float) -> float:
@@ -207,13 +239,15 @@ def _spread(series: Floats, smooth: Floats) -> float:
     return _dot(projections, projections) / len(projections)
 
 
-def mean(values: Floats, rounds: Ints, *, least: int = MIN_ROUNDS) -> Estimate:
+def mean(values: Floats, rounds: Ints, implied: Implied | None = None, *, least: int = MIN_ROUNDS) -> Estimate:
     """The mean of the values of tasks, and a test of its being zero. NaN is left out.
+
+    implied: how each must vary if what is tested holds, as far as that is known.
 
     >>> mean(np.array([1.0, 2.0, 3.0]), np.array([0, 0, 1])).value
     2.0
     """
-    values, rounds = _known(values, rounds)
+    values, rounds, implied = _known(values, rounds, implied)
     sums, counts, size = by_round(values, rounds)
     n = len(values)
     if not n:
@@ -228,12 +262,18 @@ def mean(values: Floats, rounds: Ints, *, least: int = MIN_ROUNDS) -> Estimate:
     rest = (sums - value * counts) / np.sqrt(counts)
     smooth = smooth[: directions_for(rest, _even(counts))]
     error = math.sqrt(_spread(rest, smooth) / n)
-    return _estimate(value, error, len(smooth), n, size, _noise(values))
+    if implied is not None:
+        error = max(error, math.sqrt(float(implied.variance().sum())) / n)
+    sure = implied is not None and implied.sure
+    return _estimate(value, error, len(smooth), n, size, _noise(values), sure)
 
 
-def slope(values: Floats, rounds: Ints, *, least: int) -> Estimate:
-    """The slope of the values over the tasks, for each 100 of them, and a test of its being zero. NaN is left out."""
-    values, rounds = _known(values, rounds)
+def slope(values: Floats, rounds: Ints, implied: Implied | None = None, *, least: int) -> Estimate:
+    """The slope of the values over the tasks, for each 100 of them, and a test of its being zero. NaN is left out.
+
+    implied: as for `mean`.
+    """
+    values, rounds, implied = _known(values, rounds, implied)
     sums, counts, size = by_round(values, rounds)
     n = len(values)
     if size < least or _even(counts) < 0.5 * least:
@@ -248,12 +288,16 @@ def slope(values: Floats, rounds: Ints, *, least: int) -> Estimate:
     series = (sums - level * counts) / np.sqrt(counts)
     value = _dot(at, sums - level * counts) / spread
     error = math.sqrt(_spread(series, smooth) / spread)
-    return _estimate(100.0 * value, 100.0 * error, len(smooth), n, size, 100.0 * _noise(values) / math.sqrt(spread / n))
+    if implied is not None:
+        error = max(error, math.sqrt(_dot(at * at, by_round(implied.variance(), rounds)[0])) / spread)
+    noise = 100.0 * _noise(values) / math.sqrt(spread / n)
+    sure = implied is not None and implied.sure
+    return _estimate(100.0 * value, 100.0 * error, len(smooth), n, size, noise, sure)
 
 
-def _known(values: Floats, rounds: Ints) -> tuple[Floats, Ints]:
+def _known(values: Floats, rounds: Ints, implied: Implied | None) -> tuple[Floats, Ints, Implied | None]:
     known = ~np.isnan(values)
-    return values[known], rounds[known]
+    return values[known], rounds[known], None if implied is None else implied[known]
 
 
 def _noise(values: Floats) -> float:
@@ -261,9 +305,11 @@ def _noise(values: Floats) -> float:
     return 1e-13 * float(np.max(np.abs(values)))
 
 
-def _estimate(value: float, error: float, freedom: int, n: int, rounds: int, noise: float) -> Estimate:
-    if error <= noise:  # a constant series: zero for certain, or not
+def _estimate(value: float, error: float, freedom: int, n: int, rounds: int, noise: float, sure: bool) -> Estimate:
+    if error <= noise:  # a constant series
         zero = abs(value) <= noise
+        if not zero and not sure:
+            return Estimate(value, math.nan, math.nan, math.nan, n, rounds)
         return Estimate(value, value, value, 1.0 if zero else 0.0, n, rounds, 0.0 if zero else math.inf, freedom)
     t = value / error
     half = t_quantile(freedom) * error

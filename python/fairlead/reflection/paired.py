@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fairlead.reflection import implied
 from fairlead.reflection.columns import Answers
 from fairlead.reflection.inference import ALPHA, MIN_ROUNDS, Estimate, Floats, holm, mean
 
@@ -16,8 +17,9 @@ class Paired:
     """A model against another, on the tasks that both answered.
 
     loss, loss_other: mean losses on those. difference: loss less the other's, with its 95 % interval and the p-value of
-    none (the test of F. Diebold and R. Mariano 1995, with the variance of `inference`); negative: the model is better.
-    p_adjusted: among all comparisons made (Holm); NaN with fewer than 10 common rounds.
+    none (the test of F. Diebold and R. Mariano 1995, with the variance of `inference`, of probabilities no less than
+    the two forecasts imply, see `implied`); negative: the model is better. p_adjusted: among all comparisons made
+    (Holm); NaN with fewer than 10 common rounds, and of numbers whose losses always differ by the same.
     """
 
     model: str
@@ -48,7 +50,9 @@ def compare_pairs(answers: Answers, pairs: list[tuple[int, int]]) -> list[Paired
     drafts = []
     for a, b in pairs:
         ours, theirs = answers.common(a, b)
-        difference = mean(answers.loss[ours] - answers.loss[theirs], answers.round[ours])
+        difference = mean(
+            answers.loss[ours] - answers.loss[theirs], answers.round[ours], implied.of_pair(answers, ours, theirs)
+        )
         drafts.append((a, b, average(answers.loss[ours]), average(answers.loss[theirs]), difference))
     adjusted = holm([draft[4].p_value for draft in drafts]).tolist()
     names = answers.rows.models
@@ -155,10 +159,11 @@ def worse_everywhere(answers: Answers, model: int, other: int, least: int) -> tu
     """
     ours, theirs = answers.common(model, other)
     difference, rounds = answers.loss[ours] - answers.loss[theirs], answers.round[ours]
+    chance = implied.of_pair(answers, ours, theirs)
     worse, rest, untested = [], [], []
     for context, inside in answers.contexts_of(ours):
         name = answers.rows.contexts[context]
-        found = mean(difference[inside], rounds[inside])
+        found = mean(difference[inside], rounds[inside], None if chance is None else chance[inside])
         if found.n < least or found.rounds < MIN_ROUNDS:
             untested.append(name)
         elif found.p_value < ALPHA and found.value > 0:
