@@ -36,7 +36,7 @@ Ints = NDArray[np.int64]
 ALPHA = 0.05
 MIN_ROUNDS = 10  # of a test of a mean
 _MANY_EVENTS = 50  # with as many expected, a test by the variance seen has 5 % false alarms; with 20 up to 8, with 5 12
-_MOST_BLOCKS = 1024  # longer series are summed over neighbouring rounds first: the smooth directions lose nothing
+MOST_BLOCKS = 1024  # longer series are summed over neighbouring rounds first: the smooth directions lose nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +72,21 @@ class Implied:
         """Nothing may vary: what is not zero then never was, and no number of rounds is needed to tell."""
         return bool((self.chance * (1.0 - self.chance) * self.apart == 0.0).all())
 
+    def moments(self) -> tuple[Floats, Floats]:
+        """The variance and the fourth central moment of each value; 0 where not known."""
+        p, q = self.chance, 1.0 - self.chance
+        return np.nan_to_num(p * q * self.apart**2), np.nan_to_num(p * q * (p**3 + q**3) * self.apart**4)
+
     def variance(self) -> Floats:
         """The variance below which none is believed, of each value, were they independent of each other."""
-        p = self.chance
-        each = np.nan_to_num(p * (1.0 - p) * self.apart**2)
-        fourth = float(np.nansum(p * (1.0 - p) * (p**3 + (1.0 - p) ** 3) * self.apart**4))
-        # Of n values with the same small chance of an event, that is as many as n times the chance.
-        return each * (0.25 if float(each.sum()) ** 2 >= _MANY_EVENTS * fourth else 1.0)
+        variance, fourth = self.moments()
+        return variance * believed(float(variance.sum()), float(fourth.sum()))
+
+
+def believed(variance: float, fourth: float) -> float:
+    """The share of an implied variance below which none is believed, given sums of `Implied.moments`."""
+    # Of n values with the same small chance of an event, the number of events is variance**2 / fourth.
+    return 0.25 if variance**2 >= _MANY_EVENTS * fourth else 1.0
 
 
 def t_tail(t: float, freedom: float) -> float:
@@ -163,10 +171,14 @@ def most_directions(rounds: float) -> int:
     return directions(2.0**1.5 * rounds)
 
 
-def directions_for(series: Floats, rounds: float) -> int:
-    """The same, up to twice as many, by the autocorrelation of a series: the sample's, and an error of that more."""
+def autocorrelation(series: Floats, rounds: float) -> float:
+    """Of a series whose mean is zero, the sample's lag-1 autocorrelation and an error of that more."""
+    return _dot(series[1:], series[:-1]) / max(_dot(series, series), 1e-300) + 1.0 / math.sqrt(rounds)
+
+
+def directions_for(rho: float, rounds: float) -> int:
+    """The same, up to twice as many, by an autocorrelation."""
     most = most_directions(rounds)
-    rho = _dot(series[1:], series[:-1]) / max(_dot(series, series), 1e-300) + rounds**-0.5
     if rho <= 0.01:
         return most
     rho = min(rho, 0.99)
@@ -179,11 +191,11 @@ def blocks(rounds: Ints) -> tuple[Ints, int]:
     kept = np.flatnonzero(np.bincount(rounds))
     size = len(kept)
     place = np.zeros(int(kept[-1]) + 1 if size else 0, dtype=np.int64)
-    place[kept] = np.arange(size) if size <= _MOST_BLOCKS else np.arange(size) * _MOST_BLOCKS // size
-    return place[rounds], min(size, _MOST_BLOCKS)
+    place[kept] = np.arange(size) if size <= MOST_BLOCKS else np.arange(size) * MOST_BLOCKS // size
+    return place[rounds], min(size, MOST_BLOCKS)
 
 
-def _even(counts: Floats) -> float:
+def evenly(counts: Floats) -> float:
     """As how many rounds of equal size these count: where a few hold nearly all tasks, as few (Kish)."""
     return float(counts.sum()) ** 2 / _dot(counts, counts)
 
@@ -209,7 +221,7 @@ def _basis(counts: Floats, trend: bool) -> Floats:
 def _basis_of(counts_bytes: bytes, trend: bool) -> Floats:
     counts = np.frombuffer(counts_bytes)
     at = (np.cumsum(counts) - 0.5 * counts) / float(counts.sum())
-    even = _even(counts)
+    even = evenly(counts)
     most = directions(even) if trend else most_directions(even)
     smooth = [np.cos(math.pi * j * at) for j in range(1, most + 1)]
     rows = [np.ones_like(at), *([at - 0.5] if trend else []), *smooth]
@@ -253,14 +265,15 @@ def mean(values: Floats, rounds: Ints, implied: Implied | None = None, *, least:
     if not n:
         return Estimate(math.nan, math.nan, math.nan, math.nan, 0, 0)
     value = float(sums.sum()) / n
-    if size < least or _even(counts) < 0.5 * least:
+    if size < least or evenly(counts) < 0.5 * least:
         return Estimate(value, math.nan, math.nan, math.nan, n, size)
     smooth = _basis(counts, False)[1:]
     if not len(smooth):
         return Estimate(value, math.nan, math.nan, math.nan, n, size)
     # The mean is taken out first: what is constant then has an error of exactly zero.
     rest = (sums - value * counts) / np.sqrt(counts)
-    smooth = smooth[: directions_for(rest, _even(counts))]
+    even = evenly(counts)
+    smooth = smooth[: directions_for(autocorrelation(rest, even), even)]
     error = math.sqrt(_spread(rest, smooth) / n)
     if implied is not None:
         error = max(error, math.sqrt(float(implied.variance().sum())) / n)
@@ -276,7 +289,7 @@ def slope(values: Floats, rounds: Ints, implied: Implied | None = None, *, least
     values, rounds, implied = _known(values, rounds, implied)
     sums, counts, size = by_round(values, rounds)
     n = len(values)
-    if size < least or _even(counts) < 0.5 * least:
+    if size < least or evenly(counts) < 0.5 * least:
         return Estimate(math.nan, math.nan, math.nan, math.nan, n, size)
     smooth = _basis(counts, True)[2:]
     if not len(smooth):
