@@ -113,8 +113,8 @@ class Reflection:
 
     def __str__(self) -> str:
         s = self.summary
-        when = f", {_when(s.first)[:10]} to {_when(s.last)[:10]}" if s.first is not None and s.last is not None else ""
-        lines = [f"{self.model}: {s.tasks} tasks, {s.scored} scored{when}"]
+        days = f", {when(s.first)[:10]} to {when(s.last)[:10]}" if s.first is not None and s.last is not None else ""
+        lines = [f"{self.model}: {s.tasks} tasks, {s.scored} scored{days}"]
         each = f" ({s.cost_per_scored:.4g} a scored answer)" if s.scored else ""
         lines.append(
             f"  {s.calls} calls, {s.failures} failed, {s.cost_usd:.4g} USD{each}, {s.tokens_in + s.tokens_out} tokens"
@@ -127,7 +127,7 @@ class Reflection:
         if self.training:
             data = json.dumps(plain(self.training.data))
             lines.append(
-                f"  training: {self.training.runs} runs, the last {_when(self.training.last)} "
+                f"  training: {self.training.runs} runs, the last {when(self.training.last)} "
                 f"{data[:80]}{'...' if len(data) > 80 else ''}"
             )
         for kind in self.kinds:
@@ -137,7 +137,8 @@ class Reflection:
         return "\n".join(lines)
 
 
-def _when(time: int) -> str:
+def when(time: int) -> str:
+    """A time in nanoseconds as ISO, to the second."""
     return (datetime(1970, 1, 1) + timedelta(microseconds=time // 1000)).isoformat(timespec="seconds")
 
 
