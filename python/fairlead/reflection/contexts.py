@@ -154,6 +154,7 @@ class _Contrasts:
         self.noise = 1e-13 * float(np.abs(value).max())
         self.sums = np.bincount(self.rounds, value)
         self.counts = np.bincount(self.rounds).astype(np.float64)
+        self.root = np.sqrt(self.counts)
         self.implied = np.stack(implied.moments()) if implied is not None else np.zeros((2, len(value)))
         self.implied_in_all = self.implied.sum(axis=1)
 
@@ -169,7 +170,7 @@ class _Contrasts:
             return _Draft(n, len(rounds))
         mean_here, mean_away = float(here.sum()) / n, float(away.sum()) / rest
         here, away = here - mean_here * number, away - mean_away * others
-        rho = autocorrelation((here + away) / np.sqrt(self.counts), evenly(self.counts))
+        rho = autocorrelation((here + away) / self.root, evenly(self.counts))
         floor_here, floor_away = self._floors(inside)
         both = number * others > 0
         if min(float(number[both].sum()) / n, float(others[both].sum()) / rest) >= _SHARED:
@@ -207,7 +208,7 @@ def _variance(series: Floats, sides: list[Floats], rho: float) -> tuple[float, f
 
     sides: how many tasks each round has, of each mean, which was taken out. rho: the autocorrelation of all rounds.
     """
-    kept = np.flatnonzero(np.sum(sides, axis=0))
+    kept = np.flatnonzero(sum(sides[1:], sides[0]))
     if len(kept) > MOST_BLOCKS:
         starts = np.arange(MOST_BLOCKS) * len(kept) // MOST_BLOCKS
         series, *sides = (np.add.reduceat(x[kept], starts) for x in (series, *sides))
@@ -215,7 +216,8 @@ def _variance(series: Floats, sides: list[Floats], rho: float) -> tuple[float, f
     else:
         series, *sides = (x[kept] for x in (series, *sides))
     # What each round adds to the variance, if tasks are independent; time is how much of that was there so far.
-    weight = np.sum([side / side.sum() ** 2 for side in sides], axis=0)
+    shares = [side / side.sum() ** 2 for side in sides]
+    weight = sum(shares[1:], shares[0])
     total, even = float(weight.sum()), evenly(weight)
     near = float(np.mean(min(max(rho, 0.0), 0.95) ** np.diff(kept)))
     size = min(directions_for(near, even), len(kept) - len(sides))

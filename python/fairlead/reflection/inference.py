@@ -74,8 +74,9 @@ class Implied:
 
     def moments(self) -> tuple[Floats, Floats]:
         """The variance and the fourth central moment of each value; 0 where not known."""
-        p, q = self.chance, 1.0 - self.chance
-        return np.nan_to_num(p * q * self.apart**2), np.nan_to_num(p * q * (p**3 + q**3) * self.apart**4)
+        even, square = self.chance * (1.0 - self.chance), self.apart * self.apart
+        variance = np.nan_to_num(even * square)
+        return variance, variance * np.nan_to_num((1.0 - 3.0 * even) * square)
 
     def variance(self) -> Floats:
         """The variance below which none is believed, of each value, were they independent of each other."""
