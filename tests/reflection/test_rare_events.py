@@ -124,6 +124,21 @@ def test_numbers_that_differ_by_the_same_each_time() -> None:
     assert actions(found) == set()
 
 
+def test_a_pair_is_not_pooled_on_the_test_of_one_of_them() -> None:
+    """Against one, the mean of the two gains the same each time, of which nothing is known."""
+    rng = np.random.default_rng(SEED)
+    pooled = rng.normal(0, 1, 200)
+    own = np.sqrt(2 + pooled**2)
+    desk = Desk(["a", "b"], np.column_stack([own, 2 * pooled - own]), np.zeros(200), 1, NUMERIC)
+    found = reflect(model="a", **desk.arguments())
+    (pair,) = found["numeric"].pairs
+    assert pair.gain.value == pytest.approx(2.0)
+    assert math.isnan(pair.p_adjusted)
+    assert "ensemble" not in actions(found)
+    (turned,) = reflect(model="b", **desk.arguments())["numeric"].pairs
+    assert math.isnan(turned.p_adjusted)
+
+
 def brier(happens: bool, p: np.ndarray) -> np.ndarray:
     return (p - happens) ** 2
 

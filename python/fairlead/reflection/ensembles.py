@@ -61,7 +61,7 @@ def pairs_of(answers: Answers, pairs: list[tuple[int, int]]) -> list[Pair]:
         gains = [mean(loss - pooled, rounds, chance) for loss, chance in zip(single, chances, strict=True)]
         best = int(losses[1] < losses[0])
         late = rounds > rounds[(len(rounds) - 1) // 2]
-        two_sided = max(gain.p_value for gain in gains)
+        two_sided = float(np.max([gain.p_value for gain in gains]))  # NaN, if either is
         p_values.append(1.0 if gains[best].value <= 0 and not math.isnan(two_sided) else two_sided)
         found.append(
             Pair(
