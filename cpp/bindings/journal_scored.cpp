@@ -8,6 +8,7 @@
 #include "fairlead/journal/reader.hpp"
 #include "fairlead/journal/scored.hpp"
 #include "journal_errors.hpp"
+#include "records.hpp"
 
 namespace fairlead::bindings {
 
@@ -49,6 +50,17 @@ class ScoredReader {
     }
     check(failure);
     return n;
+  }
+
+  // Folds archived events, which come before those of the folder.
+  void apply(py::handle records, std::uint64_t last) {
+    const Busy busy(busy_);
+    const auto bytes = record_bytes(records);
+    (void)count_records(bytes);
+    for (const journal::Event event : journal::Events(bytes)) {
+      if (event.header->seq > last) break;
+      if (scored_.apply(event) != Status::ok) ++bad_;
+    }
   }
 
   py::dict rows() {
@@ -108,6 +120,8 @@ void bind_journal_scored(py::module_& m) {
       .def(py::init<const std::string&>(), py::arg("folder"))
       .def("read", &ScoredReader::read, py::arg("most") = std::uint64_t{1} << 62,
            "Reads on, up to so many events; returns how many there were.")
+      .def("apply", &ScoredReader::apply, py::arg("records"), py::arg("last"),
+           "Folds whole records out of an archive, up to event `last`; to be called before `read`, in their order.")
       .def("rows", &ScoredReader::rows, "The rows since the last call, as numpy arrays by column.")
       .def_property_readonly("models", &ScoredReader::models)
       .def_property_readonly("categories", &ScoredReader::categories)

@@ -160,8 +160,14 @@ def test_a_trend_is_found() -> None:
 def test_a_constant_series(constant: float) -> None:
     values, rounds = np.full(60, constant), np.arange(60) // 2
     mean = inference.mean(values, rounds)
-    assert (mean.value, mean.low, mean.high) == pytest.approx((constant,) * 3)
-    assert mean.p_value == (1.0 if constant == 0.0 else 0.0)
+    assert mean.value == pytest.approx(constant)
+    if constant == 0.0:
+        assert (mean.low, mean.high, mean.p_value) == (0.0, 0.0, 1.0)
+    else:  # how it would vary is not known
+        assert np.isnan([mean.low, mean.high, mean.p_value]).all()
+    impossible = inference.mean(values, rounds, inference.Implied(np.zeros(60), np.ones(60)))
+    assert (impossible.low, impossible.high) == pytest.approx((constant,) * 2)
+    assert impossible.p_value == (1.0 if constant == 0.0 else 0.0)
     slope = inference.slope(values, rounds, least=20)
     assert slope.p_value == 1.0
     assert slope.value == pytest.approx(0.0, abs=abs(constant) * 1e-9)

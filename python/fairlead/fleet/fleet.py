@@ -383,7 +383,8 @@ class Fleet:
 
     def reflect(self, model: str) -> Reflection:
         """What the record says of a model: how good it was, whether it improves or degrades, where it is best and
-        worst, how calibrated, what it costs, and what follows from that. It reads the whole journal: not for the loop.
+        worst, how calibrated, what it costs, and what follows from that. It reads the whole journal, archived and live
+        (the archive needs pyarrow): not for the loop. Events that a quota dropped are told in `missing`.
 
         Raises UnknownModelError, and JournalError for a fleet that is in memory, which keeps no record.
         """

@@ -10,7 +10,18 @@ import numpy as np
 
 from fairlead._core import Calibration as _Bins
 from fairlead.reflection.columns import Answers
-from fairlead.reflection.inference import ALPHA, MIN_ROUNDS, Estimate, Floats, Ints, holm, mean, normal_tail, slope
+from fairlead.reflection.inference import (
+    ALPHA,
+    MIN_ROUNDS,
+    Estimate,
+    Floats,
+    Implied,
+    Ints,
+    holm,
+    mean,
+    normal_tail,
+    slope,
+)
 from fairlead.reflection.trend import MIN_ROUNDS as MIN_ROUNDS_OF_TREND
 
 CalibrationState = Literal["calibrated", "overconfident", "underconfident", "too high", "too low", "unknown"]
@@ -29,7 +40,8 @@ class Calibrated:
     are not read as bad ones.
     z, z_p: D. Spiegelhalter's statistic (1986), for outcomes independent of each other. p_value: the larger of that and
     of the same difference tested by rounds, for outcomes that come together.
-    bias: mean probability less observed frequency, with its test. drift: the slope of that per 100 tasks.
+    bias: mean probability less observed frequency, with its test. drift: the slope of that per 100 tasks. Neither's
+    error is less than what the probabilities imply (see `inference`): what never happened so far may still.
     gain: how much less it would lose (Brier score) with its log-odds q replaced by a + b q (J. Platt 1999), a and b
     fitted to the other half of the tasks, in time; of binary tasks.
     """
@@ -70,10 +82,11 @@ def calibration_of(answers: Answers, model: int) -> Calibrated | None:
     sure = np.sign(gain.sum()) * math.inf if abs(float(gain.sum())) > 1e-9 else 0.0
     z = float(gain.sum()) / math.sqrt(variance) if variance > 0 else float(sure)
     z_p = min(1.0, 2.0 * normal_tail(abs(z)))
-    spread = mean(gain, rounds)
+    chance = Implied(shown, np.ones_like(shown))  # of what happens, if every probability is true
+    spread = mean(gain, rounds, Implied(shown, 1.0 - 2.0 * shown))
     p = math.nan if math.isnan(spread.p_value) else max(z_p, spread.p_value)
-    bias = mean(shown - happened, rounds)
-    drift = slope(shown - happened, rounds, least=MIN_ROUNDS_OF_TREND)
+    bias = mean(shown - happened, rounds, chance)
+    drift = slope(shown - happened, rounds, chance, least=MIN_ROUNDS_OF_TREND)
 
     p_shape, p_bias = holm([p, bias.p_value]).tolist()
     state: CalibrationState = "unknown" if bias.rounds < MIN_ROUNDS else "calibrated"
@@ -96,7 +109,8 @@ def _gain(p: Floats, happened: Floats, rounds: Ints) -> Estimate:
         if half.any() and not half.all():
             a, b = _fitted(q[~half], happened[~half])
             better[half] = 0.5 * (1.0 + np.tanh(0.5 * (a + b * q[half])))
-    return mean((p - happened) ** 2 - (better - happened) ** 2, rounds)
+    chance = Implied(0.5 * (p + better), 2.0 * (p - better))
+    return mean((p - happened) ** 2 - (better - happened) ** 2, rounds, chance)
 
 
 def _fitted(q: Floats, happened: Floats) -> tuple[float, float]:

@@ -26,7 +26,8 @@ _EFFECTS = 100  # most passes over the rows to tell models from tasks
 class Rows:
     """One row for each model and ended task: the columns of `ScoredRows`, as wide integers and doubles.
 
-    columns: by name; what was not given is 0 (whole numbers) or NaN. models, contexts: the names their numbers stand
+    columns: by name; what was not given is 0 (whole numbers) or NaN. A model whose costs are all 0 has none that were
+    recorded: they are NaN. models, contexts: the names their numbers stand
     for. context_start, context: row i is in context[context_start[i] : context_start[i + 1]].
     """
 
@@ -74,6 +75,10 @@ def check(rows: Mapping[str, ArrayLike], models: Sequence[str], contexts: Sequen
         bad = (columns[name] < least) | (columns[name] >= most)
         if bad.any():
             raise ValueError(f"column {name!r} holds {columns[name][bad][0]}, outside [{least}, {most - 1}]")
+    cost = columns["cost_usd"]
+    recorded = np.zeros(len(models), dtype=bool)
+    recorded[columns["model"][np.isfinite(cost) & (cost != 0.0)]] = True
+    columns["cost_usd"] = np.where(recorded[columns["model"]] & np.isfinite(cost), cost, np.nan)
     start = np.asarray(rows.get("context_start", np.zeros(size + 1, dtype=np.int64))).astype(np.int64)
     context = np.asarray(rows.get("context", np.empty(0, dtype=np.int64))).astype(np.int64)
     if start.shape != (size + 1,) or start[0] != 0 or bool((np.diff(start) < 0).any()) or start[-1] != len(context):

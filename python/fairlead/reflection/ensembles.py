@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fairlead.reflection import implied
 from fairlead.reflection.columns import Answers
 from fairlead.reflection.inference import ALPHA, Estimate, Floats, holm, mean
 from fairlead.reflection.paired import average
@@ -52,13 +53,15 @@ def pairs_of(answers: Answers, pairs: list[tuple[int, int]]) -> list[Pair]:
         if not len(ours):
             continue
         outcome, rounds = answers.column("outcome")[ours], answers.round[ours]
-        pooled = answers.pooled_loss(0.5 * (answers.opinion[ours] + answers.opinion[theirs]), outcome)
+        both = 0.5 * (answers.opinion[ours] + answers.opinion[theirs])
+        pooled = answers.pooled_loss(both, outcome)
         single = [answers.pooled_loss(answers.opinion[places], outcome) for places in (ours, theirs)]
         losses = [average(loss) for loss in single]
-        gains = [mean(loss - pooled, rounds) for loss in single]
+        chances = [implied.of_pooled(answers, answers.opinion[places], both) for places in (ours, theirs)]
+        gains = [mean(loss - pooled, rounds, chance) for loss, chance in zip(single, chances, strict=True)]
         best = int(losses[1] < losses[0])
         late = rounds > rounds[(len(rounds) - 1) // 2]
-        two_sided = max(gain.p_value for gain in gains)
+        two_sided = float(np.max([gain.p_value for gain in gains]))  # NaN, if either is
         p_values.append(1.0 if gains[best].value <= 0 and not math.isnan(two_sided) else two_sided)
         found.append(
             Pair(
@@ -104,6 +107,7 @@ def contribution_of(answers: Answers, model: int) -> Estimate | None:
     own = answers.opinion[places]
     outcome = answers.column("outcome")[places]
     with np.errstate(invalid="ignore"):
-        without = answers.pooled_loss((total - own) / others, outcome)
-        more = without - answers.pooled_loss(total / (others + 1), outcome)
-    return mean(more, answers.round[places])
+        rest, all_ = (total - own) / others, total / (others + 1)
+        more = answers.pooled_loss(rest, outcome) - answers.pooled_loss(all_, outcome)
+        chance = implied.of_pooled(answers, rest, all_)
+    return mean(more, answers.round[places], chance)

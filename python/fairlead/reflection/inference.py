@@ -5,10 +5,16 @@ autocorrelation between rounds is met by the series estimator of the long-run va
 of the series, and its variance is the mean square of B projections on the smoothest directions orthogonal to it
 (cosines), so that estimate / error follows Student's t with B degrees of freedom: exactly for Gaussian white noise, and
 nearly for what is autocorrelated. Where 5 % are asked for, there are no more than 8 % false alarms with 40 rounds or
-more whose lag-1 autocorrelation is .7, and 12 % with 20. (What no test of this kind does well: a weak but slow
-component, autocorrelation .9, under twice as much noise gives up to 20 %.) U. Müller, "A theory of robust long-run
-variance estimation" (J. Econometrics 141, 2007); E. Lazarus, D. Lewis, J. Stock, M. Watson, "HAR inference:
-recommendations for practice" (JBES 36, 2018).
+more whose lag-1 autocorrelation is .7, and 12 % with 20. With 10 rounds, the fewest that a mean is tested with, there
+are 13 % where it is .5, and 22 % where it is .7: that is too little to tell autocorrelation by. (What no test of this
+kind does well: a weak but slow component, autocorrelation .9, under twice as much noise gives up to 20 %.) U. Müller,
+"A theory of robust long-run variance estimation" (J. Econometrics 141, 2007); E. Lazarus, D. Lewis, J. Stock, M.
+Watson, "HAR inference: recommendations for practice" (JBES 36, 2018).
+
+A series of rare events shows no variance until one comes, and then no test by what was seen can be right. So where
+forecasts imply how much the values must vary (`Implied`), an error is no less than that, or than half of it where so
+many events are to be expected that the series shows its variance by itself; and a series that never varied, of which
+nothing is implied, has no error and no p-value, unless it is zero throughout.
 
 B is their 0.4 T^(2/3) of T rounds for trends. For means, which are compared by the hundred and so need small p-values,
 it may be up to twice that, where an autoregression of order 1 says that this biases the variance by at most 5 %.
@@ -29,14 +35,15 @@ Ints = NDArray[np.int64]
 
 ALPHA = 0.05
 MIN_ROUNDS = 10  # of a test of a mean
-_MOST_BLOCKS = 1024  # longer series are summed over neighbouring rounds first: the smooth directions lose nothing
+_MANY_EVENTS = 50  # with as many expected, a test by the variance seen has 5 % false alarms; with 20 up to 8, with 5 12
+MOST_BLOCKS = 1024  # longer series are summed over neighbouring rounds first: the smooth directions lose nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """A mean or a slope with its error; p_value: of zero, two-sided; low, high: 95 % interval.
 
-    NaN: too few rounds, or nearly all tasks in a few of them.
+    NaN: too few rounds, or nearly all tasks in a few of them, or a value that never varied.
     """
 
     value: float
@@ -47,6 +54,40 @@ class Estimate:
     rounds: int
     statistic: float = math.nan
     freedom: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Implied:
+    """How values must vary, one by one, by what forecasts say: each takes one of two values, `apart` from each other,
+    the first with probability `chance`. NaN: not known."""
+
+    chance: Floats
+    apart: Floats
+
+    def __getitem__(self, places: Ints | NDArray[np.bool_]) -> Implied:
+        return Implied(self.chance[places], self.apart[places])
+
+    @property
+    def sure(self) -> bool:
+        """Nothing may vary: what is not zero then never was, and no number of rounds is needed to tell."""
+        return bool((self.chance * (1.0 - self.chance) * self.apart == 0.0).all())
+
+    def moments(self) -> tuple[Floats, Floats]:
+        """The variance and the fourth central moment of each value; 0 where not known."""
+        even, square = self.chance * (1.0 - self.chance), self.apart * self.apart
+        variance = np.nan_to_num(even * square)
+        return variance, variance * np.nan_to_num((1.0 - 3.0 * even) * square)
+
+    def variance(self) -> Floats:
+        """The variance below which none is believed, of each value, were they independent of each other."""
+        variance, fourth = self.moments()
+        return variance * believed(float(variance.sum()), float(fourth.sum()))
+
+
+def believed(variance: float, fourth: float) -> float:
+    """The share of an implied variance below which none is believed, given sums of `Implied.moments`."""
+    # Of n values with the same small chance of an event, the number of events is variance**2 / fourth.
+    return 0.25 if variance**2 >= _MANY_EVENTS * fourth else 1.0
 
 
 def t_tail(t: float, freedom: float) -> float:
@@ -131,10 +172,14 @@ def most_directions(rounds: float) -> int:
     return directions(2.0**1.5 * rounds)
 
 
-def directions_for(series: Floats, rounds: float) -> int:
-    """The same, up to twice as many, by the autocorrelation of a series: the sample's, and an error of that more."""
+def autocorrelation(series: Floats, rounds: float) -> float:
+    """Of a series whose mean is zero, the sample's lag-1 autocorrelation and an error of that more."""
+    return _dot(series[1:], series[:-1]) / max(_dot(series, series), 1e-300) + 1.0 / math.sqrt(rounds)
+
+
+def directions_for(rho: float, rounds: float) -> int:
+    """The same, up to twice as many, by an autocorrelation."""
     most = most_directions(rounds)
-    rho = _dot(series[1:], series[:-1]) / max(_dot(series, series), 1e-300) + rounds**-0.5
     if rho <= 0.01:
         return most
     rho = min(rho, 0.99)
@@ -147,11 +192,11 @@ def blocks(rounds: Ints) -> tuple[Ints, int]:
     kept = np.flatnonzero(np.bincount(rounds))
     size = len(kept)
     place = np.zeros(int(kept[-1]) + 1 if size else 0, dtype=np.int64)
-    place[kept] = np.arange(size) if size <= _MOST_BLOCKS else np.arange(size) * _MOST_BLOCKS // size
-    return place[rounds], min(size, _MOST_BLOCKS)
+    place[kept] = np.arange(size) if size <= MOST_BLOCKS else np.arange(size) * MOST_BLOCKS // size
+    return place[rounds], min(size, MOST_BLOCKS)
 
 
-def _even(counts: Floats) -> float:
+def evenly(counts: Floats) -> float:
     """As how many rounds of equal size these count: where a few hold nearly all tasks, as few (Kish)."""
     return float(counts.sum()) ** 2 / _dot(counts, counts)
 
@@ -177,7 +222,7 @@ def _basis(counts: Floats, trend: bool) -> Floats:
 def _basis_of(counts_bytes: bytes, trend: bool) -> Floats:
     counts = np.frombuffer(counts_bytes)
     at = (np.cumsum(counts) - 0.5 * counts) / float(counts.sum())
-    even = _even(counts)
+    even = evenly(counts)
     most = directions(even) if trend else most_directions(even)
     smooth = [np.cos(math.pi * j * at) for j in range(1, most + 1)]
     rows = [np.ones_like(at), *([at - 0.5] if trend else []), *smooth]
@@ -207,36 +252,45 @@ def _spread(series: Floats, smooth: Floats) -> float:
     return _dot(projections, projections) / len(projections)
 
 
-def mean(values: Floats, rounds: Ints, *, least: int = MIN_ROUNDS) -> Estimate:
+def mean(values: Floats, rounds: Ints, implied: Implied | None = None, *, least: int = MIN_ROUNDS) -> Estimate:
     """The mean of the values of tasks, and a test of its being zero. NaN is left out.
+
+    implied: how each must vary if what is tested holds, as far as that is known.
 
     >>> mean(np.array([1.0, 2.0, 3.0]), np.array([0, 0, 1])).value
     2.0
     """
-    values, rounds = _known(values, rounds)
+    values, rounds, implied = _known(values, rounds, implied)
     sums, counts, size = by_round(values, rounds)
     n = len(values)
     if not n:
         return Estimate(math.nan, math.nan, math.nan, math.nan, 0, 0)
     value = float(sums.sum()) / n
-    if size < least or _even(counts) < 0.5 * least:
+    if size < least or evenly(counts) < 0.5 * least:
         return Estimate(value, math.nan, math.nan, math.nan, n, size)
     smooth = _basis(counts, False)[1:]
     if not len(smooth):
         return Estimate(value, math.nan, math.nan, math.nan, n, size)
     # The mean is taken out first: what is constant then has an error of exactly zero.
     rest = (sums - value * counts) / np.sqrt(counts)
-    smooth = smooth[: directions_for(rest, _even(counts))]
+    even = evenly(counts)
+    smooth = smooth[: directions_for(autocorrelation(rest, even), even)]
     error = math.sqrt(_spread(rest, smooth) / n)
-    return _estimate(value, error, len(smooth), n, size, _noise(values))
+    if implied is not None:
+        error = max(error, math.sqrt(float(implied.variance().sum())) / n)
+    sure = implied is not None and implied.sure
+    return _estimate(value, error, len(smooth), n, size, _noise(values), sure)
 
 
-def slope(values: Floats, rounds: Ints, *, least: int) -> Estimate:
-    """The slope of the values over the tasks, for each 100 of them, and a test of its being zero. NaN is left out."""
-    values, rounds = _known(values, rounds)
+def slope(values: Floats, rounds: Ints, implied: Implied | None = None, *, least: int) -> Estimate:
+    """The slope of the values over the tasks, for each 100 of them, and a test of its being zero. NaN is left out.
+
+    implied: as for `mean`.
+    """
+    values, rounds, implied = _known(values, rounds, implied)
     sums, counts, size = by_round(values, rounds)
     n = len(values)
-    if size < least or _even(counts) < 0.5 * least:
+    if size < least or evenly(counts) < 0.5 * least:
         return Estimate(math.nan, math.nan, math.nan, math.nan, n, size)
     smooth = _basis(counts, True)[2:]
     if not len(smooth):
@@ -248,12 +302,16 @@ def slope(values: Floats, rounds: Ints, *, least: int) -> Estimate:
     series = (sums - level * counts) / np.sqrt(counts)
     value = _dot(at, sums - level * counts) / spread
     error = math.sqrt(_spread(series, smooth) / spread)
-    return _estimate(100.0 * value, 100.0 * error, len(smooth), n, size, 100.0 * _noise(values) / math.sqrt(spread / n))
+    if implied is not None:
+        error = max(error, math.sqrt(_dot(at * at, by_round(implied.variance(), rounds)[0])) / spread)
+    noise = 100.0 * _noise(values) / math.sqrt(spread / n)
+    sure = implied is not None and implied.sure
+    return _estimate(100.0 * value, 100.0 * error, len(smooth), n, size, noise, sure)
 
 
-def _known(values: Floats, rounds: Ints) -> tuple[Floats, Ints]:
+def _known(values: Floats, rounds: Ints, implied: Implied | None) -> tuple[Floats, Ints, Implied | None]:
     known = ~np.isnan(values)
-    return values[known], rounds[known]
+    return values[known], rounds[known], None if implied is None else implied[known]
 
 
 def _noise(values: Floats) -> float:
@@ -261,9 +319,11 @@ def _noise(values: Floats) -> float:
     return 1e-13 * float(np.max(np.abs(values)))
 
 
-def _estimate(value: float, error: float, freedom: int, n: int, rounds: int, noise: float) -> Estimate:
-    if error <= noise:  # a constant series: zero for certain, or not
+def _estimate(value: float, error: float, freedom: int, n: int, rounds: int, noise: float, sure: bool) -> Estimate:
+    if error <= noise:  # a constant series
         zero = abs(value) <= noise
+        if not zero and not sure:
+            return Estimate(value, math.nan, math.nan, math.nan, n, rounds)
         return Estimate(value, value, value, 1.0 if zero else 0.0, n, rounds, 0.0 if zero else math.inf, freedom)
     t = value / error
     half = t_quantile(freedom) * error

@@ -6,9 +6,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fairlead.reflection.columns import Answers
-from fairlead.reflection.inference import ALPHA, MIN_ROUNDS, Estimate, Floats, holm, mean
+from fairlead.reflection import implied
+from fairlead.reflection.columns import KINDS, Answers
+from fairlead.reflection.inference import ALPHA, MIN_ROUNDS, Estimate, Floats, Ints, holm, mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +18,9 @@ class Paired:
     """A model against another, on the tasks that both answered.
 
     loss, loss_other: mean losses on those. difference: loss less the other's, with its 95 % interval and the p-value of
-    none (the test of F. Diebold and R. Mariano 1995, with the variance of `inference`); negative: the model is better.
-    p_adjusted: among all comparisons made (Holm); NaN with fewer than 10 common rounds.
+    none (the test of F. Diebold and R. Mariano 1995, with the variance of `inference`, of probabilities no less than
+    the two forecasts imply, see `implied`); negative: the model is better. p_adjusted: among all comparisons made
+    (Holm); NaN with fewer than 10 common rounds, and of numbers whose losses always differ by the same.
     """
 
     model: str
@@ -48,7 +51,9 @@ def compare_pairs(answers: Answers, pairs: list[tuple[int, int]]) -> list[Paired
     drafts = []
     for a, b in pairs:
         ours, theirs = answers.common(a, b)
-        difference = mean(answers.loss[ours] - answers.loss[theirs], answers.round[ours])
+        difference = mean(
+            answers.loss[ours] - answers.loss[theirs], answers.round[ours], implied.of_pair(answers, ours, theirs)
+        )
         drafts.append((a, b, average(answers.loss[ours]), average(answers.loss[theirs]), difference))
     adjusted = holm([draft[4].p_value for draft in drafts]).tolist()
     names = answers.rows.models
@@ -98,16 +103,19 @@ def regret_of(answers: Answers, model: int, against: list[Paired]) -> Regret | N
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What its answers cost.
+    """What its answers cost. What is not known is NaN, and not nothing: costs that were not given, and those of a model
+    that are all 0, which none was recorded of.
 
+    n: answers. known: of how many tasks the cost is known; all that follows is of those. total: USD.
     per_answer: USD for each scored answer, calls that failed included. per_improvement: USD for each unit of loss that
     it lost less than the others who answered the same task, at that price for each answer; None if it lost no less.
-    cheaper: the cheapest model (per scored answer) that costs less and is not significantly worse on common tasks, and
-    what it costs; None if there is none that could be compared. cheaper_difference: its loss less the model's, with its
-    interval.
+    cheaper: the cheapest model that costs less for each scored answer, on the tasks where both costs are known, at
+    least half of those that both answered, and is not significantly worse on common tasks, and what it costs there;
+    None if there is none that could be compared. cheaper_difference: its loss less the model's, with its interval.
     """
 
     n: int
+    known: int
     total: float
     per_answer: float
     per_improvement: float | None
@@ -116,31 +124,46 @@ class Cost:
     cheaper_difference: Estimate | None
 
 
-def cost_of(answers: Answers, model: int, totals: Floats, against: list[Paired]) -> Cost:
-    """The cost of a model; totals: of each model's rows of this kind, scored or not."""
+def cost_of(answers: Answers, model: int, against: list[Paired]) -> Cost:
+    """The cost of a model in tasks of this kind, scored or not."""
     n = int(answers.counts[model])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        each = totals / answers.counts
+    tasks, costs, scored = _costs(answers, model)
+    total = float(costs.sum()) if len(costs) else math.nan
+    each = total / float(scored.sum()) if scored.any() else math.nan
     excess = answers.excess[answers.of(model)]
     excess = excess[~np.isnan(excess)]
     gained = -float(excess.sum())
     cheaper: Paired | None = None
-    names = answers.rows.models
+    least = math.inf
     for paired in against:
-        price = each[names.index(paired.other)]
-        if math.isnan(paired.p_adjusted) or paired.better or not price < each[model]:
+        if math.isnan(paired.p_adjusted) or paired.better:
             continue
-        if cheaper is None or price < each[names.index(cheaper.other)]:
-            cheaper = paired
+        other, prices, answered = _costs(answers, answers.rows.models.index(paired.other))
+        both, here, there = np.intersect1d(tasks, other, return_indices=True)
+        if 2 * len(both) < paired.n or not scored[here].any() or not answered[there].any():
+            continue
+        price = float(prices[there].sum()) / float(answered[there].sum())
+        if price < float(costs[here].sum()) / float(scored[here].sum()) and price < least:
+            cheaper, least = paired, price
     return Cost(
         n,
-        float(totals[model]),
-        float(each[model]),
-        float(each[model]) * len(excess) / gained if gained > 0 else None,
+        len(tasks),
+        total,
+        each,
+        each * len(excess) / gained if gained > 0 and not math.isnan(each) else None,
         cheaper.other if cheaper else None,
-        float(each[names.index(cheaper.other)]) if cheaper else None,
+        least if cheaper else None,
         opposite(cheaper.difference) if cheaper else None,
     )
+
+
+def _costs(answers: Answers, model: int) -> tuple[Ints, Floats, NDArray[np.bool_]]:
+    """The tasks of this kind of which it is known what the model cost, that, and whether it was scored."""
+    rows = answers.rows
+    cost = rows["cost_usd"]
+    mine = np.flatnonzero((rows["model"] == model) & (rows["kind"] == KINDS.index(answers.kind)) & ~np.isnan(cost))
+    scored = (rows["scored"][mine] != 0) & np.isfinite(rows["loss"][mine])
+    return rows["task"][mine], cost[mine], scored
 
 
 def opposite(e: Estimate) -> Estimate:
@@ -155,10 +178,11 @@ def worse_everywhere(answers: Answers, model: int, other: int, least: int) -> tu
     """
     ours, theirs = answers.common(model, other)
     difference, rounds = answers.loss[ours] - answers.loss[theirs], answers.round[ours]
+    chance = implied.of_pair(answers, ours, theirs)
     worse, rest, untested = [], [], []
     for context, inside in answers.contexts_of(ours):
         name = answers.rows.contexts[context]
-        found = mean(difference[inside], rounds[inside])
+        found = mean(difference[inside], rounds[inside], None if chance is None else chance[inside])
         if found.n < least or found.rounds < MIN_ROUNDS:
             untested.append(name)
         elif found.p_value < ALPHA and found.value > 0:

@@ -1,21 +1,32 @@
-"""Reflections read from a journal."""
+"""Reflections read from a journal: from its archive what is in no segment any more, and from the segments the rest."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from fairlead.errors import JournalDamagedError, JournalError
+from fairlead.events import Event
 from fairlead.reflection.fleet_wide import Comparison
-from fairlead.reflection.result import Reflection
+from fairlead.reflection.result import Reflection, when
 from fairlead.reflection.run import compare, reflect
+
+if TYPE_CHECKING:
+    from fairlead._core import ScoredReader
+    from fairlead.journal.manifest import Manifest
+
+_TRIALS = 3
 
 
 def reflect_folder(folder: str | os.PathLike[str], model: str) -> Reflection:
-    """What a journal says of a model: `reflect` on all that is written in the folder now.
+    """What a journal says of a model: `reflect` on all that the folder holds now, archived (which needs pyarrow) and
+    live. Events that a quota dropped are told in `missing`.
 
     Raises UnknownModelError if the journal has no such model, JournalError if the folder holds no journal, and
-    JournalDamagedError where it is damaged.
+    JournalDamagedError where journal or archive are damaged.
 
     >>> import tempfile
     >>> import fairlead as fl
@@ -29,29 +40,80 @@ def reflect_folder(folder: str | os.PathLike[str], model: str) -> Reflection:
     1.0
     >>> desk.cleanup()
     """
-    from fairlead.journal import read  # not everywhere: the journal is POSIX
-
-    settled, lost = _settled(folder)
-    found = reflect(model=model, events=read(folder, types="training_run"), **settled)
-    return replace(found, missing=(*found.missing, *lost))
+    settled, training, lost = _settled(folder)
+    found = reflect(model=model, events=training, **settled)
+    return replace(found, missing=(*lost, *found.missing))
 
 
 def compare_folder(folder: str | os.PathLike[str]) -> Comparison:
-    """All models of a journal against each other: `compare` on all that is written in the folder now; raises alike."""
-    settled, lost = _settled(folder)
+    """All models of a journal against each other: `compare` on all that the folder holds now; as `reflect_folder`."""
+    settled, _, lost = _settled(folder)
     found = compare(**settled)
-    return replace(found, missing=(*found.missing, *lost))
+    return replace(found, missing=(*lost, *found.missing))
 
 
-def _settled(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], list[str]]:
-    """What `reflect` and `compare` take, and what the journal holds that could not be used."""
-    from fairlead._core import ScoredReader
+def _settled(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], Iterator[Event], list[str]]:
+    """What `reflect` and `compare` take, training runs, and what of the journal is gone or could not be used."""
+    for _ in range(_TRIALS - 1):
+        try:
+            return _read(folder)
+        except JournalError:  # compaction or a quota may have taken a file away before we came to it
+            continue
+    return _read(folder)
+
+
+def _read(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], Iterator[Event], list[str]]:
+    from fairlead._core import ScoredReader  # not everywhere: the journal is POSIX
+    from fairlead.journal import history, read
+    from fairlead.journal import manifest as manifests
 
     reader = ScoredReader(os.fspath(folder))
+    before = reader.position  # what is in no segment any more: that it was archived was written down earlier
+    names, lost = _archived(folder, reader, manifests.load(folder), before) if before else ([], [])
     reader.read()
-    lost = []
     if reader.unknown:
         lost.append(f"journal: {reader.unknown} forecasts or outcomes of tasks that it does not know or that had ended")
     if reader.bad:
         lost.append(f"journal: {reader.bad} events that are not what their type says")
-    return {"rows": reader.rows(), "models": reader.models, "contexts": reader.contexts}, lost
+    settled = {"rows": reader.rows(), "models": max(names, reader.models, key=len), "contexts": reader.contexts}
+    return settled, (history if names else read)(folder, types="training_run"), lost
+
+
+def _archived(
+    folder: str | os.PathLike[str], reader: ScoredReader, manifest: Manifest | None, before: int
+) -> tuple[list[str], list[str]]:
+    """Folds the events up to ``before`` out of the archive. The names of its models, and what is told of those gone."""
+    names: list[str] = []
+    lost = []
+    seq = 1
+    for entry in manifest.files if manifest is not None else ():
+        if entry.first > before:
+            break
+        if entry.first > seq:
+            lost.append(_gone(folder, manifest, seq, entry.first - 1))
+        from fairlead.journal.parquet import EventFile  # pyarrow
+
+        file = EventFile(Path(folder) / "archive" / entry.file)
+        for records in file.records():
+            reader.apply(records, before)
+        names, seq = file.models, entry.last + 1
+    if seq <= before:
+        lost.append(_gone(folder, manifest, seq, before))
+    return names, lost
+
+
+def _gone(folder: str | os.PathLike[str], manifest: Manifest | None, first: int, last: int) -> str:
+    """That events are not there, and what comes after them."""
+    from fairlead.journal import history, read
+
+    if manifest is not None and any(manifest.dropped_to(seq) is None for seq in (first, last)):
+        raise JournalDamagedError(
+            f"events {first} to {last} are neither in the archive nor in the segments of {folder}"
+        )
+    seek = history if manifest is not None and manifest.covering(last + 1) else read
+    following = next(iter(seek(folder, first=last + 1, last=last + 1)), None)
+    why = "were dropped by a quota" if manifest is not None else "are in no segment and no archive"
+    then = f"event {last + 1}" + (f" of {when(following.time)}" if following is not None else "")
+    return f"journal: events {first} to {last} {why}: " + (
+        f"what is said begins with {then}" if first == 1 else f"nothing of them is in what is said, up to {then}"
+    )

@@ -28,8 +28,9 @@ _LINES = 6  # suggestions
 class KindReflection:
     """A model in one kind of task: losses of different kinds are never mixed in one mean.
 
-    comparisons: with each other model. pairs: with each that it met. contribution: what the mean of all who answered
-    would lose more without it; None where nobody else answered.
+    comparisons: with each other model, by the loss that is scored. pairs: with each that it met, pooled; of classes by
+    the log-loss alone, see `Pair`. contribution: what the mean of all who answered would lose more without it, by the
+    same; None where nobody else answered.
     """
 
     kind: Kind
@@ -63,7 +64,7 @@ class KindReflection:
                 f"  calibration: {c.state}, error {c.error:.4f} ({c.error_expected:.4f} if it were right), "
                 f"z = {c.z:+.2f}, {said(c.p_value)}, bias {span(c.bias)}"
             )
-        if self.cost.total > 0:
+        if self.cost.total > 0 and not math.isnan(self.cost.per_answer):
             yield "  cost: " + _cost(self.cost)
         r = self.regret
         if r:
@@ -113,12 +114,14 @@ class Reflection:
 
     def __str__(self) -> str:
         s = self.summary
-        when = f", {_when(s.first)[:10]} to {_when(s.last)[:10]}" if s.first is not None and s.last is not None else ""
-        lines = [f"{self.model}: {s.tasks} tasks, {s.scored} scored{when}"]
-        each = f" ({s.cost_per_scored:.4g} a scored answer)" if s.scored else ""
-        lines.append(
-            f"  {s.calls} calls, {s.failures} failed, {s.cost_usd:.4g} USD{each}, {s.tokens_in + s.tokens_out} tokens"
-        )
+        days = f", {when(s.first)[:10]} to {when(s.last)[:10]}" if s.first is not None and s.last is not None else ""
+        lines = [f"{self.model}: {s.tasks} tasks, {s.scored} scored{days}"]
+        cost = f"{s.cost_usd:.4g} USD" if s.cost_n else "cost not known"
+        if not math.isnan(s.cost_per_scored):
+            cost += f" ({s.cost_per_scored:.4g} a scored answer)"
+        if 0 < s.cost_n < s.tasks:
+            cost += f" for the {s.cost_n} tasks whose cost is known"
+        lines.append(f"  {s.calls} calls, {s.failures} failed, {cost}, {s.tokens_in + s.tokens_out} tokens")
         if s.latency_n:
             lines.append(
                 f"  latency: mean {s.latency_mean:.4g}, median {s.latency_median:.4g}, p95 {s.latency_p95:.4g} ms "
@@ -127,7 +130,7 @@ class Reflection:
         if self.training:
             data = json.dumps(plain(self.training.data))
             lines.append(
-                f"  training: {self.training.runs} runs, the last {_when(self.training.last)} "
+                f"  training: {self.training.runs} runs, the last {when(self.training.last)} "
                 f"{data[:80]}{'...' if len(data) > 80 else ''}"
             )
         for kind in self.kinds:
@@ -137,7 +140,8 @@ class Reflection:
         return "\n".join(lines)
 
 
-def _when(time: int) -> str:
+def when(time: int) -> str:
+    """A time in nanoseconds as ISO, to the second."""
     return (datetime(1970, 1, 1) + timedelta(microseconds=time // 1000)).isoformat(timespec="seconds")
 
 

@@ -6,16 +6,14 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from fairlead.events import Event
 from fairlead.reflection.calibration import calibration_of
-from fairlead.reflection.columns import KINDS, Answers, Rows, check
+from fairlead.reflection.columns import KINDS, Answers, check
 from fairlead.reflection.contexts import contexts_of
 from fairlead.reflection.ensembles import contribution_of, pairs_of
 from fairlead.reflection.fleet_wide import Comparison, all_evidence, compare_kind
-from fairlead.reflection.inference import Floats
 from fairlead.reflection.paired import compare_pairs, cost_of, regret_of
 from fairlead.reflection.result import KindReflection, Reflection
 from fairlead.reflection.suggestions import Evidence, Suggestion, advice, ensemble
@@ -101,7 +99,7 @@ def _reflect_kind(answers: Answers, model: int) -> tuple[KindReflection, list[Su
         trend,
         contexts,
         calibration,
-        cost_of(answers, model, _costs(answers), against),
+        cost_of(answers, model, against),
         regret_of(answers, model, against),
         tuple(against),
         tuple(pairs),
@@ -127,22 +125,15 @@ def _reflect_kind(answers: Answers, model: int) -> tuple[KindReflection, list[Su
         lacking.append("no other model has answers: nothing to compare or pool it with")
     unmet = sum(math.isnan(paired.p_adjusted) for paired in against)
     if unmet:
-        lacking.append(f"{unmet} of {len(against)} others have too few rounds in common with it to be compared")
+        lacking.append(
+            f"{unmet} of {len(against)} others could not be compared with it: too few rounds in common, or numbers "
+            "whose losses always differ by the same"
+        )
     if contexts.rows and not contexts.tested:
         lacking.append("no context has enough tasks and rounds, here and elsewhere, to be told from the rest")
     if calibration and calibration.state == "unknown":
         lacking.append(f"calibration: {calibration.bias.rounds} rounds of outcomes are too few to tell")
     return one, suggestions + todo, lacking + missing
-
-
-def _costs(answers: Answers) -> Floats:
-    """What each model cost in tasks of this kind, scored or not."""
-    rows: Rows = answers.rows
-    mine = rows["kind"] == KINDS.index(answers.kind)
-    totals: Floats = np.bincount(rows["model"][mine], np.nan_to_num(rows["cost_usd"][mine]), len(rows.models)).astype(
-        float
-    )
-    return totals
 
 
 def compare(rows: Mapping[str, ArrayLike], *, models: Sequence[str], contexts: Sequence[str] = ()) -> Comparison:

@@ -19,15 +19,17 @@ class Summary:
     """All rows of a model, of whatever kind.
 
     tasks: how many it was asked about. scored: how many of those it answered and have an outcome. calls, failures: in
-    all. cost_usd: in all; cost_per_scored: for each scored answer. latency_*: milliseconds, of the latency_n tasks
-    that have one. tokens_in, tokens_out: in all. first, last: times of the first and the last outcome, in nanoseconds
-    since the epoch. NaN and None: not known.
+    all. cost_usd: in all of the tasks whose cost is known, of which there are cost_n; cost_per_scored: for each scored
+    answer among those. A cost that was never given, or is 0 in all tasks of a model, is not known. latency_*:
+    milliseconds, of the latency_n tasks that have one. tokens_in, tokens_out: in all. first, last: times of the first
+    and the last outcome, in nanoseconds since the epoch. NaN and None: not known.
     """
 
     tasks: int
     scored: int
     calls: int
     failures: int
+    cost_n: int
     cost_usd: float
     cost_per_scored: float
     latency_n: int
@@ -43,19 +45,23 @@ class Summary:
 def summary_of(rows: Rows, model: int) -> Summary:
     """The summary of one model."""
     mine = np.flatnonzero(rows["model"] == model)
-    scored = int(((rows["scored"][mine] != 0) & np.isfinite(rows["loss"][mine])).sum())
-    cost = float(np.nansum(rows["cost_usd"][mine]))
+    scored = (rows["scored"][mine] != 0) & np.isfinite(rows["loss"][mine])
+    cost = rows["cost_usd"][mine]
+    known = ~np.isnan(cost)
+    priced = int(scored[known].sum())
+    total = float(cost[known].sum()) if known.any() else math.nan
     latency = rows["latency_ms"][mine]
     latency = latency[~np.isnan(latency)]
     some = len(latency) > 0
     time = rows["time"][mine]
     return Summary(
         tasks=len(mine),
-        scored=scored,
+        scored=int(scored.sum()),
         calls=int(rows["calls"][mine].sum()),
         failures=int(rows["failed"][mine].sum()),
-        cost_usd=cost,
-        cost_per_scored=cost / scored if scored else math.nan,
+        cost_n=int(known.sum()),
+        cost_usd=total,
+        cost_per_scored=total / priced if priced else math.nan,
         latency_n=len(latency),
         latency_mean=float(latency.mean()) if some else math.nan,
         latency_median=float(np.median(latency)) if some else math.nan,

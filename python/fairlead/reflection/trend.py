@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from fairlead.reflection import implied
 from fairlead.reflection.columns import Answers
 from fairlead.reflection.inference import ALPHA, Estimate, slope
 
@@ -54,8 +55,8 @@ def trend_of(answers: Answers, model: int) -> Trend:
     else:
         excess = answers.adjusted[places]
     met = ~np.isnan(excess)
-    raw = slope(loss, rounds, least=MIN_ROUNDS)
-    relative = slope(excess[met], rounds[met], least=MIN_ROUNDS)
+    raw = slope(loss, rounds, implied.of_loss(answers, places), least=MIN_ROUNDS)
+    relative = slope(excess[met], rounds[met], implied.of_excess(answers, places[met]), least=MIN_ROUNDS)
     basis: Literal["excess", "raw"] = "excess" if 2 * int(met.sum()) >= len(places) and met.any() else "raw"
     return Trend(state_of(relative if basis == "excess" else raw), basis, relative, raw)
 
