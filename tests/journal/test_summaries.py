@@ -13,7 +13,7 @@ import record_bytes as made
 
 import fairlead.journal as journal
 from fairlead._core import SegmentWriter
-from fairlead.errors import InvalidRecordError
+from fairlead.errors import InvalidRecordError, JournalError
 from fairlead.journal import Journal
 from fairlead.journal import manifest as manifests
 from fairlead.journal.folder import segments
@@ -184,8 +184,9 @@ def test_summaries_stay_when_the_quota_drops_what_they_are_of(tmp_path: Path) ->
     assert [event.seq for event in journal.history(tmp_path, types="summary")][: len(numbers)] == numbers
     assert report.dropped
     assert any("files of summaries" in what for what in report.in_the_way)
-    kept = [file for file in manifests.load(tmp_path).files if file.rows == file.types.get("summary")]
-    assert kept
+    assert manifests.load(tmp_path).summaries
+    with pytest.raises(JournalError, match=r"events 1 to .* dropped"):  # summaries are not the events
+        journal.restore(tmp_path, tmp_path / "again")
     assert not journal.scan(tmp_path, types="forecast", last=segments(tmp_path)[0].first - 1).read_all().num_rows
     check = journal.verify_archive(tmp_path)
     assert (check.problems, check.strays) == ((), ())

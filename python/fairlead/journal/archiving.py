@@ -270,14 +270,14 @@ def verify_archive(folder: str | os.PathLike[str]) -> ArchiveCheck:
         if have:
             raise JournalDamagedError(f"{manifests.manifest_path(folder)} is missing, but there are {len(have)} files")
         return ArchiveCheck(0, 0, (), ())
-    problems = [problem for file in manifest.files if (problem := _problem(there / file.file, file, manifest.journal))]
-    # A file that was dropped may have left its summaries, in a file of the same events.
-    known = sorted({(file.first, file.last): file for file in [*manifest.files, *manifest.dropped]}.items())
-    for (before, _), (after, file) in pairwise(known):
-        if after[0] != before[1] + 1:
-            problems.append(f"{file.file} begins with event {after[0]}, must begin with {before[1] + 1}")
-    strays = sorted(have - {file.file for file in manifest.files})
-    return ArchiveCheck(len(manifest.files), sum(f.rows for f in manifest.files), tuple(problems), tuple(strays))
+    found = manifest.readable
+    problems = [problem for file in found if (problem := _problem(there / file.file, file, manifest.journal))]
+    known = sorted([*manifest.files, *manifest.dropped], key=lambda file: file.first)
+    for before, after in pairwise(known):
+        if after.first != before.last + 1:
+            problems.append(f"{after.file} begins with event {after.first}, must begin with {before.last + 1}")
+    strays = sorted(have - {file.file for file in found})
+    return ArchiveCheck(len(found), sum(file.rows for file in found), tuple(problems), tuple(strays))
 
 
 def _problem(path: Path, entry: ArchivedFile, journal: str) -> str | None:

@@ -36,19 +36,25 @@ class ArchivedFile:
 
 @dataclass(slots=True)
 class Manifest:
-    """All of an archive. dropped: files that a quota took away; where there were summaries in one, `files` has a file
-    of the same range with these. compactions: ranges of events whose segments were removed. compacting: the range that
-    is being removed, until it is done."""
+    """All of an archive. files: all events of their ranges. dropped: files that a quota took away. summaries: what it
+    left of these, a file of the same range where summaries were in it. compactions: ranges of events whose segments
+    were removed. compacting: the range that is being removed, until it is done."""
 
     journal: str
     files: list[ArchivedFile] = field(default_factory=list)
     dropped: list[ArchivedFile] = field(default_factory=list)
+    summaries: list[ArchivedFile] = field(default_factory=list)
     compactions: list[dict[str, Any]] = field(default_factory=list)
     compacting: dict[str, Any] | None = None
 
+    @property
+    def readable(self) -> list[ArchivedFile]:
+        """All files that are there, in the order of their events."""
+        return sorted([*self.files, *self.summaries], key=lambda file: file.first)
+
     def covering(self, seq: int) -> ArchivedFile | None:
-        """The file that holds event `seq`."""
-        return next((file for file in self.files if file.first <= seq <= file.last), None)
+        """The file that holds event `seq`, or what is left where it was."""
+        return next((file for file in self.readable if file.first <= seq <= file.last), None)
 
     def dropped_to(self, seq: int) -> int | None:
         """The last event of the dropped file that held event `seq`."""
@@ -62,6 +68,7 @@ class Manifest:
         """As JSON, with a checksum of the rest."""
         self.files.sort(key=lambda file: file.first)
         self.dropped.sort(key=lambda file: file.first)
+        self.summaries.sort(key=lambda file: file.first)
         body = {"format": FORMAT, "version": VERSION, **asdict(self)}
         return json.dumps({**body, "sha256": _digest(body)}, indent=1).encode()
 
@@ -98,7 +105,7 @@ def load(folder: str | os.PathLike[str]) -> Manifest | None:
     if _digest({"format": FORMAT, "version": version, **body}) != given:
         raise JournalDamagedError(f"{path} was changed: its checksum does not fit")
     try:
-        for part in ("files", "dropped"):
+        for part in ("files", "dropped", "summaries"):
             body[part] = [ArchivedFile(**file) for file in body[part]]
         return Manifest(**body)
     except (TypeError, KeyError) as error:

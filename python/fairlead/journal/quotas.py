@@ -179,7 +179,7 @@ def _unfinished(folder: Path) -> bool:
 
 def _clear(there: Path, manifest: Manifest | None) -> None:
     """Files that were dropped, or written instead, but for the crash that came between."""
-    have = {file.file for file in manifest.files} if manifest else set()
+    have = {file.file for file in manifest.readable} if manifest else set()
     old = [there / file.file for file in manifest.dropped] if manifest else []
     for path in [*old, *there.glob(f"*{_INSTEAD}")]:
         if path.name not in have:
@@ -217,7 +217,7 @@ def _drop(
             sync_folder(there)
             step("kept")
         manifest.files.remove(file)
-        manifest.files += [left] if left is not None else []
+        manifest.summaries += [left] if left is not None else []
         manifest.dropped.append(file)
         manifests.save(folder, manifest)  # first, so that it never names a file that is not there
         step("told")
@@ -237,7 +237,7 @@ def _in_the_way(folder: Path, held: Sequence[Hold]) -> list[str]:
             size = sum(file.bytes for file in files)
             out.append(f"hold {hold.name!r} keeps {len(files)} files of the archive, {size:,} bytes")
     parts = usage(folder)
-    kept = [file for file in manifest.files if file.rows == file.types.get("summary", 0)] if manifest else []
+    kept = [file for file in manifest.readable if file.rows == file.types.get("summary", 0)] if manifest else []
     if kept:
         out.append(f"{len(kept)} files of summaries, {sum(file.bytes for file in kept):,} bytes")
     live = segments(folder)

@@ -212,9 +212,9 @@ def dataset(folder: str | os.PathLike[str]) -> pa.Table:
     done = manifest.archived_to() if manifest is not None else 0
     live = pa.Table.from_batches(list(batches(folder, Query(first=done + 1))), SCHEMA)
     memory = ds.dataset(live)
-    if manifest is None or not manifest.files:
+    if manifest is None or not manifest.readable:
         return memory
-    paths = [str(Path(folder) / "archive" / file.file) for file in manifest.files]
+    paths = [str(Path(folder) / "archive" / file.file) for file in manifest.readable]
     for path in paths:
         EventFile(Path(path))  # says which one is missing or damaged
     return ds.dataset([ds.dataset(paths, schema=SCHEMA, format="parquet"), memory])

@@ -61,7 +61,7 @@ def summarise(
 
 
 def _files(folder: str | os.PathLike[str], manifest: Manifest, first: int, last: int) -> Iterator[EventFile]:
-    for file in manifest.files:
+    for file in manifest.readable:
         if file.last >= first and file.first <= last:
             yield EventFile(Path(folder) / "archive" / file.file)
 
