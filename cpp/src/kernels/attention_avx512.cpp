@@ -1,0 +1,70 @@
+#include <immintrin.h>
+
+#include <cstddef>
+
+namespace fairlead::kernels {
+namespace {
+
+struct Vec {
+  static constexpr std::size_t width = 16, most = 4;
+  static constexpr std::size_t rows[] = {0, 12, 12, 8, 6};  // 24 of 32 registers
+
+  using Lanes = __m512;
+
+  static __mmask16 first(std::size_t n) { return static_cast<__mmask16>(n >= 16 ? 0xffffu : (1u << n) - 1u); }
+  static Lanes load(const float* p) { return _mm512_loadu_ps(p); }
+  static Lanes load(const float* p, std::size_t n) { return _mm512_maskz_loadu_ps(first(n), p); }
+  static void store(Lanes v, float* p) { _mm512_storeu_ps(p, v); }
+  static void store(Lanes v, float* p, std::size_t n) { _mm512_mask_storeu_ps(p, first(n), v); }
+  static Lanes all(float x) { return _mm512_set1_ps(x); }
+  static Lanes add(Lanes a, Lanes b) { return _mm512_add_ps(a, b); }
+  static Lanes sub(Lanes a, Lanes b) { return _mm512_sub_ps(a, b); }
+  static Lanes mul(Lanes a, Lanes b) { return _mm512_mul_ps(a, b); }
+  static Lanes fused(Lanes a, Lanes b, Lanes c) { return _mm512_fmadd_ps(a, b, c); }
+  static Lanes max(Lanes a, Lanes b) { return _mm512_max_ps(a, b); }
+  static Lanes whole(Lanes a) { return _mm512_cvtepi32_ps(_mm512_cvtps_epi32(a)); }
+  static Lanes times_two_to(Lanes a, Lanes n) { return _mm512_scalef_ps(a, n); }
+  static Lanes zero_below(Lanes x, float least, Lanes a) {
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, _mm512_set1_ps(least), _CMP_NLT_UQ), a);  // NaN stays
+  }
+  static float largest(Lanes v) { return _mm512_reduce_max_ps(v); }
+  static float total(Lanes v) { return _mm512_reduce_add_ps(v); }
+
+  // Rows become columns.
+  static void turn(Lanes (&r)[16]) {
+    __m512 t[16], u[16];
+    for (std::size_t i = 0; i < 16; i += 2) {
+      t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+      t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+    }
+    for (std::size_t i = 0; i < 16; i += 4) {
+      u[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(t[i]), _mm512_castps_pd(t[i + 2])));
+      u[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(t[i]), _mm512_castps_pd(t[i + 2])));
+      u[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(t[i + 1]), _mm512_castps_pd(t[i + 3])));
+      u[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(t[i + 1]), _mm512_castps_pd(t[i + 3])));
+    }
+    for (std::size_t i = 0; i < 4; ++i) {
+      t[i] = _mm512_shuffle_f32x4(u[i], u[i + 4], 0x88);
+      t[i + 4] = _mm512_shuffle_f32x4(u[i], u[i + 4], 0xdd);
+      t[i + 8] = _mm512_shuffle_f32x4(u[i + 8], u[i + 12], 0x88);
+      t[i + 12] = _mm512_shuffle_f32x4(u[i + 8], u[i + 12], 0xdd);
+    }
+    for (std::size_t i = 0; i < 4; ++i) {
+      r[i] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88);
+      r[i + 8] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0xdd);
+      r[i + 4] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0x88);
+      r[i + 12] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0xdd);
+    }
+  }
+};
+
+}  // namespace
+}  // namespace fairlead::kernels
+
+#include "kernels/attention_body.hpp"
+
+namespace fairlead::kernels {
+
+const AttentionKernels<float> attention_avx512 = {compiled_for, turn, forward, backward, multiply};
+
+}  // namespace fairlead::kernels
