@@ -104,6 +104,17 @@ def _sqlite_engine(url: URL, sqlite: ModuleType) -> Engine:
     return engine
 
 
+def identity(url: URL) -> tuple[int, int] | None:
+    """Which file a store on SQLite is; None where there is none now, and on PostgreSQL."""
+    if url.drivername != "sqlite" or url.database in (None, "", ":memory:"):
+        return None
+    try:
+        found = Path(str(url.database)).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 @contextmanager
 def told(url: URL) -> Iterator[None]:
     """What goes wrong in the database, as a StoreError that says where and what to do."""
@@ -111,7 +122,9 @@ def told(url: URL) -> Iterator[None]:
         yield
     except DBAPIError as error:
         reason = str(error.orig).strip() or type(error.orig).__name__
-        raise StoreError(f"{shown(url)}: {reason}{_advice(reason)}") from error
+        gone = "readonly database" in reason and url.drivername == "sqlite" and identity(url) is None
+        advice = "; the file was deleted or moved away" if gone else _advice(reason)
+        raise StoreError(f"{shown(url)}: {reason}{advice}") from error
     except SQLAlchemyError as error:
         raise StoreError(f"{shown(url)}: {error}") from error
 
