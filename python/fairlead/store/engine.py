@@ -44,6 +44,8 @@ def locate(place: str | os.PathLike[str]) -> URL:
     >>> locate("desk/store.sqlite").database
     'desk/store.sqlite'
     """
+    if not isinstance(place, (str, os.PathLike)):
+        raise StoreError(f"place is {place!r}, must be a URL, a file or a folder")
     if isinstance(place, str) and "://" in place:
         try:
             url = make_url(place)
