@@ -119,8 +119,9 @@ def test_two_find_that_the_journal_lost_its_end(store: Store, place: str) -> Non
     assert whole(store, shelf.events)
 
 
-def test_many_at_once(tmp_path: Path) -> None:
+def test_many_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Followers, updates and rebuilds of a journal that grows."""
+    monkeypatch.setattr(module, "BATCH", 1000)
     folder = tmp_path / "desk"
     folder.mkdir()
     log = SegmentLog(str(folder))
@@ -131,12 +132,12 @@ def test_many_at_once(tmp_path: Path) -> None:
             last = log.append("note", i, f"m{i % 3}", None, '{"text": "x"}')
         return last
 
-    add(500)
+    add(2500)
     problems: list[BaseException] = []
 
     def again(call: Callable[[], object]) -> None:
         try:
-            for _ in range(4):
+            for _ in range(2):
                 call()
         except BaseException as error:
             problems.append(error)
@@ -151,11 +152,12 @@ def test_many_at_once(tmp_path: Path) -> None:
         threads = [threading.Thread(target=again, args=(call,)) for call in calls]
         for thread in threads:
             thread.start()
-        while any(thread.is_alive() for thread in threads):
-            last = add(3)
+        for _ in range(30):
+            add(3)
             threads[0].join(0.01)
         for thread in threads:
-            thread.join()
+            thread.join(60)
+            assert not thread.is_alive()
         last = add(1)
         assert one.flush(30)
         assert two.flush(30)
@@ -275,10 +277,20 @@ def test_a_file_that_was_deleted_is_made_anew(tmp_path: Path, by: str) -> None:
         assert [row["seq"] for row in rows(store)["journal_entries"]] == list(range(1, 31))
 
 
+def test_a_relative_place_stays_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with Store("desk.sqlite") as store:
+        store.apply(notes(5))
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        assert store.apply(notes(7)) == 2
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
 def test_a_file_that_was_deleted_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Store(tmp_path) as store:
         store.apply(notes(5))
-        monkeypatch.setattr(module, "identity", lambda url: (1, 1))  # deleted just after it was looked at
+        monkeypatch.setattr(module, "identity", lambda file: (1, 1))  # deleted just after it was looked at
         store.apply(notes(6))
         (tmp_path / "store.sqlite").unlink()
         if store.engine.dialect.dbapi.sqlite_version_info < (3, 51, 3):  # type: ignore[union-attr]

@@ -16,26 +16,28 @@ class FleetJournal(Journal):
     with the fleet would count only once the desk is opened again. Raises InvalidRecordError for that."""
 
     def append_bytes(self, type: str | int, *rest: Any) -> int:
-        _refuse(type)
+        _check(type)
         return super().append_bytes(type, *rest)
 
     def append_many(self, type: str | int, *rest: Any, **columns: Any) -> tuple[int, int]:
-        _refuse(type)
+        _check(type)
         return super().append_many(type, *rest, **columns)
 
     def forecast(self, *_: Any) -> NoReturn:
-        _refuse("forecast")
-        raise AssertionError
+        raise _refused("forecast")
 
     def forecasts(self, *_: Any, **__: Any) -> NoReturn:
-        _refuse("forecast")
-        raise AssertionError
+        raise _refused("forecast")
 
 
-def _refuse(type: str | int) -> None:
+def _check(type: str | int) -> None:
     if isinstance(type, int) and 0 <= type - _FIRST < len(_FLEETS):
         type = _FLEETS[type - _FIRST]
     if type in _FLEETS:
-        raise InvalidRecordError(
-            f"type is {type!r}, which only the fleet logs on its journal: use fleet.add, record, decide and settle"
-        )
+        raise _refused(type)
+
+
+def _refused(type: str | int) -> InvalidRecordError:
+    return InvalidRecordError(
+        f"type is {type!r}, which only the fleet logs on its journal: use fleet.add, record, decide and settle"
+    )

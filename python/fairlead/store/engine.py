@@ -106,15 +106,20 @@ def _sqlite_engine(url: URL, sqlite: ModuleType) -> Engine:
     return engine
 
 
-def identity(url: URL) -> tuple[int, int] | None:
-    """Which file a store on SQLite is; None where there is none now, and on PostgreSQL."""
+def file_of(url: URL) -> Path | None:
+    """The file of a store on SQLite, wherever the process goes; None on PostgreSQL, and in memory."""
     if url.drivername != "sqlite" or url.database in (None, "", ":memory:"):
         return None
+    return Path(str(url.database)).absolute()
+
+
+def identity(file: Path | None) -> tuple[int, int] | None:
+    """What tells a file from another one in its place; None where there is none."""
     try:
-        found = Path(str(url.database)).stat()
+        found = file.stat() if file is not None else None
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return (found.st_dev, found.st_ino) if found is not None else None
 
 
 @contextmanager
@@ -124,7 +129,8 @@ def told(url: URL) -> Iterator[None]:
         yield
     except DBAPIError as error:
         reason = str(error.orig).strip() or type(error.orig).__name__
-        gone = "readonly database" in reason and url.drivername == "sqlite" and identity(url) is None
+        file = file_of(url)
+        gone = "readonly database" in reason and file is not None and not file.exists()
         advice = "; the file was deleted or moved away" if gone else _advice(reason)
         raise StoreError(f"{shown(url)}: {reason}{advice}") from error
     except SQLAlchemyError as error:

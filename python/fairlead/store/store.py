@@ -13,14 +13,14 @@ from itertools import islice
 from types import ModuleType, TracebackType
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Table, select, text
+from sqlalchemy import URL, Connection, Executable, Table, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 
 from fairlead.errors import InvalidRecordError, StoreError, did_you_mean
 from fairlead.events import TYPES, Event
 from fairlead.store import schema
-from fairlead.store.engine import identity, locate, make_engine, shown, told
+from fairlead.store.engine import file_of, identity, locate, make_engine, shown, told
 from fairlead.store.projection import DAY, HOUR, Projection, digest
 from fairlead.store.rows import Stored, write
 from fairlead.store.tables import projection_state
@@ -102,7 +102,8 @@ class Store:
         self._stored: Stored | None = None
         self._projection: Projection | None = None
         self._of: tuple[object, ...] = ()  # what the projection is of: the last event, and how it was built
-        self._file: tuple[int, int] | None = None  # which file was written last, on SQLite
+        self._path = file_of(self.url)
+        self._file: tuple[int, int] | None = None  # which file was written last
         self._checked = False
 
     # --- the tables ---
@@ -115,14 +116,11 @@ class Store:
         with self._writing() as connection, self._named():
             schema.upgrade(connection)
 
-    def drop(self) -> None:
-        """Deletes every row, not what the store was built with. The journal has them all: `rebuild` brings them
-        back."""
-        self.empty()
+    def drop(self, *, journal: str = "", only: State | None = None) -> None:
+        """Deletes every row, not what the store was built with. The journal has them all: `rebuild` brings them back.
 
-    def empty(self, journal: str = "", only: State | None = None) -> None:
-        """What `drop` does. journal: the id of the one that it will be of. only: unless the store has moved on from
-        there."""
+        journal: the id of the one that it will be of. only: unless the store has moved on from there.
+        """
         with self._lock, self._writing() as connection:
             self._ready(connection)
             row = self._locked_state(connection)
@@ -168,7 +166,7 @@ class Store:
     def rebuild(self, events: Iterable[Event], *, journal: str = "") -> int:
         """Deletes every row and projects all events of a journal anew: the rows will be the same. If it is cut short,
         `apply` goes on from where it was."""
-        self.empty(journal)
+        self.drop(journal=journal)
         return self.apply(events, journal=journal)
 
     def _apply(
@@ -194,7 +192,7 @@ class Store:
     ) -> int:
         self._ready(connection)
         row = self._locked_state(connection)
-        self.refuse(row["journal"], journal)
+        check_journal(self.url, row["journal"], journal)
         settings = self._settings(row)
         last = row["last_seq"]
         if last < after:
@@ -217,14 +215,6 @@ class Store:
         connection.execute(projection_state.update(), row)
         self._of = (row["last_seq"], row["last_digest"], settings)
         return len(fresh)
-
-    def refuse(self, has: str, journal: str) -> None:
-        """Raises StoreError where the store is of another journal than this; '' is not told."""
-        if journal and has and has != journal:
-            raise StoreError(
-                f"{shown(self.url)}: the store is of journal {has}, the events are of {journal}; give each journal a "
-                "store of its own, or rebuild this one"
-            )
 
     def _locked_state(self, connection: Connection) -> dict[str, Any]:
         wanted = select(projection_state).with_for_update()
@@ -293,14 +283,14 @@ class Store:
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        if self._file is not None and self._file != identity(self.url):
+        if self._file is not None and self._file != identity(self._path):
             self.engine.dispose()  # the file was deleted or replaced: what is open is no store any more
             self._projection, self._checked = None, False
         with told(self.url), self.engine.connect() as plain:
             connection = plain.execution_options(writes=True)
             with connection.begin():
                 yield connection
-            self._file = identity(self.url)
+            self._file = identity(self._path)
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -327,6 +317,15 @@ class Store:
                 schema.upgrade(connection)
             schema.check(connection)
         self._checked = True
+
+
+def check_journal(url: URL, has: str, journal: str) -> None:
+    """Raises StoreError where a store is of another journal than this; '' is not told."""
+    if journal and has and has != journal:
+        raise StoreError(
+            f"{shown(url)}: the store is of journal {has}, the events are of {journal}; give each journal a store of "
+            "its own, or rebuild this one"
+        )
 
 
 def _new(batch: Sequence[Event], last: int) -> list[Event]:

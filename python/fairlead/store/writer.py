@@ -18,7 +18,7 @@ from typing import Protocol
 
 from fairlead.errors import StoreError
 from fairlead.events import Event
-from fairlead.store.store import BATCH, MovedError, State, Store
+from fairlead.store.store import BATCH, MovedError, State, Store, check_journal
 from fairlead.times import as_span
 
 _LOG = logging.getLogger("fairlead.store")
@@ -200,7 +200,7 @@ class StoreWriter:
                 f"{self.store!r} cannot be rebuilt: {_ranges(gone)} are gone, from the archive too; rebuilt without "
                 "them (partial), the store would not have what it has of them now"
             )
-        self.store.empty(journal)
+        self.store.drop(journal=journal)
         self.catch_up()
         return events
 
@@ -237,7 +237,7 @@ class StoreWriter:
                 self._applied, self._next = 0, 1
                 return self._open(1)
             with closing(self._open(state.last_seq)) as tail:
-                self.store.refuse(state.journal, tail.journal)
+                check_journal(self.store.url, state.journal, tail.journal)
                 found = tail.take(1)
             # The store's last event, or the first after it where that one is gone: archived, then dropped.
             if found and (found[0].seq > state.last_seq or state.ends_with(found[0])):
@@ -254,7 +254,7 @@ class StoreWriter:
                 f"from it: {_ranges(gone)} are gone, from its archive too"
             )
         _LOG.warning("%r has an event %d that its journal does not have: rebuilding it", self.store, state.last_seq)
-        self.store.empty(journal, only=state)  # not what somebody else has rebuilt meanwhile
+        self.store.drop(journal=journal, only=state)  # not what somebody else has rebuilt meanwhile
 
     def _look_over(self) -> tuple[str, int, list[tuple[int, int]]]:
         """Reads the whole journal: its id, how many events it has, and the ranges of those that are gone."""
