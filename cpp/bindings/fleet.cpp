@@ -81,7 +81,15 @@ std::int64_t integer(PyObject* value) {
 Time read(PyObject* clock) {
   PyObject* const now = PyObject_CallNoArgs(clock);
   if (now == nullptr) throw py::error_already_set();
-  return integer(py::reinterpret_steal<py::object>(now).ptr());
+  const auto held = py::reinterpret_steal<py::object>(now);
+  const long long time = PyLong_AsLongLong(now);
+  if (time != -1 || PyErr_Occurred() == nullptr) return time;
+  if (PyErr_ExceptionMatches(PyExc_TypeError) || PyErr_ExceptionMatches(PyExc_OverflowError)) {
+    PyErr_Clear();
+    const py::object invalid = py::module_::import("fairlead.errors").attr("InvalidRecordError");
+    PyErr_Format(invalid.ptr(), "clock gave %R, must give integer nanoseconds since the epoch", now);
+  }
+  throw py::error_already_set();
 }
 
 // A Task of Python's, read once; the strings are views into its fields, which it holds.
