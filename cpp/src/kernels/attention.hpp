@@ -59,7 +59,7 @@ struct HeadGradient {
 };
 
 // Rows of queries that are worked on at once: their logits stay in the cache.
-inline constexpr std::size_t most_rows = 64, usual_rows = 48;
+inline constexpr std::size_t most_rows = 64, usual_rows = 48, widest = 16;  // widest: numbers of a vector
 constexpr std::size_t rows_at_once(std::size_t queries) noexcept { return queries <= most_rows ? queries : usual_rows; }
 
 // Numbers from one row of a turned matrix, or of logits, to the next: whole vectors, and never a power of two of lines,
@@ -71,7 +71,7 @@ constexpr std::size_t ahead(std::size_t keys) noexcept {
 
 // Numbers of scratch for a head: of a forward pass, or of gradients.
 constexpr std::size_t scratch_of(std::size_t queries, std::size_t keys, bool gradients) noexcept {
-  return rows_at_once(queries) * ahead(keys) * (gradients ? 2 : 1) + 2 * most_rows;
+  return rows_at_once(queries) * ahead(keys) * (gradients ? 2 : 1) + most_rows * (2 + widest);
 }
 
 template <class T>
