@@ -37,6 +37,9 @@ struct Head {
   Step weights_row = 0;
   T share = 1;            // weights are multiplied by it,
   bool add_weights = false;  // and added to those that are there
+  // Of the head that comes next, if it is known: its rows are asked for while this one is worked on. Only addresses.
+  const T *next_q = nullptr, *next_k = nullptr, *next_v = nullptr;
+  Step next_k_row = 0;
 };
 
 // A head's gradients, given that of its output.

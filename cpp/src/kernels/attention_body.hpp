@@ -222,7 +222,9 @@ inline Lanes across(const float* from, std::size_t rows, const Join& join) {
 
 // Turns a block of logits into weights that are still to be divided by their sum; of each row, `from` (what was taken off
 // before the exponential) and `one` (what to multiply by). lse may be null.
-inline void soften(float* s, Step wide, std::size_t rows, std::size_t keys, float* rest, float* from, float* one, float* lse) {
+template <class Ask>
+inline void soften(float* s, Step wide, std::size_t rows, std::size_t keys, float* rest, float* from, float* one, float* lse,
+                   const Ask& ask) {
   for (std::size_t r = 0; r < rows; ++r) {
     const float* const p = s + static_cast<Step>(r) * wide;
     Lanes most = Vec::load(p);
@@ -235,6 +237,7 @@ inline void soften(float* s, Step wide, std::size_t rows, std::size_t keys, floa
   }
   for (std::size_t r = 0; r < rows; ++r) {
     float* const p = s + static_cast<Step>(r) * wide;
+    ask(r);
     // What is rounded here is the same for all of the row, and goes with the division.
     const Lanes shift = Vec::all(-from[r] * log2_e);
     Lanes sum = Vec::all(0.0f);
@@ -266,6 +269,11 @@ inline void keep_weights(const Head<float>& h, std::size_t i, const float* p, fl
   }
 }
 
+inline void ask_for(const float* row, std::size_t n) {
+  const char* const at = reinterpret_cast<const char*>(row);
+  for (std::size_t i = 0; i < n * sizeof(float); i += 64) __builtin_prefetch(at + i);
+}
+
 void forward(const Head<float>& h, float* scratch) {
   const std::size_t block = rows_at_once(h.queries);
   const auto wide = static_cast<Step>(ahead(h.keys));
@@ -276,7 +284,13 @@ void forward(const Head<float>& h, float* scratch) {
   for (std::size_t i = 0; i < h.queries; i += block) {
     const std::size_t rows = h.queries - i < block ? h.queries - i : block;
     logits(h, i, rows, s, wide);
-    soften(s, wide, rows, h.keys, rest, from, one, h.lse == nullptr ? nullptr : h.lse + i);
+    soften(s, wide, rows, h.keys, rest, from, one, h.lse == nullptr ? nullptr : h.lse + i, [&](std::size_t r) {
+      const auto row = static_cast<Step>(i + r);
+      if (h.next_q != nullptr) ask_for(h.next_q + row * h.q_row, h.depth);
+      if (h.next_k == nullptr || i + r >= h.keys) return;
+      ask_for(h.next_k + row * h.next_k_row, h.depth);
+      ask_for(h.next_v + row * h.v_row, h.width);
+    });
     if (h.weights != nullptr) {
       for (std::size_t r = 0; r < rows; ++r) keep_weights(h, i + r, s + static_cast<Step>(r) * wide, one[r]);
     }
