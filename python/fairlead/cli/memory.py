@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from fairlead.cli.verbs import time_of, verb
+from fairlead.cli.verbs import iso, time_of, verb
 from fairlead.errors import InvalidRecordError
 
 if TYPE_CHECKING:
@@ -129,8 +129,16 @@ def _holds(arguments: argparse.Namespace) -> int:
         if arguments.json:
             print(json.dumps(asdict(hold)))
         else:
-            print(f"{hold.name}  from {hold.start} to {hold.end}  {hold.reason}".rstrip())
+            print(f"{hold.name}  {_span(hold.start, hold.end)}  {hold.reason}".rstrip())
     return 0
+
+
+def _span(start: int | None, end: int | None) -> str:
+    """A hold's time, for people."""
+    if start is None and end is None:
+        return "all the time"
+    parts = [f"from {iso(start)}" if start is not None else "", f"to before {iso(end)}" if end is not None else ""]
+    return " ".join(part for part in parts if part)
 
 
 def _restore(arguments: argparse.Namespace) -> int:

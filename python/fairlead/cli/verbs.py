@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,6 +16,13 @@ def verb(commands: Commands, name: str, run: Any, about: str) -> argparse.Argume
     parser.add_argument("desk", metavar="DESK", help="the folder of the journal")
     parser.set_defaults(run=run)
     return parser
+
+
+def iso(time: int) -> str:
+    """Nanoseconds as ISO, as short as they allow; it gives them again."""
+    seconds, nanoseconds = divmod(time, 10**9)
+    text = (datetime(1970, 1, 1) + timedelta(seconds=seconds)).isoformat()
+    return text + (f".{nanoseconds:09}".rstrip("0") if nanoseconds else "") + "Z"
 
 
 def time_of(text: str | None) -> int | str | None:

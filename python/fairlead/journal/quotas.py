@@ -198,7 +198,7 @@ def _may_go(folder: Path, file: ArchivedFile, held: Sequence[Hold]) -> bool:
         return False
     live = segments(folder)
     gone = not live or file.last < live[0].first
-    return gone and not any(hold.covers(file.start, file.end) for hold in held)
+    return gone and not any(hold.keeps(file) for hold in held)
 
 
 def _drop(
@@ -235,7 +235,7 @@ def _in_the_way(folder: Path, held: Sequence[Hold]) -> list[str]:
     out = []
     manifest = manifests.load(folder)
     for hold in held:
-        files = [file for file in manifest.files if hold.covers(file.start, file.end)] if manifest else []
+        files = [file for file in manifest.files if hold.keeps(file)] if manifest else []
         if files:
             size = sum(file.bytes for file in files)
             out.append(f"hold {hold.name!r} keeps {len(files)} files of the archive, {size:,} bytes")
