@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fairlead.cli import Commands
+    from fairlead.journal.query import Query
 
 
 def verb(commands: Commands, name: str, run: Any, about: str) -> argparse.ArgumentParser:
@@ -16,6 +18,17 @@ def verb(commands: Commands, name: str, run: Any, about: str) -> argparse.Argume
     parser.add_argument("desk", metavar="DESK", help="the folder of the journal")
     parser.set_defaults(run=run)
     return parser
+
+
+_ARCHIVED = "`fairlead journal export` reads them too, `restore` makes a journal of all"
+
+
+def tell_elsewhere(desk: str, query: Query | None = None, how: str = _ARCHIVED) -> None:
+    """Says on stderr where events that are asked for are in no segment; how: to get at those that are archived."""
+    from fairlead.journal.elsewhere import elsewhere
+
+    for line in elsewhere(desk, query):
+        print(f"fairlead: {line}{f': {how}' if 'archive' in line else ''}", file=sys.stderr)
 
 
 def iso(time: int) -> str:
