@@ -275,18 +275,29 @@ bool wants(PyObject* flag) {
   return truth != 0;
 }
 
-// True where torch has more in mind for these tensors than their numbers.
-bool watched(PyObject* const* x) {
+// What torch has in mind for these tensors besides their numbers.
+enum class Watch : std::uint8_t { nothing, gradients, more };
+
+Watch watched(PyObject* const* x) {
   const TorchSide& torch = torch_side();
-  if (!is_torch(x[a_q])) return false;
-  if (truth_of_call(torch.is_grad_enabled)) {
-    for (const int i : {a_q, a_k, a_v, a_bias}) {
-      if (!is_torch(x[i])) continue;
-      const py::object needed = detail::steal(PyObject_GetAttr(x[i], torch.requires_grad));
-      if (needed.ptr() == Py_True) return true;
-    }
+  if (!is_torch(x[a_q])) return Watch::nothing;
+  if (truth_of_call(torch.is_autocast_enabled) || truth_of_call(torch.dispatch_modes)) return Watch::more;
+  if (!truth_of_call(torch.is_grad_enabled)) return Watch::nothing;
+  for (const int i : {a_q, a_k, a_v, a_bias}) {
+    if (!is_torch(x[i])) continue;
+    const py::object needed = detail::steal(PyObject_GetAttr(x[i], torch.requires_grad));
+    if (needed.ptr() != Py_True) continue;
+    return x[a_out] == Py_None && !truth_of_call(torch.transforms_active) ? Watch::gradients : Watch::more;
   }
-  return truth_of_call(torch.is_autocast_enabled) || truth_of_call(torch.dispatch_modes);
+  return Watch::nothing;
+}
+
+// Straight to autograd, once it is sure that there is memory to read.
+PyObject* train(PyObject* const* x) {
+  Inputs in;
+  read_inputs(x, x[a_bias], x[a_mask], in);
+  PyObject* const given[] = {x[a_q], x[a_k], x[a_v], x[a_bias], x[a_mask], x[a_counts], x[a_scale], x[a_weights], x[a_lse], x[a_threads]};
+  return PyObject_Vectorcall(torch_side().train, given, std::size(given), nullptr);
 }
 
 PyObject* forward(PyObject* const* x) {
@@ -335,7 +346,11 @@ PyObject* attention(PyObject*, PyObject* const* given, Py_ssize_t n) {
     PyObject* room[a_all];
     PyObject* const* const x = padded(given, n, room, a_all, 3, "attention");
     try {
-      if (!watched(x)) return forward(x);
+      switch (watched(x)) {
+        case Watch::nothing: return forward(x);
+        case Watch::gradients: return train(x);
+        case Watch::more: break;
+      }
     } catch (const LeaveToPython&) {
     }
     if (otherwise == nullptr) throw py::type_error("q, k and v must be numpy arrays or torch tensors");
@@ -354,6 +369,11 @@ PyObject* attention_numbers(PyObject*, PyObject* const* given, Py_ssize_t n) {
                            "rows of stride 1");
     }
   });
+}
+
+py::object contiguous(const View& x) {
+  if (x.library == Library::numpy) throw LeaveToPython{};
+  return detail::steal(PyObject_CallMethodNoArgs(x.object, torch_side().contiguous));
 }
 
 enum GradientArgument : std::uint8_t {
@@ -380,10 +400,13 @@ PyObject* attention_gradients(PyObject*, PyObject* const* given, Py_ssize_t n) {
         if (view.element != in.q.element) wrong_dtype(argument, view, std::string("must be ") + name(in.q.element) + ", as q is");
         if (view.ndim != out_axes.n || !std::equal(view.shape.begin(), view.shape.begin() + view.ndim, out_axes.sizes.begin()))
           wrong_shapes(argument, view, "q", in.q, "it must be that of the output");
-        if (!rows_side_by_side(view)) throw LeaveToPython{};
         return view;
       };
-      const View out = like_out(x[g_out], "out"), grad = like_out(x[g_grad], "grad");
+      const View out = like_out(x[g_out], "out");
+      if (!rows_side_by_side(out)) throw LeaveToPython{};
+      View grad = like_out(x[g_grad], "grad");
+      py::object copy;  // what autograd sends may be a number, expanded
+      if (!rows_side_by_side(grad)) grad = read((copy = contiguous(grad)).ptr(), "grad", in.q);
       call.out = tensor_of(out);
       const View lse = read(x[g_lse], "lse", in.q);
       const Axes lse_axes = axes(in.q, true, {s.queries});
@@ -404,11 +427,15 @@ PyObject* attention_gradients(PyObject*, PyObject* const* given, Py_ssize_t n) {
       to.q = tensor_of(tensor_view(dq.ptr(), "dq"));
       to.k = tensor_of(tensor_view(dk.ptr(), "dk"));
       to.v = tensor_of(tensor_view(dv.ptr(), "dv"));
-      py::object dbias = py::none();
+      py::object dbias = py::none(), bias_copy;
       if (in.bias.given() && wants(x[g_bias_wanted])) {
         // The kernel sums over axes of stride 0; of one that is merely expanded each number has a gradient of its own.
-        for (int i = 0; i < 4; ++i)
-          if (size_of(in.bias, i) > 1 && stride_of(in.bias, i) == 0) throw LeaveToPython{};
+        bool expanded = false;
+        for (int i = 0; i < 4; ++i) expanded = expanded || (size_of(in.bias, i) > 1 && stride_of(in.bias, i) == 0);
+        if (expanded) {
+          in.bias = read((bias_copy = contiguous(in.bias)).ptr(), "bias", in.q);
+          call.bias = grid_of(in.bias, "bias", s);
+        }
         dbias = new_tensor(in.bias, wide, in.bias.shape.data(), in.bias.ndim);
         to.bias = tensor_view(dbias.ptr(), "dbias").data;
       }
@@ -428,7 +455,8 @@ PyObject* attention_gradients(PyObject*, PyObject* const* given, Py_ssize_t n) {
 PyObject* kept(const py::handle& object) { return object.inc_ref().ptr(); }  // for as long as the process lives
 
 void tell_torch(const py::object& tensor, const py::object& parameter, const py::object& api, const py::object& is_grad_enabled,
-                const py::object& is_autocast_enabled, const py::object& dispatch_modes, const py::object& empty,
+                const py::object& is_autocast_enabled, const py::object& dispatch_modes,
+                const py::object& transforms_active, const py::object& train_with, const py::object& empty,
                 const py::object& empty_like, const py::tuple& dtypes) {
   TorchSide side;
   if (!api.is_none()) {
@@ -445,6 +473,9 @@ void tell_torch(const py::object& tensor, const py::object& parameter, const py:
   side.is_grad_enabled = kept(is_grad_enabled);
   side.is_autocast_enabled = kept(is_autocast_enabled);
   side.dispatch_modes = kept(dispatch_modes);
+  side.transforms_active = kept(transforms_active);
+  side.train = kept(train_with);
+  side.contiguous = PyUnicode_InternFromString("contiguous");
   side.empty = kept(empty);
   side.empty_like = kept(empty_like);
   for (std::size_t i = 1; i < side.dtypes.size(); ++i) side.dtypes[i] = kept(dtypes[i - 1]);
@@ -478,8 +509,8 @@ void bind_attention(py::module_& m) {
     m.attr(method.ml_name) = py::reinterpret_steal<py::object>(function);
   }
   m.def("attention_torch", &tell_torch, py::arg("tensor"), py::arg("parameter"), py::arg("api").none(true),
-        py::arg("is_grad_enabled"), py::arg("is_autocast_enabled"), py::arg("dispatch_modes"), py::arg("empty"),
-        py::arg("empty_like"), py::arg("dtypes"), "Tells what torch is, once it is imported.");
+        py::arg("is_grad_enabled"), py::arg("is_autocast_enabled"), py::arg("dispatch_modes"),
+        py::arg("transforms_active"), py::arg("train"), py::arg("empty"), py::arg("empty_like"), py::arg("dtypes"), "Tells what torch is, once it is imported.");
   m.def(
       "attention_otherwise", [](const py::object& function) { otherwise = kept(function); }, py::arg("function"),
       "Tells who does what attention leaves to Python.");

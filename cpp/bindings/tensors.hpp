@@ -81,10 +81,12 @@ struct TorchSide {
   PyObject* is_grad_enabled = nullptr;
   PyObject* is_autocast_enabled = nullptr;
   PyObject* dispatch_modes = nullptr;
+  PyObject* transforms_active = nullptr;
+  PyObject* train = nullptr;  // autograd.Function.apply
   PyObject* empty = nullptr;       // empty(shape, dtype=)
   PyObject* empty_like = nullptr;
   std::array<PyObject*, 6> dtypes{};  // by Element
-  PyObject *requires_grad = nullptr, *shape = nullptr, *stride = nullptr, *data_ptr = nullptr, *dtype = nullptr,
+  PyObject *requires_grad = nullptr, *contiguous = nullptr, *shape = nullptr, *stride = nullptr, *data_ptr = nullptr, *dtype = nullptr,
            *device = nullptr, *type = nullptr;
 };
 

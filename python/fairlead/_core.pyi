@@ -71,6 +71,8 @@ def attention_torch(
     is_grad_enabled: object,
     is_autocast_enabled: object,
     dispatch_modes: object,
+    transforms_active: object,
+    train: object,
     empty: object,
     empty_like: object,
     dtypes: tuple[object, ...],

@@ -71,9 +71,7 @@ def _backward(ctx: Any, grad: torch.Tensor | None) -> Any:
     q, k, v, bias, mask, out, lse = ctx.saved_tensors
     counts, scale, threads = ctx.rest
     wanted = ctx.needs_input_grad[3]
-    if bias is not None and wanted:
-        bias = _unexpanded(bias)
-    dq, dk, dv, dbias = _gradients(q, k, v, bias, mask, counts, scale, out, lse, _rows(grad), wanted, threads)
+    dq, dk, dv, dbias = _gradients(q, k, v, bias, mask, counts, scale, out, lse, grad, wanted, threads)
     if dbias is not None and dbias.dtype is not bias.dtype:
         dbias = dbias.to(bias.dtype)
     return dq, dk, dv, dbias, None, None, None, None, None, None
@@ -87,10 +85,8 @@ def _rows(x: torch.Tensor) -> torch.Tensor:
     return x if x.stride(-1) == 1 else x.contiguous()
 
 
-def _unexpanded(bias: torch.Tensor) -> torch.Tensor:
-    """With memory for each number: the kernel takes a stride of 0 for an axis that all share."""
-    expanded = any(step == 0 and size > 1 for step, size in zip(bias.stride(), bias.shape, strict=True))
-    return bias.contiguous() if expanded else bias
+# Past what Function.apply does in Python for torch.func, which never comes here: a fifth of the time of a small call.
+_train: Any = super(torch.autograd.Function, _Attention).apply
 
 
 # --- the operators ----------------------------------------------------------------------------------------------------
@@ -160,8 +156,6 @@ def _backward_cpu(
     grad: Any, q: Any, k: Any, v: Any, bias: Any, mask: Any, query_counts: Any, key_counts: Any, scale: float, out: Any,
     lse: Any, bias_wanted: bool, threads: int,
 ) -> Any:  # fmt: skip
-    if bias is not None and bias_wanted:
-        bias = _unexpanded(bias)
     dq, dk, dv, dbias = _gradients(
         _rows(q), _rows(k), _rows(v), bias, mask, _counts(query_counts, key_counts), scale, _rows(out),
         lse.contiguous(), _rows(grad), bias_wanted, threads or None,
@@ -339,7 +333,7 @@ def attention(
         result = _through_operator(q, k, v, bias, mask, counts, scale, weights, threads)
     elif needs_grad:
         q, k, v = _rows(q), _rows(k), _rows(v)
-        return _Attention.apply(q, k, v, bias, mask, counts, scale, weights, return_lse, threads)
+        return _train(q, k, v, bias, mask, counts, scale, weights, return_lse, threads)
     else:
         q, k, v = _rows(q), _rows(k), _rows(v)
         return _numbers(q, k, v, bias, mask, counts, scale, weights, return_lse, out, threads)
@@ -424,6 +418,8 @@ def tell(exchange: bool = True) -> None:
         torch.is_grad_enabled,
         _autocast_on,
         _dispatch_modes,
+        _transforms_active,
+        _train,
         torch.empty,
         torch.empty_like,
         (torch.float32, torch.float64, torch.bfloat16, torch.bool, torch.int64),
