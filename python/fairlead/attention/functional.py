@@ -118,7 +118,7 @@ def attention_gradients(
 def _prepare() -> None:
     """Makes torch's side ready, if torch is about: a tensor of its cannot be without it."""
     global _torch_ready
-    if "torch" in sys.modules:
+    if sys.modules.get("torch") is not None:
         from fairlead.attention import tensors
 
         _torch_ready = tensors.READY
@@ -139,7 +139,7 @@ def _otherwise(
 ) -> Any:
     """What the compiled function does not do itself: copies of rows, memory maps, and all that torch has in mind."""
     given = {"q": q, "k": k, "v": v, "bias": bias, "mask": mask, "out": out}
-    if "torch" in sys.modules:
+    if sys.modules.get("torch") is not None:
         from fairlead.attention import tensors
 
         if any(tensors.is_tensor(x) for x in given.values()):
