@@ -5,6 +5,7 @@
 
 #include <pybind11/stl.h>
 
+#include <exception>
 #include <optional>
 
 #include "fleet.hpp"
@@ -66,17 +67,29 @@ FleetCensus census(const std::string& folder) {
 }
 
 py::tuple replay(const std::string& folder, const FleetCensus& census, int kind, std::optional<Time> score_after,
-                 std::size_t history_points) {
+                 std::size_t history_points, const py::object& progress) {
   ReplayOptions options;
   if (score_after) options.score_after = *score_after;
   options.history_points = history_points;
   FleetReplay replay(kind_from(kind), census, options);
   StateCheck state;
   Failure failure;
+  std::exception_ptr raised;  // by `progress`
+  const auto go_on = [&](const FleetReplay& now) {
+    const py::gil_scoped_acquire locked;
+    try {
+      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+      if (!progress.is_none()) progress(now.forecasts());
+    } catch (...) {
+      raised = std::current_exception();
+    }
+    return raised == nullptr;
+  };
   {
     const py::gil_scoped_release unlocked;
-    failure = replay_desk(folder, replay, state);
+    failure = replay_desk(folder, replay, state, journal::Disk::real(), go_on);
   }
+  if (raised) std::rethrow_exception(raised);
   check(failure);
   py::dict found = replay_scores(replay.scores());
   found["forecasts"] = replay.forecasts();
@@ -93,6 +106,7 @@ void attach_journal(HeldFleet& held, const py::object& journal) {
   auto sink = std::make_unique<JournalSink>(journal.cast<Journal&>());
   held.fleet.attach(sink.get());
   held.sink = std::move(sink);
+  held.log = journal.cast<Journal*>();
   held.journal = journal;
 }
 
@@ -110,7 +124,7 @@ void bind_desk(py::module_& m) {
   m.def("snapshot_desk", &snapshot, py::arg("folder"));
   m.def("census_desk", &census, py::arg("folder"));
   m.def("replay_desk", &replay, py::arg("folder"), py::arg("census"), py::arg("kind"), py::arg("score_after") = py::none(),
-        py::arg("history_points") = 400);
+        py::arg("history_points") = 400, py::arg("progress") = py::none());
 }
 
 #else

@@ -217,8 +217,10 @@ struct Forward {
     }
     const bool any = queries > 0 && keys > 0;
     Rows<T> v;
+    Stride k_row = 0;
     if (any) {
       const Rows<T> k = rows_in(a.k, call.half, b, g, keys, s.depth, wide_k);
+      k_row = k.row;
       v = rows_in(a.v, call.half, b, g, keys, s.width, wide_v);
       call.k.turn(k.at, k.row, keys, s.depth, turned);
     }
@@ -245,11 +247,25 @@ struct Forward {
         head.v_row = v.row;
         head.out = out.at;
         head.out_row = out.row;
+        if (!call.half) announce(b, h, g, k_row, head);
         call.k.forward(head, work);
       }
       rows_out(a.out, call.half, b, h, any ? queries : 0, s.queries, s.width, wide_out);
       if (lse != nullptr) std::fill(lse + (any ? queries : 0), lse + s.queries, -std::numeric_limits<T>::infinity());
     }
+  }
+
+  // What is likely to come next: memory is far, where there are many heads.
+  void announce(std::size_t b, std::size_t h, std::size_t g, Stride k_row, Head<T>& head) const noexcept {
+    const AttentionShape& s = call.s;
+    const Attention& a = call.a;
+    const bool last = h + 1 == s.heads;
+    if (last && b + 1 == s.batch) return;
+    head.next_q = number_at<T>(a.q.data, place(a.q, last ? b + 1 : b, last ? 0 : h + 1));
+    if (h + 1 < (g + 1) * call.group) return;
+    head.next_k = number_at<T>(a.k.data, place(a.k, last ? b + 1 : b, last ? 0 : g + 1));
+    head.next_v = number_at<T>(a.v.data, place(a.v, last ? b + 1 : b, last ? 0 : g + 1));
+    head.next_k_row = k_row;
   }
 
   // Those that no kernel writes.

@@ -197,6 +197,29 @@ TEST_CASE("fleet: what is written reads back") {
   CHECK(narrow.json() == R"({"k": 24, "scale": 400, "start": 1500, "half_life": 200, "history": 16, "psi_reference": 20, "psi_window": 20, "remember": 5})");
 }
 
+// tests/fleet/test_open.py has Python write the same.
+TEST_CASE("fleet: a model is written as Python writes it") {
+  const std::vector<std::string_view> tags{"a/b\tc\n\b\f\r\x01\x7f", "\"\\"};
+  fl::Model model{.name = "é", .provider = "lab", .price_in = 0.0, .price_out = 2.5, .price_cached = 1e-05, .tags = tags};
+  fl::Fleet fleet;
+  REQUIRE(fleet.add(model) == Status::ok);
+  const std::string written =
+      R"({"name": "é", "provider": "lab", "tier": "standard", "price_in": 0.0, "price_out": 2.5, "price_cached": 1e-05, )"
+      "\"tags\": [\"a/b\\tc\\n\\b\\f\\r\\u0001\x7f\", \"\\\"\\\\\"]}";
+  CHECK(fleet.member(fleet.find_model("é")).record == written);
+  CHECK(fleet.add("é", written) == Status::ok);
+  const std::pair<double, const char*> prices[] = {{100000.0, "100000.0"}, {0.0001, "0.0001"}, {0.00012345, "0.00012345"},
+                                                   {9.999e-05, "9.999e-05"}, {1e15, "1000000000000000.0"}, {1e16, "1e+16"},
+                                                   {1.5e300, "1.5e+300"}, {0.1 + 0.2, "0.30000000000000004"}, {5e-324, "5e-324"},
+                                                   {123456789.125, "123456789.125"}};
+  for (const auto& [price, text] : prices) {
+    model.name = text;
+    model.price_in = price;
+    REQUIRE(fleet.add(model) == Status::ok);
+    CHECK(fleet.member(fleet.find_model(text)).record.find("\"price_in\": " + std::string(text) + ",") != std::string::npos);
+  }
+}
+
 TEST_CASE("fleet: slots are found again whatever was put in and taken out") {
   fl::SlotIndex index;
   std::mt19937_64 random(3);

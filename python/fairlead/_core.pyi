@@ -1048,7 +1048,12 @@ def fold_desk(folder: str, snapshots: bool = True) -> tuple[Fleet, dict[str, Any
 def snapshot_desk(folder: str) -> int: ...
 def census_desk(folder: str) -> FleetCensus: ...
 def replay_desk(
-    folder: str, census: FleetCensus, kind: int, score_after: int | None = None, history_points: int = 400
+    folder: str,
+    census: FleetCensus,
+    kind: int,
+    score_after: int | None = None,
+    history_points: int = 400,
+    progress: Callable[[int], object] | None = None,
 ) -> tuple[Fleet, dict[str, Any], dict[str, Any]]: ...
 
 class Journal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -141,3 +142,76 @@ def test_what_cannot_be_replayed_is_told(tmp_path: Path, capsys: pytest.CaptureF
     call: Callable[[], object] = lambda: fl.replay(tmp_path / "desk", settings=fl.Settings(k=8))  # noqa: E731
     with pytest.raises(fl.InvalidRecordError, match="settings"):
         call()
+
+
+def test_a_snapshot_of_another_course_is_not_compared_with(tmp_path: Path) -> None:
+    """A power cut took the end of the journal, which went on differently and further; a snapshot of the lost end is
+    left."""
+
+    def play(desk: Path, first: int, last: int, p: float) -> None:
+        ticks = iter(range(1, 10**6))
+        with fl.Fleet.open(desk, clock=lambda: next(ticks)) as fleet:
+            fleet.add("m")
+            for i in range(first, last):
+                fleet.record(fl.Task(f"t{i}"), fl.Forecast("m", p=p))
+                fleet.settle(f"t{i}", 1)
+
+    cut, lost = tmp_path / "desk", tmp_path / "lost"
+    play(cut, 0, 10, 0.9)
+    older = _core.snapshot_desk(str(cut))
+    shutil.copytree(cut, lost)
+    play(lost, 10, 20, 0.9)
+    seq = _core.snapshot_desk(str(lost))
+    play(cut, 10, 30, 0.2)
+    shutil.copy(lost / "snapshots" / f"{seq:020}.fleet", cut / "snapshots")
+    state = fl.replay(cut).state
+    assert state is not None
+    assert state.event > seq > older
+    assert (state.snapshot, state.agrees) == (older, True)
+    (cut / "snapshots" / f"{older:020}.fleet").unlink()
+    state = fl.replay(cut).state
+    assert state is not None
+    assert state.snapshot is None
+
+
+def test_the_history_has_no_more_rows_than_it_may(tmp_path: Path) -> None:
+    """Outcomes come between the answers of one time; each time counts once."""
+    with fl.Fleet.open(tmp_path, sync="never") as fleet:
+        fleet.add("m")
+        for day in range(1000):
+            now = 10**18 + day * 100
+            for k in range(3):
+                task = fl.Task(f"{day}-{k}", time=now)
+                fleet.record(task, fl.Forecast("m", p=0.6, time=now))
+                fleet.settle(task, k % 2, time=now + 50)
+    times = fl.replay(tmp_path).history_time
+    assert 300 <= len(times) <= 400
+    assert (times[0], times[-1]) == (10**18, 10**18 + 99_950)
+
+
+def test_it_tells_how_far_it_is(tmp_path: Path) -> None:
+    trade(tmp_path, 40)
+    with fl.Fleet.open(tmp_path) as fleet:
+        for _ in range(2):
+            fleet.journal.append_many("custom", 5, None, None, np.zeros((60_000, 8), np.uint8))
+    seen: list[tuple[int, int]] = []
+    whole = fl.replay(tmp_path, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(80, 80)] * 3  # twice on the way
+    assert repr(whole.strategies) == repr(fl.replay(tmp_path).strategies)
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fl.replay(tmp_path, progress=stop)
+
+
+def test_what_was_not_scored_has_its_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with fl.Fleet.open(tmp_path) as fleet:
+        fleet.add("m")
+        fleet.record(fl.Task("t", time=10**18), fl.Forecast("m", error="timeout", time=10**18))
+        fleet.settle("t", 1, time=10**18 + 1)
+    assert main(["replay", str(tmp_path)]) == 0
+    told = capsys.readouterr().err
+    assert "nothing was scored" in told
+    assert "warm-up" not in told

@@ -109,6 +109,24 @@ def test_events_say_what_happened(tmp_path: Path) -> None:
     assert log[9].data["p"] == (0.0, 1.0)
 
 
+def test_a_model_is_written_as_cpp_writes_it() -> None:
+    """cpp/tests/test_fleet.cpp has C++ write the same: a model that was added from there is the same one here."""
+    fleet = fl.Fleet()
+    fleet.add(fl.Model("é", "lab", price_out=2.5, price_cached=1e-05, tags=("a/b\tc\n\b\f\r\x01\x7f", '"\\')))
+    assert fleet._core.model("é") == (
+        '{"name": "é", "provider": "lab", "tier": "standard", "price_in": 0.0, "price_out": 2.5, '
+        r'"price_cached": 1e-05, "tags": ["a/b\tc\n\b\f\r\u0001'
+        "\x7f"
+        r'", "\"\\"]}'
+    )
+    for price in (
+        *("100000.0", "0.0001", "0.00012345", "9.999e-05", "1000000000000000.0", "1e+16", "1.5e+300"),
+        *("0.30000000000000004", "5e-324", "123456789.125"),
+    ):
+        fleet.add(fl.Model(price, price_in=float(price)))
+        assert f'"price_in": {price},' in fleet._core.model(price)
+
+
 def test_a_refused_call_is_no_event(tmp_path: Path) -> None:
     with fl.Fleet.open(tmp_path / "desk") as fleet:
         fleet.add("a")

@@ -102,8 +102,8 @@ def test_a_model_that_was_never_asked(desk: Path) -> None:
 def test_forecasts_of_unknown_tasks_are_told(tmp_path: Path) -> None:
     with fl.Fleet.open(tmp_path) as fleet:
         fleet.add("good")
-        assert fleet.journal is not None
-        fleet.journal.forecast(7, fleet.journal.name("models", "good"), None, 10**9, 0.7)
+    with fl.Journal(tmp_path) as journal:  # past the fleet
+        journal.forecast(7, journal.name("models", "good"), None, 10**9, 0.7)
     found = reflect_folder(tmp_path, "good")
     assert found.summary.tasks == 0
     assert any("1 forecasts or outcomes of tasks" in text for text in found.missing)

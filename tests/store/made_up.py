@@ -96,3 +96,30 @@ def _cold(rng: random.Random, names: list[str]) -> tuple[str, str | None, str | 
             ("dropped", None, None, {"n": 3}),
         ]
     )
+
+
+class Shelf:
+    """A journal in memory, and tails of it."""
+
+    def __init__(self, events: list[Event] | None = None, name: str = "aa") -> None:
+        self.events = events or []
+        self.name = name
+        self.open_tails = 0
+
+    def tail(self, first: int) -> Any:
+        shelf = self
+
+        class Tail:
+            journal = shelf.name
+            at = first
+
+            def take(self, n: int) -> list[Event]:
+                found = [event for event in shelf.events if event.seq >= self.at][:n]
+                self.at = found[-1].seq + 1 if found else self.at
+                return found
+
+            def close(self) -> None:
+                shelf.open_tails -= 1
+
+        self.open_tails += 1
+        return Tail()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from made_up import Shelf
 from sqlalchemy import select
 
 import fairlead as fl
@@ -18,33 +19,6 @@ from fairlead.store import Store, StoreWriter
 from fairlead.store.tables import metadata
 
 Journal = Callable[..., list[Event]]
-
-
-class Shelf:
-    """A journal in memory, and tails of it."""
-
-    def __init__(self, events: list[Event] | None = None, name: str = "aa") -> None:
-        self.events = events or []
-        self.name = name
-        self.open_tails = 0
-
-    def tail(self, first: int) -> Any:
-        shelf = self
-
-        class Tail:
-            journal = shelf.name
-            at = first
-
-            def take(self, n: int) -> list[Event]:
-                found = [event for event in shelf.events if event.seq >= self.at][:n]
-                self.at = found[-1].seq + 1 if found else self.at
-                return found
-
-            def close(self) -> None:
-                shelf.open_tails -= 1
-
-        self.open_tails += 1
-        return Tail()
 
 
 def rows(store: Store) -> Any:
@@ -152,9 +126,18 @@ def test_a_store_is_not_rebuilt_from_a_part(store: Store, journal: Journal) -> N
 def test_a_journal_whose_beginning_is_archived_goes_on(store: Store, journal: Journal) -> None:
     events = journal(27, 100)
     store.apply(events[:60], journal="aa")
-    with StoreWriter(store, Shelf(events[80:]).tail):
+    with StoreWriter(store, Shelf(events[60:70]).tail):  # the store's last event is not there any more
+        pass
+    assert store.state.last_seq == 70
+    with StoreWriter(store, Shelf(events[90:]).tail) as writer:
+        assert until(lambda: writer.last_error is not None)
+        assert "ends with event 70, and events 71 to 90 are gone" in str(writer.last_error)
+        writer.stop(0.01)
+    assert store.state.last_seq == 70
+    with StoreWriter(store, Shelf(events[90:]).tail, partial=True):
         pass
     assert store.state.last_seq == 100
+    assert store.state.missing == ((71, 90),)
     assert store.query("SELECT count(*) AS n FROM journal_entries")[0]["n"] == 80
 
 

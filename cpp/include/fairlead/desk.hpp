@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -50,9 +51,11 @@ struct StateCheck {
 
   bool agrees() const noexcept { return snapshot_crc == folded_crc; }
 };
-// Replays the events that were counted. Needs all of them, from the first.
+// Replays the events that were counted. Needs all of them, from the first. `go_on` is asked now and then, with what is done
+// so far; where it says no, the replay ends with a Failure that says so.
 journal::Failure replay_desk(const std::string& folder, FleetReplay& replay, StateCheck& check,
-                             journal::Disk& disk = journal::Disk::real());
+                             journal::Disk& disk = journal::Disk::real(),
+                             const std::function<bool(const FleetReplay&)>& go_on = {});
 
 // Hands the events of a fleet to a journal.
 class JournalSink final : public EventSink {

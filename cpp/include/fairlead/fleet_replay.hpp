@@ -66,6 +66,7 @@ class FleetReplay {
   Fleet fleet_;
   std::vector<Slot> slots_;  // by slot of the fleet's tasks
   Time newest_ = 0;          // of the forecasts of the kind, and of the outcomes
+  Time forecast_time_ = 0;   // of the last forecast of the kind
   std::uint64_t forecasts_ = 0, times_seen_ = 0, every_ = 1;
 };
 

@@ -67,17 +67,29 @@ bool set(std::uint64_t& target, double value, double least, double most) noexcep
   return true;
 }
 
+// As Python's repr: the fewest digits that give the number again, with an exponent below 1e-4 and from 1e16 on.
+void append_float(std::string& out, double value) {
+  std::array<char, 32> text{};
+  const double size = std::fabs(value);
+  const bool plain = value == 0.0 || (size >= 1e-4 && size < 1e16);
+  const auto format = plain ? std::chars_format::fixed : std::chars_format::scientific;
+  const auto [end, error] = std::to_chars(text.data(), text.data() + text.size(), value, format);
+  const std::string_view written(text.data(), end);
+  out += written;
+  if (plain && written.find('.') == std::string_view::npos) out += ".0";
+}
+
 }  // namespace
 
 void append_json(std::string& out, std::string_view text) {
-  constexpr std::string_view digits = "0123456789abcdef";
+  constexpr std::string_view digits = "0123456789abcdef", shorts = "\b\f\n\r\t", letters = "bfnrt";
   out += '"';
   for (const char c : text) {
     const auto code = static_cast<unsigned char>(c);
     if (c == '"' || c == '\\') {
       (out += '\\') += c;
-    } else if (c == '\n') {
-      out += "\\n";
+    } else if (const std::size_t known = shorts.find(c); known != std::string_view::npos) {
+      (out += '\\') += letters[known];
     } else if (code < 0x20) {
       ((out += "\\u00") += digits[code >> 4]) += digits[code & 15u];
     } else {
@@ -98,9 +110,9 @@ std::string model_json(const Model& model) {
   append_json(out, model.name);
   append_json(out += ", \"provider\": ", model.provider);
   append_json(out += ", \"tier\": ", tier_names[static_cast<std::size_t>(model.tier)]);
-  append_json(out += ", \"price_in\": ", model.price_in);
-  append_json(out += ", \"price_out\": ", model.price_out);
-  append_json(out += ", \"price_cached\": ", model.price_cached);
+  append_float(out += ", \"price_in\": ", model.price_in);
+  append_float(out += ", \"price_out\": ", model.price_out);
+  append_float(out += ", \"price_cached\": ", model.price_cached);
   out += ", \"tags\": [";
   for (std::size_t i = 0; i < model.tags.size(); ++i) {
     if (i > 0) out += ", ";

@@ -65,9 +65,9 @@ Status FleetReplay::recorded(const Event& event) {
   journal::DecodedForecast given;
   const bool ours = journal::decode(event.bytes(), given) && given.kind == kind_;
   const Time now = event.header->time;
-  if (ours && (forecasts_ == 0 || now != newest_)) {
+  if (ours && (times_seen_ == 0 || now != forecast_time_)) {  // as the census counts them
     if (times_seen_++ % every_ == 0) scorer_.note(fleet_.board(), now);
-    newest_ = now;
+    forecast_time_ = newest_ = now;
   }
   if (const Status status = fleet_.apply(event); status != Status::ok || !ours) return status;
   ++forecasts_;

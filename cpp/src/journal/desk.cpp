@@ -23,6 +23,7 @@ constexpr std::string_view suffix = ".fleet";
 constexpr std::string_view unfinished = ".tmp";
 constexpr std::size_t digits = 20;
 constexpr std::size_t kept = 2;
+constexpr Seq between_questions = 50'000;  // events that are replayed from one to the next
 constexpr std::int64_t largest = std::int64_t{1} << 36;  // of a snapshot file: what is larger is none
 
 std::string snapshots_of(const std::string& folder) { return folder + "/snapshots"; }
@@ -142,6 +143,21 @@ std::uint32_t state_crc(const Fleet& fleet) {
   return crc32c(std::string_view(state).substr(0, state.size() - sizeof(std::uint32_t)));
 }
 
+// Whether the journal still has the event that a snapshot was taken at, and not another one that took its number after a
+// power cut. What was archived and removed is past any cut.
+bool of_this_course(const std::string& folder, Seq seq, const FleetOrigin& origin, Disk& disk) {
+  JournalReader reader;
+  if (JournalReader::open(folder, {.first = seq}, reader, disk)) return false;
+  std::span<const std::byte> run;
+  do {
+    if (reader.run(run)) return false;
+    for (const Event event : Events(run)) {
+      if (event.header->seq >= seq) return event.header->seq > seq || event.header->crc == origin.crc;
+    }
+  } while (!run.empty());
+  return false;
+}
+
 // The newest snapshot that is of use by itself, of an event up to `last`.
 bool newest_snapshot(const std::string& folder, Seq last, Fleet& out, Disk& disk) {
   FleetOrigin journal, of;
@@ -152,7 +168,8 @@ bool newest_snapshot(const std::string& folder, Seq last, Fleet& out, Disk& disk
   }
   for (const Seq seq : snapshots_in(folder, disk)) {
     const std::string path = snapshots_of(folder) + "/" + file_name(seq);
-    if (seq <= last && restore(path, seq, journal, out, of, disk).empty()) return true;
+    if (seq > last || !restore(path, seq, journal, out, of, disk).empty()) continue;
+    if (of_this_course(folder, seq, of, disk)) return true;
   }
   return false;
 }
@@ -199,7 +216,8 @@ Failure census_desk(const std::string& folder, FleetCensus& out, Disk& disk) {
   }
 }
 
-Failure replay_desk(const std::string& folder, FleetReplay& replay, StateCheck& check, Disk& disk) {
+Failure replay_desk(const std::string& folder, FleetReplay& replay, StateCheck& check, Disk& disk,
+                    const std::function<bool(const FleetReplay&)>& go_on) {
   try {
     const Seq last = replay.census().last;
     StateCheck found;
@@ -210,13 +228,17 @@ Failure replay_desk(const std::string& folder, FleetReplay& replay, StateCheck& 
         found.snapshot_crc = state_crc(kept_there);
       }
     }
+    bool stopped = false;
     if (Failure failure = walk(folder, last, disk, [&](const Event& event) {
+          if (go_on && event.header->seq % between_questions == 0) stopped = stopped || !go_on(replay);
+          if (stopped) return Status::ok;
           const Status status = replay.apply(event);
           if (event.header->seq == found.snapshot) found.folded_crc = state_crc(replay.fleet());
           return status;
         })) {
       return failure;
     }
+    if (stopped) return {Status::timed_out, 0, folder + ": the replay was stopped"};
     replay.finish();
     found.last = replay.fleet().last();
     found.crc = state_crc(replay.fleet());

@@ -37,6 +37,9 @@ struct Head {
   Step weights_row = 0;
   T share = 1;            // weights are multiplied by it,
   bool add_weights = false;  // and added to those that are there
+  // Of the head that comes next, if it is known: its rows are asked for while this one is worked on. Only addresses.
+  const T *next_q = nullptr, *next_k = nullptr, *next_v = nullptr;
+  Step next_k_row = 0;
 };
 
 // A head's gradients, given that of its output.
@@ -59,7 +62,7 @@ struct HeadGradient {
 };
 
 // Rows of queries that are worked on at once: their logits stay in the cache.
-inline constexpr std::size_t most_rows = 64, usual_rows = 48;
+inline constexpr std::size_t most_rows = 64, usual_rows = 48, widest = 16;  // widest: numbers of a vector
 constexpr std::size_t rows_at_once(std::size_t queries) noexcept { return queries <= most_rows ? queries : usual_rows; }
 
 // Numbers from one row of a turned matrix, or of logits, to the next: whole vectors, and never a power of two of lines,
@@ -71,7 +74,7 @@ constexpr std::size_t ahead(std::size_t keys) noexcept {
 
 // Numbers of scratch for a head: of a forward pass, or of gradients.
 constexpr std::size_t scratch_of(std::size_t queries, std::size_t keys, bool gradients) noexcept {
-  return rows_at_once(queries) * ahead(keys) * (gradients ? 2 : 1) + 2 * most_rows;
+  return rows_at_once(queries) * ahead(keys) * (gradients ? 2 : 1) + most_rows * (2 + widest);
 }
 
 template <class T>

@@ -26,22 +26,42 @@ struct Vec {
   static Lanes mul(Lanes a, Lanes b) { return _mm256_mul_ps(a, b); }
   static Lanes fused(Lanes a, Lanes b, Lanes c) { return _mm256_fmadd_ps(a, b, c); }
   static Lanes max(Lanes a, Lanes b) { return _mm256_max_ps(a, b); }
-  static Lanes whole(Lanes a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+  // n: in the last bits of a number of size 2^23.
   static Lanes times_two_to(Lanes a, Lanes n) {
-    return _mm256_mul_ps(a, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23)));
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), _mm256_slli_epi32(_mm256_castps_si256(n), 23)));
   }
   static Lanes zero_below(Lanes x, float least, Lanes a) {
     return _mm256_and_ps(_mm256_cmp_ps(x, _mm256_set1_ps(least), _CMP_NLT_UQ), a);  // NaN stays
   }
-  static float largest(Lanes v) {
-    __m128 m = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-    m = _mm_max_ps(m, _mm_movehl_ps(m, m));
-    return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
+  static Lanes div(Lanes a, Lanes b) { return _mm256_div_ps(a, b); }
+  static Lanes where_above(Lanes x, Lanes y, Lanes yes, Lanes no) {
+    return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(x, y, _CMP_GT_OQ));
   }
-  static float total(Lanes v) {
-    __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
-    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+  static Lanes where_equal(Lanes x, Lanes y, Lanes yes, Lanes no) {
+    return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(x, y, _CMP_EQ_OQ));
+  }
+  static Lanes first_or(Lanes a, std::size_t n, float rest) {
+    return _mm256_blendv_ps(_mm256_set1_ps(rest), a, _mm256_castsi256_ps(first(n)));
+  }
+  static Lanes kept(Lanes a, const std::uint8_t* mask, std::size_t n, float rest) {
+    std::uint8_t bytes[8] = {};
+    for (std::size_t i = 0; i < n; ++i) bytes[i] = mask[i];
+    const __m256i lanes = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes)));
+    return _mm256_blendv_ps(a, _mm256_set1_ps(rest), _mm256_castsi256_ps(_mm256_cmpeq_epi32(lanes, _mm256_setzero_si256())));
+  }
+  static Lanes split(Lanes x, Lanes& exponent) {
+    const __m256i bits = _mm256_castps_si256(x);
+    exponent = _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_srli_epi32(bits, 23), _mm256_set1_epi32(127)));
+    return _mm256_castsi256_ps(_mm256_or_si256(_mm256_and_si256(bits, _mm256_set1_epi32(0x7fffff)), _mm256_set1_epi32(0x3f800000)));
+  }
+
+  // Joins the lanes of each row: lane i of the result is row i's.
+  template <class Join>
+  static Lanes fold(Lanes (&r)[8], const Join& join) {
+    for (std::size_t i = 0; i < 4; ++i) r[i] = join(_mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]), _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]));
+    for (std::size_t i = 0; i < 2; ++i)
+      r[i] = join(_mm256_shuffle_ps(r[2 * i], r[2 * i + 1], 0x44), _mm256_shuffle_ps(r[2 * i], r[2 * i + 1], 0xee));
+    return join(_mm256_permute2f128_ps(r[0], r[1], 0x20), _mm256_permute2f128_ps(r[0], r[1], 0x31));
   }
 
   // Rows become columns.

@@ -1,6 +1,7 @@
 #include <immintrin.h>
 
 #include <cstddef>
+#include <cstdint>
 
 namespace fairlead::kernels {
 namespace {
@@ -22,13 +23,45 @@ struct Vec {
   static Lanes mul(Lanes a, Lanes b) { return _mm512_mul_ps(a, b); }
   static Lanes fused(Lanes a, Lanes b, Lanes c) { return _mm512_fmadd_ps(a, b, c); }
   static Lanes max(Lanes a, Lanes b) { return _mm512_max_ps(a, b); }
-  static Lanes whole(Lanes a) { return _mm512_cvtepi32_ps(_mm512_cvtps_epi32(a)); }
-  static Lanes times_two_to(Lanes a, Lanes n) { return _mm512_scalef_ps(a, n); }
+  // n: in the last bits of a number of size 2^23.
+  static Lanes times_two_to(Lanes a, Lanes n) {
+    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_slli_epi32(_mm512_castps_si512(n), 23)));
+  }
   static Lanes zero_below(Lanes x, float least, Lanes a) {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, _mm512_set1_ps(least), _CMP_NLT_UQ), a);  // NaN stays
   }
-  static float largest(Lanes v) { return _mm512_reduce_max_ps(v); }
-  static float total(Lanes v) { return _mm512_reduce_add_ps(v); }
+  static Lanes div(Lanes a, Lanes b) { return _mm512_div_ps(a, b); }
+  static Lanes where_above(Lanes x, Lanes y, Lanes yes, Lanes no) {
+    return _mm512_mask_mov_ps(no, _mm512_cmp_ps_mask(x, y, _CMP_GT_OQ), yes);
+  }
+  static Lanes where_equal(Lanes x, Lanes y, Lanes yes, Lanes no) {
+    return _mm512_mask_mov_ps(no, _mm512_cmp_ps_mask(x, y, _CMP_EQ_OQ), yes);
+  }
+  static Lanes first_or(Lanes a, std::size_t n, float rest) { return _mm512_mask_mov_ps(_mm512_set1_ps(rest), first(n), a); }
+  static Lanes kept(Lanes a, const std::uint8_t* mask, std::size_t n, float rest) {
+    const __m128i bytes = _mm_maskz_loadu_epi8(first(n), mask);
+    return _mm512_mask_mov_ps(_mm512_set1_ps(rest), _mm_test_epi8_mask(bytes, bytes), a);
+  }
+  static Lanes split(Lanes x, Lanes& exponent) {
+    const __m512i bits = _mm512_castps_si512(x);
+    exponent = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_srli_epi32(bits, 23), _mm512_set1_epi32(127)));
+    return _mm512_castsi512_ps(_mm512_or_si512(_mm512_and_si512(bits, _mm512_set1_epi32(0x7fffff)), _mm512_set1_epi32(0x3f800000)));
+  }
+
+  // Joins the lanes of each row: lane i of the result is row i's.
+  template <class Join>
+  static Lanes fold(Lanes (&r)[16], const Join& join) {
+    for (std::size_t i = 0; i < 8; ++i) r[i] = join(_mm512_unpacklo_ps(r[2 * i], r[2 * i + 1]), _mm512_unpackhi_ps(r[2 * i], r[2 * i + 1]));
+    for (std::size_t i = 0; i < 4; ++i) {
+      const __m512d a = _mm512_castps_pd(r[2 * i]), b = _mm512_castps_pd(r[2 * i + 1]);
+      r[i] = join(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)), _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
+    }
+    for (std::size_t n = 2; n > 0; n /= 2) {
+      for (std::size_t i = 0; i < n; ++i)
+        r[i] = join(_mm512_shuffle_f32x4(r[2 * i], r[2 * i + 1], 0x88), _mm512_shuffle_f32x4(r[2 * i], r[2 * i + 1], 0xdd));
+    }
+    return r[0];
+  }
 
   // Rows become columns.
   static void turn(Lanes (&r)[16]) {

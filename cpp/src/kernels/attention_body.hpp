@@ -13,24 +13,40 @@ using Lanes = Vec::Lanes;
 constexpr std::size_t W = Vec::width;
 constexpr float none = -__builtin_huge_valf();
 
-// e^x for x <= 0, 0 below -87: within 2 ulp. x = n ln 2 + r, and e^r by a polynomial (Cephes' expf; its coefficients are
-// a minimax fit on |r| <= ln 2 / 2).
-inline Lanes exp_down(Lanes x) {
-  const Lanes n = Vec::whole(Vec::mul(x, Vec::all(0x1.715476p+0f)));
-  Lanes r = Vec::fused(n, Vec::all(-0x1.62e400p-1f), x);
-  r = Vec::fused(n, Vec::all(-0x1.7f7d1cp-20f), r);
-  Lanes p = Vec::all(1.9875691500e-4f);
-  p = Vec::fused(p, r, Vec::all(1.3981999507e-3f));
-  p = Vec::fused(p, r, Vec::all(8.3334519073e-3f));
-  p = Vec::fused(p, r, Vec::all(4.1665795894e-2f));
-  p = Vec::fused(p, r, Vec::all(1.6666665459e-1f));
-  p = Vec::fused(p, r, Vec::all(5.0000001201e-1f));
-  p = Vec::fused(p, Vec::mul(r, r), Vec::add(r, Vec::all(1.0f)));
-  return Vec::zero_below(x, -87.0f, Vec::times_two_to(p, n));
+constexpr float log2_e = 0x1.715476p+0f;
+
+// 2^y for y <= 0 (or little above), 0 below -126: within 3e-7 of it. y = n + r with |r| <= 1/2, 2^r by a polynomial (a
+// minimax fit of this project), and n goes straight into the exponent.
+inline Lanes exp2_down(Lanes y) {
+  const Lanes magic = Vec::all(0x1.8p23f);
+  const Lanes shifted = Vec::add(y, magic);  // n in its last bits
+  const Lanes r = Vec::sub(y, Vec::sub(shifted, magic));
+  Lanes p = Vec::all(0x1.5c08e4p-10f);
+  p = Vec::fused(p, r, Vec::all(0x1.3d0c52p-7f));
+  p = Vec::fused(p, r, Vec::all(0x1.c6b6e4p-5f));
+  p = Vec::fused(p, r, Vec::all(0x1.ebf918p-3f));
+  p = Vec::fused(p, r, Vec::all(0x1.62e428p-1f));
+  p = Vec::fused(p, r, Vec::all(0x1.000002p+0f));
+  return Vec::zero_below(y, -126.0f, Vec::times_two_to(p, shifted));
 }
 
-// ln x of a normal positive number; only for one number a row.
-inline float log_of(float x) { return __builtin_logf(x); }
+// ln x of normal positive numbers, within 2 ulp: x = 2^e m with m in [1 / sqrt 2, sqrt 2), and ln m by a polynomial (Cephes'
+// logf).
+inline Lanes log_of(Lanes x) {
+  Lanes e, m = Vec::split(x, e);
+  const Lanes two = Vec::all(1.41421356f), one = Vec::all(1.0f);
+  e = Vec::where_above(m, two, Vec::add(e, one), e);
+  m = Vec::where_above(m, two, Vec::mul(m, Vec::all(0.5f)), m);
+  const Lanes f = Vec::sub(m, one), z = Vec::mul(f, f);
+  Lanes p = Vec::all(7.0376836292e-2f);
+  constexpr float c[] = {-1.1514610310e-1f, 1.1676998740e-1f, -1.2420140846e-1f, 1.4249322787e-1f, -1.6668057665e-1f,
+                        2.0000714765e-1f, -2.4999993993e-1f, 3.3333331174e-1f};
+  for (const float next : c) p = Vec::fused(p, f, Vec::all(next));
+  p = Vec::mul(Vec::mul(p, f), z);
+  p = Vec::fused(e, Vec::all(-2.12194440e-4f), p);
+  p = Vec::fused(z, Vec::all(-0.5f), p);
+  return Vec::fused(e, Vec::all(0.693359375f), Vec::add(f, p));
+}
 
 // --- products: tiles of M rows and N vectors, their sums in registers ---
 
@@ -43,6 +59,23 @@ struct Store {  // out = sum * scale
     float* const to = out + static_cast<Step>(i) * row + j;
     sum = Vec::mul(sum, Vec::all(scale));
     n >= W ? Vec::store(sum, to) : Vec::store(sum, to, n);
+  }
+};
+struct StoreLogits {  // out = sum * scale + bias, and -inf beyond the keys
+  float* out;
+  Step row;
+  float scale;
+  const float* bias;  // null: none, or one whose keys are not side by side
+  Step bias_row;
+  std::size_t keys;
+  void put(std::size_t i, std::size_t j, Lanes sum, std::size_t) const {
+    const std::size_t n = keys - j;
+    sum = Vec::mul(sum, Vec::all(scale));
+    if (bias != nullptr) {
+      const float* const more = bias + static_cast<Step>(i) * bias_row + j;
+      sum = Vec::add(sum, n >= W ? Vec::load(more) : Vec::load(more, n));
+    }
+    Vec::store(n >= W ? sum : Vec::first_or(sum, n, none), out + static_cast<Step>(i) * row + j);
   }
 };
 struct StoreRows {  // out = sum * (a factor for each row)
@@ -89,7 +122,8 @@ struct Factors {
 };
 
 template <std::size_t M, std::size_t N, bool whole, class Keep>
-inline void tile(const Factors& f, std::size_t i, std::size_t j, std::size_t last, const Keep& keep) {
+inline void tile(const Factors& f, std::size_t i, std::size_t j, std::size_t last, const Keep given) {
+  const Keep keep = given;  // a copy, so that what is stored cannot be taken for a change of it
   Lanes sum[M][N];
 #pragma GCC unroll 16
   for (std::size_t m = 0; m < M; ++m) {
@@ -151,78 +185,126 @@ inline void product(const Factors& f, std::size_t m, std::size_t n, const Keep& 
 
 constexpr std::size_t padded(std::size_t n) { return (n + W - 1) / W * W; }
 
-// Adds bias and mask to a row of logits, and makes those beyond the keys -inf. Gives the largest.
-inline float finish_logits(const Head<float>& h, std::size_t i, float* s) {
+// What the products did not do: a bias whose keys are not side by side, and the mask.
+inline void finish_logits(const Head<float>& h, std::size_t i, float* s) {
   const auto at = static_cast<Step>(i);
-  const std::size_t whole = h.keys / W * W, rest = h.keys - whole;
-  if (h.bias != nullptr) {
+  if (h.bias != nullptr && h.bias_key != 1) {
     const float* const bias = h.bias + at * h.bias_row;
-    if (h.bias_key == 1) {
-      for (std::size_t j = 0; j < whole; j += W) Vec::store(Vec::add(Vec::load(s + j), Vec::load(bias + j)), s + j);
-      if (rest != 0) Vec::store(Vec::add(Vec::load(s + whole), Vec::load(bias + whole, rest)), s + whole);
-    } else {
-      for (std::size_t j = 0; j < h.keys; ++j) s[j] += bias[static_cast<Step>(j) * h.bias_key];
-    }
+    for (std::size_t j = 0; j < h.keys; ++j) s[j] += bias[static_cast<Step>(j) * h.bias_key];
   }
-  if (h.mask != nullptr) {
-    const std::uint8_t* const mask = h.mask + at * h.mask_row;
+  if (h.mask == nullptr) return;
+  const std::uint8_t* const mask = h.mask + at * h.mask_row;
+  if (h.mask_key == 1) {
+    for (std::size_t j = 0; j < h.keys; j += W)
+      Vec::store(Vec::kept(Vec::load(s + j), mask + j, h.keys - j < W ? h.keys - j : W, none), s + j);
+  } else {
     for (std::size_t j = 0; j < h.keys; ++j) s[j] = mask[static_cast<Step>(j) * h.mask_key] != 0 ? s[j] : none;
   }
-  for (std::size_t j = h.keys; j < padded(h.keys); ++j) s[j] = none;
-  Lanes most = Vec::load(s);
-  for (std::size_t j = W; j < h.keys; j += W) most = Vec::max(most, Vec::load(s + j));
-  return Vec::largest(most);
 }
 
+// Logits of queries [i, i + rows): q k^T scale + bias, -inf where there is no key, or the mask says so.
 inline void logits(const Head<float>& h, std::size_t i, std::size_t rows, float* s, Step wide) {
-  product({h.q + static_cast<Step>(i) * h.q_row, h.q_row, 1, h.turned_k, wide, h.depth}, rows, padded(h.keys),
-          Store{s, wide, h.scale});
+  const auto at = static_cast<Step>(i);
+  const bool together = h.bias != nullptr && h.bias_key == 1;
+  product({h.q + at * h.q_row, h.q_row, 1, h.turned_k, wide, h.depth}, rows, padded(h.keys),
+          StoreLogits{s, wide, h.scale, together ? h.bias + at * h.bias_row : nullptr, h.bias_row, h.keys});
+  if (h.mask == nullptr && (h.bias == nullptr || together)) return;
+  for (std::size_t r = 0; r < rows; ++r) finish_logits(h, i + r, s + static_cast<Step>(r) * wide);
+}
+
+// The rows' largest numbers, or their sums, for W rows at once: row r is the vector at from + r W.
+template <class Join>
+inline Lanes across(const float* from, std::size_t rows, const Join& join) {
+  Lanes row[W];
+  for (std::size_t l = 0; l < W; ++l) row[l] = l < rows ? Vec::load(from + l * W) : Vec::all(0.0f);
+  return Vec::fold(row, join);
+}
+
+// Turns a block of logits into weights that are still to be divided by their sum; of each row, `from` (what was taken off
+// before the exponential) and `one` (what to multiply by). lse may be null.
+template <class Ask>
+inline void soften(float* s, Step wide, std::size_t rows, std::size_t keys, float* rest, float* from, float* one, float* lse,
+                   const Ask& ask) {
+  for (std::size_t r = 0; r < rows; ++r) {
+    const float* const p = s + static_cast<Step>(r) * wide;
+    Lanes most = Vec::load(p);
+    for (std::size_t j = W; j < keys; j += W) most = Vec::max(most, Vec::load(p + j));
+    Vec::store(most, rest + r * W);
+  }
+  for (std::size_t r = 0; r < rows; r += W) {
+    const Lanes most = across(rest + r * W, rows - r, [](Lanes a, Lanes b) { return Vec::max(a, b); });
+    Vec::store(Vec::where_above(most, Vec::all(none), most, Vec::all(0.0f)), from + r);
+  }
+  for (std::size_t r = 0; r < rows; ++r) {
+    float* const p = s + static_cast<Step>(r) * wide;
+    ask(r);
+    // What is rounded here is the same for all of the row, and goes with the division.
+    const Lanes shift = Vec::all(-from[r] * log2_e);
+    Lanes sum = Vec::all(0.0f);
+    for (std::size_t j = 0; j < keys; j += W) {
+      const Lanes e = exp2_down(Vec::fused(Vec::load(p + j), Vec::all(log2_e), shift));
+      Vec::store(e, p + j);
+      sum = Vec::add(sum, e);
+    }
+    Vec::store(sum, rest + r * W);
+  }
+  for (std::size_t r = 0; r < rows; r += W) {
+    const Lanes total = across(rest + r * W, rows - r, [](Lanes a, Lanes b) { return Vec::add(a, b); });
+    const Lanes zero = Vec::all(0.0f);
+    Vec::store(Vec::where_equal(total, zero, zero, Vec::div(Vec::all(1.0f), total)), one + r);
+    if (lse == nullptr) continue;
+    const Lanes sum = Vec::add(Vec::load(from + r), log_of(total));
+    Vec::store(Vec::where_equal(total, zero, Vec::all(none), sum), lse + r, rows - r < W ? rows - r : W);
+  }
+}
+
+inline void keep_weights(const Head<float>& h, std::size_t i, const float* p, float one) {
+  float* const w = h.weights + static_cast<Step>(i) * h.weights_row;
+  const Lanes part = Vec::all(one * h.share);
+  for (std::size_t j = 0; j < h.keys; j += W) {
+    const std::size_t n = h.keys - j < W ? h.keys - j : W;
+    Lanes weight = Vec::mul(Vec::load(p + j), part);
+    if (h.add_weights) weight = Vec::add(weight, Vec::load(w + j, n));
+    Vec::store(weight, w + j, n);
+  }
+}
+
+inline void ask_for(const float* row, std::size_t n) {
+  const char* const at = reinterpret_cast<const char*>(row);
+  for (std::size_t i = 0; i < n * sizeof(float); i += 64) __builtin_prefetch(at + i);
 }
 
 void forward(const Head<float>& h, float* scratch) {
   const std::size_t block = rows_at_once(h.queries);
   const auto wide = static_cast<Step>(ahead(h.keys));
-  float* const s = scratch;
-  float* const one = scratch + block * static_cast<std::size_t>(wide);
+  float* const from = scratch;
+  float* const one = from + most_rows;
+  float* const rest = one + most_rows;
+  float* const s = rest + most_rows * W;
   for (std::size_t i = 0; i < h.queries; i += block) {
     const std::size_t rows = h.queries - i < block ? h.queries - i : block;
     logits(h, i, rows, s, wide);
-    for (std::size_t r = 0; r < rows; ++r) {
-      float* const p = s + static_cast<Step>(r) * wide;
-      const float most = finish_logits(h, i + r, p);
-      const float from = most == none ? 0.0f : most;
-      const Lanes shift = Vec::all(from);
-      Lanes sum = Vec::all(0.0f);
-      for (std::size_t j = 0; j < h.keys; j += W) {
-        const Lanes e = exp_down(Vec::sub(Vec::load(p + j), shift));
-        Vec::store(e, p + j);
-        sum = Vec::add(sum, e);
-      }
-      const float total = Vec::total(sum);
-      one[r] = total == 0.0f ? 0.0f : 1.0f / total;
-      if (h.lse != nullptr) h.lse[i + r] = total == 0.0f ? none : from + log_of(total);
-      if (h.weights == nullptr) continue;
-      float* const w = h.weights + static_cast<Step>(i + r) * h.weights_row;
-      const Lanes part = Vec::all(one[r] * h.share);
-      for (std::size_t j = 0; j < h.keys; j += W) {
-        const std::size_t n = h.keys - j < W ? h.keys - j : W;
-        Lanes weight = Vec::mul(Vec::load(p + j), part);
-        if (h.add_weights) weight = Vec::add(weight, Vec::load(w + j, n));
-        Vec::store(weight, w + j, n);
-      }
+    soften(s, wide, rows, h.keys, rest, from, one, h.lse == nullptr ? nullptr : h.lse + i, [&](std::size_t r) {
+      const auto row = static_cast<Step>(i + r);
+      if (h.next_q != nullptr) ask_for(h.next_q + row * h.q_row, h.depth);
+      if (h.next_k == nullptr || i + r >= h.keys) return;
+      ask_for(h.next_k + row * h.next_k_row, h.depth);
+      ask_for(h.next_v + row * h.v_row, h.width);
+    });
+    if (h.weights != nullptr) {
+      for (std::size_t r = 0; r < rows; ++r) keep_weights(h, i + r, s + static_cast<Step>(r) * wide, one[r]);
     }
     product({s, wide, 1, h.v, h.v_row, h.keys}, rows, h.width,
             StoreRows{h.out + static_cast<Step>(i) * h.out_row, h.out_row, one});
   }
 }
 
-inline float dot(const float* a, const float* b, std::size_t n) {
+// The products of two rows' numbers, summed but for the last step.
+inline Lanes dot(const float* a, const float* b, std::size_t n) {
   Lanes sum = Vec::all(0.0f);
-  for (std::size_t j = 0; j < n; j += W) {
-    const std::size_t m = n - j < W ? n - j : W;
-    sum = Vec::fused(Vec::load(a + j, m), Vec::load(b + j, m), sum);
-  }
-  return Vec::total(sum);
+  std::size_t j = 0;
+  for (; j + W <= n; j += W) sum = Vec::fused(Vec::load(a + j), Vec::load(b + j), sum);
+  return j < n ? Vec::fused(Vec::load(a + j, n - j), Vec::load(b + j, n - j), sum) : sum;
 }
 
 // Gradients of the keys of a block: added, or stored if they are the first.
@@ -234,8 +316,10 @@ void backward(const HeadGradient<float>& g, float* scratch) {
   const Head<float>& h = g.head;
   const std::size_t block = rows_at_once(h.queries);
   const auto wide = static_cast<Step>(ahead(h.keys));
-  float* const p = scratch;
-  float* const d = scratch + block * static_cast<std::size_t>(wide);
+  float* const delta = scratch;
+  float* const rest = delta + 2 * most_rows;
+  float* const p = rest + most_rows * W;
+  float* const d = p + block * static_cast<std::size_t>(wide);
   for (std::size_t i = 0; i < h.queries; i += block) {
     const std::size_t rows = h.queries - i < block ? h.queries - i : block;
     const auto at = static_cast<Step>(i);
@@ -244,20 +328,28 @@ void backward(const HeadGradient<float>& g, float* scratch) {
     product({dout, g.out_gradient_row, 1, g.turned_v, wide, h.width}, rows, padded(h.keys), Store{d, wide, 1.0f});
     for (std::size_t r = 0; r < rows; ++r) {
       const auto row = static_cast<Step>(r);
+      Vec::store(dot(dout + row * g.out_gradient_row, h.out + (at + row) * h.out_row, h.width), rest + r * W);
+    }
+    for (std::size_t r = 0; r < rows; r += W)
+      Vec::store(across(rest + r * W, rows - r, [](Lanes a, Lanes b) { return Vec::add(a, b); }), delta + r);
+    for (std::size_t r = 0; r < rows; ++r) {
+      const auto row = static_cast<Step>(r);
       float *const weight = p + row * wide, *const change = d + row * wide;
-      (void)finish_logits(h, i + r, weight);
       const float lse = h.lse[i + r];
-      const Lanes shift = Vec::all(lse == none ? 0.0f : lse);
-      const Lanes delta = Vec::all(dot(dout + row * g.out_gradient_row, h.out + (at + row) * h.out_row, h.width));
+      const Lanes shift = Vec::all(lse == none ? 0.0f : lse), less = Vec::all(delta[r]);
       float* const bias = g.bias_gradient == nullptr ? nullptr : g.bias_gradient + (at + row) * g.bias_gradient_row;
       for (std::size_t j = 0; j < h.keys; j += W) {
-        const Lanes e = exp_down(Vec::sub(Vec::load(weight + j), shift));
-        const Lanes c = Vec::mul(e, Vec::sub(Vec::load(change + j), delta));
+        const Lanes e = exp2_down(Vec::mul(Vec::sub(Vec::load(weight + j), shift), Vec::all(log2_e)));
+        const Lanes c = Vec::mul(e, Vec::sub(Vec::load(change + j), less));
         Vec::store(e, weight + j);
         Vec::store(c, change + j);
         if (bias == nullptr) continue;
-        const std::size_t n = h.keys - j < W ? h.keys - j : W;
-        Vec::store(g.add_bias ? Vec::add(c, Vec::load(bias + j, n)) : c, bias + j, n);
+        const std::size_t n = h.keys - j;
+        if (n >= W) {
+          Vec::store(g.add_bias ? Vec::add(c, Vec::load(bias + j)) : c, bias + j);
+        } else {
+          Vec::store(g.add_bias ? Vec::add(c, Vec::load(bias + j, n)) : c, bias + j, n);
+        }
       }
     }
     product({d, wide, 1, g.k, g.k_row, h.keys}, rows, h.depth, Store{g.q_gradient + at * g.q_gradient_row, g.q_gradient_row, h.scale});

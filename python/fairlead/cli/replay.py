@@ -83,7 +83,7 @@ def _replay(arguments: argparse.Namespace) -> int:
         from fairlead.replays.report import write_report
 
         write_report(result, arguments.report, title=Path(arguments.table).name)
-    for note in _notes(result):
+    for note in _notes(result, warmup=arguments.warmup is not None):
         print(f"fairlead: {note}", file=sys.stderr)
     if arguments.json:
         print(json.dumps(result.to_dict(), allow_nan=False))
@@ -100,13 +100,15 @@ def _place(table: str) -> str:
     return "row" if table.endswith(".parquet") else "line"
 
 
-def _notes(result: ReplayResult) -> Iterator[str]:
+def _notes(result: ReplayResult, *, warmup: bool) -> Iterator[str]:
     """What looks like a mistake, though it is none of the table's rows."""
     first, last = result.history_time[0], result.history_time[-1]
     if first > _SECOND and last < _YEAR:
         yield "all times lie in 1970: integer times are nanoseconds, not seconds or milliseconds"
     if result.tasks == 0:
-        reason = "no outcome is known" if result.unsettled else "no task was decided after the warm-up"
+        reason = "no task was decided after the warm-up" if warmup else "every call failed"
+        if result.unsettled:
+            reason = "no outcome is known"
         yield f"nothing was scored: {reason}"
 
 

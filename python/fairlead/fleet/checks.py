@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
+from datetime import date
 
 from fairlead.errors import InvalidRecordError, did_you_mean
+from fairlead.times import as_time
 from fairlead.types import Forecast, Task
 
 
@@ -12,8 +15,32 @@ def utf8(text: str, where: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise InvalidRecordError(f"{where} is {text!r}, which is no text: {error.reason}") from error
+        raise no_text(where, error) from error
     return text
+
+
+def no_text(where: str, error: UnicodeEncodeError) -> InvalidRecordError:
+    return InvalidRecordError(f"{where} is {error.object!r}, which is no text: {error.reason}")
+
+
+def count(given: object, where: str) -> None:
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise InvalidRecordError(f"{where} is {given!r}, must be an integer, at least 1")
+
+
+def name(given: object, where: str) -> str:
+    """A name that a caller without a type checker gave."""
+    if not isinstance(given, str):
+        raise InvalidRecordError(f"{where} is {given!r}, must be a string")
+    return utf8(given, where)
+
+
+def moment(clock: Callable[[], int]) -> int:
+    """The time by a clock."""
+    now: object = clock()
+    if isinstance(now, (str, date)):
+        raise InvalidRecordError(f"clock gave {now!r}, must give integer nanoseconds since the epoch")
+    return as_time(now, "clock")  # type: ignore[arg-type]
 
 
 def outcome(task: Task, number: float | None) -> float | str | None:

@@ -8,9 +8,9 @@ import time as _time
 import warnings
 import weakref
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, fields
 from datetime import datetime, timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from fairlead.fleet.snapshots import Snapshots
     from fairlead.journal import Journal
     from fairlead.reflection import Reflection
-    from fairlead.store import StoreWriter
+    from fairlead.store import Store, StoreWriter
 
 _PLAIN = (int, float, bool, str)
 _FEW = 10_000
@@ -67,7 +67,8 @@ class Fleet:
     """
 
     def __init__(self, *, settings: Settings | None = None, clock: Callable[[], int] = _time.time_ns) -> None:
-        self._build(_core_fleet(settings or Settings()), clock)
+        _check_clock(clock)
+        self._build(_core_fleet(settings), clock)
 
     def _build(self, core: _CoreFleet, clock: Callable[[], int]) -> None:
         self._core = core
@@ -101,7 +102,8 @@ class Fleet:
         the folder itself for its `store.sqlite`. journal: what `fl.Journal` takes besides the folder, such as `sync`
         and `overflow`.
 
-        Raises JournalLockedError where another process has it, JournalDamagedError, JournalError, and
+        Raises InvalidRecordError and StoreError for an argument that cannot be, before anything is made,
+        JournalLockedError where another process has the folder, JournalDamagedError, JournalError, and
         InvalidRecordError for settings that differ from the journal's. Warns with JournalWarning of what it could help:
         a torn end, a snapshot that is of no use, events that do not fit.
 
@@ -116,12 +118,14 @@ class Fleet:
         >>> desk.cleanup()
         """
         from fairlead._core import attach_journal, fold_desk  # not everywhere: the journal is POSIX
+        from fairlead.fleet.journal import FleetJournal
         from fairlead.fleet.snapshots import Snapshots
-        from fairlead.journal import Journal
 
-        if snapshot_every < 1:
-            raise InvalidRecordError(f"snapshot_every is {snapshot_every!r}, must be at least 1")
-        log = Journal(folder, **journal)
+        checks.count(snapshot_every, "snapshot_every")
+        _check_clock(clock)
+        wanted = _core_fleet(settings)
+        tables = None if store is None else _tables(store, folder)
+        log = FleetJournal(folder, **journal)
         try:
             fleet = cls.__new__(cls)
             core, found = fold_desk(os.fspath(folder))
@@ -131,27 +135,26 @@ class Fleet:
             attach_journal(core, log)
             fleet._stamp = clock
             fleet._journal = log
-            fleet._settle_settings(settings)
+            fleet._settle_settings(settings, wanted)
         except BaseException:
             log.close()
             raise
         here = weakref.ref(fleet)
         fleet._snapshots = Snapshots(os.fspath(folder), lambda: _written(here), snapshot_every, found["snapshot"])
         weakref.finalize(fleet, fleet._snapshots.stop)  # at exit too, before the interpreter goes
-        if store is not None:
+        if tables is not None:
             try:
-                fleet._follow(folder, store)
+                fleet._follow(folder, tables())
             except BaseException:
                 fleet.close()
                 raise
         return fleet
 
-    def _follow(self, folder: str | os.PathLike[str], place: str | os.PathLike[str]) -> None:
+    def _follow(self, folder: str | os.PathLike[str], store: Store) -> None:
         """Starts the thread that keeps a store up to date."""
-        from fairlead.store import Store
         from fairlead.store.desk import follower
 
-        self._store = follower(Store(place), folder)
+        self._store = follower(store, folder)
         self._store.start()
         weakref.finalize(self, self._store.stop)
 
@@ -170,10 +173,12 @@ class Fleet:
         except (JournalError, OSError) as error:
             snapshots.problem = error
         finally:
-            self._journal.close()
-            self._end_store()
-        if snapshots.problem is not None:
-            warnings.warn(f"no snapshot could be written: {snapshots.problem}", JournalWarning, stacklevel=2)
+            try:
+                self._journal.close()
+            finally:
+                if snapshots.problem is not None:
+                    warnings.warn(f"no snapshot could be written: {snapshots.problem}", JournalWarning, stacklevel=2)
+                self._end_store()
 
     def _end_store(self) -> None:
         """Lets the store come up to date, if its database is there, and ends its thread."""
@@ -194,7 +199,8 @@ class Fleet:
 
     @property
     def journal(self) -> Journal | None:
-        """The journal it is on, for events of other kinds and for reading; None in memory."""
+        """The journal it is on, for events of other kinds and for reading; None in memory. What the fleet logs itself,
+        forecasts among it, it takes from the fleet alone."""
         return self._journal
 
     @property
@@ -284,7 +290,10 @@ class Fleet:
         """
         number = strategy_index(strategy)  # so that a misspelt strategy is told first
         task_id = checks.task_id(task)
-        found = self._core.decide(task_id, number, self._clock)
+        try:
+            found = self._core.decide(task_id, number, self._clock)
+        except UnicodeEncodeError as error:
+            raise checks.no_text("task", error) from error
         if isinstance(found, int):
             self._find(task_id)
             raise NoForecastError(f"task {task_id!r}: no active model has answered")
@@ -311,15 +320,22 @@ class Fleet:
             known = task
         else:
             if type(outcome) in _PLAIN and type(time) is int and profit_usd is None:
-                with suppress(OverflowError):  # what is in order needs no Outcome; all else is told below
+                try:  # what is in order needs no Outcome; all else is told below
                     status = self._core.settle(checks.task_id(task), outcome, time, None, self._clock)
                     if status <= 0:
                         return status == 0
+                except OverflowError:
+                    pass
+                except UnicodeEncodeError as error:
+                    raise checks.no_text("task", error) from error
             if outcome is None:
                 raise InvalidRecordError("outcome is None; use void(task) where it will never be known")
             known = Outcome(checks.task_id(task), outcome, time=time, profit_usd=profit_usd)
         clock = self._clock if known.value is not None else self._stamp
-        status = self._core.settle(known.task, known.value, known.time, known.profit_usd, clock)
+        try:
+            status = self._core.settle(known.task, known.value, known.time, known.profit_usd, clock)
+        except UnicodeEncodeError as error:
+            raise checks.no_text("task", error) from error
         if status > 0:
             self._explain_settle(known, status)
         return status == 0
@@ -363,7 +379,7 @@ class Fleet:
 
         Raises UnknownModelError, and InvalidRecordError for a span, kind or slice that makes no sense.
         """
-        found = self._board.find_model(model)
+        found = self._board.find_model(checks.name(model, "model"))
         if found < 0:
             raise UnknownModelError(
                 f"model is {model!r}, which was never in the fleet{did_you_mean(model, self._names())}"
@@ -378,7 +394,7 @@ class Fleet:
         kind = kind or (scored[0] if scored else "binary")
         if kind not in KINDS:
             raise InvalidRecordError(f"kind is {kind!r}, must be one of {', '.join(KINDS)}")
-        moment = self._clock() if now is None else as_time(now, "now")
+        moment = checks.moment(self._clock) if now is None else as_time(now, "now")
         return Window(**self._board.recent(found, place, KINDS.index(kind), length, moment))
 
     def reflect(self, model: str) -> Reflection:
@@ -390,7 +406,7 @@ class Fleet:
         """
         if self._journal is None:
             raise JournalError("a fleet in memory keeps no record to reflect on; use Fleet.open(folder)")
-        if self._board.find_model(model) < 0:
+        if self._board.find_model(checks.name(model, "model")) < 0:
             raise UnknownModelError(
                 f"model is {model!r}, which was never in the fleet{did_you_mean(model, self._names())}"
             )
@@ -411,7 +427,7 @@ class Fleet:
         if len(slice) > 1:
             raise InvalidRecordError(f"slice is {slice!r}, must be one dimension and its value")
         ((dimension, value),) = slice.items()
-        found = self._board.find_slice(dimension, value)
+        found = self._board.find_slice(checks.name(dimension, "slice"), checks.name(value, dimension))
         if found < 0:
             known = ", ".join(f"{d}={v}" for d, v in self._board.slices()) or "none"
             raise InvalidRecordError(f"slice is {dimension}={value}, which no task was in; there are: {known}")
@@ -422,10 +438,10 @@ class Fleet:
 
     def _now(self) -> int:
         """The time of an event that has none of its own; in memory nobody asks."""
-        return self._stamp() if self._stamp is not None else 0
+        return checks.moment(self._stamp) if self._stamp is not None else 0
 
     def _model_id(self, name: str) -> int:
-        if not self._core.has_model(name):
+        if not self._core.has_model(checks.name(name, "model")):
             left = self._board.find_model(name) >= 0
             reason = (
                 "which has left the fleet; add it again"
@@ -435,9 +451,9 @@ class Fleet:
             raise UnknownModelError(f"model is {name!r}, {reason}")
         return self._board.find_model(name)
 
-    def _settle_settings(self, settings: Settings | None) -> None:
+    def _settle_settings(self, settings: Settings | None, wanted: _CoreFleet) -> None:
         """Those of a new journal are its first event; an old one has its own."""
-        if not self._core.configured and self._core.configure(_core_fleet(settings or Settings()), self._clock()) == 0:
+        if not self._core.configured and self._core.configure(wanted, checks.moment(self._clock)) == 0:
             return
         for f in fields(Settings):
             given, has = getattr(settings or Settings(), f.name), getattr(self.settings, f.name)
@@ -496,8 +512,28 @@ class Fleet:
             raise TaskEndedError(f"task {task_id!r} has ended with {checks.outcome(Task(*found[0]), found[2])!r}")
 
 
-def _core_fleet(settings: Settings) -> _CoreFleet:
-    return _CoreFleet(**asdict(settings))
+def _core_fleet(settings: Settings | None) -> _CoreFleet:
+    if settings is not None and not isinstance(settings, Settings):
+        raise InvalidRecordError(f"settings is {settings!r}, must be Settings")
+    return _CoreFleet(**asdict(settings or Settings()))
+
+
+def _check_clock(clock: object) -> None:
+    if not callable(clock):
+        raise InvalidRecordError(f"clock is {clock!r}, must be a function that gives integer nanoseconds")
+
+
+def _tables(place: str | os.PathLike[str], folder: str | os.PathLike[str]) -> Callable[[], Store]:
+    """What gives the store at a place once the folder of the desk is there. Raises StoreError where it cannot be."""
+    from fairlead.store import Store
+    from fairlead.store.engine import locate
+
+    url = locate(place)
+    desk = Path(folder)
+    if url.drivername == "sqlite" and Path(url.database or "").parent.resolve() == desk.resolve() and not desk.is_dir():
+        return lambda: Store(place)
+    store = Store(place)
+    return lambda: store
 
 
 def _written(fleet: weakref.ref[Fleet]) -> int | None:

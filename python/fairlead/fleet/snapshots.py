@@ -14,7 +14,7 @@ class Snapshots:
     """Writes a snapshot whenever `every` events have come since the last one, in a thread of its own.
 
     written: how far the journal has come, None once there is nobody left to write for. last: the event of the newest
-    snapshot. What cannot be written is tried again after `every` more events; `problem` says what it was.
+    snapshot. What cannot be written is tried again after `every` more events; `problem` says what it was, until then.
     """
 
     def __init__(self, folder: str, written: Callable[[], int | None], every: int, last: int) -> None:
@@ -32,6 +32,7 @@ class Snapshots:
         """Writes one now, where there are newer events than the last one's; returns its event."""
         with self._busy:
             self._last = snapshot_desk(self._folder)
+            self.problem = None
             return self._last
 
     def behind(self) -> int:

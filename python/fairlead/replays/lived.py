@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import time as _time
+from collections.abc import Callable
 from datetime import datetime
 
 from fairlead.errors import TableError, did_you_mean
@@ -15,13 +16,17 @@ from fairlead.types import KINDS
 
 
 def replay_lived(
-    folder: str | os.PathLike[str], *, kind: str | None = None, warmup: int | str | datetime | None = None
+    folder: str | os.PathLike[str],
+    *,
+    kind: str | None = None,
+    warmup: int | str | datetime | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> ReplayResult:
     """Replays the journal in a folder. A task is decided by every strategy once its last forecast is in, and scored
     when its outcome comes, in every slice it lies in.
 
     kind: of the tasks to score; it may be left out where there is but one. warmup: tasks decided at or before this time
-    are learned from but not scored.
+    are learned from but not scored. progress: called with (forecasts done, forecasts in all).
 
     Raises TableError for a journal without forecasts, or with several kinds where none is named; JournalError where
     there is no journal, or its beginning was archived.
@@ -42,7 +47,11 @@ def replay_lived(
         raise TableError(
             f"{place}: kind is {kind!r}; there are {' and '.join(found)} forecasts{did_you_mean(kind, found)}"
         )
-    core, scores, state = replay_desk(place, census, KINDS.index(kind), after, HISTORY_POINTS)
+    total = census.forecasts[KINDS.index(kind)]
+    advanced = None if progress is None else lambda done: progress(done, total)
+    core, scores, state = replay_desk(place, census, KINDS.index(kind), after, HISTORY_POINTS, advanced)
+    if progress is not None:
+        progress(total, total)
     seconds = _time.perf_counter() - started
     board = core.board
     return result_of(

@@ -66,7 +66,7 @@ def replay(
         for name, given in (("slices", slices), ("settings", settings)):
             if given:
                 raise InvalidRecordError(f"{name} is {given!r}, but a journal is replayed with those it was lived with")
-        return replay_lived(source, kind=kind, warmup=warmup)
+        return replay_lived(source, kind=kind, warmup=warmup, progress=progress)
     table = source if isinstance(source, ForecastTable) else read_table(source, slices=slices, strict=strict)
     if kind is not None and kind != table.kind:
         raise TableError(f"kind is {kind!r}, but the table's forecasts are {table.kind}")

@@ -8,17 +8,17 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from datetime import timedelta
-from itertools import chain, islice
+from itertools import islice
 
 from fairlead._core import JournalReader
-from fairlead.errors import JournalError, StoreError
+from fairlead.errors import JournalError
 from fairlead.events import Event
 from fairlead.journal import manifest as manifests
 from fairlead.journal.folder import segments
 from fairlead.store.engine import shown
-from fairlead.store.store import BATCH, Store
+from fairlead.store.store import Store
 from fairlead.store.writer import StoreWriter
 
 Place = str | os.PathLike[str]
@@ -61,9 +61,12 @@ class JournalTail:
         self._reader = self._past = None
 
 
-def follower(store: Store, desk: Place, *, poll: str | timedelta = "200ms") -> StoreWriter:
-    """A `StoreWriter` that keeps a store up to date with the journal of a desk; start it, or use it as a context."""
-    return StoreWriter(store, lambda first: JournalTail(desk, first), poll=poll)
+def follower(
+    store: Store, desk: Place, *, poll: str | timedelta = "200ms", gentle: bool = True, partial: bool = False
+) -> StoreWriter:
+    """A `StoreWriter` that keeps a store up to date with the journal of a desk; start it, or use it as a context.
+    partial: also where the next events are neither in the journal nor in its archive any more."""
+    return StoreWriter(store, lambda first: JournalTail(desk, first), poll=poll, gentle=gentle, partial=partial)
 
 
 def upgrade(desk: Place, place: Place | None = None) -> str:
@@ -73,14 +76,14 @@ def upgrade(desk: Place, place: Place | None = None) -> str:
         return shown(store.url)
 
 
-def update(desk: Place, place: Place | None = None) -> int:
+def update(desk: Place, place: Place | None = None, *, partial: bool = False) -> int:
     """Brings a store up to date with the journal, once. Returns the number of the last event that is in it.
 
-    Where the journal lost events that the store has, as after a power cut, the store is rebuilt.
+    partial: also where the next events are gone, from the archive too: without them; else that is a StoreError. Where
+    the journal lost events that the store has, as after a power cut, the store is rebuilt.
     """
     with Store(desk if place is None else place) as store:
-        writer = follower(store, desk)
-        return writer.catch_up()
+        return follower(store, desk, partial=partial).catch_up()
 
 
 def rebuild(
@@ -93,21 +96,13 @@ def rebuild(
 ) -> int:
     """Deletes all rows and projects the whole journal anew; the rows will be the same. Returns how many events it had.
 
-    windows, entries: as in `Store`; this is how to change them. partial: also where the first events are neither in the
-    journal nor in its archive any more, so that what the store has of them is lost. Readers see the store fill up
-    meanwhile. If it is cut short, `update` goes on.
+    windows, entries: as in `Store`; this is how to change them, and they stay as they are where they are not given.
+    partial: also where events are neither in the journal nor in its archive any more, so that what the store has of
+    them is lost; else that is a StoreError. The journal is read twice, so that nothing is deleted before all of it was
+    found whole. Readers see the store fill up meanwhile. If it is cut short, `update` goes on.
     """
-    with (
-        Store(desk if place is None else place, windows=windows, entries=entries) as store,
-        closing(JournalTail(desk)) as tail,
-    ):
-        first = tail.take(1)
-        if first and first[0].seq > 1 and not partial:
-            raise StoreError(
-                f"{os.fspath(desk)}: the events before {first[0].seq} are gone, from its archive too; rebuilt without "
-                "them (partial), the store would not have what it has of them now"
-            )
-        return store.rebuild(chain(first, _all(tail)), journal=tail.journal)
+    with Store(desk if place is None else place, windows=windows, entries=entries) as store:
+        return follower(store, desk, gentle=False, partial=partial).rebuild()
 
 
 def follow(
@@ -116,15 +111,16 @@ def follow(
     *,
     poll: str | timedelta = "200ms",
     stop: threading.Event | None = None,
+    partial: bool = False,
 ) -> None:
     """Keeps a store up to date until `stop` is set or the user interrupts: in a process of its own, out of the loop's
-    way.
+    way. partial: as in `update`.
 
     What goes wrong is logged (`fairlead.store`) and tried again.
     """
     stop = stop or threading.Event()
     with Store(desk if place is None else place) as store:
-        writer = StoreWriter(store, lambda first: JournalTail(desk, first), poll=poll, gentle=False)
+        writer = follower(store, desk, poll=poll, gentle=False, partial=partial)
         with writer, suppress(KeyboardInterrupt):
             while not stop.wait(1.0):  # in turns, so that an interrupt is heard
                 pass
@@ -133,8 +129,3 @@ def follow(
 def _first(desk: Place) -> int:
     """Number of the first event that is in the journal itself."""
     return next((segment.first for segment in segments(desk)), 1)
-
-
-def _all(tail: JournalTail) -> Iterator[Event]:
-    while events := tail.take(BATCH):
-        yield from events

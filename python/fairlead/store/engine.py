@@ -44,6 +44,8 @@ def locate(place: str | os.PathLike[str]) -> URL:
     >>> locate("desk/store.sqlite").database
     'desk/store.sqlite'
     """
+    if not isinstance(place, (str, os.PathLike)):
+        raise StoreError(f"place is {place!r}, must be a URL, a file or a folder")
     if isinstance(place, str) and "://" in place:
         try:
             url = make_url(place)
@@ -104,6 +106,22 @@ def _sqlite_engine(url: URL, sqlite: ModuleType) -> Engine:
     return engine
 
 
+def file_of(url: URL) -> Path | None:
+    """The file of a store on SQLite, wherever the process goes; None on PostgreSQL, and in memory."""
+    if url.drivername != "sqlite" or url.database in (None, "", ":memory:"):
+        return None
+    return Path(str(url.database)).absolute()
+
+
+def identity(file: Path | None) -> tuple[int, int] | None:
+    """What tells a file from another one in its place; None where there is none."""
+    try:
+        found = file.stat() if file is not None else None
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if found is not None else None
+
+
 @contextmanager
 def told(url: URL) -> Iterator[None]:
     """What goes wrong in the database, as a StoreError that says where and what to do."""
@@ -111,7 +129,10 @@ def told(url: URL) -> Iterator[None]:
         yield
     except DBAPIError as error:
         reason = str(error.orig).strip() or type(error.orig).__name__
-        raise StoreError(f"{shown(url)}: {reason}{_advice(reason)}") from error
+        file = file_of(url)
+        gone = "readonly database" in reason and file is not None and not file.exists()
+        advice = "; the file was deleted or moved away" if gone else _advice(reason)
+        raise StoreError(f"{shown(url)}: {reason}{advice}") from error
     except SQLAlchemyError as error:
         raise StoreError(f"{shown(url)}: {error}") from error
 

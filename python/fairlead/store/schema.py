@@ -14,7 +14,7 @@ from sqlalchemy import Connection, inspect, text
 
 from fairlead._core import __version__
 from fairlead.errors import StoreError
-from fairlead.store.tables import metadata
+from fairlead.store.tables import PROJECTED
 
 VERSION_TABLE = "fairlead_version"
 """Not Alembic's usual name, so that another program's migrations are not taken for ours."""
@@ -83,8 +83,8 @@ def upgrade(connection: Connection, to: str = "head", versions: str | None = Non
 
 
 def empty(connection: Connection) -> None:
-    """Deletes every row of every table, not the tables."""
-    for table in reversed(metadata.sorted_tables):
+    """Deletes every row that follows from the journal, not the tables."""
+    for table in reversed(PROJECTED):
         connection.execute(table.delete())
 
 

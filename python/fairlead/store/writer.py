@@ -10,15 +10,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from datetime import timedelta
 from types import TracebackType
 from typing import Protocol
 
 from fairlead.errors import StoreError
 from fairlead.events import Event
-from fairlead.store.store import BATCH, State, Store
+from fairlead.store.store import BATCH, MovedError, State, Store, check_journal
 from fairlead.times import as_span
 
 _LOG = logging.getLogger("fairlead.store")
@@ -48,9 +48,11 @@ class StoreWriter:
     none. Events are written at most 5000 at a time. What goes wrong, a database that is down or a journal that cannot
     be read, is tried again, after .1 s at first and 5 s at last: nothing is lost meanwhile, as the journal has it.
     gentle: let other threads have their turn every few events; a process that does nothing else needs none of it.
+    partial: go on where the next events are gone, from the archive too, without them; else that is an error.
 
     Where the journal has another event than the store had last, as after a power cut that took the end of it, the store
-    is rebuilt from the journal, with a warning in the log `fairlead.store`.
+    is rebuilt from the journal, with a warning in the log `fairlead.store`, once the journal was found whole. Where
+    somebody else empties the store, it begins anew.
 
     Use it as a context, or call `start` and `stop`.
     """
@@ -63,18 +65,21 @@ class StoreWriter:
         poll: str | timedelta = "200ms",
         batch: int = BATCH,
         gentle: bool = True,
+        partial: bool = False,
     ) -> None:
         self.store = store
         self._open = open
         self._poll = as_span(poll, "poll") / 1e9
         self._batch = batch
         self._pause = _pause if gentle else None
+        self._partial = partial
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._asked = self._flushed = 0  # how many times a flush was asked for, and up to which of them it is done
         self._caught_up = time.monotonic()
         self._applied = 0
+        self._next = 1  # number of the event that must come next
         self._error: Exception | None = None
 
     # --- what it is doing ---
@@ -155,6 +160,11 @@ class StoreWriter:
                         tail = self._begin()
                     events = self._take(tail)
                     self._write(events, tail.journal)
+                except MovedError as error:
+                    _close(tail)
+                    tail = None
+                    _LOG.info("%s: beginning anew", error)
+                    continue
                 except Exception as error:
                     _close(tail)
                     tail = None
@@ -175,10 +185,24 @@ class StoreWriter:
     def catch_up(self) -> int:
         """What the thread does, once and in the caller's: brings the store to the end of the journal. Returns the
         number of the last event that is in it. Raises StoreError and JournalError, rather than to try again."""
-        with closing(self._begin()) as tail:
-            while events := self._take(tail):
-                self._write(events, tail.journal)
-        return self._applied
+        while True:
+            with suppress(MovedError), closing(self._begin()) as tail:
+                while events := self._take(tail):
+                    self._write(events, tail.journal)
+                return self._applied
+
+    def rebuild(self) -> int:
+        """Deletes every row and projects the whole journal anew, once it was found whole. Returns how many events the
+        journal had. Raises as `catch_up`, and StoreError where events are gone, unless it may be partial."""
+        journal, events, gone = self._look_over()
+        if gone and not self._partial:
+            raise StoreError(
+                f"{self.store!r} cannot be rebuilt: {_ranges(gone)} are gone, from the archive too; rebuilt without "
+                "them (partial), the store would not have what it has of them now"
+            )
+        self.store.drop(journal=journal)
+        self.catch_up()
+        return events
 
     def _take(self, tail: Tail) -> list[Event]:
         """Up to a batch of events, a few at a time: making them holds Python's lock."""
@@ -193,41 +217,60 @@ class StoreWriter:
         return events
 
     def _write(self, events: list[Event], journal: str) -> None:
-        if events:
-            self.store.apply(events, journal=journal, pause=self._pause)
-            self._applied = events[-1].seq
+        for part in _runs(events, self._next):
+            first = part[0].seq
+            if hole := first != self._next:
+                if not self._partial:
+                    raise StoreError(
+                        f"{self.store!r} ends with event {self._applied}, and {_ranges([(self._next, first - 1)])} are "
+                        "gone, from the archive too; `fairlead store update --partial` goes on without them"
+                    )
+                _LOG.warning("%r goes on without %s, which are gone", self.store, _ranges([(self._next, first - 1)]))
+            self.store.apply(part, journal=journal, after=self._applied, partial=hole, pause=self._pause)
+            self._applied, self._next = part[-1].seq, _following(part[-1])
 
     def _begin(self) -> Tail:
         """A tail that goes on where the store ends."""
-        state = self.store.state
-        if state.last_seq and not self._goes_on(state):
+        while True:
+            state = self.store.state
+            if state.last_seq == 0:
+                self._applied, self._next = 0, 1
+                return self._open(1)
+            with closing(self._open(state.last_seq)) as tail:
+                check_journal(self.store.url, state.journal, tail.journal)
+                found = tail.take(1)
+            # The store's last event, or the first after it where that one is gone: archived, then dropped.
+            if found and (found[0].seq > state.last_seq or state.ends_with(found[0])):
+                self._applied = state.last_seq
+                self._next = _following(found[0]) if found[0].seq == state.last_seq else state.last_seq + 1
+                return self._open(state.last_seq + 1)
             self._start_over(state)
-            state = State()
-        self._applied = state.last_seq
-        return self._open(state.last_seq + 1)
-
-    def _goes_on(self, state: State) -> bool:
-        """Whether the journal has the store's last event, or begins after it, as the rest is archived."""
-        with closing(self._open(state.last_seq)) as tail:
-            if tail.journal and state.journal and tail.journal != state.journal:
-                return True  # another journal: that is for Store.apply to refuse
-            found = tail.take(1)
-        return bool(found) and (found[0].seq > state.last_seq or state.ends_with(found[0]))
 
     def _start_over(self, state: State) -> None:
-        with closing(self._open(1)) as tail:
-            first = tail.take(1)
-        if first and first[0].seq > 1:
+        journal, _, gone = self._look_over()
+        if gone:
             raise StoreError(
                 f"{self.store!r} has an event {state.last_seq} that its journal does not have, and cannot be rebuilt "
-                f"from it: the events before {first[0].seq} are gone, from its archive too"
+                f"from it: {_ranges(gone)} are gone, from its archive too"
             )
         _LOG.warning("%r has an event %d that its journal does not have: rebuilding it", self.store, state.last_seq)
-        self.store.drop()
+        self.store.drop(journal=journal, only=state)  # not what somebody else has rebuilt meanwhile
+
+    def _look_over(self) -> tuple[str, int, list[tuple[int, int]]]:
+        """Reads the whole journal: its id, how many events it has, and the ranges of those that are gone."""
+        count, upcoming, gone = 0, 1, []
+        with closing(self._open(1)) as tail:
+            while events := self._take(tail):
+                for part in _runs(events, upcoming):
+                    if part[0].seq != upcoming:
+                        gone.append((upcoming, part[0].seq - 1))
+                    count, upcoming = count + len(part), _following(part[-1])
+            return tail.journal, count, gone
 
     def _failed(self, error: Exception) -> None:
         if str(error) != str(self._error):
             _LOG.warning("%r is not up to date, trying again: %s", self.store, error)
+        self.store.close()  # what it has open may be what is wrong
         self._error = error
 
     def _reached(self, asked: int) -> None:
@@ -240,6 +283,29 @@ class StoreWriter:
     def _wait(self, seconds: float, asked: int) -> None:
         with self._condition:
             self._condition.wait_for(lambda: self._stopping or self._asked > asked, seconds)
+
+
+def _following(event: Event) -> int:
+    """The number of the next event. One number or more were taken by calls that a crash cut short: a gap."""
+    return event.seq + (int(event.data["n"]) if event.type == "gap" else 1)
+
+
+def _runs(events: list[Event], upcoming: int) -> Iterator[list[Event]]:
+    """Cuts events where numbers are missing between them; upcoming: the number that the first should have."""
+    start = 0
+    for i, event in enumerate(events):
+        if event.seq != upcoming and i > start:
+            yield events[start:i]
+            start = i
+        upcoming = _following(event)
+    if events:
+        yield events[start:]
+
+
+def _ranges(ranges: list[tuple[int, int]]) -> str:
+    """Ranges of events for people: the first few."""
+    some = [f"{first} to {last}" for first, last in ranges[:3]] + ["…"] * (len(ranges) > 3)
+    return f"events {', '.join(some)}"
 
 
 def _close(tail: Tail | None) -> None:
