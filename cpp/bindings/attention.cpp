@@ -1,5 +1,6 @@
-// Attention for numpy arrays and torch tensors. `attention` is what the public function calls: it takes the short way where
-// nothing but numbers is asked for, and leaves the rest (gradients, autocast, tensors that hold no numbers) to Python.
+// Attention for numpy arrays and torch tensors. `attention` is what the public function calls: it takes the short way
+// where nothing but numbers is asked for, and leaves the rest (gradients, autocast, tensors that hold no numbers) to
+// Python.
 #include "fairlead/attention.hpp"
 
 #include <cmath>
@@ -23,14 +24,15 @@ Memory& memory() {
   return own;
 }
 
-[[noreturn]] void wrong_shapes(const char* argument, const View& given, const char* other, const View& with, const char* why) {
-  throw py::value_error(std::string(argument) + " has shape " + shape_text(given) + ", " + other + " has " + shape_text(with) +
-                        ": " + why);
+[[noreturn]] void wrong_shapes(const char* argument, const View& given, const char* other, const View& with,
+                               const char* why) {
+  throw py::value_error(std::string(argument) + " has shape " + shape_text(given) + ", " + other + " has " +
+                        shape_text(with) + ": " + why);
 }
 
 [[noreturn]] void wrong_dtype(const char* argument, const View& given, const std::string& why) {
-  throw py::type_error(std::string(argument) + " has dtype " + py::str(py::handle(given.object).attr("dtype")).cast<std::string>() +
-                       ", " + why);
+  throw py::type_error(std::string(argument) + " has dtype " +
+                       py::str(py::handle(given.object).attr("dtype")).cast<std::string>() + ", " + why);
 }
 
 View read(PyObject* object, const char* argument, const View& q) {
@@ -55,7 +57,9 @@ Stride stride_of(const View& x, int i) noexcept {
 
 bool rows_side_by_side(const View& x) noexcept { return size_of(x, 3) <= 1 || stride_of(x, 3) == 1 || x.empty(); }
 
-AttentionTensor tensor_of(const View& x) noexcept { return {x.data, stride_of(x, 0), stride_of(x, 1), stride_of(x, 2)}; }
+AttentionTensor tensor_of(const View& x) noexcept {
+  return {x.data, stride_of(x, 0), stride_of(x, 1), stride_of(x, 2)};
+}
 
 std::string broadcast_text(const AttentionShape& s) {
   return "(" + std::to_string(s.batch) + ", " + std::to_string(s.heads) + ", " + std::to_string(s.queries) + ", " +
@@ -79,7 +83,8 @@ AttentionGrid grid_of(const View& x, const char* argument, const AttentionShape&
 
 AttentionShape shape_of(const View& q, const View& k, const View& v) {
   if (q.ndim < 2) {
-    throw py::value_error("q has shape " + shape_text(q) + ", must be (batch, heads, queries, depth), or without the leading axes");
+    throw py::value_error("q has shape " + shape_text(q) +
+                          ", must be (batch, heads, queries, depth), or without the leading axes");
   }
   const auto like_q = [&](const View& x, const char* argument) {
     if (x.ndim != q.ndim) wrong_shapes(argument, x, "q", q, "the number of dimensions must be the same");
@@ -89,7 +94,8 @@ AttentionShape shape_of(const View& q, const View& k, const View& v) {
     }
   };
   if (q.element != Element::f32 && q.element != Element::f64 && q.element != Element::bf16)
-    wrong_dtype("q", q, q.library == Library::numpy ? "must be float32 or float64" : "must be float32, bfloat16 or float64");
+    wrong_dtype("q", q,
+                q.library == Library::numpy ? "must be float32 or float64" : "must be float32, bfloat16 or float64");
   like_q(k, "k");
   like_q(v, "v");
   if (size_of(k, 3) != size_of(q, 3)) wrong_shapes("k", k, "q", q, "the last axis must be the same");
@@ -111,8 +117,8 @@ const std::int64_t* counts_of(PyObject* given, const char* argument, std::size_t
     const View view = tensor_view(given, argument);
     if (view.element != Element::i64) wrong_dtype(argument, view, "must be int64");
     if (view.ndim != 1 || view.shape[0] != static_cast<std::int64_t>(batch)) {
-      throw py::value_error(std::string(argument) + " has shape " + shape_text(view) + ", must have (" + std::to_string(batch) +
-                            ",): one for each of the batch");
+      throw py::value_error(std::string(argument) + " has shape " + shape_text(view) + ", must have (" +
+                            std::to_string(batch) + ",): one for each of the batch");
     }
     for (std::int64_t b = 0; b < view.shape[0]; ++b)
       to.push_back(static_cast<const std::int64_t*>(view.data)[b * view.strides[0]]);
@@ -122,14 +128,16 @@ const std::int64_t* counts_of(PyObject* given, const char* argument, std::size_t
     if (!items) throw py::error_already_set();
     const auto n = static_cast<std::size_t>(PySequence_Fast_GET_SIZE(items.ptr()));
     if (n != batch) {
-      throw py::value_error(std::string(argument) + " has length " + std::to_string(n) + ", the batch is " + std::to_string(batch));
+      throw py::value_error(std::string(argument) + " has length " + std::to_string(n) + ", the batch is " +
+                            std::to_string(batch));
     }
-    for (std::size_t b = 0; b < n; ++b) to.push_back(detail::whole(PySequence_Fast_GET_ITEM(items.ptr(), static_cast<Py_ssize_t>(b))));
+    for (std::size_t b = 0; b < n; ++b)
+      to.push_back(detail::whole(PySequence_Fast_GET_ITEM(items.ptr(), static_cast<Py_ssize_t>(b))));
   }
   for (std::size_t b = 0; b < batch; ++b) {
     if (to[b] < 0 || static_cast<std::uint64_t>(to[b]) > most) {
-      throw py::value_error(std::string(argument) + "[" + std::to_string(b) + "] is " + std::to_string(to[b]) + ", outside [0, " +
-                            std::to_string(most) + "]");
+      throw py::value_error(std::string(argument) + "[" + std::to_string(b) + "] is " + std::to_string(to[b]) +
+                            ", outside [0, " + std::to_string(most) + "]");
     }
   }
   to.push_back(0);  // so that there is an address, even where the batch is empty
@@ -139,10 +147,11 @@ const std::int64_t* counts_of(PyObject* given, const char* argument, std::size_t
 void read_counts(PyObject* counts, Attention& call, Memory& own) {
   if (counts == Py_None) return;
   PyObject *queries = counts, *keys = counts;
-  const bool two = PyTuple_CheckExact(counts) && PyTuple_GET_SIZE(counts) == 2 && !PyLong_Check(PyTuple_GET_ITEM(counts, 0)) &&
-                   !PyLong_Check(PyTuple_GET_ITEM(counts, 1));
+  const bool two = PyTuple_CheckExact(counts) && PyTuple_GET_SIZE(counts) == 2 &&
+                   !PyLong_Check(PyTuple_GET_ITEM(counts, 0)) && !PyLong_Check(PyTuple_GET_ITEM(counts, 1));
   if (two) queries = PyTuple_GET_ITEM(counts, 0), keys = PyTuple_GET_ITEM(counts, 1);
-  call.query_counts = counts_of(queries, two ? "counts[0]" : "counts", call.shape.batch, call.shape.queries, own.query_counts);
+  call.query_counts =
+      counts_of(queries, two ? "counts[0]" : "counts", call.shape.batch, call.shape.queries, own.query_counts);
   call.key_counts = counts_of(keys, two ? "counts[1]" : "counts", call.shape.batch, call.shape.keys, own.key_counts);
 }
 
@@ -160,7 +169,8 @@ void read_scale(PyObject* given, Attention& call) {
 std::size_t read_threads(PyObject* given) {
   if (given == Py_None) return 0;
   const std::int64_t threads = detail::whole(given);
-  if (threads < 1 || threads > 4096) throw py::value_error("threads is " + std::to_string(threads) + ", outside [1, 4096]");
+  if (threads < 1 || threads > 4096)
+    throw py::value_error("threads is " + std::to_string(threads) + ", outside [1, 4096]");
   return static_cast<std::size_t>(threads);
 }
 
@@ -177,7 +187,8 @@ AttentionWeights read_weights(PyObject* given) {
 bool long_work(const Attention& a) noexcept {
   const AttentionShape& s = a.shape;
   const double heads = static_cast<double>(s.batch) * static_cast<double>(s.heads);
-  const double numbers = heads * static_cast<double>(s.queries) * static_cast<double>(s.keys) * static_cast<double>(s.depth + s.width);
+  const double numbers =
+      heads * static_cast<double>(s.queries) * static_cast<double>(s.keys) * static_cast<double>(s.depth + s.width);
   return numbers + 5e3 * heads > (a.number == Number::f64 ? 1e4 : 5e5);
 }
 
@@ -216,14 +227,17 @@ void read_inputs(PyObject* const* x, PyObject* bias, PyObject* mask, Inputs& in)
     const Element given = in.bias.element;
     if (given == Element::boolean) wrong_dtype("bias", in.bias, "what is boolean is a mask: mask=");
     if (given != (wide ? Element::f64 : Element::f32) && (wide || given != Element::bf16)) {
-      wrong_dtype("bias", in.bias, std::string("must be ") + (wide ? "float64" : "float32 or bfloat16") + ", as q is " + name(in.q.element));
+      wrong_dtype(
+          "bias", in.bias,
+          std::string("must be ") + (wide ? "float64" : "float32 or bfloat16") + ", as q is " + name(in.q.element));
     }
     call.bias_number = wide ? Number::f64 : given == Element::bf16 ? Number::bf16 : Number::f32;
     call.bias = grid_of(in.bias, "bias", call.shape);
   }
   if (mask != Py_None) {
     in.mask = read(mask, "mask", in.q);
-    if (in.mask.element != Element::boolean) wrong_dtype("mask", in.mask, "must be bool; what is added to the logits is bias=");
+    if (in.mask.element != Element::boolean)
+      wrong_dtype("mask", in.mask, "must be bool; what is added to the logits is bias=");
     call.mask = grid_of(in.mask, "mask", call.shape);
   }
 }
@@ -246,28 +260,45 @@ AttentionTensor written(PyObject* object, const char* argument, const View& q, c
   if (view.element != q.element) wrong_dtype(argument, view, std::string("must be ") + name(q.element) + ", as q is");
   if (view.ndim != wanted.n || !std::equal(view.shape.begin(), view.shape.begin() + wanted.n, wanted.sizes.begin())) {
     std::string text = "(";
-    for (int i = 0; i < wanted.n; ++i) text += (i > 0 ? ", " : "") + std::to_string(wanted.sizes[static_cast<std::size_t>(i)]);
+    for (int i = 0; i < wanted.n; ++i)
+      text += (i > 0 ? ", " : "") + std::to_string(wanted.sizes[static_cast<std::size_t>(i)]);
     throw py::value_error(std::string(argument) + " has shape " + shape_text(view) + ", must have " + text + ")");
   }
   if (!view.writable) throw py::value_error(std::string(argument) + " is read-only");
   if (!rows_side_by_side(view))
-    throw py::value_error(std::string(argument) + " has a stride of " + std::to_string(stride_of(view, 3)) + " in its last axis, must have 1");
+    throw py::value_error(std::string(argument) + " has a stride of " + std::to_string(stride_of(view, 3)) +
+                          " in its last axis, must have 1");
   for (int i = 0; i < 3; ++i)
-    if (size_of(view, i) > 1 && stride_of(view, i) == 0 && !view.empty()) throw py::value_error(std::string(argument) + " is broadcast: its numbers share memory");
+    if (size_of(view, i) > 1 && stride_of(view, i) == 0 && !view.empty())
+      throw py::value_error(std::string(argument) + " is broadcast: its numbers share memory");
   return tensor_of(view);
 }
 
-PyObject* const* padded(PyObject* const* given, Py_ssize_t n, PyObject** to, Py_ssize_t all, Py_ssize_t least, const char* function) {
+PyObject* const* padded(PyObject* const* given, Py_ssize_t n, PyObject** to, Py_ssize_t all, Py_ssize_t least,
+                        const char* function) {
   if (n == all) return given;
   if (n < least || n > all) {
-    throw py::type_error(std::string(function) + "() takes from " + std::to_string(least) + " to " + std::to_string(all) +
-                         " positional arguments, " + std::to_string(n) + " given");
+    throw py::type_error(std::string(function) + "() takes from " + std::to_string(least) + " to " +
+                         std::to_string(all) + " positional arguments, " + std::to_string(n) + " given");
   }
   for (Py_ssize_t i = 0; i < all; ++i) to[i] = i < n ? given[i] : Py_None;
   return to;
 }
 
-enum Argument : std::uint8_t { a_q, a_k, a_v, a_bias, a_mask, a_counts, a_scale, a_weights, a_lse, a_out, a_threads, a_all };
+enum Argument : std::uint8_t {
+  a_q,
+  a_k,
+  a_v,
+  a_bias,
+  a_mask,
+  a_counts,
+  a_scale,
+  a_weights,
+  a_lse,
+  a_out,
+  a_threads,
+  a_all
+};
 
 bool wants(PyObject* flag) {
   const int truth = flag == Py_None ? 0 : PyObject_IsTrue(flag);
@@ -296,7 +327,8 @@ Watch watched(PyObject* const* x) {
 PyObject* train(PyObject* const* x) {
   Inputs in;
   read_inputs(x, x[a_bias], x[a_mask], in);
-  PyObject* const given[] = {x[a_q], x[a_k], x[a_v], x[a_bias], x[a_mask], x[a_counts], x[a_scale], x[a_weights], x[a_lse], x[a_threads]};
+  PyObject* const given[] = {x[a_q],      x[a_k],     x[a_v],       x[a_bias], x[a_mask],
+                             x[a_counts], x[a_scale], x[a_weights], x[a_lse],  x[a_threads]};
   return PyObject_Vectorcall(torch_side().train, given, std::size(given), nullptr);
 }
 
@@ -321,7 +353,8 @@ PyObject* forward(PyObject* const* x) {
   }
   call.out = written(out.ptr(), "out", in.q, out_axes);
   for (const View* const view : {&in.q, &in.k, &in.v})
-    if (view->data == call.out.data && !view->empty()) throw py::value_error("out is the memory of an input, must be memory of its own");
+    if (view->data == call.out.data && !view->empty())
+      throw py::value_error("out is the memory of an input, must be memory of its own");
 
   const Element wide = call.number == Number::f64 ? Element::f64 : Element::f32;
   py::object lse, weights;
@@ -365,8 +398,9 @@ PyObject* attention_numbers(PyObject*, PyObject* const* given, Py_ssize_t n) {
     try {
       return forward(x);
     } catch (const LeaveToPython&) {
-      throw py::type_error("q, k, v, bias, mask and out must be numpy arrays or torch tensors in the memory of the CPU, with "
-                           "rows of stride 1");
+      throw py::type_error(
+          "q, k, v, bias, mask and out must be numpy arrays or torch tensors in the memory of the CPU, with "
+          "rows of stride 1");
     }
   });
 }
@@ -377,7 +411,19 @@ py::object contiguous(const View& x) {
 }
 
 enum GradientArgument : std::uint8_t {
-  g_q, g_k, g_v, g_bias, g_mask, g_counts, g_scale, g_out, g_lse, g_grad, g_bias_wanted, g_threads, g_all
+  g_q,
+  g_k,
+  g_v,
+  g_bias,
+  g_mask,
+  g_counts,
+  g_scale,
+  g_out,
+  g_lse,
+  g_grad,
+  g_bias_wanted,
+  g_threads,
+  g_all
 };
 
 PyObject* attention_gradients(PyObject*, PyObject* const* given, Py_ssize_t n) {
@@ -397,8 +443,10 @@ PyObject* attention_gradients(PyObject*, PyObject* const* given, Py_ssize_t n) {
       const auto like_out = [&](PyObject* object, const char* argument) {
         View view = read(object, argument, in.q);
         view.writable = true;
-        if (view.element != in.q.element) wrong_dtype(argument, view, std::string("must be ") + name(in.q.element) + ", as q is");
-        if (view.ndim != out_axes.n || !std::equal(view.shape.begin(), view.shape.begin() + view.ndim, out_axes.sizes.begin()))
+        if (view.element != in.q.element)
+          wrong_dtype(argument, view, std::string("must be ") + name(in.q.element) + ", as q is");
+        if (view.ndim != out_axes.n ||
+            !std::equal(view.shape.begin(), view.shape.begin() + view.ndim, out_axes.sizes.begin()))
           wrong_shapes(argument, view, "q", in.q, "it must be that of the output");
         return view;
       };
@@ -444,8 +492,9 @@ PyObject* attention_gradients(PyObject*, PyObject* const* given, Py_ssize_t n) {
       if (all == nullptr) throw py::error_already_set();
       return all;
     } catch (const LeaveToPython&) {
-      throw py::type_error("q, k, v, bias, mask, out, lse and grad must be numpy arrays or torch tensors in the memory of the CPU, "
-                           "with rows of stride 1, lse without gaps and bias not expanded");
+      throw py::type_error(
+          "q, k, v, bias, mask, out, lse and grad must be numpy arrays or torch tensors in the memory of the CPU, "
+          "with rows of stride 1, lse without gaps and bias not expanded");
     }
   });
 }
@@ -454,10 +503,10 @@ PyObject* attention_gradients(PyObject*, PyObject* const* given, Py_ssize_t n) {
 
 PyObject* kept(const py::handle& object) { return object.inc_ref().ptr(); }  // for as long as the process lives
 
-void tell_torch(const py::object& tensor, const py::object& parameter, const py::object& api, const py::object& is_grad_enabled,
-                const py::object& is_autocast_enabled, const py::object& dispatch_modes,
-                const py::object& transforms_active, const py::object& train_with, const py::object& empty,
-                const py::object& empty_like, const py::tuple& dtypes) {
+void tell_torch(const py::object& tensor, const py::object& parameter, const py::object& api,
+                const py::object& is_grad_enabled, const py::object& is_autocast_enabled,
+                const py::object& dispatch_modes, const py::object& transforms_active, const py::object& train_with,
+                const py::object& empty, const py::object& empty_like, const py::tuple& dtypes) {
   TorchSide side;
   if (!api.is_none()) {
     const auto* found = static_cast<const dlpack::ExchangeApi*>(PyCapsule_GetPointer(api.ptr(), "dlpack_exchange_api"));
@@ -476,6 +525,7 @@ void tell_torch(const py::object& tensor, const py::object& parameter, const py:
   side.transforms_active = kept(transforms_active);
   side.train = kept(train_with);
   side.contiguous = PyUnicode_InternFromString("contiguous");
+  side.is_neg = PyUnicode_InternFromString("is_neg");
   side.empty = kept(empty);
   side.empty_like = kept(empty_like);
   for (std::size_t i = 1; i < side.dtypes.size(); ++i) side.dtypes[i] = kept(dtypes[i - 1]);
@@ -490,13 +540,15 @@ void tell_torch(const py::object& tensor, const py::object& parameter, const py:
 }
 
 PyMethodDef methods[] = {
-    fast_method("attention", attention,
-                "attention(q, k, v, bias=None, mask=None, counts=None, scale=None, weights=None, return_lse=False, out=None, "
-                "threads=None, /)\n\nSee fairlead.attention.attention."),
+    fast_method(
+        "attention", attention,
+        "attention(q, k, v, bias=None, mask=None, counts=None, scale=None, weights=None, return_lse=False, out=None, "
+        "threads=None, /)\n\nSee fairlead.attention.attention."),
     fast_method("attention_numbers", attention_numbers,
                 "As attention, of nothing but the numbers: no gradients, no autocast, nothing is left to Python."),
     fast_method("attention_gradients", attention_gradients,
-                "attention_gradients(q, k, v, bias, mask, counts, scale, out, lse, grad, bias_wanted=False, threads=None, /)\n\n"
+                "attention_gradients(q, k, v, bias, mask, counts, scale, out, lse, grad, bias_wanted=False, "
+                "threads=None, /)\n\n"
                 "Gradients of q, k, v and, where it is wanted, of bias, from that of the output."),
 };
 
@@ -510,7 +562,8 @@ void bind_attention(py::module_& m) {
   }
   m.def("attention_torch", &tell_torch, py::arg("tensor"), py::arg("parameter"), py::arg("api").none(true),
         py::arg("is_grad_enabled"), py::arg("is_autocast_enabled"), py::arg("dispatch_modes"),
-        py::arg("transforms_active"), py::arg("train"), py::arg("empty"), py::arg("empty_like"), py::arg("dtypes"), "Tells what torch is, once it is imported.");
+        py::arg("transforms_active"), py::arg("train"), py::arg("empty"), py::arg("empty_like"), py::arg("dtypes"),
+        "Tells what torch is, once it is imported.");
   m.def(
       "attention_otherwise", [](const py::object& function) { otherwise = kept(function); }, py::arg("function"),
       "Tells who does what attention leaves to Python.");

@@ -1,5 +1,5 @@
-// Tensors from Python without a copy: numpy arrays by their C struct, torch's by DLPack's C exchange API (torch 2.10 on), or
-// by data_ptr() and stride() where that is missing. torch is never linked, and never imported from here.
+// Tensors from Python without a copy: numpy arrays by their C struct, torch's by DLPack's C exchange API (torch 2.10
+// on), or by data_ptr() and stride() where that is missing. torch is never linked, and never imported from here.
 //
 //   DLPack 1.3, "C Exchange API": https://dmlc.github.io/dlpack/latest/c_api.html
 //
@@ -83,11 +83,11 @@ struct TorchSide {
   PyObject* dispatch_modes = nullptr;
   PyObject* transforms_active = nullptr;
   PyObject* train = nullptr;  // autograd.Function.apply
-  PyObject* empty = nullptr;       // empty(shape, dtype=)
+  PyObject* empty = nullptr;  // empty(shape, dtype=)
   PyObject* empty_like = nullptr;
   std::array<PyObject*, 6> dtypes{};  // by Element
-  PyObject *requires_grad = nullptr, *contiguous = nullptr, *shape = nullptr, *stride = nullptr, *data_ptr = nullptr, *dtype = nullptr,
-           *device = nullptr, *type = nullptr;
+  PyObject *requires_grad = nullptr, *contiguous = nullptr, *is_neg = nullptr, *shape = nullptr, *stride = nullptr,
+           *data_ptr = nullptr, *dtype = nullptr, *device = nullptr, *type = nullptr;
 };
 
 inline TorchSide& torch_side() noexcept {
@@ -133,7 +133,8 @@ inline py::object steal(PyObject* object) {
 
 inline void check_axes(const char* argument, PyObject* object, std::int64_t ndim) {
   if (ndim > View::most_axes)
-    throw py::value_error(std::string(argument) + " has shape " + shape_text(object) + ", must have at most 4 dimensions");
+    throw py::value_error(std::string(argument) + " has shape " + shape_text(object) +
+                          ", must have at most 4 dimensions");
 }
 
 inline View numpy_view(PyObject* object, const char* argument) {
@@ -151,7 +152,11 @@ inline View numpy_view(PyObject* object, const char* argument) {
     case py::detail::npy_api::NPY_DOUBLE_: out.element = Element::f64, bytes = 8; break;
     case py::detail::npy_api::NPY_BOOL_: out.element = Element::boolean; break;
     case py::detail::npy_api::NPY_LONG_:
-    case py::detail::npy_api::NPY_LONGLONG_: out.element = sizeof(long) == 8 || dtype->type_num == py::detail::npy_api::NPY_LONGLONG_ ? Element::i64 : Element::other, bytes = 8; break;
+    case py::detail::npy_api::NPY_LONGLONG_:
+      out.element =
+          sizeof(long) == 8 || dtype->type_num == py::detail::npy_api::NPY_LONGLONG_ ? Element::i64 : Element::other,
+      bytes = 8;
+      break;
     default: break;
   }
   if (!native) out.element = Element::other;
@@ -168,11 +173,20 @@ inline View numpy_view(PyObject* object, const char* argument) {
 
 inline Element element_of(dlpack::DataType type) noexcept {
   if (type.lanes != 1) return Element::other;
-  if (type.code == dlpack::code_float) return type.bits == 32 ? Element::f32 : type.bits == 64 ? Element::f64 : Element::other;
+  if (type.code == dlpack::code_float)
+    return type.bits == 32 ? Element::f32 : type.bits == 64 ? Element::f64 : Element::other;
   if (type.code == dlpack::code_bfloat && type.bits == 16) return Element::bf16;
   if (type.code == dlpack::code_bool && type.bits == 8) return Element::boolean;
   if (type.code == dlpack::code_int && type.bits == 64) return Element::i64;
   return Element::other;
+}
+
+// The imaginary part of a conjugate is a view of numbers whose sign is to be changed. Its strides are all even.
+inline void check_sign(const View& view, const TorchSide& torch) {
+  for (int i = 0; i < view.ndim; ++i)
+    if (view.strides[static_cast<std::size_t>(i)] % 2 != 0) return;
+  const py::object negative = steal(PyObject_CallMethodNoArgs(view.object, torch.is_neg));
+  if (negative.ptr() == Py_True) throw LeaveToPython{};
 }
 
 inline View exchanged(PyObject* object, const char* argument, const TorchSide& torch) {
@@ -194,6 +208,7 @@ inline View exchanged(PyObject* object, const char* argument, const TorchSide& t
     out.strides[static_cast<std::size_t>(i)] = tensor.strides[i];
   }
   if (tensor.data == nullptr && !out.empty()) throw LeaveToPython{};
+  check_sign(out, torch);
   return out;
 }
 
@@ -230,6 +245,7 @@ inline View asked(PyObject* object, const char* argument, const TorchSide& torch
   const py::object owner = steal(data);
   out.data = PyLong_AsVoidPtr(data);
   if (out.data == nullptr && !out.empty()) throw LeaveToPython{};
+  check_sign(out, torch);
   return out;
 }
 
@@ -268,7 +284,8 @@ inline py::object new_tensor(const View& like, Element element, const std::int64
     for (int i = 0; i < ndim; ++i) sizes[static_cast<std::size_t>(i)] = static_cast<Py_intptr_t>(shape[i]);
     PyObject* const descr = api.PyArray_DescrFromType_(element == Element::f64 ? py::detail::npy_api::NPY_DOUBLE_
                                                                                : py::detail::npy_api::NPY_FLOAT_);
-    return detail::steal(api.PyArray_NewFromDescr_(api.PyArray_Type_, descr, ndim, sizes.data(), nullptr, nullptr, 0, nullptr));
+    return detail::steal(
+        api.PyArray_NewFromDescr_(api.PyArray_Type_, descr, ndim, sizes.data(), nullptr, nullptr, 0, nullptr));
   }
   const TorchSide& torch = torch_side();
   const py::object sizes = detail::steal(PyTuple_New(ndim));

@@ -289,6 +289,38 @@ def test_func_grad_and_vmap() -> None:
             torch.testing.assert_close(x, y)
 
 
+def test_what_is_no_plain_tensor() -> None:
+    class Marked(torch.Tensor):
+        pass
+
+    x = random(1, 2, 5, 8)
+    assert type(attention(*[x.as_subclass(Marked)] * 3)) is Marked
+    # The imaginary part of a conjugate holds its numbers with the other sign.
+    turned = torch.imag(torch.complex(x, -x).conj())
+    assert turned.is_neg()
+    bias = torch.imag(torch.complex(x[..., :5], -x[..., :5]).conj())
+    assert torch.equal(attention(turned, x, x, bias), attention(x, x, x, x[..., :5]))
+    with pytest.raises(ValueError, match="k is on meta, q is on cpu"):
+        attention(x, x.to("meta"), x)
+    with pytest.raises(TypeError, match=r"q has the layout torch\.sparse_coo"):
+        attention(x.to_sparse(), x, x)
+
+
+def test_exported_and_traced() -> None:
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    x = random(1, 2, 5, 8)
+    traced = make_fx(lambda x: attention(x, x, x))(x)
+    assert "fairlead.attention" in traced.code
+    assert torch.equal(traced(2 * x), attention(2 * x, 2 * x, 2 * x))
+
+    class Module(torch.nn.Module):
+        def forward(self, x: Any) -> Any:
+            return attention(x, x, x)
+
+    assert "fairlead.attention" in torch.export.export(Module(), (x,)).graph_module.code
+
+
 def test_refused() -> None:
     q, k, v, bias = four()
     for text, error, arguments in (

@@ -113,6 +113,11 @@ def _wide(q: torch.Tensor) -> torch.dtype:
     return torch.float64 if q.dtype is torch.float64 else torch.float32
 
 
+def _numbers_of(x: Any) -> Any:
+    """The tensor itself, where it is of a subclass."""
+    return x if x is None or type(x) is torch.Tensor else x.as_subclass(torch.Tensor)
+
+
 def _forward_cpu(
     q: Any,
     k: Any,
@@ -125,6 +130,7 @@ def _forward_cpu(
     weights: int,
     threads: int,
 ) -> Any:
+    q, k, v, bias, mask = (_numbers_of(x) for x in (q, k, v, bias, mask))
     result = _numbers(
         _rows(q), _rows(k), _rows(v), bias, mask, _counts(query_counts, key_counts), scale, _NAMES[weights], True, None,
         threads or None,
@@ -156,6 +162,7 @@ def _backward_cpu(
     grad: Any, q: Any, k: Any, v: Any, bias: Any, mask: Any, query_counts: Any, key_counts: Any, scale: float, out: Any,
     lse: Any, bias_wanted: bool, threads: int,
 ) -> Any:  # fmt: skip
+    q, k, v, bias, mask, out, lse, grad = (_numbers_of(x) for x in (q, k, v, bias, mask, out, lse, grad))
     dq, dk, dv, dbias = _gradients(
         _rows(q), _rows(k), _rows(v), bias, mask, _counts(query_counts, key_counts), scale, _rows(out),
         lse.contiguous(), _rows(grad), bias_wanted, threads or None,
@@ -316,6 +323,10 @@ def attention(
             raise TypeError(f"{name} is {type(x).__name__}, must be a torch tensor, as others are")
         if x.device.type not in ("cpu", "meta"):
             raise ValueError(f"{name} is on {x.device}, must be on the CPU (q is on {q.device})")
+        if x.device != q.device:
+            raise ValueError(f"{name} is on {x.device}, q is on {q.device}")
+        if x.layout is not torch.strided:
+            raise TypeError(f"{name} has the layout {x.layout}, must be torch.strided")
     if weights not in _WHICH:
         raise ValueError(f"weights is {weights!r}, must be None, 'each' or 'mean'")
     if q.ndim < 2 or q.ndim > 4:
@@ -331,12 +342,16 @@ def attention(
         raise ValueError("out is given, but a gradient is asked for: what autograd follows needs memory of its own")
     if torch.compiler.is_compiling() or not _plain(q, k, v, bias, mask, out):
         result = _through_operator(q, k, v, bias, mask, counts, scale, weights, threads)
-    elif needs_grad:
-        q, k, v = _rows(q), _rows(k), _rows(v)
+        return _chosen(result, weights, return_lse, out)
+    q, k, v, bias = (x if x is None else x.resolve_neg() for x in (q, k, v, bias))
+    q, k, v = _rows(q), _rows(k), _rows(v)
+    if needs_grad:
         return _train(q, k, v, bias, mask, counts, scale, weights, return_lse, threads)
-    else:
-        q, k, v = _rows(q), _rows(k), _rows(v)
-        return _numbers(q, k, v, bias, mask, counts, scale, weights, return_lse, out, threads)
+    return _numbers(q, k, v, bias, mask, counts, scale, weights, return_lse, out, threads)
+
+
+def _chosen(result: Any, weights: str | None, return_lse: bool | None, out: Any) -> Any:
+    """What was asked for, of what the operator gives."""
     made = result[0] if out is None else out.copy_(result[0])
     if weights is None and not return_lse:
         return made
