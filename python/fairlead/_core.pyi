@@ -21,6 +21,63 @@ def simd_best() -> str: ...
 def simd_level() -> str: ...
 def set_simd_level(level: str) -> None: ...
 def simd_ran() -> str: ...
+def attention(
+    q: Any,
+    k: Any,
+    v: Any,
+    bias: Any = None,
+    mask: Any = None,
+    counts: Any = None,
+    scale: float | None = None,
+    weights: str | None = None,
+    return_lse: bool | None = False,
+    out: Any = None,
+    threads: int | None = None,
+    /,
+) -> Any: ...
+def attention_numbers(
+    q: Any,
+    k: Any,
+    v: Any,
+    bias: Any = None,
+    mask: Any = None,
+    counts: Any = None,
+    scale: float | None = None,
+    weights: str | None = None,
+    return_lse: bool | None = False,
+    out: Any = None,
+    threads: int | None = None,
+    /,
+) -> Any: ...
+def attention_gradients(
+    q: Any,
+    k: Any,
+    v: Any,
+    bias: Any,
+    mask: Any,
+    counts: Any,
+    scale: float | None,
+    out: Any,
+    lse: Any,
+    grad: Any,
+    bias_wanted: bool | None = False,
+    threads: int | None = None,
+    /,
+) -> tuple[Any, Any, Any, Any]: ...
+def attention_torch(
+    tensor: object,
+    parameter: object,
+    api: object | None,
+    is_grad_enabled: object,
+    is_autocast_enabled: object,
+    dispatch_modes: object,
+    transforms_active: object,
+    train: object,
+    empty: object,
+    empty_like: object,
+    dtypes: tuple[object, ...],
+) -> None: ...
+def attention_otherwise(function: object) -> None: ...
 
 # A player is an id or a name; a column of players: an array or list of either, or a column of pandas, polars, pyarrow.
 _Player = int | str
