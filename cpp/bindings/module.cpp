@@ -22,6 +22,8 @@ void bind_sample(py::module_& m);
 void bind_pooling(py::module_& m);
 void bind_experts(py::module_& m);
 void bind_attention(py::module_& m);
+void bind_attention_layer(py::module_& m);
+void bind_attention_policy(py::module_& m);
 void bind_scoreboard(py::module_& m);
 void bind_journal(py::module_& m);
 void bind_journal_reader(py::module_& m);
@@ -54,6 +56,8 @@ PYBIND11_MODULE(_core, m) {
   fairlead::bindings::bind_pooling(m);
   fairlead::bindings::bind_experts(m);
   fairlead::bindings::bind_attention(m);
+  fairlead::bindings::bind_attention_layer(m);
+  fairlead::bindings::bind_attention_policy(m);
   fairlead::bindings::bind_scoreboard(m);
   fairlead::bindings::bind_journal(m);
   fairlead::bindings::bind_journal_reader(m);

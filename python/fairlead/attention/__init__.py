@@ -9,12 +9,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from fairlead.attention.functional import attention, attention_gradients
+from fairlead.attention.fused import AttentionLayer
+from fairlead.attention.policy import AttentionPolicy, policy_bytes, policy_metadata
 
 if TYPE_CHECKING:
     from fairlead.attention.layer import CorrelationBias, MultiHeadAttention
     from fairlead.attention.picture import plot_attention
 
-__all__ = ["CorrelationBias", "MultiHeadAttention", "attention", "attention_gradients", "plot_attention"]
+__all__ = [
+    "AttentionLayer",
+    "AttentionPolicy",
+    "CorrelationBias",
+    "MultiHeadAttention",
+    "attention",
+    "attention_gradients",
+    "plot_attention",
+    "policy_bytes",
+    "policy_metadata",
+]
 
 _LATER = {
     "CorrelationBias": "fairlead.attention.layer",
