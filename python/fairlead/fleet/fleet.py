@@ -213,10 +213,11 @@ class Fleet:
         """Decisions that the journal did not take, as its ring was full or its disk refused. They were given."""
         return self._core.unlogged
 
-    def sync(self, timeout: float | None = None) -> None:
+    def sync(self, timeout: float | str | timedelta | None = None) -> None:
         """Waits until all that happened so far survives a power cut; in memory there is nothing to wait for.
 
-        timeout: seconds. Raises TimeoutError, and JournalError where the disk is lost.
+        timeout: seconds, a span such as "500ms" or a timedelta; None waits for ever. Raises TimeoutError, and
+        JournalError where the disk is lost.
         """
         if self._journal is not None:
             self._journal.wait_durable(timeout=timeout)
