@@ -109,3 +109,9 @@ def test_what_is_no_span_is_refused_by_name(bad: object) -> None:
     with pytest.raises(fl.InvalidRecordError) as caught:
         as_span(bad, "window")
     assert str(caught.value).startswith(f"window is {bad!r}")
+
+
+@pytest.mark.parametrize("bad", [0.01, None, True, datetime(2024, 5, 1), b"10ms"])
+def test_what_is_no_span_is_told_what_one_looks_like(bad: object) -> None:
+    with pytest.raises(fl.InvalidRecordError, match="a span such as '10ms', a timedelta or integer nanoseconds"):
+        as_span(bad, "window")  # type: ignore[arg-type]

@@ -181,7 +181,7 @@ py::dict verify(const std::string& folder) {
 py::dict recovery_dict(const journal::Recovery& found) {
   using namespace py::literals;
   return py::dict("events"_a = found.events, "cut_bytes"_a = found.cut_bytes, "cut_from"_a = found.cut_from,
-                  "kept_in"_a = found.kept_in);
+                  "kept_in"_a = found.kept_in, "given_up"_a = found.given_up, "given_up_known"_a = found.given_up_known);
 }
 
 py::dict repair(const std::string& folder, bool accept_loss) {
@@ -333,7 +333,8 @@ Raises JournalError where the folder holds no journal, JournalDamagedError where
 
   m.def("journal_verify", &verify, "folder"_a, "Checks every record of every segment: a dict with `segments`, `events`, `whole`.");
   m.def("journal_repair", &repair, "folder"_a, "accept_loss"_a = false,
-        "Cuts the torn end of a journal that nobody writes: a dict with `events`, `cut_bytes`, `cut_from`, `kept_in`.");
+        "Cuts the torn end of a journal that nobody writes: a dict with `events`, `cut_bytes`, `cut_from`, `kept_in`,\n"
+        "`given_up`, `given_up_known`.");
   m.def("journal_stats", &stats, "folder"_a, "Counts all events: a dict.");
 }
 

@@ -185,6 +185,8 @@ TEST_CASE("damage: what was durable is not cut unasked, and cut and kept where i
   good(repair(folder.str(), true, recovery));
   CHECK(recovery.cut_bytes > 0);
   CHECK(recovery.cut_from == file);
+  CHECK(recovery.given_up_known);
+  const std::uint64_t given_up = recovery.given_up;
   const std::string kept = slurp(recovery.kept_in);
   CHECK(kept.size() == recovery.cut_bytes);
   CHECK(was.find(kept) != std::string::npos);
@@ -192,6 +194,7 @@ TEST_CASE("damage: what was durable is not cut unasked, and cut and kept where i
   CHECK(report.whole);
   good(SegmentLog::open(folder.str(), {}, log, recovery));
   CHECK(log.written() < before.events);
+  CHECK(given_up == before.events - log.written());
   const Found after = read_journal(folder);
   CHECK(!after.failure);
   CHECK(after.right);

@@ -106,8 +106,32 @@ def as_span(value: int | str | timedelta, field: str = "span") -> int:
                 f"{field} is {value!r}, must look like '24h', '7d' or '500ms' (units: {', '.join(_UNITS)})"
             )
         span = int(match[1]) * _UNITS[match[2]]
+    elif isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise InvalidRecordError(
+            f"{field} is {value!r}, must be a span such as '10ms', a timedelta or integer nanoseconds"
+        )
     else:
-        span = as_time(value, field)
+        span = int(value.__index__())
     if not 0 < span < 2**63:
         raise InvalidRecordError(f"{field} is {value!r}, must be positive and fit 64 bits of nanoseconds")
     return span
+
+
+def as_seconds(value: float | str | timedelta, field: str = "timeout") -> float:
+    """How long to wait, in seconds: a number of them, or a span as `as_span` takes it, but as a string or a timedelta.
+
+    Raises InvalidRecordError for anything else. A number is not looked at further.
+
+    >>> as_seconds(1.5), as_seconds("500ms")
+    (1.5, 0.5)
+    """
+    if isinstance(value, (str, timedelta)):
+        return as_span(value, field) / 1e9
+    try:
+        if isinstance(value, (bool, bytes)):
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidRecordError(
+            f"{field} is {value!r}, must be seconds, a span such as '500ms' or a timedelta"
+        ) from error

@@ -196,7 +196,8 @@ class Task(Record):
     """A question that models answer.
 
     id: unique in the fleet. kind: `binary` (did it happen?), `categorical` (which of `labels`?), `numeric` (how much?).
-    category, regime and every entry of slices are dimensions that score is kept by. stake_usd: what is at stake.
+    category, regime and every entry of slices are dimensions that score is kept by; those of slices may have any names
+    but `category` and `regime`, which have a field of their own, and `overall`. stake_usd: what is at stake.
     expires_in_s: seconds from `time` until the answer is of no use. time: integer nanoseconds since the epoch, UTC (a
     datetime or an ISO string is converted); 0 = not given.
 
@@ -257,7 +258,10 @@ class Task(Record):
             raise InvalidRecordError(f"slices has {len(self.slices)} dimensions, may have {MAX_SLICES}")
         for reserved in ("overall", "category", "regime"):
             if reserved in self.slices:
-                raise InvalidRecordError(f"slices has the dimension {reserved!r}, which is reserved")
+                instead = " for the score over all tasks: choose another name"
+                if reserved != "overall":
+                    instead = f": give Task({reserved}={self.slices[reserved]!r})"
+                raise InvalidRecordError(f"slices has the dimension {reserved!r}, which is reserved{instead}")
         self._set("time", as_time(self.time))
 
 

@@ -292,5 +292,7 @@ def test_arguments_that_make_no_sense(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="overflow"):
         fl.Fleet.open(tmp_path / "x", overflow="sleep")
     (tmp_path / "file").write_text("")
-    with pytest.raises(fl.JournalError):
+    with pytest.raises(fl.JournalError, match=r"cannot make \S+/file: Not a directory"):
         fl.Fleet.open(tmp_path / "file")
+    with pytest.raises(fl.JournalError, match=r"cannot make \S+/nowhere/desk: No such file or directory"):
+        fl.Fleet.open(tmp_path / "nowhere" / "desk")

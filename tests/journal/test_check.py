@@ -74,6 +74,8 @@ def test_a_torn_end_is_told_and_cut_and_kept(desk: Path) -> None:
     assert found.cut_from == str(newest(desk))
     assert Path(found.kept_in).read_bytes() == b"torn by a power cut"
     assert "cut 19 bytes" in str(found)
+    assert (found.given_up, found.given_up_known) == (0, True)  # none of it was durable
+    assert "gave up" not in str(found)
     assert verify(desk).whole
     assert found.to_dict()["cut_bytes"] == 19
 
@@ -100,7 +102,19 @@ def test_damage_to_what_was_durable_is_cut_only_where_loss_is_accepted(desk: Pat
     assert verify(desk).whole
     left = len(list(read(desk)))
     assert 0 < left < 62
+    assert (found.given_up, found.given_up_known) == (62 - left, True)
+    assert str(found).endswith(f", and gave up {62 - left} events that were in them")
     assert SegmentLog(str(desk)).append("note", 0, None, None, "{}") == left + 1
+
+
+def test_where_the_end_cannot_be_read_repair_says_that_it_may_be_more(desk: Path) -> None:
+    damage(desk)
+    used = tear(desk)
+    found = repair(desk, accept_loss=True)
+    left = len(list(read(desk)))
+    assert (found.given_up, found.given_up_known) == (62 - left, False)
+    assert str(found).endswith(f", and gave up {62 - left} events or more that were in them")
+    assert Path(found.kept_in).stat().st_size == used + 19 - int(Path(found.kept_in).name.rsplit("-", 1)[1])
 
 
 def test_an_older_segment_cannot_be_mended(desk: Path) -> None:
@@ -114,24 +128,56 @@ def test_an_older_segment_cannot_be_mended(desk: Path) -> None:
     report = verify(desk)
     assert [bool(segment.problem) for segment in report.segments] == [True] + [False] * (len(report.segments) - 1)
     assert f"1 of {len(report.segments)} segments not whole" in str(report)
+    assert report.segments[0].sealed
+    assert "sealed  DAMAGED at byte" in str(report.segments[0])
+    oldest.write_bytes(content[:500])
+    short = verify(desk).segments[0]
+    assert short.sealed
+    assert not short.torn
+    oldest.write_bytes(b"not a segment")
+    assert verify(desk).segments[0].sealed
 
 
-def test_a_sealed_segment_that_was_cut_short_is_damage(tmp_path: Path) -> None:
+# Between two records, within one, and where what is left is zeros.
+@pytest.mark.parametrize(("kept", "zeros", "cut"), [(240, 0, 0), (250, 0, 10), (250, 300, 10), (240, 300, 0)])
+def test_a_sealed_segment_that_was_cut_short_is_damage(tmp_path: Path, kept: int, zeros: int, cut: int) -> None:
     log = SegmentLog(str(tmp_path))
-    sizes = []
     for _ in range(10):
         log.append("note", 0, None, None, "{}")
     log.close()
     path = newest(tmp_path)
-    sizes.append(path.stat().st_size)
+    size = path.stat().st_size
     path.chmod(0o644)
-    with path.open("r+b") as file:
-        file.truncate(64 + 5 * 48)
-    assert not verify(tmp_path).whole
-    with pytest.raises(JournalDamagedError, match="was sealed"):
-        SegmentLog(str(tmp_path))
-    repair(tmp_path, accept_loss=True)
+    path.write_bytes(path.read_bytes()[: 64 + kept] + bytes(zeros))
+    report = verify(tmp_path)
+    assert not report.whole
+    segment = report.segments[0]
+    assert (segment.sealed, segment.torn, segment.problem_at) == (True, False, 304)
+    assert "sealed  DAMAGED at byte 304" in str(report)
+    assert segment.problem.endswith(f"the segment was sealed with {size} bytes")
+    for refuse in (SegmentLog, repair):
+        with pytest.raises(JournalDamagedError, match="was sealed"):
+            refuse(str(tmp_path))
+    found = repair(tmp_path, accept_loss=True)
+    assert (found.cut_bytes, found.given_up, found.given_up_known) == (cut, 5, True)
+    assert str(found).endswith("gave up 5 events that were in them" if cut else "gave up 5 events that are not there")
     assert len(list(read(tmp_path))) == 5
+    assert verify(tmp_path).whole
+
+
+def test_a_sealed_segment_with_a_wrong_bit_was_sealed(tmp_path: Path) -> None:
+    log = SegmentLog(str(tmp_path))
+    for _ in range(10):
+        log.append("note", 0, None, None, "{}")
+    log.close()
+    newest(tmp_path).chmod(0o644)
+    damage(tmp_path)
+    assert "sealed  DAMAGED at byte" in str(verify(tmp_path))
+    newest(tmp_path).with_suffix(".idx").unlink()  # then its seal tells
+    assert "sealed  DAMAGED at byte" in str(verify(tmp_path))
+    found = repair(tmp_path, accept_loss=True)
+    assert (found.given_up, found.given_up_known) == (10 - len(list(read(tmp_path))), True)
+    assert verify(tmp_path).whole
 
 
 def test_repair_waits_for_no_writer(desk: Path) -> None:

@@ -8,7 +8,7 @@ import sys
 import textwrap
 import threading
 import warnings
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +204,11 @@ def test_after_close_nothing_is_taken(tmp_path: Path) -> None:
         ({"overflow": "wait"}, "overflow is 'wait', must be 'fail', 'drop' or 'spill'"),
         ({"sync_interval": 0}, "sync_interval is 0, must be positive"),
         ({"sync_interval": "soon"}, "sync_interval is 'soon'"),
+        ({"sync_interval": 0.01}, "sync_interval is 0.01, must be a span such as '10ms'"),
+        ({"sync_interval": 5}, "sync_interval is 5, must be at least 1 us: integers are nanoseconds"),
+        ({"sync_interval": "999ns"}, "sync_interval is '999ns', must be at least 1 us"),
         ({"segment_age": -1}, "segment_age is -1"),
+        ({"segment_age": 24}, "segment_age is 24, must be at least 1 us"),
         ({"ring_bytes": 5000}, "ring_bytes is 5000, must be a power of two from 4096"),
         ({"ring_bytes": -1}, "ring_bytes is -1, must be a positive number of bytes"),
         ({"spill_bytes": 5000, "overflow": "spill"}, "spill_bytes is 5000, must be a power of two"),
@@ -232,11 +236,23 @@ def test_arguments_are_checked_and_nothing_is_written(tmp_path: Path) -> None:
             (lambda: journal.append("note", {"x": object()}), InvalidRecordError, "which JSON cannot hold"),
             (lambda: journal.append("note", {}, time="x"), InvalidRecordError, "time is 'x'"),
             (lambda: journal.append("note", {}, model=""), InvalidRecordError, "model is '', must be a name"),
+            (lambda: journal.append("note", {}, model="\udc80"), InvalidRecordError, r"model is '\\udc80', .* no text"),
+            (lambda: journal.append("note", {}, category=7), InvalidRecordError, "category is 7, must be a name"),
+            (lambda: journal.note("x", category="\udc80"), InvalidRecordError, r"category is '\\udc80', .* no text"),
+            (lambda: journal.name("models", "\udc80"), InvalidRecordError, r"name is '\\udc80', which is no text"),
+            (lambda: journal.name("models", 7), InvalidRecordError, "name is 7, must be a name"),
             (lambda: journal.note(3), InvalidRecordError, "text is 3"),
+            (lambda: journal.note("\udc80"), InvalidRecordError, "which JSON cannot hold"),
             (lambda: journal.name("model", "x"), ValueError, "table is 'model', must be 'models' or 'categories'"),
             (lambda: journal.wait_durable(0), InvalidRecordError, "seq is 0"),
             (lambda: journal.wait_durable(1, timeout=-1.0), ValueError, "timeout is -1.0"),
             (lambda: journal.wait_durable(99, timeout=0.001), TimeoutError, "event 99 is not durable"),
+            (lambda: journal.wait_durable(99, timeout="1ms"), TimeoutError, "event 99 is not durable"),
+            (lambda: journal.wait_durable(99, timeout=timedelta(milliseconds=1)), TimeoutError, "event 99 is not"),
+            (lambda: journal.wait_durable(99, timeout="soon"), InvalidRecordError, "timeout is 'soon', must look like"),
+            (lambda: journal.wait_durable(99, timeout=[1]), InvalidRecordError, r"timeout is \[1\], must be seconds"),
+            (lambda: journal.wait_durable(99, timeout=True), InvalidRecordError, "timeout is True, must be seconds"),
+            (lambda: journal.wait_durable(99, timeout=math.nan), ValueError, "timeout is nan"),
             (lambda: journal.append_bytes("mark", 0, None, None, b""), ValueError, "only the journal itself"),
             (lambda: journal.append_bytes(200, 0, None, None, b""), ValueError, "type is 200"),
             (lambda: journal.append_bytes("custom", 0, None, None, "x"), TypeError, "payload is <class 'str'>"),

@@ -56,6 +56,8 @@ def test_what_is_no_url(tmp_path: Path) -> None:
     assert "secret" not in str(told.value)
     with pytest.raises(fl.StoreError, match="there is no folder"):
         Store(tmp_path / "no" / "store.sqlite")
+    with pytest.raises(fl.StoreError, match="place is '', must be a URL, a file or a folder"):
+        Store("")
 
 
 def test_a_password_is_not_shown() -> None:

@@ -36,7 +36,7 @@ Failure Journal::State::start(const std::string& given, const JournalOptions& ch
   options = chosen;
   overflow = chosen.overflow;
   if (const int error = disk.make_folder(folder); error < 0) {
-    return {Status::system_refused, -error, "cannot make " + folder};
+    return journal::system_failure(-error, folder, "cannot make");
   }
   if (Failure failure = journal::WriterLock::take(folder, held)) return failure;
   recovery = {};

@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <utility>
 
+#include "fairlead/checksum.hpp"
 #include "log_state.hpp"
 #include "older.hpp"
 
@@ -65,6 +67,42 @@ Failure write_again(Disk& disk, int file, const std::string& path, std::uint64_t
     if (wrote != got) return refused("write", path, wrote < 0 ? wrote : -ENOSPC);
     from += static_cast<std::uint64_t>(got);
   }
+  return {};
+}
+
+// How many events lie from the cursor on, from number `next`: by the index, or else by the whole records that are there.
+Failure count_given_up(Disk& disk, const Cursor& cursor, const Index* evidence, std::uint64_t to, Recovery& recovery) {
+  const Seq next = cursor.walk().next;
+  if (evidence != nullptr) {
+    recovery.given_up = evidence->header.next - std::min(next, evidence->header.next);
+    return {};
+  }
+  constexpr std::uint64_t most = padded(sizeof(RecordHeader) + max_payload);
+  Seq after = next;                  // number of the event after the last that is seen
+  std::uint64_t seen = cursor.offset();  // end of the last whole record
+  const std::uint64_t size = std::max(cursor.size(), to);  // zeros at the end of a record lie after `to`
+  std::vector<std::byte> bytes(static_cast<std::size_t>(std::min<std::uint64_t>(size - seen, 4 * most)));
+  for (std::uint64_t at = seen; at < to;) {
+    const std::int64_t got = disk.read(cursor.file(), bytes.data(), bytes.size(), at);
+    if (got < 0) return refused("read", cursor.path(), got);
+    const auto n = static_cast<std::size_t>(got);
+    std::size_t i = 0;
+    while (i + sizeof(RecordHeader) <= n && (n < bytes.size() || at + n >= size || i + most <= n)) {
+      RecordHeader header;
+      std::memcpy(&header, bytes.data() + i, sizeof header);
+      const bool whole = header.length >= sizeof header && header.length <= n - i && header.seq >= next &&
+                         header.seq - next < size && crc32c({bytes.data() + i + 4, header.length - 4}) == header.crc;
+      if (whole) {
+        after = std::max(after, header.seq + ((header.flags & flag_own) == 0 ? 1 : 0));
+        seen = at + i + padded(header.length);
+      }
+      i += whole ? padded(header.length) : record_alignment;
+    }
+    if (i == 0) break;
+    at += i;
+  }
+  recovery.given_up = after - next;
+  recovery.given_up_known = seen >= to;
   return {};
 }
 
@@ -132,6 +170,9 @@ Failure SegmentLog::State::recover(bool accept_loss, Recovery& recovery, bool wr
     return damaged(last.path(), last.offset(),
                    last.complaint() + (was_sealed ? ", and the segment was sealed" : ", and what it held was durable") +
                        " (`fairlead journal repair --accept-loss` cuts it there and keeps what it cuts)");
+  }
+  if (tail.covered || was_sealed) {
+    if (Failure failure = count_given_up(disk, last, was_sealed ? &evidence : nullptr, tail.last, recovery)) return failure;
   }
   if (tail.last > last.offset()) {
     std::string kept_in;

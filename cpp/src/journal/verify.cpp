@@ -71,6 +71,13 @@ Failure look_at(Disk& disk, Cursor& cursor, const SegmentHeader* next, bool firs
   return {};
 }
 
+// Whether a seal ends the file, whatever lies before it.
+bool ends_with_seal(Disk& disk, const Cursor& cursor) {
+  RecordHeader header;
+  SealPayload seal;
+  return cursor.is_open() && read_seal(disk, cursor.file(), cursor.size(), header, seal);
+}
+
 // Calls look(i) for each i in [0, n): by as many threads as there are cores, four at most, or by this one alone.
 template <class Look>
 void for_each(std::size_t n, bool threads, const Look& look) {
@@ -129,20 +136,38 @@ Failure verify(const std::string& folder, VerifyReport& out, Disk& disk) {
     const bool followed = i + 1 < firsts.size();
     if (!bad[i].empty()) {
       report.problem = bad[i];
+      Index index;
+      report.sealed = followed || (index.load(disk, segments + "/" + file_name(firsts[i], ".idx")) && some < firsts.size() &&
+                                   index.header.journal == headers[some].journal);
       return;
     }
-    NameTable names[n_tables];
-    Cursor cursor;
     const SegmentHeader* const next = followed && bad[i + 1].empty() ? &headers[i + 1] : nullptr;
-    Failure failure = cursor.open(disk, report.file, firsts[i], false);
-    if (!failure) failure = look_at(disk, cursor, next, firsts[i] == 1, names, report);
-    if (failure) report.problem = failure.what;
+    const auto walk = [&] {
+      NameTable names[n_tables];
+      Cursor cursor;
+      Failure failure = cursor.open(disk, report.file, firsts[i], false);
+      if (!failure) failure = look_at(disk, cursor, next, firsts[i] == 1, names, report);
+      if (failure) report.problem = failure.what;
+      if (report.sealed || report.problem.empty()) return;
+      report.sealed = followed || ends_with_seal(disk, cursor);
+    };
+    walk();
+    const std::string index_file = segments + "/" + file_name(firsts[i], ".idx");
     Index index;
-    if (report.problem.empty() && !followed && !report.sealed &&
-        index.load(disk, segments + "/" + file_name(firsts[i], ".idx")) &&
-        index.header.journal == headers[i].journal && index.header.bytes > report.bytes) {
-      report.problem = "the segment was sealed with " + std::to_string(index.header.bytes) + " bytes, and is shorter now";
-      report.problem_at = report.bytes;
+    const auto lacks = [&] {  // what its index knows
+      return !report.sealed && index.load(disk, index_file) && index.header.journal == headers[i].journal &&
+             index.header.bytes > report.bytes;
+    };
+    if (!followed && lacks()) {
+      report = {.file = report.file};  // perhaps it was sealed only after we had looked
+      walk();
+      if (lacks()) {
+        if (report.problem.empty()) report.problem_at = report.bytes;
+        report.problem += report.problem.empty() ? "records are missing" : "";
+        report.problem += ": the segment was sealed with " + std::to_string(index.header.bytes) + " bytes";
+        report.sealed = true;
+        report.torn = false;
+      }
     }
     if (followed) report.torn = false;
   };

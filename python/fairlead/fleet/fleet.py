@@ -49,8 +49,9 @@ _PATIENCE = 10.0
 class Fleet:
     """Models that answer the same tasks, and what is known of them. In memory; on a journal with `Fleet.open(folder)`.
 
-    settings: the numbers it is built with. clock: what stamps events that come without a time; it returns integer
-    nanoseconds since the epoch. Every other state follows from the events alone. Use one thread at a time.
+    settings: the numbers it is built with. clock: what stamps decisions, and events that come without a time; it gives
+    integer nanoseconds since the epoch. That a forecast comes before the outcome is checked by the order of the calls,
+    not by their times. Every other state follows from the events alone. Use one thread at a time.
 
     >>> fleet = Fleet()
     >>> fleet.add(Model("gpt-4o", provider="openai", tier="reasoning"))
@@ -96,11 +97,11 @@ class Fleet:
         process closed it or was killed. Every call that changes it is an event of the journal first: when the call
         returns, the event survives the death of the process, and after `sync` a power cut too.
 
-        settings: of a new desk; an old one has its own. clock: as in `Fleet`; it times all events that come without a
-        time. snapshot_every: events between two snapshots, which a thread of its own writes to `snapshots/`. store:
-        where SQL tables of the journal are kept up to date by a thread of its own, as in `fl.Store`: a URL, a file, or
-        the folder itself for its `store.sqlite`. journal: what `fl.Journal` takes besides the folder, such as `sync`
-        and `overflow`.
+        settings: of a new desk; an old one has its own. clock: as in `Fleet`; it times all decisions, and all events
+        that come without a time: give it where times are simulated. snapshot_every: events between two snapshots, which
+        a thread of its own writes to `snapshots/`. store: where SQL tables of the journal are kept up to date, by a
+        thread of its own, as in `fl.Store`: a URL, a file, or the folder itself for its `store.sqlite`. journal: what
+        `fl.Journal` takes besides the folder, such as `sync`, `overflow` and `ring_bytes`.
 
         Raises InvalidRecordError and StoreError for an argument that cannot be, before anything is made,
         JournalLockedError where another process has the folder, JournalDamagedError, JournalError, and
@@ -213,10 +214,11 @@ class Fleet:
         """Decisions that the journal did not take, as its ring was full or its disk refused. They were given."""
         return self._core.unlogged
 
-    def sync(self, timeout: float | None = None) -> None:
+    def sync(self, timeout: float | str | timedelta | None = None) -> None:
         """Waits until all that happened so far survives a power cut; in memory there is nothing to wait for.
 
-        timeout: seconds. Raises TimeoutError, and JournalError where the disk is lost.
+        timeout: seconds, a span such as "500ms" or a timedelta; None waits for ever. Raises TimeoutError, and
+        JournalError where the disk is lost.
         """
         if self._journal is not None:
             self._journal.wait_durable(timeout=timeout)

@@ -17,9 +17,10 @@ from fairlead.errors import JournalLockedError
 class SegmentCheck:
     """What `verify` found in one segment.
 
-    first, last: numbers of its events, 0 where it has none. earliest, latest: their times. problem: what is wrong, at
-    byte `problem_at`, empty where nothing is. torn: the problem is the end that a crash tore, which opening the journal
-    for writing, or `repair`, cuts.
+    first, last: numbers of its events, 0 where it has none. earliest, latest: their times. sealed: it is finished; of a
+    damaged one its seal, its index or a segment after it tells. problem: what is wrong, at byte `problem_at`, empty
+    where nothing is. torn: the problem is an end that a crash tore and that was never durable: opening the journal for
+    writing, or `repair`, cuts it. Where records of a segment that was sealed are missing, that is damage.
     """
 
     file: str
@@ -66,22 +67,28 @@ class Recovery:
     """What `repair` found and did.
 
     events: in the newest segment, after the repair. cut_bytes: taken from the end of `cut_from` and kept in `kept_in`;
-    0 where nothing was torn.
+    0 where nothing was torn. given_up: how many events that had been durable `accept_loss` gave up, as the index of the
+    segment and the records behind the damage tell; where `given_up_known` is False there may have been more.
     """
 
     events: int
     cut_bytes: int
     cut_from: str
     kept_in: str
+    given_up: int = 0
+    given_up_known: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain JSON types."""
         return asdict(self)
 
     def __str__(self) -> str:
+        loss = f"gave up {self.given_up:,} events{'' if self.given_up_known else ' or more'}"
+        lost = self.given_up > 0 or not self.given_up_known
         if self.cut_bytes == 0:
-            return "nothing to repair"
-        return f"cut {self.cut_bytes:,} bytes from the end of {self.cut_from}, kept in {self.kept_in}"
+            return f"nothing to cut; {loss} that are not there" if lost else "nothing to repair"
+        cut = f"cut {self.cut_bytes:,} bytes from the end of {self.cut_from}, kept in {self.kept_in}"
+        return f"{cut}, and {loss} that were in them" if lost else cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +162,9 @@ def repair(folder: str | os.PathLike[str], accept_loss: bool = False) -> Recover
     """Cuts the torn end of a journal that nobody writes, and keeps what is cut in a file beside the segment.
 
     Opening a journal for writing does so by itself. accept_loss: cut also at damage to what was durable once, in the
-    newest segment: all events from there on are given up. Raises JournalLockedError while there is a writer,
-    JournalDamagedError where something is damaged that may not, or cannot, be cut; then nothing has changed.
+    newest segment: all events from there on are given up, and the answer says how many. Raises JournalLockedError while
+    there is a writer, JournalDamagedError where something is damaged that may not, or cannot, be cut; then nothing has
+    changed.
 
     >>> import tempfile
     >>> from fairlead._core import SegmentLog

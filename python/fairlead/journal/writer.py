@@ -14,11 +14,12 @@ from typing import Any, Literal
 from fairlead._core import Journal as _CoreJournal
 from fairlead.errors import InvalidRecordError, JournalWarning, did_you_mean
 from fairlead.events import COLD
-from fairlead.times import as_span, as_time
+from fairlead.times import as_seconds, as_span, as_time
 
 Sync = Literal["interval", "never", "always"]
 Overflow = Literal["fail", "drop", "spill"]
 _FIRST_CUSTOM, _LAST_CUSTOM = 1024, 65535
+_LEAST_SPAN = 1000
 
 
 class Journal(_CoreJournal):
@@ -32,17 +33,22 @@ class Journal(_CoreJournal):
     folder: the desk. Only one writer may have it; reading (`fairlead.journal.read`) is free to all.
     sync: when written events are made durable: "interval", every `sync_interval` (a power cut costs at most that, and
     the time of one fsync), "always", after each batch of the writer, or "never", when the system does it, a segment
-    ends, or `wait_durable` asks.
+    ends, or `wait_durable` asks. sync_interval: "10ms", a timedelta, or integer nanoseconds, 1 us at least.
     overflow: what happens to an event where the ring is full, as the disk does not keep up: "fail" raises
     JournalFullError; "drop" raises it too, counts the event, and an event of type `dropped` tells of it later; "spill"
     moves events into `spill_bytes` of further shared memory first.
-    ring_bytes, spill_bytes: of shared memory, powers of two; a forecast takes 128. segment_bytes, segment_age: when a
-    new file is begun.
+    ring_bytes, spill_bytes: of shared memory (/dev/shm), powers of two from 4096; a forecast takes 128. segment_bytes,
+    segment_age (as sync_interval): when a new file is begun.
 
     Raises JournalLockedError where another writer has the folder (it says who), JournalDamagedError where it holds what
     no crash leaves behind, JournalError where the system refuses, InvalidRecordError or ValueError for an argument.
 
     Any number of threads may use it at once. In a child process made by `os.fork` it is closed.
+
+    It checks the form of an event, not what it says. On the desk of a fleet, a forecast that is written here goes past
+    the fleet, whether it makes sense or not (a p of 7, a task that nobody knows): the fleet that opens the desk next
+    passes over what does not fit, with a JournalWarning. Tasks, forecasts, decisions and outcomes are for
+    `fairlead.Fleet.open`; notes and a program's own events go well beside them, while a fleet is open by its `journal`.
 
     >>> import tempfile
     >>> desk = tempfile.TemporaryDirectory()
@@ -87,12 +93,12 @@ class Journal(_CoreJournal):
         super().__init__(
             os.fspath(folder),
             sync=sync,
-            sync_interval=as_span(sync_interval, "sync_interval"),
+            sync_interval=_span(sync_interval, "sync_interval"),
             overflow=overflow,
             ring_bytes=ring_bytes,
             spill_bytes=spill_bytes,
             segment_bytes=segment_bytes,
-            segment_age=as_span(segment_age, "segment_age"),
+            segment_age=_span(segment_age, "segment_age"),
             memory="/dev/shm",
             recovered=self._recovery,
         )
@@ -125,6 +131,13 @@ class Journal(_CoreJournal):
         memory; `gaps`, numbers whose calls its death cut short, `lost` of them once written; `cut_bytes` of a torn end
         of the file `cut_from`, kept in the file `kept_in`."""
         return dict(self._recovery)
+
+    def name(self, table: str, name: str) -> int:
+        """The number of a name in the table "models" or "categories"; a new one is written.
+
+        Raises InvalidRecordError for what is no name, and as `append`.
+        """
+        return super().name(table, _name(name, "name"))
 
     def append(
         self,
@@ -184,15 +197,15 @@ class Journal(_CoreJournal):
             raise InvalidRecordError(f"text is {text!r}, must be a string")
         return self.append("note", {"text": text, **data}, time=time, model=model, category=category)
 
-    def wait_durable(self, seq: int | None = None, timeout: float | None = None) -> None:
+    def wait_durable(self, seq: int | None = None, timeout: float | str | timedelta | None = None) -> None:
         """Returns once event `seq`, or all that is accepted now, survives a power cut: it asks for a sync at once.
 
-        timeout: seconds; None waits for ever. Raises TimeoutError when they have passed, JournalError where the disk is
-        lost. Other threads run meanwhile, and Ctrl-C is heard.
+        timeout: a number of seconds, a span such as "500ms" or a timedelta; None waits for ever. Raises TimeoutError
+        when it has passed, JournalError where the disk is lost. Other threads run meanwhile, and Ctrl-C is heard.
         """
         if seq is not None and not _is_number(seq, 1, 2**64 - 1):
             raise InvalidRecordError(f"seq is {seq!r}, must be the number of an event, from 1")
-        self._wait_durable(seq or 0, timeout)
+        self._wait_durable(seq or 0, None if timeout is None else as_seconds(timeout))
 
     def close(self) -> None:
         """Writes and syncs all that was accepted, and gives the journal free for another writer. Closing twice is fine.
@@ -217,11 +230,7 @@ class Journal(_CoreJournal):
         return f"Journal({self.folder!r}, accepted={accepted}, written={written}, durable={durable})"
 
     def _id(self, table: str, field: str, name: str | None) -> int | None:
-        if name is None:
-            return None
-        if not _is_name(name):
-            raise InvalidRecordError(f"{field} is {name!r}, must be a name")
-        return self.name(table, name)
+        return None if name is None else super().name(table, _name(name, field))
 
 
 # What callers without a type checker may give: `object`, so that the checker takes the checks for what they are.
@@ -233,8 +242,24 @@ def _is_text(given: object) -> bool:
     return isinstance(given, str)
 
 
-def _is_name(given: object) -> bool:
-    return isinstance(given, str) and given != ""
+def _name(given: object, field: str) -> str:
+    if not isinstance(given, str) or given == "":
+        raise InvalidRecordError(f"{field} is {given!r}, must be a name")
+    try:
+        given.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRecordError(f"{field} is {given!r}, which is no text: {error.reason}") from error
+    return given
+
+
+def _span(given: int | str | timedelta, field: str) -> int:
+    """Nanoseconds. Less than a microsecond is no time that a disk could keep, but a number meant in another unit."""
+    span = as_span(given, field)
+    if span < _LEAST_SPAN:
+        raise InvalidRecordError(
+            f"{field} is {given!r}, must be at least 1 us: integers are nanoseconds, '10ms' is ten milliseconds"
+        )
+    return span
 
 
 def _type(given: str | int) -> str | int:

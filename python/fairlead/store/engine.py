@@ -46,6 +46,8 @@ def locate(place: str | os.PathLike[str]) -> URL:
     """
     if not isinstance(place, (str, os.PathLike)):
         raise StoreError(f"place is {place!r}, must be a URL, a file or a folder")
+    if place == "":  # not the working directory, which is "."
+        raise StoreError("place is '', must be a URL, a file or a folder")
     if isinstance(place, str) and "://" in place:
         try:
             url = make_url(place)

@@ -35,6 +35,8 @@ struct Recovery {
   std::uint64_t events = 0;          // in the newest segment, after the repair
   std::uint64_t cut_bytes = 0;       // taken from the torn end and kept beside it
   std::string cut_from = {}, kept_in = {};
+  std::uint64_t given_up = 0;        // events that were durable once, and that `accept_loss` gave up
+  bool given_up_known = true;        // false: there may have been more, which cannot be read any more
   std::uint64_t drained = 0;         // events that a dead process had left in shared memory
   std::uint64_t gaps = 0;            // numbers that were taken, but whose call the crash cut short
   std::uint64_t lost = 0;            // of these: events that had been written, but that the segments hold no more

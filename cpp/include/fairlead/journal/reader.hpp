@@ -95,7 +95,7 @@ struct SegmentReport {
   std::uint64_t events = 0;
   Seq first = 0, last = 0;    // 0 where there is none
   Time earliest = 0, latest = 0;
-  bool sealed = false;
+  bool sealed = false;        // by a seal; of a damaged one: or its index or a segment after it tells that it was
   std::string problem = {};   // empty: whole
   std::uint64_t problem_at = 0;
   bool torn = false;          // the problem is a torn end, which opening or `repair` cuts
