@@ -4,6 +4,7 @@
 PYTHON      ?= python3
 CONSTRAINTS ?= constraints-dev.txt
 CLANG       ?= clang++
+TORCH       ?= torch==2.13.0
 KILLS       ?= 10000
 SECONDS     ?= 600
 JOBS        ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() or 1)')
@@ -137,6 +138,14 @@ $(VENV)/.tools: $(VENV)/.made $(wildcard $(CONSTRAINTS))
 	@echo '== installing the build tools'
 	@$(PIP) install --quiet -c $(CONSTRAINTS) cmake ninja pybind11 scikit-build-core setuptools wheel
 	@touch $@
+
+# torch before what depends on it, and by its exact version: of an open range, an index offers builds of gigabytes.
+$(VENV)/.torch: $(VENV)/.tools
+	@echo '== installing torch'
+	@$(PIP) install --quiet -c $(CONSTRAINTS) '$(TORCH)'
+	@touch $@
+
+$(VENV)/.with-dev: $(VENV)/.torch
 
 # .with-<extra>: the package, as it is now, with its optional dependencies <extra>.
 $(VENV)/.with-%: $(VENV)/.tools $(SOURCES)

@@ -13,7 +13,18 @@ from fairlead import _core
 
 # Private: their public faces are Python classes, whose docstrings pytest collects.
 BEHIND = {
-    *("BradleyTerryFit", "Fleet", "FleetCensus", "Journal", "JournalColumns", "Replay", "RollingWindow", "Scoreboard"),
+    *(
+        "AttentionLayer",
+        "AttentionLayer64",
+        "BradleyTerryFit",
+        "Fleet",
+        "FleetCensus",
+        "Journal",
+        "JournalColumns",
+        "Replay",
+        "RollingWindow",
+        "Scoreboard",
+    ),
     *("ScoredReader", "ScoredRecords", "SegmentWriter", "Windows"),
 }
 COMPILED = [

@@ -7,7 +7,19 @@ import sys
 
 import pytest
 
-HEAVY = ["sqlalchemy", "alembic", "torch", "pandas", "polars", "pyarrow", "rich", "narwhals", "sklearn", "numpy"]
+HEAVY = [
+    "sqlalchemy",
+    "alembic",
+    "torch",
+    "matplotlib",
+    "pandas",
+    "polars",
+    "pyarrow",
+    "rich",
+    "narwhals",
+    "sklearn",
+    "numpy",
+]
 
 
 def run(code: str) -> str:

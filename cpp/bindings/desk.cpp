@@ -106,6 +106,7 @@ void attach_journal(HeldFleet& held, const py::object& journal) {
   auto sink = std::make_unique<JournalSink>(journal.cast<Journal&>());
   held.fleet.attach(sink.get());
   held.sink = std::move(sink);
+  held.log = journal.cast<Journal*>();
   held.journal = journal;
 }
 

@@ -5,6 +5,8 @@
 
 #include <cmath>
 
+#include "journal_errors.hpp"
+
 namespace fairlead::bindings {
 
 namespace {
@@ -160,6 +162,7 @@ PyObject* fleet_record(PyObject* self, PyObject* const* args, Py_ssize_t n) {
   if (held == nullptr) return nullptr;
   return guarded([&] {
     const Arguments a("record", args, n, 2, 3);
+    if (held->log != nullptr) warn_of_disk(*held->log);
     const Records& r = records();
     PyObject *const task = args[0], *const record = args[1];
     const bool whole = !PyUnicode_Check(task);
@@ -216,6 +219,7 @@ PyObject* fleet_decide(PyObject* self, PyObject* const* args, Py_ssize_t n) {
   if (held == nullptr) return nullptr;
   return guarded([&] {
     const Arguments a("decide", args, n, 3, 3);
+    if (held->log != nullptr) warn_of_disk(*held->log);
     const std::int64_t strategy = a.integer(1);
     if (strategy < 0 || strategy >= static_cast<std::int64_t>(strategy_names.size())) {
       throw py::value_error("strategy is " + std::to_string(strategy) + ", not an index into STRATEGIES");
@@ -272,6 +276,7 @@ PyObject* fleet_settle(PyObject* self, PyObject* const* args, Py_ssize_t n) {
   if (held == nullptr) return nullptr;
   return guarded([&] {
     const Arguments a("settle", args, n, 2, 5);
+    if (held->log != nullptr) warn_of_disk(*held->log);
     Time time = a.integer(2, 0);
     const double profit = a.real(3, nan);
     if (time == 0 && a.given(4)) time = read(args[4]);

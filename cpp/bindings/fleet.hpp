@@ -8,6 +8,7 @@
 
 #include "common.hpp"
 #include "fairlead/fleet.hpp"
+#include "fairlead/journal.hpp"
 
 namespace fairlead::bindings {
 
@@ -25,6 +26,7 @@ struct HeldFleet {
   const py::object& name(ModelId model);
 
   py::object journal = py::none();  // kept alive for the sink
+  Journal* log = nullptr;           // the same
   std::unique_ptr<EventSink> sink = {};
   Fleet fleet;
   std::vector<Held> tasks = {};

@@ -56,6 +56,7 @@ PyObject* journal_append(PyObject* self, PyObject* const* args, Py_ssize_t n) {
   if (log == nullptr) return nullptr;
   return guarded([&] {
     const Arguments a("append", args, n, 5, 6);
+    warn_of_disk(*log);
     const Type type = type_of(a.object(0));
     if (type <= Type::dropped) refuse_type(type);
     const std::int64_t time = a.integer(1), version = a.integer(5, 1);
@@ -77,6 +78,7 @@ PyObject* journal_forecast(PyObject* self, PyObject* const* args, Py_ssize_t n) 
   if (log == nullptr) return nullptr;
   return guarded([&] {
     const Arguments a("forecast", args, n, 5, 10);
+    warn_of_disk(*log);
     const std::int64_t task = a.integer(0);
     if (task < 0) throw py::value_error("task is " + std::to_string(task) + ", must be the number of a task, at least 0");
     const std::int32_t model = name_id(*log, a.object(1), Table::models, "model", true);
@@ -166,6 +168,7 @@ py::tuple forecasts(Journal& log, py::handle task, py::handle model, py::handle 
   check_names(models, n, 0, log.n_names(Table::models), "model");
   check_names(categories, n, -1, log.n_names(Table::categories), "category");
   if (n == 0) return py::make_tuple(0, 0);
+  warn_of_disk(log);
   Journal::Batch batch;
   claim_batch(log, Type::forecast, sizeof(journal::ForecastFixed), n, batch, 1);
   for (std::size_t i = 0; i < n; ++i) {
@@ -209,6 +212,7 @@ py::tuple append_many(Journal& log, py::handle type, py::handle time, py::handle
   check_names(categories, n, -1, log.n_names(Table::categories), "category");
   if (n == 0) return py::make_tuple(0, 0);
   if (width > journal::max_payload) raise(Status::too_long, "a row of payload has " + std::to_string(width) + " bytes");
+  warn_of_disk(log);
   Journal::Batch batch;
   claim_batch(log, kind, width, n, batch, static_cast<std::uint8_t>(version));
   for (std::size_t i = 0; i < n; ++i) {

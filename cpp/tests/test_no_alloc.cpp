@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "fairlead/attention_layer.hpp"
 #include "fairlead/detectors.hpp"
 #include "fairlead/experts.hpp"
 #include "fairlead/fleet.hpp"
@@ -349,6 +350,37 @@ TEST_CASE("no_alloc: rounds of experts, and pools of one event") {
     options.method = method;
     CHECK(allocations_of([&] { ok &= fl::pooling::pool(x, 1, 4, 1, options, &forecast) == fl::pooling::Fault::none; }) == 0);
   }
+  CHECK(ok);
+}
+
+TEST_CASE("no_alloc: a layer of attention, forward and backward, after its first call") {
+  constexpr std::size_t embed = 16, n = 9;
+  const std::vector<float> w(3 * embed * embed, 0.1f), x(n * embed, 1.0f);
+  std::vector<float> out(n * embed), gradient(3 * embed * embed), into(n * embed);
+  fl::AttentionLayer<float> layer;
+  REQUIRE(layer.open({embed, 4, fl::LayerNorm::after, true, 1e-5}) == Status::ok);
+  const fl::AttentionLayerWeights<float> weights{w.data(), nullptr, w.data(), nullptr, nullptr, nullptr};
+  REQUIRE(layer.pack(weights) == Status::ok);
+  std::vector<float> saved(layer.saved(1, n, n));
+  fl::AttentionLayerCall<float> call;
+  call.queries = n;
+  call.input = x.data();
+  call.out = out.data();
+  fl::AttentionLayerGradients<float> gradients;
+  gradients.out = x.data();
+  gradients.input = into.data();
+  gradients.in_weight = gradient.data();
+  fl::AttentionLayerWorkspace workspace;
+  const auto all = [&] {
+    call.saved = nullptr;
+    bool ok = layer.pack(weights) == Status::ok && layer.forward(call, workspace) == Status::ok;
+    call.saved = saved.data();
+    ok = ok && layer.forward(call, workspace) == Status::ok && layer.backward(call, gradients, workspace) == Status::ok;
+    return ok;
+  };
+  REQUIRE(all());
+  bool ok = false;
+  CHECK(allocations_of([&] { ok = all(); }) == 0);
   CHECK(ok);
 }
 

@@ -61,6 +61,7 @@ from fairlead.settings import Settings
 from fairlead.types import Decision, Forecast, Model, Outcome, Task
 
 if TYPE_CHECKING:
+    from fairlead import attention
     from fairlead.measure import drift, rolling
     from fairlead.measure.bradley_terry import BradleyTerry, BradleyTerryRatings
     from fairlead.measure.drift import DriftReport
@@ -129,6 +130,7 @@ __all__ = [
     "Window",
     "Windows",
     "__version__",
+    "attention",
     "compare_folder",
     "drift",
     "evaluate_ratings",
@@ -160,7 +162,7 @@ _LATER = {
     "Store": "fairlead.store",
 }
 # Modules of functions, reached as `fairlead.drift`.
-_MODULES = {"drift": "fairlead.measure.drift", "rolling": "fairlead.measure.rolling"}
+_MODULES = {"attention": "fairlead.attention", "drift": "fairlead.measure.drift", "rolling": "fairlead.measure.rolling"}
 
 
 def __getattr__(name: str) -> Any:

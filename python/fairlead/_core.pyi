@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
-from typing import Any, Self, TypeAlias, overload
+from os import PathLike
+from typing import Any, Literal, Self, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,6 +22,63 @@ def simd_best() -> str: ...
 def simd_level() -> str: ...
 def set_simd_level(level: str) -> None: ...
 def simd_ran() -> str: ...
+def attention(
+    q: Any,
+    k: Any,
+    v: Any,
+    bias: Any = None,
+    mask: Any = None,
+    counts: Any = None,
+    scale: float | None = None,
+    weights: str | None = None,
+    return_lse: bool | None = False,
+    out: Any = None,
+    threads: int | None = None,
+    /,
+) -> Any: ...
+def attention_numbers(
+    q: Any,
+    k: Any,
+    v: Any,
+    bias: Any = None,
+    mask: Any = None,
+    counts: Any = None,
+    scale: float | None = None,
+    weights: str | None = None,
+    return_lse: bool | None = False,
+    out: Any = None,
+    threads: int | None = None,
+    /,
+) -> Any: ...
+def attention_gradients(
+    q: Any,
+    k: Any,
+    v: Any,
+    bias: Any,
+    mask: Any,
+    counts: Any,
+    scale: float | None,
+    out: Any,
+    lse: Any,
+    grad: Any,
+    bias_wanted: bool | None = False,
+    threads: int | None = None,
+    /,
+) -> tuple[Any, Any, Any, Any]: ...
+def attention_torch(
+    tensor: object,
+    parameter: object,
+    api: object | None,
+    is_grad_enabled: object,
+    is_autocast_enabled: object,
+    dispatch_modes: object,
+    transforms_active: object,
+    train: object,
+    empty: object,
+    empty_like: object,
+    dtypes: tuple[object, ...],
+) -> None: ...
+def attention_otherwise(function: object) -> None: ...
 
 # A player is an id or a name; a column of players: an array or list of either, or a column of pandas, polars, pyarrow.
 _Player = int | str
@@ -769,6 +827,124 @@ def pool_binary(
 _Forecasts: TypeAlias = ArrayLike | Sequence[float | None]
 
 _Mask: TypeAlias = Sequence[Any] | NDArray[Any] | None
+
+class AttentionLayer:
+    def __init__(self, embed: int, heads: int, norm: str | None, residual: bool, epsilon: float) -> None: ...
+    def pack(
+        self,
+        in_proj_weight: ArrayLike,
+        in_proj_bias: ArrayLike | None,
+        out_proj_weight: ArrayLike,
+        out_proj_bias: ArrayLike | None,
+        norm_weight: ArrayLike | None,
+        norm_bias: ArrayLike | None,
+        version: int,
+        gradients: bool,
+    ) -> None: ...
+    def forward(
+        self,
+        x: ArrayLike,
+        context: ArrayLike | None,
+        bias: ArrayLike | None,
+        mask: ArrayLike | None,
+        counts: ArrayLike | None,
+        context_counts: ArrayLike | None,
+        weights: str,
+        keep: bool,
+        version: int,
+        threads: int,
+        out: NDArray[np.float32] | None,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None, NDArray[np.float32] | None]: ...
+    def backward(
+        self,
+        gradient: ArrayLike,
+        saved: NDArray[np.float32],
+        x: ArrayLike,
+        context: ArrayLike | None,
+        bias: ArrayLike | None,
+        mask: ArrayLike | None,
+        counts: ArrayLike | None,
+        context_counts: ArrayLike | None,
+        version: int,
+        threads: int,
+    ) -> dict[str, NDArray[np.float32]]: ...
+
+class AttentionLayer64:
+    def __init__(self, embed: int, heads: int, norm: str | None, residual: bool, epsilon: float) -> None: ...
+    def pack(
+        self,
+        in_proj_weight: ArrayLike,
+        in_proj_bias: ArrayLike | None,
+        out_proj_weight: ArrayLike,
+        out_proj_bias: ArrayLike | None,
+        norm_weight: ArrayLike | None,
+        norm_bias: ArrayLike | None,
+        version: int,
+        gradients: bool,
+    ) -> None: ...
+    def forward(
+        self,
+        x: ArrayLike,
+        context: ArrayLike | None,
+        bias: ArrayLike | None,
+        mask: ArrayLike | None,
+        counts: ArrayLike | None,
+        context_counts: ArrayLike | None,
+        weights: str,
+        keep: bool,
+        version: int,
+        threads: int,
+        out: NDArray[np.float64] | None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None, NDArray[np.float64] | None]: ...
+    def backward(
+        self,
+        gradient: ArrayLike,
+        saved: NDArray[np.float64],
+        x: ArrayLike,
+        context: ArrayLike | None,
+        bias: ArrayLike | None,
+        mask: ArrayLike | None,
+        counts: ArrayLike | None,
+        context_counts: ArrayLike | None,
+        version: int,
+        threads: int,
+    ) -> dict[str, NDArray[np.float64]]: ...
+
+class AttentionPolicy:
+    @staticmethod
+    def load(path: str | PathLike[str]) -> AttentionPolicy: ...
+    @staticmethod
+    def read(data: bytes | bytearray | memoryview) -> AttentionPolicy: ...
+    @overload
+    def __call__(
+        self,
+        observation: ArrayLike,
+        correlation: ArrayLike | None = None,
+        count: int | None = None,
+        *,
+        need_weights: Literal[False] = False,
+    ) -> dict[str, NDArray[np.float32]]: ...
+    @overload
+    def __call__(
+        self,
+        observation: ArrayLike,
+        correlation: ArrayLike | None = None,
+        count: int | None = None,
+        *,
+        need_weights: Literal[True],
+    ) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.float32]]: ...
+    @property
+    def features(self) -> int: ...
+    @property
+    def embed(self) -> int: ...
+    @property
+    def layers(self) -> int: ...
+    @property
+    def attention_heads(self) -> int: ...
+    @property
+    def heads(self) -> dict[str, int]: ...
+    @property
+    def pooled(self) -> list[str]: ...
 
 class Experts:
     def __init__(self, *args: Any, **kwargs: Any) -> None: ...

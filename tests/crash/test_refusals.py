@@ -3,13 +3,16 @@ Each ends in a clear error or goes on; what was acknowledged is there."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,6 +40,8 @@ def fill(journal: fl.Journal) -> int:
     while True:
         try:
             accepted = journal.append_bytes("custom", 0, None, None, accepted.to_bytes(8, "little") * 25)
+        except fl.JournalWarning:  # told once, and before anything is taken
+            continue
         except fl.JournalFullError as error:
             if "ring is full" not in str(error):
                 raise
@@ -280,3 +285,70 @@ def test_a_damaged_ring_is_refused_by_name_and_never_trusted(tmp_path: Path) -> 
     finally:
         ring.unlink(missing_ok=True)
     assert [event.seq for event in read(tmp_path)] == [1]
+
+
+def until_warned(call: Callable[[], object]) -> int:
+    """Calls until the disk is told to refuse; gives how many calls were taken before."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for n in range(100_000):
+            try:
+                call()
+            except fl.JournalWarning as warning:
+                return n if "No space left" in str(warning) else -1
+            time.sleep(0.0002)
+    raise AssertionError("no warning")
+
+
+def fill_up(file: Path) -> None:
+    with contextlib.suppress(OSError), file.open("wb", buffering=0) as out:
+        while out.write(bytes(1 << 12)):
+            pass
+
+
+def test_a_disk_that_begins_to_refuse_is_told_once(small_disk: Path) -> None:
+    rest = small_disk / "rest"
+    with fl.Journal(small_disk / "desk", segment_bytes=1 << 16) as journal:
+        journal.append_bytes("custom", 0, None, None, b"first")
+        journal.wait_durable()
+        fill_up(rest)
+        assert until_warned(lambda: journal.append_bytes("custom", 0, None, None, bytes(2000))) > 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for _ in range(20):  # not again
+                number = journal.append_bytes("custom", 0, None, None, b"more")
+        assert journal.failure()
+        rest.unlink()
+        journal.wait_durable(number)
+    assert sum(1 for _ in read(small_disk / "desk")) == number
+
+
+def test_a_fleet_tells_of_its_disk_before_it_takes_anything(small_disk: Path) -> None:
+    rest = small_disk / "rest"
+    with fl.Fleet.open(small_disk / "desk", segment_bytes=1 << 16) as fleet:
+        fleet.add("m")
+        task, forecast = fl.Task("open", category="c"), fl.Forecast("m", p=0.5)
+        fleet.record(task, forecast)
+        fleet.sync()
+        fill_up(rest)
+        taken = until_warned(lambda: fleet.record(task, forecast))
+        assert taken > 0
+        fleet.record(task, forecast)
+        calls = taken + 2
+        rest.unlink()
+        fleet.sync()
+        assert fleet.leaderboard()["m"].calls == calls
+    events = [event for event in read(small_disk / "desk") if event.type == "forecast"]
+    assert len(events) == calls
+
+
+def test_a_journal_that_is_removed_is_not_durable(tmp_path: Path) -> None:
+    journal = fl.Journal(tmp_path / "desk")
+    journal.append("note", {"text": "a"}, time=1)
+    journal.wait_durable()
+    shutil.rmtree(tmp_path / "desk")
+    journal.append("note", {"text": "b"}, time=2)
+    with pytest.raises(fl.JournalError, match="was removed"):
+        journal.wait_durable()
+    with pytest.raises(fl.JournalError, match="was removed"):
+        journal.close()

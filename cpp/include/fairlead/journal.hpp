@@ -107,6 +107,11 @@ class Journal {
   Status wait_written(journal::Seq seq, Time timeout);
 
   journal::Failure failure() const;  // why the journal takes nothing any more, or what the disk last refused
+  // True once each time the disk begins to refuse: events are taken as before, but stay in shared memory until it takes
+  // them. Costs a load where it is false.
+  bool take_trouble() noexcept {
+    return intake_.troubled.load(std::memory_order_relaxed) && intake_.troubled.exchange(false, std::memory_order_acquire);
+  }
   journal::Failure close();          // writes and syncs all that was accepted, seals, unlocks
   const std::string& folder() const noexcept;
   const std::array<std::uint8_t, 16>& id() const noexcept;

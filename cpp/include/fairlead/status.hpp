@@ -43,6 +43,8 @@ enum class [[nodiscard]] Status : std::uint8_t {
   timed_out,
   system_refused,
   out_of_memory,
+  stale_weights,
+  not_a_policy,
 };
 
 constexpr const char* message(Status status) noexcept {
@@ -84,6 +86,8 @@ constexpr const char* message(Status status) noexcept {
     case Status::timed_out: return "timed out";
     case Status::system_refused: return "the operating system refused";
     case Status::out_of_memory: return "out of memory";
+    case Status::stale_weights: return "the weights are not packed, or have changed since they were";
+    case Status::not_a_policy: return "the bytes are no policy in the safetensors format, or were damaged";
   }
   return "unknown status";
 }

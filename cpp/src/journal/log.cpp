@@ -298,6 +298,10 @@ Failure SegmentLog::State::sync() {
   if (failed) return failed;
   if (!must_sync) return {};
   if (const int result = disk.sync(file.get()); result < 0) return supersede(refused("sync", path, result));
+  if (disk.links(file.get()) == 0) {  // all that is in it goes when it is closed
+    failed = {Status::journal_failed, 0, path + " was removed while it was written to"};
+    return failed;
+  }
   must_sync = false;
   durable_next = next;
   durable_prev = prev;

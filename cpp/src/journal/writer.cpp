@@ -136,6 +136,7 @@ struct Writer {
 
   // Gives `final`, so that the caller can end.
   bool tell(Failure failure, bool final) {
+    if (failure && !refusing) s.troubled.store(true, std::memory_order_release);
     refusing = static_cast<bool>(failure);
     if (final) s.gate.store(Status::journal_failed, std::memory_order_release);
     const std::lock_guard lock(s.mutex);

@@ -47,6 +47,7 @@ struct Batch {
 struct Intake {
   std::atomic<Status> gate{Status::journal_closed};  // ok while events are taken
   Overflow overflow = Overflow::fail;
+  std::atomic<bool> troubled{false};  // the disk has begun to refuse, and nobody has asked why yet
   Ring ring;
 
   // One of a caller's events.

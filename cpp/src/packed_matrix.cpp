@@ -1,0 +1,86 @@
+#include "fairlead/packed_matrix.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <type_traits>
+
+#include "kernels/attention.hpp"
+#include "kernels/dispatch.hpp"
+
+namespace fairlead {
+
+namespace {
+
+using kernels::ahead;
+using kernels::Step;
+
+constexpr std::size_t panel = 64, block = 96;  // block: rows of `in` that meet a panel while they are in the cache
+
+template <class T>
+const kernels::AttentionKernels<T>& products() noexcept {
+  if constexpr (std::is_same_v<T, double>) {
+    return kernels::attention_double;
+  } else {
+    return kernels::select(kernels::attention_scalar, kernels::attention_avx2, kernels::attention_avx512);
+  }
+}
+
+}  // namespace
+
+template <class T>
+Status PackedMatrix<T>::pack(const T* weight, std::size_t rows, std::size_t columns, bool turned) noexcept {
+  if (rows == 0 || columns == 0) return Status::out_of_range;
+  const std::size_t panels = (columns + panel - 1) / panel;
+  if (rows > std::numeric_limits<std::uint32_t>::max() || columns > std::numeric_limits<std::uint32_t>::max()) return Status::too_long;
+  const std::size_t numbers = rows * ((panels - 1) * ahead(panel) + ahead(columns - (panels - 1) * panel));
+  auto* const data = reinterpret_cast<T*>(memory_.take(numbers * sizeof(T)));
+  if (data == nullptr) {
+    rows_ = columns_ = 0;
+    return Status::out_of_memory;
+  }
+  rows_ = rows;
+  columns_ = columns;
+  data_ = data;
+  const auto& kernels = products<T>();
+  for (std::size_t p = 0; p < panels; ++p) {
+    const std::size_t n = std::min(panel, columns - p * panel), wide = ahead(n);
+    T* const to = data + p * rows * ahead(panel);
+    if (turned) {
+      kernels.turn(weight + p * panel * rows, static_cast<Step>(rows), n, rows, to);
+    } else {
+      for (std::size_t k = 0; k < rows; ++k) std::memcpy(to + k * wide, weight + k * columns + p * panel, n * sizeof(T));
+    }
+  }
+  return Status::ok;
+}
+
+template <class T>
+void PackedMatrix<T>::multiply(const Product& x) const noexcept {
+  const auto& kernels = products<T>();
+  const std::size_t last = std::min(x.last, columns_);
+  for (std::size_t i = 0; i < x.m; i += block) {
+    for (std::size_t j = x.first; j < last;) {
+      const std::size_t p = j / panel, wide = ahead(std::min(panel, columns_ - p * panel));
+      const std::size_t end = std::min(last, (p + 1) * panel);
+      kernels::Layout<T> product;
+      product.m = std::min(block, x.m - i);
+      product.n = end - j;
+      product.k = x.rows == 0 ? rows_ : x.rows;
+      product.in = x.in + i * x.in_row;
+      product.in_row = static_cast<Step>(x.in_row);
+      product.by = data_ + p * rows_ * ahead(panel) + x.row * wide + (j - p * panel);
+      product.by_row = static_cast<Step>(wide);
+      product.out = x.out + i * x.out_row + (j - x.first);
+      product.out_row = static_cast<Step>(x.out_row);
+      product.start = x.start == nullptr ? nullptr : x.start + j;
+      kernels.multiply(product);
+      j = end;
+    }
+  }
+}
+
+template class PackedMatrix<float>;
+template class PackedMatrix<double>;
+
+}  // namespace fairlead

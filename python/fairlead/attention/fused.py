@@ -1,0 +1,167 @@
+"""A whole layer of attention in one call, for numpy arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from fairlead import _core
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+_NAMES = ("in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias", "norm.weight", "norm.bias")
+
+
+class AttentionLayer:
+    """Attention with its projections, residual and LayerNorm, forward and backward.
+
+    It computes what ``torch.nn.MultiheadAttention(embed, heads, batch_first=True)`` does, and around it, if wished, the
+    residual ``x + ...`` and a ``torch.nn.LayerNorm``: "after" the sum, or "before" attention.
+
+    Weights are given by `load`, under torch's names: ``in_proj_weight`` (3 embed, embed), ``in_proj_bias`` (3 embed,),
+    ``out_proj.weight`` (embed, embed), ``out_proj.bias`` (embed,), ``norm.weight`` and ``norm.bias`` (embed,); biases
+    may be missing. They are packed for the kernels there and then: after changing them, load again. All is float32, or
+    float64 if the weights are (the scalar kernels, to check gradients).
+
+    Raises ValueError if heads do not divide embed.
+
+    >>> import numpy as np
+    >>> layer = AttentionLayer(4, heads=2)
+    >>> layer.load({"in_proj_weight": np.tile(np.eye(4), (3, 1)), "out_proj.weight": np.eye(4)})
+    >>> x = np.array([[1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 1.0, 0.0]])
+    >>> layer(x).round(3)
+    array([[0.67, 0.33, 0.33, 0.67],
+           [0.33, 0.67, 0.67, 0.33]])
+    """
+
+    def __init__(
+        self,
+        embed: int,
+        heads: int = 4,
+        *,
+        norm: Literal["before", "after"] | None = None,
+        residual: bool = False,
+        epsilon: float = 1e-5,
+    ) -> None:
+        self.embed, self.heads, self.norm, self.residual, self.epsilon = embed, heads, norm, residual, epsilon
+        self.version = 0
+        self._core: _core.AttentionLayer | _core.AttentionLayer64 = _core.AttentionLayer(
+            embed, heads, norm, residual, epsilon
+        )
+
+    def __repr__(self) -> str:
+        more = "".join(f", {name}={getattr(self, name)!r}" for name in ("norm", "residual") if getattr(self, name))
+        return f"AttentionLayer({self.embed}, heads={self.heads}{more})"
+
+    def load(self, weights: Mapping[str, Any], *, gradients: bool = True) -> None:
+        """Copies the weights (arrays, by name), and packs them.
+
+        gradients: also for `backward`. What `forward` saved before is refused by `backward` after this. Raises KeyError
+        for a weight that is missing, ValueError for an unknown name or a wrong shape.
+        """
+        import numpy as np
+
+        if unknown := sorted(set(weights) - set(_NAMES if self.norm else _NAMES[:4])):
+            raise ValueError(
+                f"weights has {unknown[0]!r}, must be among {', '.join(_NAMES if self.norm else _NAMES[:4])}"
+            )
+        wide = np.asarray(weights["in_proj_weight"]).dtype == np.float64
+        kind = _core.AttentionLayer64 if wide else _core.AttentionLayer
+        core = self._core
+        if not isinstance(core, kind):
+            core = kind(self.embed, self.heads, self.norm, self.residual, self.epsilon)
+        given = [weights["out_proj.weight"] if name == "out_proj.weight" else weights.get(name) for name in _NAMES]
+        core.pack(*given, self.version + 1, gradients)
+        self._core = core
+        self.version += 1
+
+    def __call__(
+        self,
+        x: Any,
+        context: Any = None,
+        *,
+        bias: Any = None,
+        mask: Any = None,
+        counts: Any = None,
+        context_counts: Any = None,
+        need_weights: Literal[False, "each", "mean"] = False,
+        threads: int = 1,
+        out: Array | None = None,
+    ) -> Any:
+        """The layer's output, of x's shape; with `need_weights` (output, weights).
+
+        x: (batch, n, embed) or (n, embed), queries; keys and values are made of it, too, or of `context` (batch, m,
+        embed). bias: added to the logits, broadcast to (batch, heads, n, m). mask: bool, False where a query does not
+        look at a key, broadcast likewise. counts: (batch,), rows of x that are there; the others give zeros.
+        context_counts: of the context. need_weights: "each" gives (batch, heads, n, m), "mean" (batch, n, m). threads:
+        0 for as many as is best. out: a C-contiguous array for the output. Raises ValueError that names the argument
+        and both shapes.
+        """
+        one, given = self._given(x, context, bias, mask, counts, context_counts)
+        if out is not None and one:
+            out = out[None]
+        made, weights, _ = self._core.forward(*given, need_weights or "none", False, self.version, threads, out)
+        if one:
+            made, weights = made[0], None if weights is None else weights[0]
+        return (made, weights) if need_weights else made
+
+    def forward(
+        self,
+        x: Any,
+        context: Any = None,
+        *,
+        bias: Any = None,
+        mask: Any = None,
+        counts: Any = None,
+        context_counts: Any = None,
+        threads: int = 1,
+    ) -> tuple[Array, Saved]:
+        """(output, what `backward` needs): as calling the layer."""
+        one, given = self._given(x, context, bias, mask, counts, context_counts)
+        made, _, kept = self._core.forward(*given, "none", True, self.version, threads, None)
+        assert kept is not None
+        return (made[0] if one else made), Saved(one, given, kept, self.version, getattr(bias, "shape", None))
+
+    def backward(self, gradient: Any, saved: Saved, *, threads: int = 1) -> dict[str, Array]:
+        """Gradients by name, given that of the output: ``x``, ``context``, ``bias`` and those of the weights.
+
+        Raises ValueError if weights were loaded since `forward`, or loaded without gradients.
+        """
+        import numpy as np
+
+        gradient = np.asarray(gradient)
+        if saved.one:
+            gradient = gradient[None]
+        found = self._core.backward(gradient, saved.kept, *saved.given, saved.version, threads)
+        if saved.one:
+            for name in ("x", "context"):
+                if name in found:
+                    found[name] = found[name][0]
+        if saved.bias_shape is not None and "bias" in found:
+            found["bias"] = found["bias"].reshape(saved.bias_shape)
+        return found
+
+    @staticmethod
+    def _given(x: Any, context: Any, *rest: Any) -> tuple[bool, tuple[Any, ...]]:
+        import numpy as np
+
+        x = np.asarray(x)
+        one = x.ndim == 2
+        if one:
+            x = x[None]
+            context = None if context is None else np.asarray(context)[None]
+        return one, (x, context, *rest)
+
+
+class Saved:
+    """What `AttentionLayer.forward` keeps for `AttentionLayer.backward`."""
+
+    __slots__ = ("bias_shape", "given", "kept", "one", "version")
+
+    def __init__(
+        self, one: bool, given: tuple[Any, ...], kept: Array, version: int, bias_shape: tuple[int, ...] | None
+    ) -> None:
+        self.one, self.given, self.kept, self.version, self.bias_shape = one, given, kept, version, bias_shape

@@ -1,0 +1,237 @@
+"""Attention as layers of torch: the extra ``torch``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fairlead.attention.functional import attention
+
+try:
+    import torch
+    from torch import nn
+    from torch.nn import functional
+except ImportError as error:  # pragma: no cover
+    raise ImportError('this needs torch: pip install "fairlead[torch]"') from error
+
+
+class MultiHeadAttention(nn.Module):
+    """Multi-head attention of sets (assets, models), with the parameter names of ``torch.nn.MultiheadAttention``.
+
+    Vaswani et al., "Attention Is All You Need", 2017. A state dict of torch's layer loads, and gives the same numbers.
+
+    Args:
+        embed_dim: Numbers of a row of the input and of the output; a multiple of ``heads``.
+        heads: Attention heads.
+        bias: Whether the projections have one.
+        kdim: Numbers of a row of the keys, where that is not ``embed_dim``.
+        vdim: Of a row of the values.
+        batch_first: (batch, rows, numbers); False: (rows, batch, numbers).
+        need_weights: Whether a forward makes the weights, unless it is told otherwise.
+        threads: As of :func:`fairlead.attention.attention`.
+        device: Of the parameters.
+        dtype: Of the parameters.
+
+    Raises ValueError where ``heads`` does not divide ``embed_dim``.
+
+    >>> import torch
+    >>> layer = MultiHeadAttention(64)
+    >>> out, weights = layer(torch.randn(2, 30, 64))  # two observations of 30 assets
+    >>> out.shape, weights.shape
+    (torch.Size([2, 30, 64]), torch.Size([2, 30, 30]))
+    >>> layer.get_attention_weights().shape  # of each head
+    torch.Size([2, 4, 30, 30])
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        heads: int = 4,
+        *,
+        bias: bool = True,
+        kdim: int | None = None,
+        vdim: int | None = None,
+        batch_first: bool = True,
+        need_weights: bool = True,
+        threads: int | None = None,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        if heads < 1 or embed_dim < 1 or embed_dim % heads != 0:
+            raise ValueError(f"heads is {heads}, must divide embed_dim, which is {embed_dim}")
+        self.embed_dim, self.heads = embed_dim, heads
+        self.kdim = embed_dim if kdim is None else kdim
+        self.vdim = embed_dim if vdim is None else vdim
+        self.batch_first, self.need_weights, self.threads = batch_first, need_weights, threads
+        self.packed = self.kdim == self.vdim == embed_dim
+
+        def parameter(*shape: int) -> nn.Parameter:
+            return nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
+
+        if self.packed:
+            self.in_proj_weight = parameter(3 * embed_dim, embed_dim)
+            self.register_parameter("q_proj_weight", None)
+            self.register_parameter("k_proj_weight", None)
+            self.register_parameter("v_proj_weight", None)
+        else:
+            self.register_parameter("in_proj_weight", None)
+            self.q_proj_weight = parameter(embed_dim, embed_dim)
+            self.k_proj_weight = parameter(embed_dim, self.kdim)
+            self.v_proj_weight = parameter(embed_dim, self.vdim)
+        if bias:
+            self.in_proj_bias = parameter(3 * embed_dim)
+        else:
+            self.register_parameter("in_proj_bias", None)
+        self.out_proj = nn.Linear(embed_dim, embed_dim, bias=bias, device=device, dtype=dtype)
+        self._weights: Any = None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Starts anew, as torch's layer does."""
+        for weight in (self.in_proj_weight, self.q_proj_weight, self.k_proj_weight, self.v_proj_weight):
+            if weight is not None:
+                nn.init.xavier_uniform_(weight)
+        if self.in_proj_bias is not None:
+            nn.init.zeros_(self.in_proj_bias)
+            nn.init.zeros_(self.out_proj.bias)
+
+    def forward(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor | None = None,
+        value: torch.Tensor | None = None,
+        bias: torch.Tensor | None = None,
+        *,
+        mask: torch.Tensor | None = None,
+        counts: Any = None,
+        need_weights: bool | None = None,
+        average_attn_weights: bool = True,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The output and, where they are needed, the weights: averaged over heads, or of each. They carry no gradient.
+
+        Args:
+            query: (batch, queries, embed_dim), or without the batch.
+            key: (batch, keys, kdim). None: the query, which is self-attention.
+            value: (batch, keys, vdim). None: the key.
+            bias: Added to the logits, broadcast to (batch, heads, queries, keys). :class:`CorrelationBias` makes one.
+            mask: Boolean, broadcast as the bias; True where a query may look at a key (torch's layer has it the other
+                way round in its ``attn_mask``).
+            counts: How many rows of each batch are there: see :func:`fairlead.attention.attention`.
+            need_weights: None: as the layer was told when it was made.
+            average_attn_weights: False for the weights of each head.
+
+        Raises ValueError and TypeError, which name the argument, where shapes or dtypes do not fit.
+        """
+        key = query if key is None else key
+        value = key if value is None else value
+        for name, x, size in (("query", query, self.embed_dim), ("key", key, self.kdim), ("value", value, self.vdim)):
+            if x.ndim not in (2, 3) or x.shape[-1] != size:
+                raise ValueError(f"{name} has shape {tuple(x.shape)}, must be (batch, rows, {size}) or (rows, {size})")
+            if x.ndim != query.ndim:
+                raise ValueError(f"{name} has shape {tuple(x.shape)}, query has {tuple(query.shape)}")
+        q, k, v = self._projected(query, key, value)
+        wanted = self.need_weights if need_weights is None else need_weights
+        made = attention(
+            q, k, v, bias, mask=mask, counts=counts, weights="each" if wanted else None, threads=self.threads
+        )
+        out, weights = made if wanted else (made, None)
+        self._weights = None if weights is None else weights.detach()
+        rows = out.transpose(-3, -2).flatten(-2)
+        result: torch.Tensor = self.out_proj(rows)
+        if not self.batch_first and query.ndim == 3:
+            result = result.transpose(0, 1)
+        if weights is not None and average_attn_weights:
+            weights = weights.mean(dim=-3)
+        return result, weights
+
+    def get_attention_weights(self, head: int | None = None) -> torch.Tensor:
+        """The weights of the last forward, detached: (batch, heads, queries, keys), of one head (batch, queries, keys).
+
+        Raises RuntimeError where the last forward made none, IndexError for a head that is not there.
+        """
+        weights: torch.Tensor | None = self._weights
+        if weights is None:
+            raise RuntimeError("there are no weights: no forward yet, or the last one had need_weights=False")
+        if head is None:
+            return weights
+        if not -self.heads <= head < self.heads:
+            raise IndexError(f"head is {head}, there are {self.heads}")
+        return weights.select(-3, head)
+
+    def _projected(self, query: Any, key: Any, value: Any) -> Any:
+        """q, k and v with heads before rows: views of what the projections make."""
+        size, heads = self.embed_dim, self.heads
+        if not self.batch_first and query.ndim == 3:
+            same, second = key is query, value is key
+            query = query.transpose(0, 1)
+            key = query if same else key.transpose(0, 1)
+            value = key if second else value.transpose(0, 1)
+        if self.packed and key is query and value is key:
+            packed = functional.linear(query, self.in_proj_weight, self.in_proj_bias)
+            return [x.transpose(-3, -2) for x in packed.unflatten(-1, (3, heads, size // heads)).unbind(-3)]
+        weights = (
+            self.in_proj_weight.chunk(3)
+            if self.packed
+            else (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
+        )
+        shifts: Any = self.in_proj_bias
+        biases = (None,) * 3 if shifts is None else shifts.chunk(3)
+        return [
+            functional.linear(x, weight, shift).unflatten(-1, (heads, size // heads)).transpose(-3, -2)
+            for x, weight, shift in zip((query, key, value), weights, biases, strict=True)
+        ]
+
+    def extra_repr(self) -> str:
+        """What torch shows of it."""
+        return f"{self.embed_dim}, heads={self.heads}"
+
+
+class CorrelationBias(nn.Module):
+    """An additive bias for each head, learned from a matrix of correlations between assets.
+
+    Each head has a slope for the correlation; with ``hidden`` a small network of it instead. It starts at zero, as if
+    there were no bias. A correlation that is NaN (an asset without history) counts as 0.
+
+    Args:
+        heads: Attention heads.
+        hidden: Hidden units. None: a slope alone.
+
+    >>> import torch
+    >>> encode, layer = CorrelationBias(4), MultiHeadAttention(64)
+    >>> x = torch.randn(2, 30, 64)
+    >>> out, _ = layer(x, bias=encode(torch.corrcoef(torch.randn(30, 250))))
+    >>> encode(torch.eye(30)).shape
+    torch.Size([4, 30, 30])
+    """
+
+    def __init__(self, heads: int = 4, *, hidden: int | None = None, device: Any = None, dtype: Any = None) -> None:
+        super().__init__()
+        if heads < 1:
+            raise ValueError(f"heads is {heads}, must be at least 1")
+        self.heads, self.hidden = heads, hidden
+        if hidden is None:
+            self.slope = nn.Parameter(torch.zeros(heads, device=device, dtype=dtype))
+        else:
+            self.into = nn.Linear(1, hidden, device=device, dtype=dtype)
+            self.onto = nn.Linear(hidden, heads, bias=False, device=device, dtype=dtype)
+            nn.init.zeros_(self.onto.weight)
+
+    def forward(self, correlation: torch.Tensor) -> torch.Tensor:
+        """(assets, assets) into (heads, assets, assets); a batch of them into (batch, heads, assets, assets).
+
+        Raises ValueError for a matrix that is not square.
+        """
+        if correlation.ndim not in (2, 3) or correlation.shape[-1] != correlation.shape[-2]:
+            raise ValueError(
+                f"correlation has shape {tuple(correlation.shape)}, must be (assets, assets) or (batch, assets, assets)"
+            )
+        given = correlation.nan_to_num(nan=0.0)
+        if self.hidden is None:
+            made: torch.Tensor = self.slope[:, None, None] * given.unsqueeze(-3).to(self.slope.dtype)
+            return made
+        inner = functional.gelu(self.into(given.unsqueeze(-1).to(self.into.weight.dtype)))
+        return (inner @ self.onto.weight.t()).movedim(-1, -3)
+
+    def extra_repr(self) -> str:
+        """What torch shows of it."""
+        return f"heads={self.heads}"
