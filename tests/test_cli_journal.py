@@ -131,6 +131,19 @@ def test_where_there_is_no_journal(command: list[str], tmp_path: Path, capsys: p
     assert "nowhere" in capsys.readouterr().err
 
 
+def test_an_unknown_name_is_told(desk: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "out.jsonl")
+    for command in (["query", desk], ["tail", desk, "--no-follow"], ["export", desk, out]):
+        assert main(["journal", *command, "--model", "goood", "--category", "nothing"]) == 0
+        err = capsys.readouterr().err
+        assert "the journal has no model 'goood'; did you mean 'good'?\n" in err
+        assert "the journal has no category 'nothing'\n" in err
+        assert main(["journal", *command, "--model", "good", "--type", "alert"]) == 0
+        assert capsys.readouterr().err == ""
+    assert main(["journal", "query", desk, "--model", "goood", "--model", "good", "--limit", "1"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_an_unknown_type_is_told(desk: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["journal", "query", desk, "--type", "forcast"]) == 2
     assert "forecast" in capsys.readouterr().err

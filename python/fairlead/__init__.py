@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     from fairlead.measure.drift import DriftReport
     from fairlead.measure.ratings import PredictionScore, evaluate_ratings
     from fairlead.measure.sweep import SweepResult, sweep
-    from fairlead.reflection import Reflection, reflect
+    from fairlead.reflection import Reflection, compare_folder, reflect, reflect_folder
     from fairlead.replays import ReplayResult, replay
     from fairlead.store import Store
 
@@ -131,11 +131,13 @@ __all__ = [
     "Windows",
     "__version__",
     "attention",
+    "compare_folder",
     "drift",
     "evaluate_ratings",
     "pool",
     "pool_binary",
     "reflect",
+    "reflect_folder",
     "replay",
     "rolling",
     "sweep",
@@ -152,7 +154,9 @@ _LATER = {
     "PredictionScore": "fairlead.measure.ratings",
     "evaluate_ratings": "fairlead.measure.ratings",
     "Reflection": "fairlead.reflection",
+    "compare_folder": "fairlead.reflection",
     "reflect": "fairlead.reflection",
+    "reflect_folder": "fairlead.reflection",
     "replay": "fairlead.replays",
     "ReplayResult": "fairlead.replays",
     "Store": "fairlead.store",

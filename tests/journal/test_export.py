@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,7 +16,7 @@ import fairlead.journal as journal
 from fairlead._core import SegmentWriter
 from fairlead.cli import main
 from fairlead.errors import InvalidRecordError, JournalError
-from fairlead.journal import exporting, restoring
+from fairlead.journal import Journal, exporting, restoring
 
 
 @pytest.fixture
@@ -155,3 +157,21 @@ def test_two_at_once_do_not_take_each_others_files(desk: Path, tmp_path: Path, m
         journal.restore(desk, tmp_path / "again")
     assert journal.verify(tmp_path / "again").events == 10
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "desk", "events.jsonl"]
+
+
+def test_lines_of_what_is_not_archived_need_no_pyarrow(tmp_path: Path) -> None:
+    with Journal(tmp_path / "desk") as log:
+        for n in range(9):
+            log.note(f"note {n}", time=n, model="gpt")
+    script = (
+        "import sys\n"
+        "sys.modules['pyarrow'] = None\n"
+        "import fairlead.journal as j\n"
+        f"print(j.export({str(tmp_path / 'desk')!r}, {str(tmp_path / 'without.jsonl')!r}, start=3, models='gpt'))\n"
+        f"j.export({str(tmp_path / 'desk')!r}, {str(tmp_path / 'x.parquet')!r})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout == "6\n", done.stderr
+    assert "need pyarrow: pip install 'fairlead[archive]'" in done.stderr
+    assert journal.export(tmp_path / "desk", tmp_path / "with.jsonl", start=3, models="gpt") == 6
+    assert (tmp_path / "with.jsonl").read_text() == (tmp_path / "without.jsonl").read_text()

@@ -9,6 +9,7 @@ import pytest
 import fairlead as fl
 import fairlead.journal as journal
 from fairlead._core import snapshot_desk
+from fairlead.journal.elsewhere import names
 from fairlead.journal.folder import segments
 from fairlead.journal.quotas import usage
 
@@ -54,6 +55,7 @@ def test_compaction_makes_a_slow_desk_smaller(tmp_path: Path) -> None:
     whole = journal.scan(tmp_path, types="outcome", last=report.last).read_all().num_rows
     assert sum(event.data["n"] for event in found) == 3 * whole
     assert f"{len(found)} summaries, every " in str(report)
+    assert names(tmp_path) == (["m0", "m1", "m2"], ["c0"])  # though the segments that began with them are gone
 
 
 def test_where_much_happens_in_an_hour_it_is_an_hour(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
+import os
 import subprocess
 import sys
 import threading
@@ -11,12 +13,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fairlead import InvalidRecordError, JournalDamagedError, JournalError
 from fairlead._core import JournalReader, SegmentLog
 from fairlead.events import TYPES, Event
-from fairlead.journal import read, tail
+from fairlead.journal import Journal, read, repair, stats, tail, verify
 
 MODELS = ("gpt", "claude", "local")
 CATEGORIES = ("politics", "markets")
@@ -161,7 +164,7 @@ def test_tail_filters(desk: Path, lines: int) -> None:
 
 
 def test_tail_refuses(desk: Path) -> None:
-    with pytest.raises(InvalidRecordError, match="lines is -1"):
+    with pytest.raises(InvalidRecordError, match=r"lines is -1"):
         tail(desk, lines=-1)
     with pytest.raises(InvalidRecordError, match="poll is '1 parsec'"):
         tail(desk, poll="1 parsec")
@@ -234,3 +237,36 @@ def test_names_id_position(desk: Path) -> None:
     assert JournalReader(str(desk)).id == reader.id
     with pytest.raises(ValueError, match="table is 'x'"):
         reader.names("x")
+
+
+@pytest.mark.parametrize("field", ["limit", "offset"])
+@pytest.mark.parametrize("given", ["3", 1.5, True, b"1", math.nan])
+def test_what_is_no_count(tmp_path: Path, field: str, given: object) -> None:
+    Journal(tmp_path).close()
+    with pytest.raises(InvalidRecordError, match=rf"{field} is .*, must be a whole number"):
+        read(tmp_path, **{field: given})
+    with pytest.raises(InvalidRecordError, match=r"lines is .*, must be a whole number"):
+        tail(tmp_path, lines=given, follow=False)
+    assert [event.seq for event in read(tmp_path, **{field: np.int64(0)})] == []
+
+
+@pytest.mark.parametrize("call", [read, verify, stats, repair, lambda folder: tail(folder, follow=False)])
+def test_a_folder_without_a_name(call: Callable[[str], object]) -> None:
+    with pytest.raises(InvalidRecordError, match="folder is '', must be the folder of a journal"):
+        call("")
+
+
+def test_repair_of_what_is_no_folder_or_may_not_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "a file"
+    file.write_text("x")
+    for what in (file, tmp_path / "nowhere"):
+        with pytest.raises(JournalError, match="there is no journal"):
+            repair(what)
+    Journal(tmp_path / "desk").close()
+
+    def refuse(path: object, *how: object) -> int:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(JournalError, match=r"desk cannot be repaired: its lock cannot be opened: .*Permission denied"):
+        repair(tmp_path / "desk")

@@ -10,7 +10,7 @@ import pytest
 from streams import chances, sigmoid
 
 import fairlead as fl
-from fairlead.reflection import compare_folder, reflect_folder
+from fairlead.reflection import compare, compare_folder, reflect_folder
 
 NAMES = ("good", "fair", "dice")
 
@@ -108,6 +108,16 @@ def test_forecasts_of_unknown_tasks_are_told(tmp_path: Path) -> None:
     assert found.summary.tasks == 0
     assert any("1 forecasts or outcomes of tasks" in text for text in found.missing)
     assert any("1 forecasts or outcomes of tasks" in text for text in compare_folder(tmp_path).missing)
+
+
+def test_a_folder_is_no_columns(desk: Path) -> None:
+    assert repr(fl.reflect_folder(desk, "good")) == repr(reflect_folder(desk, "good"))
+    assert repr(fl.compare_folder(desk)) == repr(compare_folder(desk))
+    for call in (lambda: fl.reflect(desk, "good"), lambda: fl.reflect(str(desk), "good"), lambda: compare(desk)):
+        with pytest.raises(TypeError, match=r"rows is .*, must be columns by name; reflect_folder and compare_folder"):
+            call()
+    with pytest.raises(TypeError, match=r"must be columns by name$"):
+        fl.reflect([1, 2], "good")
 
 
 def test_no_journal(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from fairlead.cli.memory import add_memory
-from fairlead.cli.verbs import tell_elsewhere, time_of, verb
+from fairlead.cli.verbs import tell_elsewhere, tell_unknown, time_of, verb
 
 if TYPE_CHECKING:
     from fairlead.cli import Commands
@@ -106,6 +106,8 @@ def _tail(arguments: argparse.Namespace) -> int:
     wanted = _wanted(arguments)
     follow = not arguments.no_follow
     n = _print(tail(arguments.desk, lines=arguments.lines, follow=follow, **wanted), arguments.json)
+    if n == 0 < arguments.lines:
+        tell_unknown(arguments.desk, arguments.model, arguments.category)
     if n < arguments.lines:
         tell_elsewhere(arguments.desk, query_of(**wanted))
     return 0
@@ -116,9 +118,11 @@ def _query(arguments: argparse.Namespace) -> int:
     from fairlead.journal.query import query_of
 
     wanted = _wanted(arguments)
-    _print(read(arguments.desk, offset=arguments.offset, **wanted), arguments.json)
+    n = _print(read(arguments.desk, offset=arguments.offset, **wanted), arguments.json)
     wanted.pop("limit", None)
     tell_elsewhere(arguments.desk, query_of(**wanted))
+    if n == 0:
+        tell_unknown(arguments.desk, arguments.model, arguments.category)
     return 0
 
 
@@ -178,6 +182,8 @@ def _export(arguments: argparse.Namespace) -> int:
     from fairlead.journal import export
 
     n = export(arguments.desk, arguments.out, **_wanted(arguments))
+    if n == 0:
+        tell_unknown(arguments.desk, arguments.model, arguments.category)
     print(f"{n:,} events written to {arguments.out}")
     return 0
 

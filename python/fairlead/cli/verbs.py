@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,18 @@ def tell_elsewhere(desk: str, query: Query | None = None, how: str = _ARCHIVED) 
 
     for line in elsewhere(desk, query):
         print(f"fairlead: {line}{f': {how}' if 'archive' in line else ''}", file=sys.stderr)
+
+
+def tell_unknown(desk: str, models: Sequence[str] | None, categories: Sequence[str] | None) -> None:
+    """Says on stderr which of the names asked for the journal does not know. Reads its names alone."""
+    from fairlead.errors import did_you_mean
+    from fairlead.journal.elsewhere import names
+
+    known = names(desk) if models or categories else ([], [])
+    for what, asked, there in (("model", models, known[0]), ("category", categories, known[1])):
+        for name in asked or ():
+            if name not in there:
+                print(f"fairlead: the journal has no {what} {name!r}{did_you_mean(name, there)}", file=sys.stderr)
 
 
 def iso(time: int) -> str:

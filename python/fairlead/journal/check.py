@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fairlead._core import journal_repair, journal_stats, journal_verify
-from fairlead.errors import JournalLockedError
+from fairlead.errors import InvalidRecordError, JournalError, JournalLockedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +139,12 @@ def _moment(time: int) -> str:
     return f"{datetime.fromtimestamp(time // 10**9, timezone.utc):%Y-%m-%dT%H:%M:%S}.{time % 10**9:09d}Z"
 
 
+def _named(folder: str | os.PathLike[str]) -> str:
+    if os.fspath(folder) == "":
+        raise InvalidRecordError("folder is '', must be the folder of a journal")
+    return os.fspath(folder)
+
+
 def verify(folder: str | os.PathLike[str]) -> VerifyReport:
     """Checks every record of every segment: checksums, that each follows the one before it, numbers, names, seals.
 
@@ -153,7 +159,7 @@ def verify(folder: str | os.PathLike[str]) -> VerifyReport:
     00000000000000000001.seg           1 events            112 bytes  open  whole
     1 events checked: all is whole
     """
-    found = journal_verify(os.fspath(folder))
+    found = journal_verify(_named(folder))
     segments = tuple(SegmentCheck(**segment) for segment in found["segments"])
     return VerifyReport(segments, found["events"], found["whole"])
 
@@ -177,10 +183,14 @@ def repair(folder: str | os.PathLike[str], accept_loss: bool = False) -> Recover
     """
     import fcntl
 
+    if not Path(_named(folder)).is_dir():
+        raise JournalError(f"there is no journal: {os.fspath(folder)!r} is no folder")
     try:
         lock = os.open(Path(folder) / "lock", os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return Recovery(**journal_repair(os.fspath(folder), accept_loss))
+    except OSError as error:
+        raise JournalError(f"{os.fspath(folder)} cannot be repaired: its lock cannot be opened: {error}") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return Recovery(**journal_repair(os.fspath(folder), accept_loss))
@@ -208,7 +218,7 @@ def stats(folder: str | os.PathLike[str]) -> JournalStats:
       note            3
       name            1
     """
-    found = journal_stats(os.fspath(folder))
+    found = journal_stats(_named(folder))
     segments = [path for path in (Path(folder) / "segments").iterdir() if path.suffix == ".seg"]
     return JournalStats(
         segments=len(segments),

@@ -1,10 +1,12 @@
-"""What a reader of the segments does not see: events that are in the archive alone, or were dropped."""
+"""What a reader of the segments does not see: events that are in the archive alone, or were dropped; and which names
+there are to ask for."""
 
 from __future__ import annotations
 
 import os
 from typing import Any
 
+from fairlead._core import JournalReader
 from fairlead.journal import manifest as manifests
 from fairlead.journal.folder import segments
 from fairlead.journal.manifest import ArchivedFile
@@ -37,6 +39,13 @@ def elsewhere(folder: str | os.PathLike[str], query: Query | None = None) -> lis
             last = min(found[-1].last, begin - 1, begin if query.last is None else query.last)
             out.append(f"events {first:,} to {last:,} {what}")
     return out
+
+
+def names(folder: str | os.PathLike[str]) -> tuple[list[str], list[str]]:
+    """All models and categories of a journal by name, of its archive too: each segment knows those of all before it."""
+    reader = JournalReader(os.fspath(folder), 2**63)
+    reader.read(1)
+    return reader.names("models"), reader.names("categories")
 
 
 def _at(part: dict[str, Any], query: Query) -> bool:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from datetime import date
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fairlead._core import journal_events
 from fairlead.errors import InvalidRecordError
 from fairlead.events import Event
-from fairlead.journal import columns
-from fairlead.journal.arrow import pa, pq
-from fairlead.journal.columns import SCHEMA
+from fairlead.journal import manifest as manifests
 from fairlead.journal.folder import beside, sync_folder
-from fairlead.journal.parquet import encodings
 from fairlead.journal.plain import as_json
-from fairlead.journal.query import query_of
-from fairlead.journal.scanning import batches
+from fairlead.journal.query import Query, query_of
+from fairlead.journal.read import read_query
+
+# pyarrow is imported where it is needed: for Parquet, and for what is archived.
+if TYPE_CHECKING:
+    from fairlead.journal.arrow import pa, pq
 
 
 def export(
@@ -35,7 +38,7 @@ def export(
     """Writes the events that match to `path`: zstd Parquet where it ends in .parquet, one JSON object a line where it
     ends in .jsonl: strict JSON, NaN as null, the infinities as "Infinity" and "-Infinity", bytes as hexadecimal.
     Returns how many. Archived events are in it too. The file is there when it is whole, not before; until then it is
-    `.fairlead-*.tmp` beside it.
+    `.fairlead-*.tmp` beside it. Needs pyarrow, but for .jsonl of a journal of which nothing is archived.
 
     models, types, categories, start, end, first, last: as `scan`.
     Raises InvalidRecordError for another ending, an unknown type or what is no time; JournalError where there is no
@@ -57,10 +60,9 @@ def export(
     if path.suffix not in (".parquet", ".jsonl"):
         raise InvalidRecordError(f"path is {str(path)!r}, must end in .parquet or .jsonl")
     query = query_of(models, types, categories, start, end, first, last)
-    found = batches(folder, query)
     fresh = beside(path, ".tmp")
     try:
-        n = _parquet(fresh, found) if path.suffix == ".parquet" else _lines(fresh, found)
+        n = _parquet(fresh, _found(folder, query)) if path.suffix == ".parquet" else _lines(fresh, _all(folder, query))
         fresh.replace(path)
     finally:
         fresh.unlink(missing_ok=True)
@@ -68,7 +70,24 @@ def export(
     return n
 
 
+def _found(folder: str | os.PathLike[str], query: Query) -> Iterator[pa.RecordBatch]:
+    from fairlead.journal.scanning import batches
+
+    return batches(folder, query)
+
+
+def _all(folder: str | os.PathLike[str], query: Query) -> Iterator[Event]:
+    """The events, of a journal without an archive also where there is no pyarrow."""
+    if find_spec("pyarrow") is None and manifests.load(folder) is None:
+        return read_query(folder, query)
+    return events_of(_found(folder, query))
+
+
 def _parquet(path: Path, found: Iterable[pa.RecordBatch]) -> int:
+    from fairlead.journal.arrow import pa, pq
+    from fairlead.journal.columns import SCHEMA
+    from fairlead.journal.parquet import encodings
+
     n = 0
     writer: pq.ParquetWriter | None = None
     with path.open("xb") as file:
@@ -89,10 +108,10 @@ def _parquet(path: Path, found: Iterable[pa.RecordBatch]) -> int:
     return n
 
 
-def _lines(path: Path, found: Iterable[pa.RecordBatch]) -> int:
+def _lines(path: Path, found: Iterable[Event]) -> int:
     n = 0
     with path.open("x", encoding="utf-8") as file:
-        for event in events_of(found):
+        for event in found:
             file.write(as_json(event.to_dict()) + "\n")
             n += 1
         file.flush()
@@ -123,11 +142,13 @@ def history(
     [{'text': 'hello'}]
     >>> desk.cleanup()
     """
-    return events_of(batches(folder, query_of(models, types, categories, start, end, first, last)))
+    return events_of(_found(folder, query_of(models, types, categories, start, end, first, last)))
 
 
 def events_of(found: Iterable[pa.RecordBatch]) -> Iterator[Event]:
     """The rows of whole batches as events, as `fairlead.journal.read` gives them."""
+    from fairlead.journal import columns
+
     for batch in found:
         models, categories = names_of(batch, "model"), names_of(batch, "category")
         voters = batch["voters"]

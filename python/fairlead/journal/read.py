@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import date, timedelta
+from typing import Any
 
 from fairlead._core import JournalReader
 from fairlead.errors import InvalidRecordError
@@ -55,11 +56,26 @@ def read(
     4 gpt day 3
     >>> desk.cleanup()
     """
-    reader = _reader(folder, query_of(models, types, categories, start, end, first, last))
-    for field, value in (("limit", limit), ("offset", offset)):
-        if value is not None and value < 0:
-            raise InvalidRecordError(f"{field} is {value}, must not be negative")
-    return _events(reader, limit, offset)
+    query = query_of(models, types, categories, start, end, first, last)
+    most, skipped = (None if limit is None else _count(limit, "limit")), _count(offset, "offset")
+    return _events(_reader(folder, query), most, skipped)
+
+
+def read_query(folder: str | os.PathLike[str], query: Query) -> Iterator[Event]:
+    """`read` of a query that is made."""
+    return _events(_reader(folder, query), None, 0)
+
+
+def _count(given: Any, field: str) -> int:
+    try:
+        number = None if isinstance(given, bool) else int(given.__index__())
+    except (AttributeError, TypeError):
+        number = None
+    if number is None:
+        raise InvalidRecordError(f"{field} is {given!r}, must be a whole number")
+    if number < 0:
+        raise InvalidRecordError(f"{field} is {number}, must not be negative")
+    return number
 
 
 def tail(
@@ -86,8 +102,7 @@ def tail(
     [4, 5]
     >>> desk.cleanup()
     """
-    if lines < 0:
-        raise InvalidRecordError(f"lines is {lines}, must not be negative")
+    lines = _count(lines, "lines")
     pause = as_span(poll, "poll") / 1e9
     wanted = query_of(models, types, categories)
     newest = _reader(folder, replace(wanted, first=2**63))
@@ -128,5 +143,7 @@ def _events(reader: JournalReader, limit: int | None, offset: int) -> Iterator[E
 
 
 def _reader(folder: str | os.PathLike[str], query: Query) -> JournalReader:
+    if os.fspath(folder) == "":
+        raise InvalidRecordError("folder is '', must be the folder of a journal")
     lists = [None if wanted is None else list(wanted) for wanted in (query.types, query.models, query.categories)]
     return JournalReader(os.fspath(folder), query.first, query.last, query.start, query.end, *lists)

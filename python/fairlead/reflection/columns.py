@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -53,6 +54,13 @@ class Rows:
 
 def check(rows: Mapping[str, ArrayLike], models: Sequence[str], contexts: Sequence[str] = ()) -> Rows:
     """The columns, checked. Raises ValueError or TypeError that names the column."""
+    given: Any = rows  # of callers without a type checker, too
+    if not isinstance(given, Mapping):
+        folder = isinstance(given, (str, os.PathLike))
+        raise TypeError(
+            f"rows is {given!r}, must be columns by name"
+            + ("; reflect_folder and compare_folder read a desk's folder" if folder else "")
+        )
     columns: dict[str, NDArray[Any]] = {}
     for name in _NEEDED:
         if name not in rows:

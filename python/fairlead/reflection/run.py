@@ -27,16 +27,16 @@ def reflect(
     rows: Mapping[str, ArrayLike],
     model: str,
     *,
-    models: Sequence[str],
+    models: Sequence[str] = (),
     contexts: Sequence[str] = (),
     events: Iterable[Event] = (),
 ) -> Reflection:
     """What a model did, how good it is, where that is going, and what follows.
 
     Args:
-        rows: Settled forecasts by column, each of shape (n,): one row for each model and ended task, as
-            `_core.ScoredReader.rows()` gives them. Needed are time (int64 nanoseconds, of the outcome), task, model and
-            kind (0 binary, 1 categorical, 2 numeric), scored and loss; the rest is NaN or 0 where it is not there.
+        rows: Settled forecasts by column, each of shape (n,): one row for each model and ended task.
+            (`reflect_folder` makes them of a journal.) Needed are time (int64 nanoseconds, of the outcome), task, model
+            and kind (0 binary, 1 categorical, 2 numeric), scored and loss; the rest is NaN or 0 where it is not there.
         model: Whom to reflect on.
         models: The names that the numbers of the column `model` stand for.
         contexts: The names that those of the column `context` stand for: "category=politics".
@@ -136,7 +136,7 @@ def _reflect_kind(answers: Answers, model: int) -> tuple[KindReflection, list[Su
     return one, suggestions + todo, lacking + missing
 
 
-def compare(rows: Mapping[str, ArrayLike], *, models: Sequence[str], contexts: Sequence[str] = ()) -> Comparison:
+def compare(rows: Mapping[str, ArrayLike], *, models: Sequence[str] = (), contexts: Sequence[str] = ()) -> Comparison:
     """All models against each other, and what follows for the fleet. Arguments as in `reflect`.
 
     P-values are adjusted for all pairs of models (Holm); those of trends and calibration for all models (Benjamini and
