@@ -73,6 +73,38 @@ def test_verify_tells_with_its_exit_status(desk: str, capsys: pytest.CaptureFixt
     assert "damaged" in capsys.readouterr().err
 
 
+def test_damage_in_an_older_segment_and_what_can_be_saved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    desk = str(tmp_path / "desk")
+    with fl.Journal(desk, segment_bytes=4096) as journal:
+        for n in range(300):
+            journal.note(f"note {n}", time=n)
+    segments = sorted(Path(desk, "segments").glob("*.seg"))
+    assert len(segments) > 4
+    for place in (1, 3):
+        segments[place].chmod(0o644)
+        bad = bytearray(segments[place].read_bytes())
+        bad[len(bad) // 2] ^= 1
+        segments[place].write_bytes(bad)
+    for command in (["export", desk, str(tmp_path / "all.jsonl")], ["query", desk], ["stats", desk], ["repair", desk]):
+        assert main(["journal", *command]) == 2
+        err = capsys.readouterr().err
+        assert f"{segments[1].name} is damaged at byte" in err
+        assert "what is whole can be saved: `fairlead journal export" in err
+    parts = [part.split("`")[0].split() for part in err.split(" FILE")[1:]]
+    assert [part[::2] for part in parts] == [["--last"], ["--first", "--last"], ["--first"]]
+    seqs: list[object] = []
+    for n, part in enumerate(parts):
+        out = tmp_path / f"{n}.jsonl"
+        assert main(["journal", "export", desk, str(out), *part]) == 0
+        seqs += [json.loads(line)["seq"] for line in out.read_text().splitlines()]
+    firsts = [int(path.stem) for path in segments]
+    lost = [seq for seq in range(1, 301) if seq not in seqs]
+    assert seqs == sorted(seqs)
+    assert 0 < len(lost) < 100
+    assert all(firsts[1] <= seq < firsts[2] or firsts[3] <= seq < firsts[4] for seq in lost)
+    assert {firsts[2] - 1, firsts[4] - 1} <= set(lost)
+
+
 def test_stats_and_export(desk: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["journal", "stats", desk, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["events"] > 40

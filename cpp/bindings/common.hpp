@@ -133,6 +133,16 @@ class Arguments {
   double real(Py_ssize_t i, double otherwise) const { return given(i) ? real(i) : otherwise; }
 
   std::int64_t integer(Py_ssize_t i) const {
+#if PY_VERSION_HEX < 0x030c0000 && PYLONG_BITS_IN_DIGIT == 30
+    // Nanoseconds have three digits of 30 bits, for which PyLong_AsLongLong goes through an array of bytes.
+    if (PyLong_CheckExact(values_[i])) {
+      const auto* const digit = reinterpret_cast<const PyLongObject*>(values_[i])->ob_digit;
+      const Py_ssize_t digits = Py_SIZE(values_[i]);
+      if (digits == 1) return digit[0];
+      if (digits == 2) return std::int64_t{digit[0]} | std::int64_t{digit[1]} << 30;
+      if (digits == 3 && digit[2] < 8) return std::int64_t{digit[0]} | std::int64_t{digit[1]} << 30 | std::int64_t{digit[2]} << 60;
+    }
+#endif
     const long long result = PyLong_AsLongLong(values_[i]);
     if (result == -1 && PyErr_Occurred()) throw py::error_already_set();
     return result;

@@ -51,11 +51,49 @@ def test_compact_and_restore(desk: str, capsys: pytest.CaptureFixture[str], tmp_
     assert "keep is 'soon'" in run(capsys, "compact", desk, "--keep", "soon", status=2)
 
 
+def err(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(list(arguments)) == 0
+    return capsys.readouterr().err
+
+
+def test_who_does_not_see_the_archive_says_so(desk: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("query", "stats", "verify"):
+        assert err(capsys, "journal", command, desk) == ""
+    last = journal.compact(desk, keep="4d").last
+    said = f"fairlead: events 1 to {last} are in the archive alone: `fairlead journal export` reads them too, "
+    query = ("journal", "query", desk)
+    assert err(capsys, *query).startswith(said)
+    assert err(capsys, *query, "--start", "1970-01-02", "--end", "1970-01-03").startswith(said)
+    assert "events 7 to 9 are in the archive alone" in err(capsys, *query, "--first", "7", "--last", "9")
+    for elsewhere in (("--first", str(last + 1)), ("--type", "outcome"), ("--start", "1970-01-21")):
+        assert err(capsys, *query, *elsewhere) == ""
+    assert err(capsys, "journal", "stats", desk).startswith(said)
+    assert "alone: `fairlead journal archive --verify` checks them" in err(capsys, "journal", "verify", desk)
+    assert err(capsys, "journal", "tail", desk, "-n", "3", "--no-follow") == ""
+    assert err(capsys, "journal", "tail", desk, "-n", "600", "--no-follow").startswith(said)
+    assert main(["replay", desk]) == 2
+    assert "alone: `fairlead journal restore` makes a journal of all, which can" in capsys.readouterr().err
+    with Journal(desk, segment_bytes=8192) as log:
+        for hour in range(500, 1000):
+            log.note(f"hour {hour}", time=hour * HOUR)
+    journal.compact(desk, keep="4d")
+    journal.enforce_quota(desk, 1)
+    assert "were dropped by a quota\n" in err(capsys, *query)
+
+
+def test_a_part_of_a_journal_is_exported(desk: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    journal.compact(desk, keep="4d")
+    out = tmp_path / "part.jsonl"
+    assert run(capsys, "export", desk, str(out), "--first", "3", "--last", "5") == f"3 events written to {out}\n"
+    assert [json.loads(line)["seq"] for line in out.read_text().splitlines()] == [3, 4, 5]
+
+
 def test_quota_and_holds(desk: str, capsys: pytest.CaptureFixture[str]) -> None:
     run(capsys, "compact", desk, "--keep", "1h")
     assert run(capsys, "hold", desk, "audit", "--start", "1970-01-02", "--end", "1970-01-03") == "held: audit\n"
-    assert run(capsys, "holds", desk).startswith("audit  from 86400000000000 to 172800000000000")
-    assert json.loads(run(capsys, "holds", desk, "--json"))["name"] == "audit"
+    assert run(capsys, "holds", desk) == "audit  from 1970-01-02T00:00:00Z to before 1970-01-03T00:00:00Z\n"
+    told = json.loads(run(capsys, "holds", desk, "--json"))
+    assert (told["name"], told["start"], told["end"]) == ("audit", 86400 * 10**9, 172800 * 10**9)
     out = run(capsys, "quota", desk, "1KB", status=1)
     assert "in the way: hold 'audit' keeps 1 files" in out
     assert json.loads(run(capsys, "quota", desk, "1GiB", "--json"))["met"] is True

@@ -28,8 +28,8 @@ class Stopped(Exception):
     """The crash that a test asked for."""
 
 
-def fill(folder: Path, tasks: int, first: int = 1, costs: dict[int, list[float]] | None = None) -> None:
-    """A task an hour, settled at once; the calls of task n cost what `costs` says, or 0.5."""
+def fill(folder: Path, tasks: int, first: int = 1, costs: dict[int, list[float]] | None = None, bulk: int = 0) -> None:
+    """A task an hour, settled at once; the calls of task n cost what `costs` says, or 0.5. bulk: bytes beside it."""
     log = SegmentWriter(str(folder), 4096)
     rows = [] if log.written else [(0, "name", made.name(0, 0, "gpt"), {})]
     for n in range(first, first + tasks):
@@ -39,6 +39,7 @@ def fill(folder: Path, tasks: int, first: int = 1, costs: dict[int, list[float]]
             for cost in (costs or {}).get(n, [0.5])
         ]
         rows.append((n * HOUR + 1, "outcome", made.outcome(n, 1.0), {}))
+        rows += [(n * HOUR + 1, "custom", bytes(bulk), {})] * (bulk > 0)
     start = log.written + 1
     records = [
         made.record(kind, seq, time, payload, **about) for seq, (time, kind, payload, about) in enumerate(rows, start)
@@ -56,12 +57,12 @@ def summaries(folder: Path) -> list[dict[str, object]]:
 @pytest.mark.parametrize("how", ["compact", "quota"])
 def test_costs_that_are_no_numbers(tmp_path: Path, how: str) -> None:
     strange = {3: [math.nan], 4: [math.nan, 0.25], 5: [INF], 6: [-INF], 7: [1e308, 1e308], 8: [INF, -INF]}
-    fill(tmp_path, 60, costs=strange)
+    fill(tmp_path, 60, costs=strange, bulk=400)
     before = journal.scan(tmp_path, types="forecast", columns=["cost_usd"]).read_all()["cost_usd"].to_pylist()
     if how == "compact":
-        assert journal.compact(tmp_path, keep=0).segments > 0
+        assert journal.compact(tmp_path, keep=0, window="1h").segments > 0
     else:
-        report = journal.enforce_quota(tmp_path, 1)
+        report = journal.enforce_quota(tmp_path, 1, window="1h")
         assert report.compacted > 0
     found = {row["start"] // HOUR: row for row in summaries(tmp_path)}
     told = {n: (found[n]["cost_usd"], found[n]["unpriced"], found[n]["calls"]) for n in range(2, 9)}

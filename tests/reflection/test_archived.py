@@ -81,6 +81,33 @@ def test_what_a_quota_dropped_is_told(desk: Path) -> None:
         assert "dropped by a quota" in fleet.reflect("a").missing[0]
 
 
+def test_where_nothing_is_left_the_summaries_are_told(desk: Path) -> None:
+    compact(desk, "1h")
+    assert not reflect_folder(desk, "a").dropped
+    with fl.Fleet.open(desk, segment_bytes=1 << 14) as fleet:
+        assert fleet.journal is not None
+        for n in range(1000):
+            fleet.journal.note(f"nothing happens {n}", time=START + (301 + n) * HOUR)
+    compact(desk, "1h")
+    fl.journal.enforce_quota(desk, 1)
+    scored = {
+        name: sum(event.data["n"] for event in fl.journal.history(desk, types="summary", models=name)) for name in "ab"
+    }
+    assert scored["a"] > 200
+    for name in "ab":
+        found = reflect_folder(desk, name)
+        assert found.dropped
+        assert found.kinds == ()
+        assert str(found).startswith(f"{name}: 0 tasks, 0 scored, of what a quota left (see below)\n")
+        assert found.missing[1].startswith("summaries: ")
+        assert f"are kept, of {scored[name]} scored answers of {name}" in found.missing[1]
+        assert "scores: no answer that is left has an outcome" in found.missing
+        assert not any("yet" in text for text in found.missing)
+    table = compare_folder(desk)
+    assert f"are kept, of {sum(scored.values())} scored answers" in table.missing[1]
+    assert "scores: no answer that is left has an outcome" in table.missing
+
+
 @pytest.mark.parametrize("place", [0, 1])
 def test_one_archived_file_that_was_dropped_is_told(desk: Path, place: int) -> None:
     compact(desk, "200h")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import warnings
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from fairlead.cli.journal import add_journal
 from fairlead.cli.reflect import add_reflect
 from fairlead.cli.replay import add_replay
 from fairlead.cli.store import add_store
-from fairlead.errors import FairleadError
+from fairlead.errors import FairleadError, JournalDamagedError
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -32,10 +33,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except (FairleadError, ImportError, OSError) as error:
         print(f"fairlead: {error}", file=sys.stderr)
+        if isinstance(error, JournalDamagedError):
+            _tell_next_step(getattr(arguments, "desk", None))
         return 2
     except KeyboardInterrupt:
         return 130
     return status
+
+
+def _tell_next_step(desk: str | None) -> None:
+    """What can be done about damage in the segments of a desk."""
+    from fairlead.journal.damage import next_step
+
+    with contextlib.suppress(FairleadError, OSError):  # there is more wrong than that
+        if desk is not None and (told := next_step(desk)):
+            print(f"fairlead: {told}", file=sys.stderr)
 
 
 def _show_warning(message: Warning | str, *_: object) -> None:

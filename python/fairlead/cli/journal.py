@@ -1,5 +1,7 @@
 """`fairlead journal tail|query|stats|export|verify|repair DESK`: looking into a journal from outside.
 
+All but export look at the segments alone, and say so where what is asked for is archived.
+
 All but repair only read: they take no lock, and may run while the journal is being written. What archives and compacts
 is in `memory.py`.
 """
@@ -13,7 +15,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from fairlead.cli.memory import add_memory
-from fairlead.cli.verbs import time_of, verb
+from fairlead.cli.verbs import tell_elsewhere, time_of, verb
 
 if TYPE_CHECKING:
     from fairlead.cli import Commands
@@ -53,6 +55,8 @@ def add_journal(commands: Commands) -> None:
     _filters(export)
     export.add_argument("--start", metavar="TIME")
     export.add_argument("--end", metavar="TIME")
+    export.add_argument("--first", type=_count, metavar="SEQ", help="from this number on")
+    export.add_argument("--last", type=_count, metavar="SEQ", help="up to this number")
 
     verify = verb(verbs, "verify", _verify, "check every record; exit status 1 where one is bad")
     verify.add_argument("--json", action="store_true", help="one JSON object")
@@ -97,24 +101,35 @@ def _wanted(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _tail(arguments: argparse.Namespace) -> int:
     from fairlead.journal import tail
+    from fairlead.journal.query import query_of
 
     wanted = _wanted(arguments)
-    _print(tail(arguments.desk, lines=arguments.lines, follow=not arguments.no_follow, **wanted), arguments.json)
+    follow = not arguments.no_follow
+    n = _print(tail(arguments.desk, lines=arguments.lines, follow=follow, **wanted), arguments.json)
+    if n < arguments.lines:
+        tell_elsewhere(arguments.desk, query_of(**wanted))
     return 0
 
 
 def _query(arguments: argparse.Namespace) -> int:
     from fairlead.journal import read
+    from fairlead.journal.query import query_of
 
-    _print(read(arguments.desk, offset=arguments.offset, **_wanted(arguments)), arguments.json)
+    wanted = _wanted(arguments)
+    _print(read(arguments.desk, offset=arguments.offset, **wanted), arguments.json)
+    wanted.pop("limit", None)
+    tell_elsewhere(arguments.desk, query_of(**wanted))
     return 0
 
 
-def _print(events: Iterable[Event], as_json: bool) -> None:
+def _print(events: Iterable[Event], as_json: bool) -> int:
+    """Returns how many."""
     from fairlead.journal import plain
 
-    for event in events:
+    n = 0
+    for n, event in enumerate(events, 1):  # noqa: B007 - the last is the count
         print(plain.as_json(event.to_dict()) if as_json else _line(event), flush=True)
+    return n
 
 
 def _line(event: Event) -> str:
@@ -155,6 +170,7 @@ def _stats(arguments: argparse.Namespace) -> int:
 
     found = stats(arguments.desk)
     print(json.dumps(found.to_dict()) if arguments.json else found)
+    tell_elsewhere(arguments.desk)
     return 0
 
 
@@ -171,6 +187,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
     report = verify(arguments.desk)
     print(json.dumps(report.to_dict()) if arguments.json else report)
+    tell_elsewhere(arguments.desk, how="`fairlead journal archive --verify` checks them")
     return 0 if report.whole else 1
 
 

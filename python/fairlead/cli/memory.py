@@ -6,11 +6,13 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from fairlead.cli.verbs import time_of, verb
+from fairlead.cli.verbs import iso, time_of, verb
 from fairlead.errors import InvalidRecordError
 
 if TYPE_CHECKING:
     from fairlead.cli import Commands
+
+_WINDOW = "of a summary (default: the finest of 1h, 6h, 1d, 7d, 30d whose summaries take little of what they stand for)"
 
 
 def add_memory(verbs: Commands) -> None:
@@ -21,12 +23,12 @@ def add_memory(verbs: Commands) -> None:
 
     compact = verb(verbs, "compact", _compact, "archive, then leave summaries in place of what is old")
     compact.add_argument("--keep", default="30d", metavar="SPAN", help="before the newest event (default: 30d)")
-    compact.add_argument("--window", default="1h", metavar="SPAN", help="of a summary (default: 1h)")
+    compact.add_argument("--window", metavar="SPAN", help=_WINDOW)
     compact.add_argument("--json", action="store_true", help="one JSON object")
 
     quota = verb(verbs, "quota", _quota, "archive, compact, then drop the oldest archived files; status 1: not met")
     quota.add_argument("max_bytes", metavar="SIZE", type=_size, help="of segments, archive and snapshots: 800MB, 2GiB")
-    quota.add_argument("--window", default="1h", metavar="SPAN", help="of a summary (default: 1h)")
+    quota.add_argument("--window", metavar="SPAN", help=_WINDOW)
     quota.add_argument("--json", action="store_true", help="one JSON object")
 
     hold = verb(verbs, "hold", _hold, "keep events of a time in the archive, whatever the quota")
@@ -127,8 +129,16 @@ def _holds(arguments: argparse.Namespace) -> int:
         if arguments.json:
             print(json.dumps(asdict(hold)))
         else:
-            print(f"{hold.name}  from {hold.start} to {hold.end}  {hold.reason}".rstrip())
+            print(f"{hold.name}  {_span(hold.start, hold.end)}  {hold.reason}".rstrip())
     return 0
+
+
+def _span(start: int | None, end: int | None) -> str:
+    """A hold's time, for people."""
+    if start is None and end is None:
+        return "all the time"
+    parts = [f"from {iso(start)}" if start is not None else "", f"to before {iso(end)}" if end is not None else ""]
+    return " ".join(part for part in parts if part)
 
 
 def _restore(arguments: argparse.Namespace) -> int:

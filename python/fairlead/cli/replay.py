@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fairlead.cli.verbs import tell_elsewhere
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -70,6 +72,8 @@ def _replay(arguments: argparse.Namespace) -> int:
 
     from fairlead.replays import replay
 
+    if Path(arguments.table).is_dir():
+        tell_elsewhere(arguments.table, how="`fairlead journal restore` makes a journal of all, which can be replayed")
     with _ProgressBar(Console(stderr=True), quiet=arguments.json) as advance:
         result = replay(
             arguments.table,

@@ -24,7 +24,7 @@ from fairlead.journal.folder import Segment, archive_lock, segments, sync_folder
 from fairlead.journal.holding import tell
 from fairlead.journal.manifest import Manifest
 from fairlead.journal.read import read
-from fairlead.journal.summaries import key, summarise
+from fairlead.journal.summaries import Grain, grain_of, key, summarise
 from fairlead.journal.writer import Journal
 from fairlead.times import as_span, as_time
 
@@ -35,7 +35,8 @@ Snapshot = Callable[[int], object]
 @dataclass(frozen=True, slots=True)
 class CompactReport:
     """What compaction did: events `first` to `last` (0: none) are in the archive only; `summaries` were written for
-    them, `segments` removed, `freed` bytes; `archived` events were written to the archive."""
+    them, `segments` removed, `freed` bytes; `archived` events were written to the archive. window: of the summaries, in
+    nanoseconds; 0: one for all the time of these events. categories: each has its own."""
 
     first: int
     last: int
@@ -43,14 +44,22 @@ class CompactReport:
     segments: int
     freed: int
     archived: int
+    window: int = 0
+    categories: bool = True
 
     def __str__(self) -> str:
         if not self.segments:
             return f"nothing to compact ({self.archived:,} events archived)"
         return (
             f"events {self.first:,} to {self.last:,} are in the archive now: {self.segments} segments removed, "
-            f"{self.freed:,} bytes; {self.summaries} summaries"
+            f"{self.freed:,} bytes; {self.summaries:,} summaries, {self._each()}"
         )
+
+    def _each(self) -> str:
+        hours = self.window / (3600 * 10**9)
+        span = f"every {hours / 24:g}d" if hours >= 24 else f"every {hours:g}h"
+        about = "each category" if self.categories else "no category"
+        return f"{span if self.window else 'one for all the time'}, {about}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, for JSON."""
@@ -62,7 +71,7 @@ def compact(
     *,
     keep: int | str | timedelta | None = None,
     before: int | str | date | None = None,
-    window: int | str | timedelta = "1h",
+    window: int | str | timedelta | None = None,
     ensure_snapshot: Snapshot | None = None,
     step: Step = _no_step,
 ) -> CompactReport:
@@ -76,8 +85,10 @@ def compact(
 
     folder: the desk, which is then opened for writing meanwhile, or its open Journal. keep: events stay that are at
     most so much older than the newest one ("30d", the default; 0: all may go that can); before: or those from this time
-    on. ensure_snapshot: called with the number of the last event that goes, where the journal is a fleet's, which needs
-    a snapshot that is as new, and has none.
+    on. window: the time that a summary is of; None: the finest of 1h, 6h, 1d, 7d, 30d and all the time of the events
+    that go, with which summaries take at most a tenth of the bytes of their segments; where none is wide enough, one
+    summary for all the time and all categories of a model and kind. ensure_snapshot: called with the number of the last
+    event that goes, where the journal is a fleet's, which needs a snapshot that is as new, and has none.
 
     Raises JournalLockedError where somebody else writes the journal or archives, JournalError where a fleet has no such
     snapshot, JournalDamagedError where something is damaged: nothing was removed then. A crash at any point loses
@@ -99,7 +110,7 @@ def compact(
     if keep is not None and before is not None:
         raise InvalidRecordError("keep and before are both given, must be one of them")
     span = 0 if _is_none(keep) else as_span("30d" if keep is None else keep, "keep")
-    width = as_span(window, "window")
+    width = None if window is None else as_span(window, "window")
     until = None if before is None else as_time(before, "before")
     with open_writer(folder) as (where, writer):
         with archive_lock(where) as there:
@@ -170,14 +181,16 @@ def compact_locked(
     there: Path,
     writer: Journal,
     choose: Choice,
-    window: int,
+    window: int | None,
     ensure_snapshot: Snapshot | None,
     step: Step,
     *,
     through: int | None = None,
+    must_free: bool = False,
 ) -> CompactReport:
     """`compact` for who holds the lock of the archive and writes the journal. through: archives up to the segment that
-    holds this event, None: all that are sealed."""
+    holds this event, None: all that are sealed. must_free: raises JournalError, with the segments as they were, where
+    the summaries would take as much as the segments they stand for."""
     writer.wait_durable()
     archived = archive_locked(folder, there, through, step).rows
     manifest = manifests.load(folder)
@@ -188,19 +201,34 @@ def compact_locked(
         if not chosen:
             return CompactReport(0, 0, 0, 0, 0, archived)
         first, last = chosen[0].first, chosen[-1].last or 0
+        size = sum(segment.bytes for segment in chosen)
+        if window is None or must_free:
+            grain = grain_of(folder, manifest, first, last, window, size)
+        else:
+            grain = Grain(window, True, 0)
+        if must_free and grain.bytes >= size:
+            raise JournalError(
+                f"the summaries of events {first} to {last} would take {grain.bytes:,} bytes, their segments take "
+                f"{size:,}: nothing would be won"
+                + (", a wider window takes less (or none given, which chooses one)" if window is not None else "")
+            )
         _check_snapshot(folder, manifest, last, writer.accepted, ensure_snapshot)
         step("snapshot")
-        manifest.compacting = {"first": first, "last": last, "window": window, "after": writer.accepted}
+        manifest.compacting = {
+            **{"first": first, "last": last, "window": grain.window, "categories": grain.categories},
+            "after": writer.accepted,
+        }
         manifests.save(folder, manifest)
         step("begun")
     now = manifest.compacting
     summaries = _summaries(folder, writer, manifest, now, step)
     removed, freed = _remove(folder, now["last"], step)
-    manifest.compactions.append({name: now[name] for name in ("first", "last", "window")})
+    manifest.compactions.append({name: now[name] for name in ("first", "last", "window", "categories") if name in now})
     manifest.compacting = None
     manifests.save(folder, manifest)
     step("done")
-    return CompactReport(now["first"], now["last"], summaries, removed, freed, archived)
+    grain_told = (now["window"], now.get("categories", True))
+    return CompactReport(now["first"], now["last"], summaries, removed, freed, archived, *grain_told)
 
 
 def _check_snapshot(folder: Path, manifest: Manifest, last: int, end: int, ensure_snapshot: Snapshot | None) -> None:
@@ -231,7 +259,7 @@ def _is_fleet(folder: Path, manifest: Manifest) -> bool:
 
 def _summaries(folder: Path, writer: Journal, manifest: Manifest, now: dict[str, Any], step: Step) -> int:
     """Appends what is not there yet, and waits until all are durable."""
-    made = summarise(folder, manifest, now["first"], now["last"], now["window"])
+    made = summarise(folder, manifest, now["first"], now["last"], now["window"], categories=now.get("categories", True))
     writer.wait_durable()
     have = {key(dict(event.data)) for event in read(folder, types="summary", first=now["after"] + 1)}
     for summary in made:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import time as clock
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from fairlead.errors import InvalidRecordError, JournalDamagedError, JournalError, JournalLockedError
 from fairlead.journal.folder import archive_lock, write_durably
+from fairlead.journal.manifest import ArchivedFile
 from fairlead.journal.writer import Journal
 from fairlead.times import as_time
 
@@ -22,12 +23,18 @@ _NOTE_BYTES = 1 << 20  # max_payload of format.hpp
 @dataclass(frozen=True, slots=True)
 class Hold:
     """Nothing from `start` to before `end` (of the events' own times, nanoseconds; None: without bound) may be
-    dropped."""
+    dropped, nor may the `note` that tells of it, an event of this number (None: not written yet)."""
 
     name: str
     start: int | None
     end: int | None
     reason: str
+    note: int | None = None
+
+    def keeps(self, file: ArchivedFile) -> bool:
+        """Whether a file of the archive may not be dropped."""
+        noted = self.note is not None and file.first <= self.note <= file.last
+        return noted or self.covers(file.start, file.end)
 
     def covers(self, start: int, end: int) -> bool:
         """Whether any time from `start` to `end` (inclusive) is held."""
@@ -82,7 +89,7 @@ def hold(
     )
     if made.start is not None and made.end is not None and made.end <= made.start:
         raise InvalidRecordError(f"end is {end!r}, must be after start, {start!r}")
-    note = {"hold": asdict(made)}
+    note = {"hold": {field: getattr(made, field) for field in ("name", "start", "end", "reason")}}
     if (size := len(json.dumps(note, ensure_ascii=False).encode())) > _NOTE_BYTES:
         raise InvalidRecordError(f"name and reason have {size:,} bytes, more than a note takes: {_NOTE_BYTES:,}")
     where, writer = _place(folder)
@@ -92,7 +99,7 @@ def hold(
             raise InvalidRecordError(f"name is {name!r}: there is a hold of this name already")
         _save(where, [*there, made], [*notes, {"time": clock.time_ns(), "data": note}])
     tell(where, writer)
-    return made
+    return next((known for known in holds(where) if known.name == name), made)
 
 
 def release(folder: str | os.PathLike[str] | Journal, name: str) -> None:
@@ -120,10 +127,13 @@ def tell(folder: Path, writer: Journal | None) -> None:
         there, notes = _load(folder)
         if not notes:
             return
+        told: dict[str, int] = {}
         for note in notes:
-            writer.append("note", note["data"], time=note["time"])
+            seq = writer.append("note", note["data"], time=note["time"])
+            if "hold" in note["data"]:
+                told[note["data"]["hold"]["name"]] = seq
         writer.wait_durable()
-        _save(folder, there, [])
+        _save(folder, [replace(known, note=told.get(known.name, known.note)) for known in there], [])
 
 
 def _is_text(given: object) -> bool:

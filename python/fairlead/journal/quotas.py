@@ -87,15 +87,16 @@ def enforce_quota(
     folder: str | os.PathLike[str] | Journal,
     max_bytes: int | str,
     *,
-    window: int | str | timedelta = "1h",
+    window: int | str | timedelta | None = None,
     ensure_snapshot: Snapshot | None = None,
     step: Step = _no_step,
 ) -> QuotaReport:
     """Brings segments, archive and snapshots of a journal to at most `max_bytes`, as far as that may be: first the
     oldest segments are archived and compacted (see `compact`), no more than are needed; then the oldest files of the
     archive are dropped one by one, but for those that a `hold` keeps, and for the `summary` events in them. What is not
-    archived is never dropped, nor is the newest segment; and nothing is, where compacting failed. What cannot be done
-    is told by the report, not raised.
+    archived is never dropped, nor is the newest segment; and nothing is, where compacting failed, or would win
+    nothing, as the summaries that it leaves take as much as the segments they stand for. What cannot be done is told by
+    the report, not raised.
 
     folder, window, ensure_snapshot: as of `compact`. max_bytes: a number, or a size such as "10GB". Space that the
     newest segment takes in advance, up to 16 MiB while the journal is written, is not counted.
@@ -103,7 +104,7 @@ def enforce_quota(
     archives, JournalDamagedError where the manifest or the list of holds is damaged: nothing is dropped then.
     """
     limit = as_bytes(max_bytes, "max_bytes")
-    width = as_span(window, "window")
+    width = None if window is None else as_span(window, "window")
     with open_writer(folder) as (where, writer):
         before = _used(where)
         in_the_way: list[str] = []
@@ -119,7 +120,9 @@ def enforce_quota(
                     break
                 try:
                     report = compact_locked(
-                        where, there, writer, _UpTo(through), width, ensure_snapshot, step, through=through
+                        *(where, there, writer, _UpTo(through), width, ensure_snapshot, step),
+                        through=through,
+                        must_free=True,
                     )
                 except FairleadError as error:
                     in_the_way.append(str(error))
@@ -195,7 +198,7 @@ def _may_go(folder: Path, file: ArchivedFile, held: Sequence[Hold]) -> bool:
         return False
     live = segments(folder)
     gone = not live or file.last < live[0].first
-    return gone and not any(hold.covers(file.start, file.end) for hold in held)
+    return gone and not any(hold.keeps(file) for hold in held)
 
 
 def _drop(
@@ -232,7 +235,7 @@ def _in_the_way(folder: Path, held: Sequence[Hold]) -> list[str]:
     out = []
     manifest = manifests.load(folder)
     for hold in held:
-        files = [file for file in manifest.files if hold.covers(file.start, file.end)] if manifest else []
+        files = [file for file in manifest.files if hold.keeps(file)] if manifest else []
         if files:
             size = sum(file.bytes for file in files)
             out.append(f"hold {hold.name!r} keeps {len(files)} files of the archive, {size:,} bytes")

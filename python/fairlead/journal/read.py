@@ -32,7 +32,8 @@ def read(
     limit: int | None = None,
     offset: int = 0,
 ) -> Iterator[Event]:
-    """The events of a journal in order, up to what is written now.
+    """The events of a journal in order, up to what is written now. Of those in its segments: `history` gives the
+    archived ones too.
 
     folder: the desk. first, last: numbers of events, both included. start, end: times of the events, in [start, end):
     integer nanoseconds, ISO dates, datetimes. types, models, categories: names, one or several; what the journal has

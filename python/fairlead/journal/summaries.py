@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,54 @@ _TOLD = (
     *("tokens_in", "tokens_out"),
 )
 _MEASURED = ("loss", "log_loss", "latency_ms")  # NaN: not given
+_HOUR = 3600 * 10**9
+_WIDTHS = tuple(hours * _HOUR for hours in (1, 6, 24, 7 * 24, 30 * 24))
+_HEADER = 40  # bytes of a record before its payload: format.hpp
+PART = 10
+"""Of the bytes that summaries stand for, they take one in so many, where the window is not given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grain:
+    """How fine summaries are: one for each `window` nanoseconds (0: one for all the time) and category (or for all of
+    them). bytes: what they take, about."""
+
+    window: int
+    categories: bool
+    bytes: int
+
+
+def grain_of(
+    folder: str | os.PathLike[str], manifest: Manifest, first: int, last: int, window: int | None, size: int
+) -> Grain:
+    """The grain for events `first` to `last`, whose segments have `size` bytes. window: as it is given; None: the
+    finest of 1h, 6h, 1d, 7d, 30d and the whole time whose summaries take at most a tenth of these bytes; else one for
+    all the time and all categories. Memory: as `summarise` with windows of an hour."""
+    sums, names = _folded(folder, manifest, first, last, window or _WIDTHS[0], categories=True)
+    made = sums.summaries(*names, first, last)
+    each = sum(_HEADER + 8 + len(json.dumps(summary, ensure_ascii=False).encode()) for summary in made)
+    if window is not None or not made:
+        return Grain(window or _WIDTHS[0], True, each)
+    for grain in [*((width, True) for width in _WIDTHS), (0, True)]:
+        found = Grain(*grain, each * sums.count(*grain) // len(made))
+        if found.bytes * PART <= size:
+            return found
+    return Grain(0, False, each * sums.count(0, False) // len(made))
 
 
 def summarise(
-    folder: str | os.PathLike[str], manifest: Manifest, first: int, last: int, window: int
+    folder: str | os.PathLike[str],
+    manifest: Manifest,
+    first: int,
+    last: int,
+    window: int,
+    *,
+    categories: bool = True,
 ) -> list[dict[str, Any]]:
     """The summaries of events `first` to `last`, which must be archived: a plain dict for each model, category, kind
     and window of `window` nanoseconds (by the time of the outcome) in which it was settled, in this order of columns.
+    window 0: one for all the time, from the first outcome to after the last. Without `categories`, one for all of them,
+    whose category is None.
 
     A task counts where it ended. Sums are over its models' last answers, as the Scoreboard scores them: `n` were
     scored, of `tasks`; `loss` is the sum of Brier scores or squared errors; `latency_ms` the sum over `latencies`
@@ -44,10 +86,18 @@ def summarise(
     Memory: the tasks that are open at a time, at about 100 bytes an answer, the numbers of all tasks of the range, at 8
     bytes, 65,536 rows, and the summaries.
     """
+    sums, names = _folded(folder, manifest, first, last, window, categories)
+    return sums.summaries(*names, first, last)
+
+
+def _folded(
+    folder: str | os.PathLike[str], manifest: Manifest, first: int, last: int, window: int, categories: bool
+) -> tuple[_Sums, tuple[list[str], list[str]]]:
+    """The sums, and the names of models and categories."""
     if manifest.covering(first) is None or manifest.covering(last) is None:
         raise JournalDamagedError(f"events {first} to {last} are not in the archive of {folder}")
     scored = ScoredRecords()
-    sums = _Sums(window)
+    sums = _Sums(window, categories)
     names: tuple[list[str], list[str]] = ([], [])
     for records in _earlier(folder, manifest, first, last):
         scored.apply(records)
@@ -57,7 +107,7 @@ def summarise(
             for records in columns.records(batch.filter(_inside(batch, first, last, _HOT)), *names):
                 scored.apply(records)
             sums.add(scored.rows())
-    return sums.summaries(*names, first, last)
+    return sums, names
 
 
 def _files(folder: str | os.PathLike[str], manifest: Manifest, first: int, last: int) -> Iterator[EventFile]:
@@ -98,14 +148,29 @@ _Key = tuple[int, int, int, int]  # start of the window, model, category, kind
 class _Sums:
     """Sums of settled forecasts by window, model, category and kind, over as many rows as come."""
 
-    def __init__(self, window: int) -> None:
-        self._window = window
+    def __init__(self, window: int, categories: bool) -> None:
+        self._window, self._categories = window, categories
+        self._span: tuple[int, int] | None = None
         self._sums: dict[_Key, dict[str, Any]] = {}
+
+    def count(self, window: int, categories: bool) -> int:
+        """How many there would be with windows that are as wide as several of these, or with one for all the time."""
+        keys = np.array(list(self._sums), np.int64)
+        keys[:, 0] = keys[:, 0] // window if window else 0
+        keys[:, 2] = keys[:, 2] if categories else -1
+        return len(np.unique(keys, axis=0))
 
     def add(self, rows: dict[str, npt.NDArray[Any]]) -> None:
         if len(rows["seq"]) == 0:
             return
-        start = rows["time"] // self._window * self._window
+        if self._window:
+            start = rows["time"] // self._window * self._window
+        else:
+            start = np.zeros_like(rows["time"])
+            low, high = int(rows["time"].min()), int(rows["time"].max())
+            self._span = (min(low, self._span[0]), max(high, self._span[1])) if self._span else (low, high)
+        if not self._categories:
+            rows = {**rows, "category": np.full_like(rows["category"], -1)}
         order = np.lexsort((rows["kind"], rows["category"], rows["model"], start))
         rows = {name: values[order] for name, values in rows.items()}
         keys = np.stack([start[order], rows["model"], rows["category"], rows["kind"]])
@@ -129,12 +194,13 @@ class _Sums:
     def summaries(
         self, models: Sequence[str], categories: Sequence[str], first: int, last: int
     ) -> list[dict[str, Any]]:
+        whole = self._span
         return [
             {
                 "first": first,
                 "last": last,
-                "start": key[0],
-                "end": key[0] + self._window,
+                "start": whole[0] if whole else key[0],
+                "end": whole[1] + 1 if whole else key[0] + self._window,
                 "model": _name(models, key[1]),
                 "category": _name(categories, key[2]),
                 "kind": KINDS[key[3]],

@@ -23,7 +23,7 @@ _TRIALS = 3
 
 def reflect_folder(folder: str | os.PathLike[str], model: str) -> Reflection:
     """What a journal says of a model: `reflect` on all that the folder holds now, archived (which needs pyarrow) and
-    live. Events that a quota dropped are told in `missing`.
+    live. Events that a quota dropped are told in `missing`, with what the summaries of them amount to.
 
     Raises UnknownModelError if the journal has no such model, JournalError if the folder holds no journal, and
     JournalDamagedError where journal or archive are damaged.
@@ -40,20 +40,51 @@ def reflect_folder(folder: str | os.PathLike[str], model: str) -> Reflection:
     1.0
     >>> desk.cleanup()
     """
-    settled, training, lost = _settled(folder)
+    settled, training, lost, dropped = _settled(folder)
     found = reflect(model=model, events=training, **settled)
-    return replace(found, missing=(*lost, *found.missing))
+    lost = [*lost, *_summarised(folder, dropped, model)]
+    return replace(found, missing=(*lost, *_left(found.missing, dropped)), dropped=bool(dropped))
 
 
 def compare_folder(folder: str | os.PathLike[str]) -> Comparison:
     """All models of a journal against each other: `compare` on all that the folder holds now; as `reflect_folder`."""
-    settled, _, lost = _settled(folder)
+    settled, _, lost, dropped = _settled(folder)
     found = compare(**settled)
-    return replace(found, missing=(*lost, *found.missing))
+    lost = [*lost, *_summarised(folder, dropped, None)]
+    return replace(found, missing=(*lost, *_left(found.missing, dropped)))
 
 
-def _settled(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], Iterator[Event], list[str]]:
-    """What `reflect` and `compare` take, training runs, and what of the journal is gone or could not be used."""
+_Range = tuple[int, int]
+_Settled = tuple[dict[str, Any], Iterator[Event], list[str], list[_Range]]
+
+
+def _left(missing: tuple[str, ...], dropped: list[_Range]) -> list[str]:
+    """What is said of all there ever was, as it is true of what is left."""
+    said = (" has an outcome yet", ": no answer that is left has an outcome")
+    return [f"scores{said[1]}" if dropped and text.endswith(said[0]) else text for text in missing]
+
+
+def _summarised(folder: str | os.PathLike[str], dropped: list[_Range], model: str | None) -> list[str]:
+    """What the summaries of events that were dropped amount to."""
+    if not dropped:
+        return []
+    from fairlead.journal import history
+
+    first, last, n, scored = 0, 0, 0, 0
+    for event in history(folder, types="summary", models=model):
+        of = event.data
+        if any(of["first"] <= end and of["last"] >= begin for begin, end in dropped):
+            first, last = min(first or of["first"], of["first"]), max(last, of["last"])
+            n, scored = n + 1, scored + of["n"]
+    whose = f" of {model}" if model is not None else ""
+    if not n:
+        return [f"summaries: none{whose} is of events that were dropped"]
+    return [f"summaries: {n} of events {first} to {last} are kept, of {scored} scored answers{whose}"]
+
+
+def _settled(folder: str | os.PathLike[str]) -> _Settled:
+    """What `reflect` and `compare` take, training runs, what of the journal is gone or could not be used, and which
+    events a quota dropped."""
     for _ in range(_TRIALS - 1):
         try:
             return _read(folder)
@@ -62,21 +93,23 @@ def _settled(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], Iterator[E
     return _read(folder)
 
 
-def _read(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], Iterator[Event], list[str]]:
+def _read(folder: str | os.PathLike[str]) -> _Settled:
     from fairlead._core import ScoredReader  # not everywhere: the journal is POSIX
     from fairlead.journal import history, read
     from fairlead.journal import manifest as manifests
 
     reader = ScoredReader(os.fspath(folder))
     before = reader.position  # what is in no segment any more: that it was archived was written down earlier
-    names, lost = _archived(folder, reader, manifests.load(folder), before) if before else ([], [])
+    manifest = manifests.load(folder)
+    names, lost = _archived(folder, reader, manifest, before) if before else ([], [])
     reader.read()
     if reader.unknown:
         lost.append(f"journal: {reader.unknown} forecasts or outcomes of tasks that it does not know or that had ended")
     if reader.bad:
         lost.append(f"journal: {reader.bad} events that are not what their type says")
     settled = {"rows": reader.rows(), "models": max(names, reader.models, key=len), "contexts": reader.contexts}
-    return settled, (history if names else read)(folder, types="training_run"), lost
+    dropped = [(file.first, file.last) for file in manifest.dropped] if manifest is not None else []
+    return settled, (history if names else read)(folder, types="training_run"), lost, dropped
 
 
 def _archived(

@@ -85,6 +85,7 @@ class Reflection:
 
     summary: tasks, calls, cost, latency, tokens. training: its training runs, None if the journal has none. kinds: by
     kind of task. suggestions: with their numbers and rule. missing: what could not be told, and for want of what.
+    dropped: a quota dropped events of the journal, so all this is of what is left.
     """
 
     model: str
@@ -93,6 +94,7 @@ class Reflection:
     kinds: tuple[KindReflection, ...]
     suggestions: tuple[Suggestion, ...]
     missing: tuple[str, ...] = field(default=())
+    dropped: bool = False
 
     def __getitem__(self, kind: str) -> KindReflection:
         for one in self.kinds:
@@ -115,7 +117,8 @@ class Reflection:
     def __str__(self) -> str:
         s = self.summary
         days = f", {when(s.first)[:10]} to {when(s.last)[:10]}" if s.first is not None and s.last is not None else ""
-        lines = [f"{self.model}: {s.tasks} tasks, {s.scored} scored{days}"]
+        left = ", of what a quota left (see below)" if self.dropped else ""
+        lines = [f"{self.model}: {s.tasks} tasks, {s.scored} scored{days}{left}"]
         cost = f"{s.cost_usd:.4g} USD" if s.cost_n else "cost not known"
         if not math.isnan(s.cost_per_scored):
             cost += f" ({s.cost_per_scored:.4g} a scored answer)"
