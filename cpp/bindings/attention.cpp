@@ -338,7 +338,6 @@ PyObject* forward(PyObject* const* x) {
   read_inputs(x, x[a_bias], x[a_mask], in);
   Attention& call = in.call;
   const AttentionShape& s = call.shape;
-  read_counts(x[a_counts], call, own);
   read_scale(x[a_scale], call);
   call.which = read_weights(x[a_weights]);
   const std::size_t threads = read_threads(x[a_threads]);
@@ -364,6 +363,7 @@ PyObject* forward(PyObject* const* x) {
   };
   if (with_lse) call.lse = made(axes(in.q, true, {s.queries}), lse);
   if (with_weights) call.weights = made(axes(in.q, call.which == AttentionWeights::each, {s.queries, s.keys}), weights);
+  read_counts(x[a_counts], call, own);  // last: what Python does before might call us again
   run(call, [&]() noexcept { return attention_forward(call, own.workspace, threads); });
   if (!with_lse && !with_weights) return out.release().ptr();
   py::object all = detail::steal(PyTuple_New(1 + (with_weights ? 1 : 0) + (with_lse ? 1 : 0)));
@@ -436,7 +436,6 @@ PyObject* attention_gradients(PyObject*, PyObject* const* given, Py_ssize_t n) {
       read_inputs(x, x[g_bias], x[g_mask], in);
       Attention& call = in.call;
       const AttentionShape& s = call.shape;
-      read_counts(x[g_counts], call, own);
       read_scale(x[g_scale], call);
       const std::size_t threads = read_threads(x[g_threads]);
       const Axes out_axes = axes(in.q, true, {s.queries, s.width});
@@ -487,6 +486,7 @@ PyObject* attention_gradients(PyObject*, PyObject* const* given, Py_ssize_t n) {
         dbias = new_tensor(in.bias, wide, in.bias.shape.data(), in.bias.ndim);
         to.bias = tensor_view(dbias.ptr(), "dbias").data;
       }
+      read_counts(x[g_counts], call, own);
       run(call, [&]() noexcept { return attention_backward(call, to, own.workspace, threads); });
       PyObject* const all = PyTuple_Pack(4, dq.ptr(), dk.ptr(), dv.ptr(), dbias.ptr());
       if (all == nullptr) throw py::error_already_set();
