@@ -15,7 +15,8 @@ namespace {
 using kernels::ahead;
 using kernels::Step;
 
-constexpr std::size_t panel = 64, block = 96;  // block: rows of `in` that meet a panel while they are in the cache
+// What of a panel fits the innermost cache, and rows of `in` that meet it while it is there.
+constexpr std::size_t panel = 64, deep = 128, block = 96;
 
 template <class T>
 const kernels::AttentionKernels<T>& products() noexcept {
@@ -63,18 +64,22 @@ void PackedMatrix<T>::multiply(const Product& x) const noexcept {
     for (std::size_t j = x.first; j < last;) {
       const std::size_t p = j / panel, wide = ahead(std::min(panel, columns_ - p * panel));
       const std::size_t end = std::min(last, (p + 1) * panel);
-      kernels::Layout<T> product;
-      product.m = std::min(block, x.m - i);
-      product.n = end - j;
-      product.k = x.rows == 0 ? rows_ : x.rows;
-      product.in = x.in + i * x.in_row;
-      product.in_row = static_cast<Step>(x.in_row);
-      product.by = data_ + p * rows_ * ahead(panel) + x.row * wide + (j - p * panel);
-      product.by_row = static_cast<Step>(wide);
-      product.out = x.out + i * x.out_row + (j - x.first);
-      product.out_row = static_cast<Step>(x.out_row);
-      product.start = x.start == nullptr ? nullptr : x.start + j;
-      kernels.multiply(product);
+      const std::size_t depth = x.rows == 0 ? rows_ : x.rows;
+      for (std::size_t k = 0; k < depth; k += deep) {
+        kernels::Layout<T> product;
+        product.m = std::min(block, x.m - i);
+        product.n = end - j;
+        product.k = std::min(deep, depth - k);
+        product.in = x.in + i * x.in_row + k;
+        product.in_row = static_cast<Step>(x.in_row);
+        product.by = data_ + p * rows_ * ahead(panel) + (x.row + k) * wide + (j - p * panel);
+        product.by_row = static_cast<Step>(wide);
+        product.out = x.out + i * x.out_row + (j - x.first);
+        product.out_row = static_cast<Step>(x.out_row);
+        product.start = x.start == nullptr || k > 0 ? nullptr : x.start + j;
+        product.add = k > 0;
+        kernels.multiply(product);
+      }
       j = end;
     }
   }

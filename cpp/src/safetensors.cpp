@@ -19,6 +19,23 @@ struct Damage {
 
 [[noreturn]] void damaged(std::string why) { throw Damage{std::move(why)}; }
 
+bool utf8(std::string_view text) noexcept {
+  for (std::size_t i = 0; i < text.size();) {
+    const auto byte = [&](std::size_t at) { return at < text.size() ? static_cast<unsigned>(static_cast<unsigned char>(text[at])) : 0u; };
+    const unsigned first = byte(i);
+    const std::size_t more = first < 0x80 ? 0 : first >= 0xc2 && first < 0xe0 ? 1 : first >= 0xe0 && first < 0xf0 ? 2 : first >= 0xf0 && first < 0xf5 ? 3 : 4;
+    if (more == 4) return false;
+    unsigned code = more == 0 ? first : first & (0x3fu >> more);
+    for (std::size_t k = 1; k <= more; ++k) {
+      if ((byte(i + k) & 0xc0u) != 0x80u) return false;
+      code = code << 6 | (byte(i + k) & 0x3fu);
+    }
+    if ((more == 2 && (code < 0x800 || (code >= 0xd800 && code < 0xe000))) || (more == 3 && (code < 0x10000 || code > 0x10ffff))) return false;
+    i += more + 1;
+  }
+  return true;
+}
+
 // The JSON of a header, one token at a time.
 class Reader {
  public:
@@ -39,7 +56,10 @@ class Reader {
     std::string out;
     for (;;) {
       const char c = next();
-      if (c == '"') return out;
+      if (c == '"') {
+        if (!utf8(out)) wrong("a string that is not UTF-8 ends");
+        return out;
+      }
       if (static_cast<unsigned char>(c) < 0x20) wrong("a control character in a string");
       if (c != '\\') {
         out += c;

@@ -379,6 +379,9 @@ TEST_CASE("a header that claims too much is refused") {
   refused(R"({"a": {"dtype": "F32", "shape": [2]}})", "lacks");
   refused(R"({"__metadata__": {"a": 1}})", "'\"' is missing");
   refused(R"({"a\ud800": 1})", "escapes");
+  for (const char* bad : {"\xff", "\xc0\x80", "\xe3\x28\xa1", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xc3"})
+    refused(std::string("{\"__metadata__\": {\"a\": \"") + bad + "\"}}", "not UTF-8");
+  refused("{\"__metadata__\": {\"\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80\": \"\\u00e9\"}} x", "something follows");
   refused("{} x", "something follows");
   refused("", "'{' is missing");
 }

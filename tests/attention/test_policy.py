@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import struct
 import threading
@@ -190,12 +191,10 @@ def test_torch(norm: Any, activation: Any, tmp_path: Path) -> None:
         expected = module(x, c)
     options = {"heads": 4, "norm": norm, "activation": activation, "pooled": ["value"]}
     policies = [AttentionPolicy.read(policy_bytes(module.state_dict(), **options))]
-    try:
-        from safetensors.torch import save_file
-    except ImportError:
-        pass
-    else:
-        save_file(module.state_dict(), tmp_path / "p.safetensors", policy_metadata(**options))
+    if importlib.util.find_spec("safetensors") is not None:
+        importlib.import_module("safetensors.torch").save_file(
+            module.state_dict(), tmp_path / "p.safetensors", policy_metadata(**options)
+        )
         policies.append(AttentionPolicy.load(tmp_path / "p.safetensors"))
     for policy in policies:
         out = policy(x.numpy(), c.numpy())

@@ -48,9 +48,7 @@ class AttentionLayer:
     ) -> None:
         self.embed, self.heads, self.norm, self.residual, self.epsilon = embed, heads, norm, residual, epsilon
         self.version = 0
-        self._core: _core.AttentionLayer | _core.AttentionLayer64 = _core.AttentionLayer(
-            embed, heads, norm, residual, epsilon
-        )
+        self._core: Any = _core.AttentionLayer(embed, heads, norm, residual, epsilon)
 
     def __repr__(self) -> str:
         more = "".join(f", {name}={getattr(self, name)!r}" for name in ("norm", "residual") if getattr(self, name))
@@ -69,7 +67,7 @@ class AttentionLayer:
                 f"weights has {unknown[0]!r}, must be among {', '.join(_NAMES if self.norm else _NAMES[:4])}"
             )
         wide = np.asarray(weights["in_proj_weight"]).dtype == np.float64
-        kind = _core.AttentionLayer64 if wide else _core.AttentionLayer
+        kind: Any = _core.AttentionLayer64 if wide else _core.AttentionLayer
         core = self._core
         if not isinstance(core, kind):
             core = kind(self.embed, self.heads, self.norm, self.residual, self.epsilon)
@@ -122,7 +120,6 @@ class AttentionLayer:
         """(output, what `backward` needs): as calling the layer."""
         one, given = self._given(x, context, bias, mask, counts, context_counts)
         made, _, kept = self._core.forward(*given, "none", True, self.version, threads, None)
-        assert kept is not None
         return (made[0] if one else made), Saved(one, given, kept, self.version, getattr(bias, "shape", None))
 
     def backward(self, gradient: Any, saved: Saved, *, threads: int = 1) -> dict[str, Array]:
@@ -135,7 +132,7 @@ class AttentionLayer:
         gradient = np.asarray(gradient)
         if saved.one:
             gradient = gradient[None]
-        found = self._core.backward(gradient, saved.kept, *saved.given, saved.version, threads)
+        found: dict[str, Array] = self._core.backward(gradient, saved.kept, *saved.given, saved.version, threads)
         if saved.one:
             for name in ("x", "context"):
                 if name in found:
