@@ -201,6 +201,7 @@ py::dict stats(const std::string& folder) {
   std::uint64_t events = 0, bytes = 0;
   Seq first = 0, last = 0;
   Time earliest = 0, latest = 0;
+  bool timed = false;
   journal::JournalReader reader;
   Failure failure;
   {
@@ -213,14 +214,13 @@ py::dict stats(const std::string& folder) {
       bytes += run.size();
       for (const Event event : journal::Events(run)) {
         const RecordHeader& header = *event.header;
-        if (events == 0) {
-          first = header.seq;
-          earliest = latest = header.time;
-        }
+        if (events == 0) first = header.seq;
         ++by_type[header.type];
         ++events;
-        earliest = std::min(earliest, header.time);
-        latest = std::max(latest, header.time);
+        if (header.type <= Type::dropped) continue;  // the journal's own events have no time of their own
+        earliest = timed ? std::min(earliest, header.time) : header.time;
+        latest = timed ? std::max(latest, header.time) : header.time;
+        timed = true;
       }
     }
     last = reader.position();

@@ -271,3 +271,17 @@ def test_pieces_of_other_sizes_are_compared_too(tmp_path: Path, monkeypatch: pyt
     report = journal.archive(tmp_path)
     assert report.rows > 100
     assert journal.verify_archive(tmp_path).whole
+
+
+def test_names_have_no_time_of_their_own(tmp_path: Path) -> None:
+    at = 1_767_225_600 * 10**9
+    with journal.Journal(tmp_path) as writer:
+        writer.name("models", "a")
+        writer.append("note", {"text": "b"}, time=at)
+    stats = journal.stats(tmp_path)
+    assert (stats.events, stats.earliest, stats.latest) == (2, at, at)
+    (segment,) = journal.verify(tmp_path).segments
+    assert (segment.earliest, segment.latest) == (at, at)
+    journal.archive(tmp_path)
+    (file,) = manifests.load(tmp_path).files
+    assert (file.start, file.end) == (at, at)

@@ -23,7 +23,7 @@ Failure look_at(Disk& disk, Cursor& cursor, const SegmentHeader* next, bool firs
     report.problem = what;
     report.problem_at = at;
   };
-  bool named = first_of_all;
+  bool named = first_of_all, timed = false;
   for (;;) {
     std::span<const std::byte> run;
     const std::uint64_t at = cursor.offset();
@@ -38,10 +38,12 @@ Failure look_at(Disk& disk, Cursor& cursor, const SegmentHeader* next, bool firs
       }
       if ((header.flags & flag_own) == 0) {
         if (!named) problem(at + i, "events before the names");
-        if (report.events == 0) report.earliest = report.latest = header.time;
         if (report.first == 0) report.first = header.seq;
-        report.earliest = std::min(report.earliest, header.time);
-        report.latest = std::max(report.latest, header.time);
+        if (header.type > Type::dropped) {  // the journal's own events have no time of their own
+          report.earliest = timed ? std::min(report.earliest, header.time) : header.time;
+          report.latest = timed ? std::max(report.latest, header.time) : header.time;
+          timed = true;
+        }
         ++report.events;
       }
       if (header.type == Type::seal) {

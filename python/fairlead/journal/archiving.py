@@ -171,7 +171,9 @@ def rewrite(there: Path, entry: ArchivedFile, name: str, types: Sequence[str], s
 
 
 def _entry(path: Path, name: str, table: pa.Table, first: int, last: int, parts: list[dict[str, Any]]) -> ArchivedFile:
-    times = pc.min_max(table["time"].cast(pa.int64())).as_py()
+    own = pc.is_in(table["type"].cast(pa.string()), value_set=pa.array(["name", "gap", "dropped"]))
+    timed = table["time"].filter(pc.invert(own))  # the journal's own events have no time of their own
+    times = pc.min_max((timed if len(timed) else table["time"]).cast(pa.int64())).as_py()
     span = (times["min"], times["max"])
     return ArchivedFile(
         name, first, last, len(table), _types(table), *span, path.stat().st_size, _sha256(path), 0, parts
