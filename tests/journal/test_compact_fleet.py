@@ -10,6 +10,7 @@ import pytest
 import fairlead as fl
 from fairlead._core import snapshot_desk
 from fairlead.errors import JournalError
+from fairlead.journal.quotas import usage
 
 HOUR = 3600 * 10**9
 
@@ -44,3 +45,23 @@ def test_the_state_is_the_same_as_without(tmp_path: Path) -> None:
     again = tmp_path / "again"
     fl.journal.restore(desk, again)
     assert play(again, 260, 300) == play(twin, 260, 300)
+
+
+def test_an_old_snapshot_goes_before_events_do(tmp_path: Path) -> None:
+    desk = tmp_path / "desk"
+    play(desk, 0, 200)
+    snapshot_desk(str(desk))
+    board = play(desk, 200, 260)
+    snapshot_desk(str(desk))
+    fl.journal.compact(desk, keep=0, ensure_snapshot=lambda seq: snapshot_desk(str(desk)))
+    events = fl.journal.scan(desk).read_all().num_rows
+    snapshots = sorted((desk / "snapshots").glob("*.fleet"))
+    assert len(snapshots) > 1
+    limit = sum(usage(desk).values()) - usage(desk)["segments"] - snapshots[0].stat().st_size // 2
+    report = fl.journal.enforce_quota(desk, limit, ensure_snapshot=lambda seq: snapshot_desk(str(desk)))
+    assert report.dropped == ()
+    assert not report.in_the_way
+    assert not snapshots[0].exists()
+    assert len(list((desk / "snapshots").glob("*.fleet"))) == 1
+    assert fl.journal.scan(desk).read_all().num_rows >= events
+    assert play(desk, 260, 260) == board

@@ -92,11 +92,11 @@ def enforce_quota(
     step: Step = _no_step,
 ) -> QuotaReport:
     """Brings segments, archive and snapshots of a journal to at most `max_bytes`, as far as that may be: first the
-    oldest segments are archived and compacted (see `compact`), no more than are needed; then the oldest files of the
-    archive are dropped one by one, but for those that a `hold` keeps, and for the `summary` events in them. What is not
-    archived is never dropped, nor is the newest segment; and nothing is, where compacting failed, or would win
-    nothing, as the summaries that it leaves take as much as the segments they stand for. What cannot be done is told by
-    the report, not raised.
+    oldest segments are archived and compacted (see `compact`), no more than are needed; then all snapshots but the
+    newest go, as they can be made again; then the oldest files of the archive are dropped one by one, but for those
+    that a `hold` keeps, and for the `summary` events in them. What is not archived is never dropped, nor is the newest
+    segment; and nothing is, where compacting failed, or would win nothing, as the summaries that it leaves take as much
+    as the segments they stand for. What cannot be done is told by the report, not raised.
 
     folder, window, ensure_snapshot: as of `compact`. max_bytes: a number, or a size such as "10GB". Space that the
     newest segment takes in advance, up to 16 MiB while the journal is written, is not counted.
@@ -133,6 +133,7 @@ def enforce_quota(
                 if not report.segments and not unfinished:
                     break
             manifest = manifests.load(where)
+            _thin(where, limit)
             if manifest is not None and not failed:
                 dropped = _drop(where, there, manifest, held, limit, step)
         tell(where, writer)
@@ -149,6 +150,14 @@ def enforce_quota(
         sum(file.rows - file.types.get("summary", 0) for file in dropped),
         tuple(in_the_way),
     )
+
+
+def _thin(folder: Path, limit: int) -> None:
+    """Removes snapshots of a fleet, the oldest first and never the newest, while the limit asks for it."""
+    for path in sorted((folder / "snapshots").glob("*.fleet"))[:-1]:
+        if _used(folder) <= limit:
+            return
+        path.unlink(missing_ok=True)
 
 
 def _oldest(found: Sequence[Segment], excess: int) -> int:
