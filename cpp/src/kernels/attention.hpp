@@ -63,17 +63,17 @@ struct HeadGradient {
 
 // Rows of queries that are worked on at once: their logits stay in the cache.
 inline constexpr std::size_t most_rows = 64, usual_rows = 48, widest = 16;  // widest: numbers of a vector
-constexpr std::size_t rows_at_once(std::size_t queries) noexcept { return queries <= most_rows ? queries : usual_rows; }
+static constexpr std::size_t rows_at_once(std::size_t queries) noexcept { return queries <= most_rows ? queries : usual_rows; }
 
 // Numbers from one row of a turned matrix, or of logits, to the next: whole vectors, and never a power of two of lines,
 // which would all fall on the same few places of the cache.
-constexpr std::size_t ahead(std::size_t keys) noexcept {
+static constexpr std::size_t ahead(std::size_t keys) noexcept {
   const std::size_t whole = (keys + 15) / 16 * 16;
   return whole % 64 == 0 ? whole + 16 : whole;
 }
 
 // Numbers of scratch for a head: of a forward pass, or of gradients.
-constexpr std::size_t scratch_of(std::size_t queries, std::size_t keys, bool gradients) noexcept {
+static constexpr std::size_t scratch_of(std::size_t queries, std::size_t keys, bool gradients) noexcept {
   return rows_at_once(queries) * ahead(keys) * (gradients ? 2 : 1) + most_rows * (2 + widest);
 }
 
