@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from fairlead import _core
+from fairlead._core import AttentionLayer as _Layer
+from fairlead._core import AttentionLayer64 as _Layer64
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,7 +49,7 @@ class AttentionLayer:
     ) -> None:
         self.embed, self.heads, self.norm, self.residual, self.epsilon = embed, heads, norm, residual, epsilon
         self.version = 0
-        self._core: Any = _core.AttentionLayer(embed, heads, norm, residual, epsilon)
+        self._core: Any = _Layer(embed, heads, norm, residual, epsilon)
 
     def __repr__(self) -> str:
         more = "".join(f", {name}={getattr(self, name)!r}" for name in ("norm", "residual") if getattr(self, name))
@@ -67,7 +68,7 @@ class AttentionLayer:
                 f"weights has {unknown[0]!r}, must be among {', '.join(_NAMES if self.norm else _NAMES[:4])}"
             )
         wide = np.asarray(weights["in_proj_weight"]).dtype == np.float64
-        kind: Any = _core.AttentionLayer64 if wide else _core.AttentionLayer
+        kind: Any = _Layer64 if wide else _Layer
         core = self._core
         if not isinstance(core, kind):
             core = kind(self.embed, self.heads, self.norm, self.residual, self.epsilon)
