@@ -1,8 +1,9 @@
 """Capture and replay of events, beside what one would otherwise write them to.
 
-Everything is written into one temporary folder of the same disk. Ours has a thread of its own that writes, so these
-rows may use all cores; so may the peers. What each peer promises when its call returns is said in the name: `sync` = on
-the disk, `OS` = with the operating system, `RAM` = lost with the process. Ours: shared memory, which outlives it.
+Everything is written into one temporary folder of the same disk. Ours has a thread of its own that writes, so the rows
+about the disk may use all cores, and those about the caller leave it a core; the same holds for the peers. What each
+peer promises when its call returns is said in the name: `sync` = on the disk, `OS` = with the operating system, `RAM` =
+lost with the process. Ours: shared memory, which outlives it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import Row, Run, Size, all_cores, peer, that_runs
+from harness import Row, Run, Size, all_cores, own_core, peer, share_out, that_runs
 
 import fairlead as fl
 
@@ -51,8 +52,12 @@ def _columns(n: int) -> dict[str, Any]:
     }
 
 
+_open: list[Any] = []  # journals of the row that is measured: what they still write must not weigh on the next
+
+
 def _journal(folder: Path, **options: Any) -> Any:
     journal = fl.Journal(folder, overflow="spill", **options)
+    _open.append(journal)
     for i in range(8):
         journal.name("models", f"model-{i}")
     for i in range(4):
@@ -71,6 +76,7 @@ def _sqlite(path: Path, synchronous: str) -> sqlite3.Connection:
 def one_by_one(folder: Path, n: int, slow: int) -> Row:
     """One event a call."""
     journal = _journal(folder / "one")
+    share_out()
     record = journal.forecast
     events = [_event(i) for i in range(n)]
     flat = [(t, m, c, k, p, conf, ms, usd) for t, m, c, k, p, conf, ms, usd in events]
@@ -182,6 +188,7 @@ def in_batches(folder: Path, n: int, batch: int) -> Row:
     """A thousand events a call, from columns."""
     # Room for all calls of a run, as this is about the caller: the disk is the next row's.
     journal = _journal(folder / "batch", ring_bytes=1 << 29)
+    share_out()
     columns = _columns(n)
     cuts = [{k: v[i : i + batch] for k, v in columns.items()} for i in range(0, n, batch)]
 
@@ -331,17 +338,19 @@ def replayed(folder: Path, n: int) -> Row:
     )
 
 
-def _made(make: Callable[..., Row], *arguments: Any) -> Iterator[Row]:
+def _made(make: Callable[..., Row], *arguments: Any, cores: Any = all_cores) -> Iterator[Row]:
     folder = Path(tempfile.mkdtemp(prefix="fairlead-bench-", dir=os.environ.get("FAIRLEAD_BENCH_FOLDER")))
     try:
-        with all_cores():
+        with cores():
             yield make(folder, *arguments)
     finally:
+        while _open:
+            _open.pop().close()
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def rows(size: Size) -> Iterator[Row]:
-    yield from _made(one_by_one, size.scaled(200_000), size.scaled(10_000))
-    yield from _made(in_batches, 100_000, 1000)
+    yield from _made(one_by_one, size.scaled(200_000), size.scaled(10_000), cores=own_core)
+    yield from _made(in_batches, 100_000, 1000, cores=own_core)
     yield from _made(durable, size.scaled(2_000_000))
     yield from _made(replayed, size.scaled(10_000_000))
