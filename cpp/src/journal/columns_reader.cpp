@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cstring>
-#include <limits>
 #include <utility>
 
 #include "fairlead/journal/columns.hpp"
@@ -45,8 +44,7 @@ Failure ColumnReader::open(const std::string& folder, const Query& query, Column
 
 bool ColumnReader::wanted(const RecordHeader& header) {
   const Type type = std::min(header.type, Type::custom);  // a program's own are all `custom`
-  constexpr Time never = std::numeric_limits<Time>::max();  // as an end it is none: an event may have that time
-  return header.time >= query_.start && (header.time < query_.end || query_.end == never) &&
+  return query_.overlaps(header.time, header.time) &&
          (query_.types.empty() || std::find(query_.types.begin(), query_.types.end(), type) != query_.types.end()) &&
          chosen(query_.models, reader_.names(Table::models), header.model, models_) &&
          chosen(query_.categories, reader_.names(Table::categories), header.category, categories_);

@@ -143,8 +143,7 @@ void JournalReader::State::look_for_follower(Seq first) {
 
 bool JournalReader::State::block_matters(const IndexBlock& at) const noexcept {
   if ((at.types & (Index::bit(Type::name) | Index::bit(Type::names))) != 0) return true;
-  constexpr Time never = std::numeric_limits<Time>::max();  // as an end it is none: an event may have that time
-  if (at.latest < query.start || (at.earliest >= query.end && query.end != never)) return false;
+  if (!query.overlaps(at.earliest, at.latest)) return false;
   if (types != 0 && (at.types & types) == 0) return false;
   return models.may_have(at.models) && categories.may_have(at.categories);
 }
@@ -280,8 +279,7 @@ Failure JournalReader::State::step(std::span<const std::byte>& run) {
 }
 
 bool JournalReader::State::matches(const RecordHeader& header) const noexcept {
-  constexpr Time never = std::numeric_limits<Time>::max();
-  if (header.seq < query.first || header.time < query.start || (header.time >= query.end && query.end != never)) return false;
+  if (header.seq < query.first || !query.overlaps(header.time, header.time)) return false;
   if (types != 0) {
     const Type type = std::min(header.type, Type::custom);  // which stands for all of a program's own
     if ((types & Index::bit(type)) == 0) return false;

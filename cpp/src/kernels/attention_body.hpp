@@ -122,8 +122,8 @@ struct Factors {
 };
 
 template <std::size_t M, std::size_t N, bool whole, class Keep>
-inline void tile(const Factors& f, std::size_t i, std::size_t j, std::size_t last, const Keep given) {
-  const Keep keep = given;  // a copy, so that what is stored cannot be taken for a change of it
+inline void tile(const Factors& f, std::size_t i, std::size_t j, std::size_t last, const Keep keep) {
+  // `keep` is a copy: what is stored cannot be taken for a change of it.
   Lanes sum[M][N];
 #pragma GCC unroll 16
   for (std::size_t m = 0; m < M; ++m) {

@@ -26,6 +26,11 @@ struct Query {
   std::vector<Type> types = {};
   std::vector<std::string> models = {};
   std::vector<std::string> categories = {};
+
+  // Whether some time in [earliest, latest] is asked for. The greatest `end` is none, as an event may have that time.
+  bool overlaps(Time earliest, Time latest) const noexcept {
+    return latest >= start && (earliest < end || end == std::numeric_limits<Time>::max());
+  }
 };
 
 class JournalReader {
