@@ -99,6 +99,35 @@ TEST_CASE("journal ring: a queue of records of any length; a full ring claims no
   CHECK(ring.claim(2049, slot) == Status::too_long);  // more than half of it
 }
 
+TEST_CASE("journal ring: what is left of an old commit word beside a payload's end is not a commit word") {
+  const test::Folder folder;
+  Ring ring = make(folder / "ring");
+  const auto add = [&](std::uint32_t length) {
+    Ring::Slot slot;
+    REQUIRE(ring.claim(length, slot) == Status::ok);
+    write(slot, length);
+    return slot;
+  };
+  const auto add_up_to = [&](std::uint64_t place) {
+    while (ring.end().place < place) {
+      Ring::commit(add(64));
+      ring.free(ring.end());
+    }
+  };
+  // How many bytes of the old word the payload covers: four reach into the place, five in a ring of up to 65,536 units.
+  for (std::uint32_t covered = 4; covered < 8; ++covered) {
+    const std::uint64_t place = (ring.end().place / 256 + 1) * 256 + 10, later = place + 2 * 64;
+    add_up_to(later - 65);
+    const Ring::Slot slot = add(64 + covered);  // over what is left of `place`
+    const std::uint64_t word = ((later << Ring::length_bits) | 999) ^ ring.control().key;
+    std::memcpy(slot.at + 64, &word, covered);
+    Ring::commit(slot);
+    ring.free(ring.end());
+    add_up_to(later);
+    CHECK(ring.committed(later) == 0);
+  }
+}
+
 TEST_CASE("journal ring: several producers take numbers that are dense, in the order of their places") {
   const test::Folder folder;
   Ring ring = make(folder / "ring", 1 << 14);

@@ -7,7 +7,7 @@
 // of places is the order of numbers, and a ring without room claims nothing. A record in the ring is what it is on disk,
 // but for its first 8 bytes (crc and length): there stands the commit word, stored last, with release. It holds place and
 // length under the ring's random key. So bytes of an earlier lap, or a payload, are never taken for a committed record, and
-// nothing is ever zeroed. Numbers in `claim` and `head` are the low 24 bits; a ring holds fewer records, so the whole
+// nothing is zeroed but a word that a record would overwrite in part. Numbers in `claim` and `head` are the low 24 bits; a ring holds fewer records, so the whole
 // number follows from `base`.
 //
 // A process may die between any two instructions. The consumer moves `head` only when what lies before it is kept
@@ -109,13 +109,13 @@ class Ring {
     out.seq = whole(word, control_->base.load(std::memory_order_relaxed));
     out.at = at(place);
     out.commit = ((place << length_bits) | length) ^ key_;
-    prefetch(out.at);
+    make_ready(out.at, length);
     return Status::ok;
   }
   // The i-th of several.
   Slot slot(const Slot& first, std::uint32_t length, std::uint32_t i) const noexcept {
     const std::uint64_t on = i * units_of(length), place = (((first.commit ^ key_) >> length_bits) + on) & place_mask;
-    prefetch(first.at + on * unit);
+    make_ready(first.at + on * unit, length);
     return {first.at + on * unit, first.seq + i, ((place << length_bits) | length) ^ key_};
   }
 
@@ -185,6 +185,15 @@ class Ring {
     std::uint64_t seen = 0, word = 0;
   };
   Look look_again(std::uint64_t units, std::uint64_t seen, std::uint64_t word) noexcept;
+  // A record that ends within the first 8 bytes of a unit leaves the rest of what stood there. Were that an old commit
+  // word, its high bytes and the payload's last ones could make a newer one: so it goes first.
+  static void make_ready(std::byte* at, std::uint32_t length) noexcept {
+    if (length % unit - 1 < 7) {
+      std::atomic_ref<std::uint64_t>(*reinterpret_cast<std::uint64_t*>(at + length / unit * unit))
+          .store(0, std::memory_order_relaxed);
+    }
+    prefetch(at);
+  }
   // The lines that the claims to come will write, for writing: another core has read them last, and until they have come
   // from there a store waits, and with it the next locked instruction. Each line is asked for several times, from 14 to 6
   // lines ahead, as a request that meets a page not yet in the TLB may be let fall.
