@@ -77,6 +77,9 @@ def attention_torch(
     empty: object,
     empty_like: object,
     dtypes: tuple[object, ...],
+    cpu: object,
+    forward_mode: dict[str, object],
+    changed: object,
 ) -> None: ...
 def attention_otherwise(function: object) -> None: ...
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch.autograd import forward_ad
 
 from fairlead._core import attention as _attention
 from fairlead._core import attention_gradients as _gradients
@@ -48,6 +49,7 @@ class _Attention(torch.autograd.Function):
         return_lse: bool,
         threads: int | None,
     ) -> Any:
+        counts = _kept(counts)
         result = _numbers(q, k, v, bias, mask, counts, scale, weights, True, None, threads)
         out, lse = result[0], result[-1]
         ctx.save_for_backward(q, k, v, bias, mask, out, lse)
@@ -61,7 +63,9 @@ class _Attention(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor | None, *_: Any) -> Any:
         if torch.is_grad_enabled():  # create_graph=True: fine, as long as nobody goes on through what is made here
-            return _backward_once(ctx, grad)
+            with torch.no_grad():
+                made = _backward(ctx, grad)
+            return *_End.apply(*made[:4], *ctx.saved_tensors[:4], grad), *made[4:]
         return _backward(ctx, grad)
 
 
@@ -77,7 +81,30 @@ def _backward(ctx: Any, grad: torch.Tensor | None) -> Any:
     return dq, dk, dv, dbias, None, None, None, None, None, None
 
 
-_backward_once = torch.autograd.function.once_differentiable(_backward)
+def _kept(counts: Any) -> Any:
+    """Counts that nobody else can change before the backward pass reads them again."""
+    if isinstance(counts, tuple):
+        return tuple(map(_kept, counts))
+    if isinstance(counts, torch.Tensor):
+        return counts.clone()
+    return counts.copy() if hasattr(counts, "copy") else counts
+
+
+class _End(torch.autograd.Function):
+    """Gradients from where no derivative goes on, whatever that of the output was: ``once_differentiable`` lets them
+    pass as constants where that one was constant, or where only some derivatives are asked for."""
+
+    @staticmethod
+    def forward(_: Any, *given: Any) -> Any:  # the gradients, then what they were made of
+        return tuple(x if x is None else x.detach() for x in given[:4])
+
+    @staticmethod
+    def backward(*_: Any) -> Any:
+        raise RuntimeError(_TWICE)
+
+
+_TWICE = "attention has no second derivatives: its gradients cannot be differentiated"
+_FORWARD_MODE = "attention has no forward-mode derivative (jvp): use backward(), torch.func.grad or torch.func.vjp"
 
 
 def _rows(x: torch.Tensor) -> torch.Tensor:
@@ -186,12 +213,16 @@ def _setup(ctx: Any, inputs: Any, output: Any) -> None:
     ctx.scale, ctx.threads, ctx.bias_wanted = scale, threads, bias is not None and ctx.needs_input_grad[3]
 
 
-def _op_backward(ctx: Any, grad: Any, *_: Any) -> Any:
+def _op_backward(ctx: Any, grad: Any, *_: Any, through: Any = None) -> Any:
     q, k, v, bias, mask, query_counts, key_counts, out, lse = ctx.saved_tensors
-    dq, dk, dv, dbias = torch.ops.fairlead.attention_backward(
+    dq, dk, dv, dbias = (through or torch.ops.fairlead.attention_backward)(
         grad, q, k, v, bias, mask, query_counts, key_counts, ctx.scale, out, lse, ctx.bias_wanted, ctx.threads
     )
     return dq, dk, dv, dbias if ctx.bias_wanted else None, None, None, None, None, None, None
+
+
+def _no_second(*_: Any) -> Any:
+    raise RuntimeError(_TWICE)
 
 
 class _Transformed(torch.autograd.Function):
@@ -206,7 +237,27 @@ class _Transformed(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        return _op_backward(ctx, *grads)
+        return _op_backward(ctx, *grads, through=_TransformedBackward.apply)
+
+    @staticmethod
+    def jvp(*_: Any) -> Any:
+        raise NotImplementedError(_FORWARD_MODE)
+
+
+class _TransformedBackward(torch.autograd.Function):
+    """The backward operator under torch.func: where derivatives end."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        pass
+
+    @staticmethod
+    def forward(*args: Any) -> Any:
+        return torch.ops.fairlead.attention_backward(*args)
+
+    backward = jvp = staticmethod(_no_second)
 
 
 # --- torch.func.vmap: the axis that is mapped becomes part of the batch ---
@@ -266,6 +317,7 @@ _library.impl("attention_backward", _backward_cpu, "CPU")
 torch.library.register_fake("fairlead::attention", _forward_fake, lib=_library)
 torch.library.register_fake("fairlead::attention_backward", _backward_fake, lib=_library)
 torch.library.register_autograd("fairlead::attention", _op_backward, setup_context=_setup, lib=_library)
+torch.library.register_autograd("fairlead::attention_backward", _no_second, lib=_library)
 torch.library.register_vmap("fairlead::attention", _forward_vmap, lib=_library)
 torch.library.register_vmap("fairlead::attention_backward", _backward_vmap, lib=_library)
 
@@ -327,6 +379,9 @@ def attention(
             raise ValueError(f"{name} is on {x.device}, q is on {q.device}")
         if x.layout is not torch.strided:
             raise TypeError(f"{name} has the layout {x.layout}, must be torch.strided")
+    for x in counts if isinstance(counts, tuple) else (counts,):
+        if isinstance(x, torch.Tensor) and x.device.type not in ("cpu", q.device.type):
+            raise ValueError(f"counts is on {x.device}, must be on the CPU")
     if weights not in _WHICH:
         raise ValueError(f"weights is {weights!r}, must be None, 'each' or 'mean'")
     if q.ndim < 2 or q.ndim > 4:
@@ -338,20 +393,30 @@ def attention(
     if q.dtype not in _KINDS:
         raise TypeError(f"q has dtype {q.dtype}, must be float32, bfloat16 or float64")
     needs_grad = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in (q, k, v, bias))
-    if out is not None and needs_grad:
+    if out is not None and (needs_grad or (torch.is_grad_enabled() and out.requires_grad)):
         raise ValueError("out is given, but a gradient is asked for: what autograd follows needs memory of its own")
     if torch.compiler.is_compiling() or not _plain(q, k, v, bias, mask, out):
         result = _through_operator(q, k, v, bias, mask, counts, scale, weights, threads)
         return _chosen(result, weights, return_lse, out)
+    if forward_ad._current_level >= 0 and any(
+        x is not None and forward_ad.unpack_dual(x).tangent is not None for x in (q, k, v, bias)
+    ):
+        raise NotImplementedError(_FORWARD_MODE)
     q, k, v, bias = (x if x is None else x.resolve_neg() for x in (q, k, v, bias))
     q, k, v = _rows(q), _rows(k), _rows(v)
     if needs_grad:
         return _train(q, k, v, bias, mask, counts, scale, weights, return_lse, threads)
-    return _numbers(q, k, v, bias, mask, counts, scale, weights, return_lse, out, threads)
+    result = _numbers(q, k, v, bias, mask, counts, scale, weights, return_lse, out, threads)
+    if out is not None:
+        torch.autograd.graph.increment_version(out)
+    return result
 
 
 def _chosen(result: Any, weights: str | None, return_lse: bool | None, out: Any) -> Any:
     """What was asked for, of what the operator gives."""
+    if out is not None and (out.shape != result[0].shape or out.dtype is not result[0].dtype):
+        wanted = f"{result[0].dtype} {tuple(result[0].shape)}"
+        raise ValueError(f"out is {out.dtype} of shape {tuple(out.shape)}, must be {wanted}")
     made = result[0] if out is None else out.copy_(result[0])
     if weights is None and not return_lse:
         return made
@@ -391,11 +456,8 @@ def _through_operator(
         if x.ndim != q.ndim:
             raise _wrong(name, x, "q", q, "the number of dimensions must be the same")
     q, k, v, bias, mask = (_with_axes(x) for x in (q, k, v, bias, mask))
-    query_counts, key_counts = (
-        counts
-        if isinstance(counts, tuple) and len(counts) == 2 and not isinstance(counts[0], int)
-        else (counts, counts)
-    )
+    pair = isinstance(counts, tuple) and len(counts) == 2 and not (_number(counts[0]) or _number(counts[1]))
+    query_counts, key_counts = counts if pair else (counts, counts)
     call = _Transformed.apply if _transforms_active() else torch.ops.fairlead.attention
     out, lse, made = call(
         _rows(q), _rows(k), _rows(v), bias, mask, _whole(query_counts), _whole(key_counts),
@@ -413,10 +475,17 @@ def _with_axes(x: Any) -> Any:
     return x if x is None or x.ndim >= 4 else x.reshape((1,) * (4 - x.ndim) + tuple(x.shape))
 
 
+def _number(x: Any) -> bool:
+    """Whether it is one: Python's, numpy's or a tensor without axes."""
+    return isinstance(x, int) or getattr(x, "ndim", 1) == 0
+
+
 def _whole(counts: Any) -> Any:
-    return (
-        counts if counts is None or isinstance(counts, torch.Tensor) else torch.tensor(list(counts), dtype=torch.int64)
-    )
+    if isinstance(counts, torch.Tensor):
+        if counts.dtype.is_floating_point or counts.dtype is torch.bool:
+            raise TypeError(f"counts has dtype {counts.dtype}, must be int64")
+        return counts.to(torch.int64)
+    return None if counts is None else torch.tensor(list(counts), dtype=torch.int64, device="cpu")
 
 
 _dispatch_modes: Any = torch._C._len_torch_dispatch_stack
@@ -438,6 +507,9 @@ def tell(exchange: bool = True) -> None:
         torch.empty,
         torch.empty_like,
         (torch.float32, torch.float64, torch.bfloat16, torch.bool, torch.int64),
+        torch.device("cpu"),
+        vars(forward_ad),
+        torch.autograd.graph.increment_version,
     )
 
 
