@@ -317,32 +317,40 @@ std::int64_t bytes_of(Element element) noexcept {
   }
 }
 
-// A tensor's memory in bytes: runs of `run` bytes, repeated along axes whose strides are multiples of `step` (0: one run).
-struct Runs {
-  std::intptr_t from = 0, to = 0;
-  std::int64_t run = 0, step = 0;
-  bool crossed = false;  // an axis whose stride is less than what lies inside it
+// From its first byte to behind its last.
+struct Extent {
+  std::intptr_t from, to;
 };
+Extent extent_of(const View& x) noexcept {
+  const std::int64_t each = bytes_of(x.element);
+  Extent out{reinterpret_cast<std::intptr_t>(x.data), reinterpret_cast<std::intptr_t>(x.data) + each};
+  for (std::size_t axis = 0; axis < static_cast<std::size_t>(x.ndim); ++axis) {
+    const std::int64_t reach = x.strides[axis] * (x.shape[axis] - 1) * each;
+    (reach < 0 ? out.from : out.to) += reach;
+  }
+  return out;
+}
 
+// Runs of `run` bytes, repeated along axes whose strides are multiples of `step` (0: one run).
+struct Runs {
+  std::int64_t run = 0, step = 0;
+  bool crossed = false;  // an axis has a stride that is less than what lies inside it
+};
 Runs runs_of(const View& x) noexcept {
   struct Axis {
     std::int64_t stride, size;
   };
-  std::array<Axis, View::most_axes> axes{};
+  std::array<Axis, View::most_axes> axes{};  // by stride
   std::size_t n = 0;
   const std::int64_t each = bytes_of(x.element);
-  Runs out;
-  out.from = out.to = reinterpret_cast<std::intptr_t>(x.data);
-  for (int i = 0; i < x.ndim; ++i) {
-    const auto axis = static_cast<std::size_t>(i);
+  for (std::size_t axis = static_cast<std::size_t>(x.ndim); axis-- > 0;) {
     if (x.shape[axis] <= 1) continue;
-    const std::int64_t stride = x.strides[axis] * each, reach = stride * (x.shape[axis] - 1);
-    (reach < 0 ? out.from : out.to) += reach;
+    const std::int64_t stride = std::abs(x.strides[axis]) * each;
     std::size_t place = n++;
-    for (; place > 0 && axes[place - 1].stride > std::abs(stride); --place) axes[place] = axes[place - 1];
-    axes[place] = {std::abs(stride), x.shape[axis]};
+    for (; place > 0 && axes[place - 1].stride > stride; --place) axes[place] = axes[place - 1];
+    axes[place] = {stride, x.shape[axis]};
   }
-  out.to += each;
+  Runs out;
   out.run = each;
   std::int64_t inside = each;
   for (const Axis& axis : std::span(axes).first(n)) {
@@ -357,12 +365,14 @@ Runs runs_of(const View& x) noexcept {
   return out;
 }
 
-// True also where it cannot be told; views of one packed tensor are told apart.
-bool share(const Runs& a, const Runs& b) noexcept {
-  if (a.to <= b.from || b.to <= a.from) return false;
+// Of two that are not empty. True also where it cannot be told; views of one packed tensor are told apart.
+bool share(const View& x, const Extent& of_x, const View& y) noexcept {
+  const Extent of_y = extent_of(y);
+  if (of_x.to <= of_y.from || of_y.to <= of_x.from) return false;
+  const Runs a = runs_of(x), b = runs_of(y);
   const std::int64_t step = std::gcd(a.step, b.step);
   if (step == 0) return true;
-  const std::int64_t apart = ((a.from - b.from) % step + step) % step;  // where a's runs begin among b's
+  const std::int64_t apart = ((of_x.from - of_y.from) % step + step) % step;  // where x's runs begin among y's
   return !(apart >= b.run && apart + a.run <= step);
 }
 
@@ -465,12 +475,12 @@ PyObject* forward(PyObject* const* x) {
   const View written_to = written(out.ptr(), "out", in.q, out_axes);
   call.out = tensor_of(written_to);
   if (x[a_out] != Py_None && !written_to.empty()) {
-    const Runs to = runs_of(written_to);
-    if (to.crossed) throw py::value_error("out is a view whose numbers share memory");
+    if (runs_of(written_to).crossed) throw py::value_error("out is a view whose numbers share memory");
+    const Extent extent = extent_of(written_to);
     const std::pair<const View*, const char*> others[] = {
         {&in.q, "q"}, {&in.k, "k"}, {&in.v, "v"}, {&in.bias, "bias"}, {&in.mask, "mask"}};
     for (const auto& [view, argument] : others)
-      if (view->given() && !view->empty() && share(to, runs_of(*view)))
+      if (view->given() && !view->empty() && share(written_to, extent, *view))
         throw py::value_error(std::string("out shares memory with ") + argument + ", must have memory of its own");
   }
 
