@@ -146,9 +146,12 @@ py::tuple forward(Layer<T>& self, py::handle x, py::handle context, py::handle b
     if (std::vector<py::ssize_t>(made.shape(), made.shape() + made.ndim()) != shape)
       throw py::value_error("out has shape " + shape_of(made) + ", must have " + show(shape));
     // Written before all of the others has been read.
-    if (py::module_::import("numpy").attr("may_share_memory")(made, given.x).template cast<bool>() ||
-        (call.context != nullptr && py::module_::import("numpy").attr("may_share_memory")(made, given.context).template cast<bool>()))
-      throw py::value_error("out shares memory with x or context");
+    const py::object may_share = py::module_::import("numpy").attr("may_share_memory");
+    const std::pair<const void*, py::handle> others[] = {
+        {call.input, given.x}, {call.context, given.context}, {call.bias.data, given.bias}, {call.mask.data, given.mask}};
+    for (const auto& [data, array] : others)
+      if (data != nullptr && may_share(made, array).template cast<bool>())
+        throw py::value_error("out shares memory with x, context, bias or mask");
   }
   call.out = made.mutable_data();
   py::object heat = py::none(), kept = py::none();

@@ -18,7 +18,8 @@ std::unique_ptr<Policy> made(Status status, const std::string& why, std::unique_
   if (status == Status::ok) return policy;
   if (status == Status::out_of_memory) throw std::bad_alloc();
   if (status == Status::system_refused) {
-    PyErr_SetString(PyExc_FileNotFoundError, why.c_str());
+    py::module_::import("builtins").attr("open")(what, "rb").attr("close")();  // raises what is the matter
+    PyErr_SetString(PyExc_OSError, why.c_str());
     throw py::error_already_set();
   }
   throw py::value_error(what + " is no policy: " + why);
@@ -126,7 +127,7 @@ AttentionPolicy(features=4, embed=4, layers=1, attention_heads=2, heads=['score'
 array([ 6., 22., 38.], dtype=float32)
 )")
       .def_static("load", &load, py::arg("path"),
-                  "From a file. Raises FileNotFoundError if it cannot be read, ValueError, saying what is wrong, if it is damaged or "
+                  "From a file. Raises OSError (FileNotFoundError, ...) if it cannot be read, ValueError, saying what is wrong, if it is damaged or "
                   "holds no policy.")
       .def_static("read", &read, py::arg("data"), "From the bytes of a file. Raises ValueError as `load` does.")
       .def("__call__", &call, py::arg("observation"), py::arg("correlation") = py::none(), py::arg("count") = py::none(), py::kw_only(),

@@ -47,6 +47,8 @@ class AttentionLayer:
         residual: bool = False,
         epsilon: float = 1e-5,
     ) -> None:
+        if heads < 1 or embed < 1 or embed % heads != 0:
+            raise ValueError(f"heads is {heads}, must divide embed, which is {embed}")
         self.embed, self.heads, self.norm, self.residual, self.epsilon = embed, heads, norm, residual, epsilon
         self.version = 0
         self._core: Any = _Layer(embed, heads, norm, residual, epsilon)
@@ -56,7 +58,7 @@ class AttentionLayer:
         return f"AttentionLayer({self.embed}, heads={self.heads}{more})"
 
     def load(self, weights: Mapping[str, Any], *, gradients: bool = True) -> None:
-        """Copies the weights (arrays, by name), and packs them.
+        """Copies the weights (arrays, or a torch state dict, by name), and packs them.
 
         gradients: also for `backward`. What `forward` saved before is refused by `backward` after this. Raises KeyError
         for a weight that is missing, ValueError for an unknown name or a wrong shape.
@@ -67,6 +69,7 @@ class AttentionLayer:
             raise ValueError(
                 f"weights has {unknown[0]!r}, must be among {', '.join(_NAMES if self.norm else _NAMES[:4])}"
             )
+        weights = {name: x.detach() if hasattr(x, "detach") else x for name, x in weights.items()}  # torch's parameters
         wide = np.asarray(weights["in_proj_weight"]).dtype == np.float64
         kind: Any = _Layer64 if wide else _Layer
         core = self._core
@@ -87,7 +90,7 @@ class AttentionLayer:
         counts: Any = None,
         context_counts: Any = None,
         need_weights: Literal[False, "each", "mean"] = False,
-        threads: int = 1,
+        threads: int | None = None,
         out: Array | None = None,
     ) -> Any:
         """The layer's output, of x's shape; with `need_weights` (output, weights).
@@ -96,13 +99,15 @@ class AttentionLayer:
         embed). bias: added to the logits, broadcast to (batch, heads, n, m). mask: bool, False where a query does not
         look at a key, broadcast likewise. counts: (batch,), rows of x that are there; the others give zeros.
         context_counts: of the context. need_weights: "each" gives (batch, heads, n, m), "mean" (batch, n, m). threads:
-        0 for as many as is best. out: a C-contiguous array for the output. Raises ValueError that names the argument
-        and both shapes.
+        at most so many; None: as many as there are cores, one where the work is small. out: a C-contiguous array for
+        the output. Raises ValueError that names the argument and both shapes.
         """
+        if not (need_weights is False or need_weights in ("each", "mean")):
+            raise ValueError(f"need_weights is {need_weights!r}, must be False, 'each' or 'mean'")
         one, given = self._given(x, context, bias, mask, counts, context_counts)
         if out is not None and one:
             out = out[None]
-        made, weights, _ = self._core.forward(*given, need_weights or "none", False, self.version, threads, out)
+        made, weights, _ = self._core.forward(*given, need_weights or "none", False, self.version, _most(threads), out)
         if one:
             made, weights = made[0], None if weights is None else weights[0]
         return (made, weights) if need_weights else made
@@ -116,14 +121,17 @@ class AttentionLayer:
         mask: Any = None,
         counts: Any = None,
         context_counts: Any = None,
-        threads: int = 1,
+        threads: int | None = None,
     ) -> tuple[Array, Saved]:
         """(output, what `backward` needs): as calling the layer."""
-        one, given = self._given(x, context, bias, mask, counts, context_counts)
-        made, _, kept = self._core.forward(*given, "none", True, self.version, threads, None)
-        return (made[0] if one else made), Saved(one, given, kept, self.version, getattr(bias, "shape", None))
+        import numpy as np
 
-    def backward(self, gradient: Any, saved: Saved, *, threads: int = 1) -> dict[str, Array]:
+        one, given = self._given(x, context, bias, mask, counts, context_counts)
+        made, _, kept = self._core.forward(*given, "none", True, self.version, _most(threads), None)
+        shape = None if bias is None else np.shape(bias)
+        return (made[0] if one else made), Saved(one, given, kept, self.version, shape)
+
+    def backward(self, gradient: Any, saved: Saved, *, threads: int | None = None) -> dict[str, Array]:
         """Gradients by name, given that of the output: ``x``, ``context``, ``bias`` and those of the weights.
 
         Raises ValueError if weights were loaded since `forward`, or loaded without gradients.
@@ -133,7 +141,7 @@ class AttentionLayer:
         gradient = np.asarray(gradient)
         if saved.one:
             gradient = gradient[None]
-        found: dict[str, Array] = self._core.backward(gradient, saved.kept, *saved.given, saved.version, threads)
+        found: dict[str, Array] = self._core.backward(gradient, saved.kept, *saved.given, saved.version, _most(threads))
         if saved.one:
             for name in ("x", "context"):
                 if name in found:
@@ -142,16 +150,24 @@ class AttentionLayer:
             found["bias"] = found["bias"].reshape(saved.bias_shape)
         return found
 
-    @staticmethod
-    def _given(x: Any, context: Any, *rest: Any) -> tuple[bool, tuple[Any, ...]]:
+    def _given(self, x: Any, context: Any, *rest: Any) -> tuple[bool, tuple[Any, ...]]:
         import numpy as np
 
+        if self.version == 0:
+            raise ValueError("the layer has no weights yet: load them first")
         x = np.asarray(x)
         one = x.ndim == 2
         if one:
             x = x[None]
             context = None if context is None else np.asarray(context)[None]
         return one, (x, context, *rest)
+
+
+def _most(threads: int | None) -> int:
+    """As the core has it: 0 for as many as is best."""
+    if threads is not None and not 1 <= threads <= 4096:
+        raise ValueError(f"threads is {threads}, outside [1, 4096]")
+    return threads or 0
 
 
 class Saved:

@@ -257,7 +257,13 @@ class _TransformedBackward(torch.autograd.Function):
     def forward(*args: Any) -> Any:
         return torch.ops.fairlead.attention_backward(*args)
 
-    backward = jvp = staticmethod(_no_second)
+    @staticmethod
+    def backward(*_: Any) -> Any:
+        raise RuntimeError(_TWICE)
+
+    @staticmethod
+    def jvp(*_: Any) -> Any:
+        raise RuntimeError(_TWICE)
 
 
 # --- torch.func.vmap: the axis that is mapped becomes part of the batch ---
