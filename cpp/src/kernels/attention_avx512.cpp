@@ -23,12 +23,20 @@ struct Vec {
   static Lanes mul(Lanes a, Lanes b) { return _mm512_mul_ps(a, b); }
   static Lanes fused(Lanes a, Lanes b, Lanes c) { return _mm512_fmadd_ps(a, b, c); }
   static Lanes max(Lanes a, Lanes b) { return _mm512_max_ps(a, b); }
-  // n: in the last bits of a number of size 2^23.
-  static Lanes times_two_to(Lanes a, Lanes n) {
-    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_slli_epi32(_mm512_castps_si512(n), 23)));
+  // 2^y within 3e-7 of it, 0 below -126: the part of y behind the point by a polynomial (a minimax fit of this project).
+  static Lanes exp2(Lanes y) {
+    const Lanes r = _mm512_reduce_ps(y, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);  // y - floor(y)
+    Lanes p = all(0x1.ec320cp-10f);
+    p = fused(p, r, all(0x1.26900cp-7f));
+    p = fused(p, r, all(0x1.c95446p-5f));
+    p = fused(p, r, all(0x1.ebd5a8p-3f));
+    p = fused(p, r, all(0x1.62e4f6p-1f));
+    p = fused(p, r, all(0x1.fffffep-1f));
+    return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(y, all(-126.0f), _CMP_NLT_UQ), p, y);  // NaN stays
   }
-  static Lanes zero_below(Lanes x, float least, Lanes a) {
-    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, _mm512_set1_ps(least), _CMP_NLT_UQ), a);  // NaN stays
+  // Bit i: lane i is not within [least, most].
+  static unsigned outside(Lanes x, float least, float most_) {
+    return static_cast<unsigned>(static_cast<__mmask16>(~(_mm512_cmp_ps_mask(x, all(least), _CMP_GE_OQ) & _mm512_cmp_ps_mask(x, all(most_), _CMP_LE_OQ))));
   }
   static Lanes div(Lanes a, Lanes b) { return _mm512_div_ps(a, b); }
   static Lanes where_above(Lanes x, Lanes y, Lanes yes, Lanes no) {
