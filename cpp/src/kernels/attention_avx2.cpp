@@ -79,23 +79,20 @@ struct Vec {
     return join(_mm256_permute2f128_ps(r[0], r[1], 0x20), _mm256_permute2f128_ps(r[0], r[1], 0x31));
   }
 
-  // Rows become columns.
-  static void turn(Lanes (&r)[8]) {
-    __m256 t[8], u[8];
-    for (std::size_t i = 0; i < 8; i += 2) {
-      t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
-      t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
-    }
-    for (std::size_t i = 0; i < 8; i += 4) {
-      u[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
-      u[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
-      u[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
-      u[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
-    }
-    for (std::size_t i = 0; i < 4; ++i) {
-      r[i] = _mm256_permute2f128_ps(u[i], u[i + 4], 0x20);
-      r[i + 4] = _mm256_permute2f128_ps(u[i], u[i + 4], 0x31);
-    }
+  // Four columns of 8 rows, row r at at(r): column c to out + c next. What is loaded is put in place at once, which spares
+  // the one port that shuffles.
+  template <class At>
+  static void turn(const At& at, float* out, std::ptrdiff_t next) {
+    const auto four = [&](std::size_t r) {
+      return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(at(r))), _mm_loadu_ps(at(r + 4)), 1);
+    };
+    const Lanes r0 = four(0), r1 = four(1), r2 = four(2), r3 = four(3);
+    const __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(r0, r1)), b = _mm256_castps_pd(_mm256_unpacklo_ps(r2, r3));
+    const __m256d c = _mm256_castps_pd(_mm256_unpackhi_ps(r0, r1)), d = _mm256_castps_pd(_mm256_unpackhi_ps(r2, r3));
+    store(_mm256_castpd_ps(_mm256_unpacklo_pd(a, b)), out);
+    store(_mm256_castpd_ps(_mm256_unpackhi_pd(a, b)), out + next);
+    store(_mm256_castpd_ps(_mm256_unpacklo_pd(c, d)), out + 2 * next);
+    store(_mm256_castpd_ps(_mm256_unpackhi_pd(c, d)), out + 3 * next);
   }
 };
 

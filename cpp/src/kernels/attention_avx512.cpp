@@ -71,31 +71,23 @@ struct Vec {
     return r[0];
   }
 
-  // Rows become columns.
-  static void turn(Lanes (&r)[16]) {
-    __m512 t[16], u[16];
-    for (std::size_t i = 0; i < 16; i += 2) {
-      t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
-      t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
-    }
-    for (std::size_t i = 0; i < 16; i += 4) {
-      u[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(t[i]), _mm512_castps_pd(t[i + 2])));
-      u[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(t[i]), _mm512_castps_pd(t[i + 2])));
-      u[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(t[i + 1]), _mm512_castps_pd(t[i + 3])));
-      u[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(t[i + 1]), _mm512_castps_pd(t[i + 3])));
-    }
-    for (std::size_t i = 0; i < 4; ++i) {
-      t[i] = _mm512_shuffle_f32x4(u[i], u[i + 4], 0x88);
-      t[i + 4] = _mm512_shuffle_f32x4(u[i], u[i + 4], 0xdd);
-      t[i + 8] = _mm512_shuffle_f32x4(u[i + 8], u[i + 12], 0x88);
-      t[i + 12] = _mm512_shuffle_f32x4(u[i + 8], u[i + 12], 0xdd);
-    }
-    for (std::size_t i = 0; i < 4; ++i) {
-      r[i] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88);
-      r[i + 8] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0xdd);
-      r[i + 4] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0x88);
-      r[i + 12] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0xdd);
-    }
+  // Four columns of 16 rows, row r at at(r): column c to out + c next. What is loaded is put in place at once, which spares
+  // the one port that shuffles.
+  template <class At>
+  static void turn(const At& at, float* out, std::ptrdiff_t next) {
+    const auto four = [&](std::size_t r) {
+      __m512 x = _mm512_castps128_ps512(_mm_loadu_ps(at(r)));
+      x = _mm512_mask_broadcast_f32x4(x, 0x00f0, _mm_loadu_ps(at(r + 4)));
+      x = _mm512_mask_broadcast_f32x4(x, 0x0f00, _mm_loadu_ps(at(r + 8)));
+      return _mm512_mask_broadcast_f32x4(x, 0xf000, _mm_loadu_ps(at(r + 12)));
+    };
+    const Lanes r0 = four(0), r1 = four(1), r2 = four(2), r3 = four(3);
+    const __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(r0, r1)), b = _mm512_castps_pd(_mm512_unpacklo_ps(r2, r3));
+    const __m512d c = _mm512_castps_pd(_mm512_unpackhi_ps(r0, r1)), d = _mm512_castps_pd(_mm512_unpackhi_ps(r2, r3));
+    store(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)), out);
+    store(_mm512_castpd_ps(_mm512_unpackhi_pd(a, b)), out + next);
+    store(_mm512_castpd_ps(_mm512_unpacklo_pd(c, d)), out + 2 * next);
+    store(_mm512_castpd_ps(_mm512_unpackhi_pd(c, d)), out + 3 * next);
   }
 };
 

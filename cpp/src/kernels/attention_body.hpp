@@ -418,18 +418,26 @@ void backward(const HeadGradient<float>& g, float* scratch) {
 }
 
 void turn(const float* rows, Step row, std::size_t n, std::size_t depth, float* out) {
-  const std::size_t wide = ahead(n), end = padded(n);
-  for (std::size_t j = 0; j < end; j += W) {
-    const std::size_t m = j >= n ? 0 : n - j < W ? n - j : W;
-    for (std::size_t d = 0; d < depth; d += W) {
-      Lanes square[W];
-      const std::size_t c = depth - d < W ? depth - d : W;
-      for (std::size_t l = 0; l < W; ++l) {
-        const float* const from = rows + static_cast<Step>(j + l) * row + d;
-        square[l] = l >= m ? Vec::all(0.0f) : c == W ? Vec::load(from) : Vec::load(from, c);
+  const auto wide = static_cast<Step>(ahead(n));
+  for (std::size_t j = 0; j < n; j += W, rows += static_cast<Step>(W) * row, out += W) {
+    const std::size_t m = n - j < W ? n - j : W;
+    std::size_t d = 0;
+    if (m % 4 == 0) {
+      const float* from = rows;
+#pragma GCC unroll 1
+      for (; d + 4 <= depth; d += 4, from += 4) {
+        // So few pointers that they stay in registers.
+        const float *const a = from, *const b = m > 4 ? a + 4 * row : a, *const c = m > 8 ? b + 4 * row : a, *const e = m > 12 ? c + 4 * row : a;
+        Vec::turn([=](std::size_t r) { return (r < 4 ? a : r < 8 ? b : r < 12 ? c : e) + static_cast<Step>(r % 4) * row; },
+                  out + static_cast<Step>(d) * wide, wide);
       }
-      Vec::turn(square);
-      for (std::size_t l = 0; l < c; ++l) Vec::store(square[l], out + (d + l) * wide + j);
+    } else {
+      const float* from[W];
+      for (std::size_t r = 0; r < W; ++r) from[r] = rows + static_cast<Step>(r < m ? r : m - 1) * row;
+      for (; d + 4 <= depth; d += 4) Vec::turn([&](std::size_t r) { return from[r] + d; }, out + static_cast<Step>(d) * wide, wide);
+    }
+    for (; d < depth; ++d) {
+      for (std::size_t r = 0; r < m; ++r) out[static_cast<Step>(d) * wide + static_cast<Step>(r)] = rows[static_cast<Step>(r) * row + static_cast<Step>(d)];
     }
   }
 }
