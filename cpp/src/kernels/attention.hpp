@@ -65,6 +65,9 @@ struct HeadGradient {
 inline constexpr std::size_t most_rows = 64, usual_rows = 48, widest = 16;  // widest: numbers of a vector
 static constexpr std::size_t rows_at_once(std::size_t queries) noexcept { return queries <= most_rows ? queries : usual_rows; }
 
+// Keys whose weights meet v at once, where a row's weights need not be kept together: they stay in the nearest cache.
+static constexpr std::size_t keys_at_once(std::size_t keys) noexcept { return keys <= 192 ? keys : 128; }
+
 // Numbers from one row of a turned matrix, or of logits, to the next: whole vectors, and never a power of two of lines,
 // which would all fall on the same few places of the cache.
 static constexpr std::size_t ahead(std::size_t keys) noexcept {
