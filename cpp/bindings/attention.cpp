@@ -4,6 +4,7 @@
 #include "fairlead/attention.hpp"
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <numeric>
 #include <span>
@@ -303,6 +304,12 @@ Axes axes(const View& q, bool heads, std::initializer_list<std::size_t> last) {
   for (int i = 0; i < leading; ++i) out.sizes[static_cast<std::size_t>(out.n++)] = q.shape[static_cast<std::size_t>(i)];
   for (const std::size_t n : last) out.sizes[static_cast<std::size_t>(out.n++)] = static_cast<std::int64_t>(n);
   return out;
+}
+
+std::size_t numbers_of(const View& x) noexcept {
+  std::size_t n = 1;
+  for (int i = 0; i < x.ndim; ++i) n *= static_cast<std::size_t>(x.shape[static_cast<std::size_t>(i)]);
+  return n;
 }
 
 // --- who shares memory with whom ---
@@ -616,12 +623,17 @@ PyObject* attention_gradients(PyObject*, PyObject* const* given, Py_ssize_t n) {
         // The kernel sums over axes of stride 0; of one that is merely expanded each number has a gradient of its own.
         bool expanded = false;
         for (int i = 0; i < 4; ++i) expanded = expanded || (size_of(in.bias, i) > 1 && stride_of(in.bias, i) == 0);
-        if (expanded) {
+        if (expanded && !in.bias.empty()) {
           in.bias = read((bias_copy = contiguous(in.bias)).ptr(), "bias", in.q);
           call.bias = grid_of(in.bias, "bias", s);
         }
         dbias = new_tensor(in.bias, wide, in.bias.shape.data(), in.bias.ndim);
-        to.bias = tensor_view(dbias.ptr(), "dbias").data;
+        const View made = tensor_view(dbias.ptr(), "dbias");
+        if (s.batch == 0 || s.queries == 0 || s.keys == 0) {  // nobody adds to it
+          std::memset(made.data, 0, numbers_of(made) * bytes_of(call.number));
+        } else {
+          to.bias = made.data;
+        }
       }
       read_counts(x[g_counts], call, own);
       run(call, [&]() noexcept { return attention_backward(call, to, own.workspace, threads); });

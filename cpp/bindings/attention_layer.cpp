@@ -206,7 +206,13 @@ py::dict backward(Layer<T>& self, py::handle gradient, py::handle saved, py::han
     g.norm_weight = make("norm.weight", {e});
     g.norm_bias = make("norm.bias", {e});
   }
-  if (call.bias.data != nullptr) g.bias = make("bias", given.bias_shape);
+  if (call.bias.data != nullptr) {
+    g.bias = make("bias", given.bias_shape);
+    if (call.batch == 0 || given.queries == 0 || given.keys == 0) {  // nobody adds to it
+      py::object(out["bias"]).attr("fill")(0);
+      g.bias = nullptr;
+    }
+  }
   Status status;
   {
     const py::gil_scoped_release free;

@@ -135,6 +135,8 @@ def test_out_of_the_wrong_shape_is_refused_where_it_is_copied_to() -> None:
 
 @pytest.mark.parametrize("shape", [(0, 4, 5, 8), (2, 4, 0, 8)])
 def test_gradients_of_nobody(shape: tuple[int, ...]) -> None:
-    x = torch.zeros(shape, requires_grad=True)
-    attention(x, x, x).sum().backward()
+    x, bias = torch.zeros(shape, requires_grad=True), torch.zeros(4, 1, 1, requires_grad=True)
+    del [torch.full((4, 1, 1), 7.0) for _ in range(50)][:]
+    attention(x, x, x, bias).sum().backward()
     assert x.grad.shape == shape
+    assert not bias.grad.any()

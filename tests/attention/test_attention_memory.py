@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Any
 
 import numpy as np
 import pytest
 
-from fairlead.attention import attention, attention_gradients
+from fairlead.attention import AttentionLayer, attention, attention_gradients
 
 
 def random(*shape: int, seed: int = 0) -> Any:
@@ -142,3 +143,21 @@ def test_gradients_of_nobody() -> None:
     assert not dk.any()
     assert not dv.any()
     assert dbias is None
+
+
+@pytest.mark.parametrize(("batch", "queries", "keys"), [(0, 5, 6), (2, 0, 6), (2, 5, 0)])
+def test_a_bias_of_nobody_has_a_gradient_of_zeros(batch: int, queries: int, keys: int) -> None:
+    q, k = random(batch, 4, queries, 8), random(batch, 4, keys, 8)
+    layer = AttentionLayer(8)
+    layer.load({"in_proj_weight": random(24, 8), "out_proj.weight": random(8, 8)})
+    x, context = random(batch, queries, 8), random(batch, keys, 8)
+    for shape in itertools.product((1, batch), (1, 4), (1, queries), (1, keys)):
+        junk = [np.full(shape, 7.0, np.float32) for _ in range(50)]  # so that memory that is given out again shows
+        bias = np.zeros(shape, np.float32)
+        del junk
+        out, lse = attention(q, k, k, bias, return_lse=True)
+        dbias = attention_gradients(out, q, k, k, bias, out=out, lse=lse)[3]
+        assert dbias.shape == shape
+        assert not dbias.any()
+        made, saved = layer.forward(x, context, bias=bias)
+        assert not layer.backward(made, saved)["bias"].any()
