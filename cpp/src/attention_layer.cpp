@@ -191,6 +191,19 @@ struct AttentionLayerRun {
     }
   }
 
+  // In pieces that stay in the cache.
+  void average_weights(std::size_t first, std::size_t batch, std::size_t threads) const noexcept {
+    if (call.mean_weights == nullptr || call.which != AttentionWeights::each || call.weights == nullptr) return;
+    constexpr std::size_t some = 1024;
+    const std::size_t all = queries * keys, pieces = (all + some - 1) / some;
+    auto job = [&](std::size_t n, std::size_t) noexcept {
+      const std::size_t b = first + n / pieces, at = n % pieces * some;
+      layer_kernels<T>().mean(call.weights + b * heads * all + at, all, heads, std::min(some, all - at),
+                              call.mean_weights + b * all + at);
+    };
+    if (all > 0) share(batch * pieces, threads, job);
+  }
+
   // Batches [first, first + batch); buffers are those of these batches.
   Status forward(std::size_t first, std::size_t batch, const Buffers& b, bool keep, AttentionWorkspace& workspace,
                  std::size_t threads) const noexcept {
@@ -217,6 +230,7 @@ struct AttentionLayerRun {
     }
     if (const Status status = attention_forward(attention(first, batch, b, keep), workspace, threads); status != Status::ok)
       return status;
+    average_weights(first, batch, threads);
     by_rows(rows, threads, [&](std::size_t i, std::size_t end) noexcept {
       T* const made = norm == LayerNorm::after && keep ? b.rows + i * embed : out + i * embed;
       const T* const more = layer.options_.residual ? input + i * embed : nullptr;
