@@ -46,12 +46,7 @@ struct Seen {
   std::size_t n = 0;
   bool all = false;
   std::vector<T> numbers;
-
-  // Spread over all of it, rows and columns.
-  std::size_t place(std::size_t i) const noexcept {
-    const std::size_t step = n / samples;
-    return i * step + i * 37 % step;
-  }
+  std::vector<std::uint32_t> places;  // of the numbers, where they are not all: spread over all rows and columns
 
   void look(const View& view, std::int64_t version_, std::size_t n_, bool all_) {
     object = view.object;
@@ -60,8 +55,19 @@ struct Seen {
     n = n_;
     all = all_ || n <= few;
     const T* const from = static_cast<const T*>(view.data);
-    numbers.resize(view.given() ? (all ? n : samples) : 0);
-    for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = from[all ? i : place(i)];
+    if (!view.given()) {
+      numbers.clear();
+    } else if (all) {
+      numbers.assign(from, from + n);
+    } else {
+      numbers.resize(samples);
+      places.resize(samples);
+      const std::size_t step = n / samples;
+      for (std::size_t i = 0; i < samples; ++i) {
+        places[i] = static_cast<std::uint32_t>(i * step + i * 37 % step);
+        numbers[i] = from[places[i]];
+      }
+    }
   }
 
   bool same(const View& view, std::int64_t version_) const noexcept {
@@ -69,9 +75,9 @@ struct Seen {
     if (!view.given()) return true;
     const T* const now = static_cast<const T*>(view.data);
     if (all) return std::memcmp(now, numbers.data(), n * sizeof(T)) == 0;
-    bool alike = true;
-    for (std::size_t i = 0; i < samples; ++i) alike &= std::memcmp(now + place(i), &numbers[i], sizeof(T)) == 0;
-    return alike;
+    T found[samples];
+    for (std::size_t i = 0; i < samples; ++i) found[i] = now[places[i]];
+    return std::memcmp(found, numbers.data(), sizeof found) == 0;
   }
 };
 
@@ -478,8 +484,10 @@ py::object dict_of(PyObject* object) { return detail::steal(PyObject_GenericGetD
 
 bool empty_dict(PyObject* dict) noexcept { return PyDict_Check(dict) && PyDict_GET_SIZE(dict) == 0; }
 
+PyObject* core_type = nullptr;
+
 Core& core_of(PyObject* object) {
-  if (!py::isinstance<Core>(object)) throw py::type_error("not the core of a MultiHeadAttention");
+  if (reinterpret_cast<PyObject*>(Py_TYPE(object)) != core_type) throw py::type_error("not the core of a MultiHeadAttention");
   return *native<Core>(object);
 }
 
@@ -503,6 +511,12 @@ PyObject* pair(const py::object& first, const py::object& second) {
   return out;
 }
 
+// Of a module, that does what its class says.
+void need_no_hooks(PyObject* dict) {
+  for (PyObject* const name : side().own_hooks) need(empty_dict(item(dict, name)));
+  need(PyDict_Contains(dict, side().forward) == 0);
+}
+
 PyObject* applied(PyObject* const* x) {
   const TorchSide& torch = torch_side();
   const ModuleSide& names = side();
@@ -517,12 +531,12 @@ PyObject* applied(PyObject* const* x) {
 
   const py::object module = dict_of(x[a_module]);
   PyObject* const dict = module.ptr();
+  need_no_hooks(dict);
   PyObject* const parameters = item(dict, names.parameters);
   PyObject* const out_proj = item(item(dict, names.modules), names.out_proj);
   need(reinterpret_cast<PyObject*>(Py_TYPE(out_proj)) == names.linear);
   const py::object linear = dict_of(out_proj);
-  for (PyObject* const name : names.own_hooks) need(empty_dict(item(linear.ptr(), name)));
-  need(PyDict_Contains(linear.ptr(), names.forward) == 0);
+  need_no_hooks(linear.ptr());
   PyObject* const out_parameters = item(linear.ptr(), names.parameters);
 
   PyObject* const parts[p_all] = {x[a_query],
@@ -697,7 +711,7 @@ PyMethodDef methods[] = {
 }  // namespace
 
 void bind_attention_module(py::module_& m) {
-  py::class_<Core>(m, "AttentionModule", "What a MultiHeadAttention keeps from call to call. Private.");
+  core_type = py::class_<Core>(m, "AttentionModule", "What a MultiHeadAttention keeps from call to call. Private.").inc_ref().ptr();
   for (PyMethodDef& method : methods) {
     PyObject* const function = PyCFunction_NewEx(&method, nullptr, m.attr("__name__").ptr());
     if (function == nullptr) throw py::error_already_set();

@@ -4,6 +4,7 @@
 // torch.empty makes it.
 #pragma once
 
+#include <cstdlib>
 #include <new>
 
 #include "tensors.hpp"
@@ -60,8 +61,11 @@ inline NewTensor new_torch(Element element, std::initializer_list<std::size_t> s
     return out;
   }
   const std::size_t bytes = element == Element::f64 ? 8 : 4;
-  auto* const memory = static_cast<std::byte*>(
-      ::operator new(detail::block_head + numbers * bytes, std::align_val_t{detail::block_line}));
+  // malloc keeps blocks at hand, what aligns does not.
+  void* const owner = std::malloc(detail::block_line + detail::block_head + numbers * bytes);
+  if (owner == nullptr) throw std::bad_alloc();
+  const auto address = reinterpret_cast<std::uintptr_t>(owner);
+  auto* const memory = static_cast<std::byte*>(owner) + (detail::block_line - address % detail::block_line);
   auto* const block = new (memory) Block;
   for (int axis = ndim; axis-- > 0;) {
     const auto at = static_cast<std::size_t>(axis);
@@ -70,8 +74,8 @@ inline NewTensor new_torch(Element element, std::initializer_list<std::size_t> s
   }
   dlpack::Managed& managed = block->managed;
   managed.version = {1, 1};
-  managed.owner = memory;
-  managed.free = [](dlpack::Managed* self) { ::operator delete(self->owner, std::align_val_t{detail::block_line}); };
+  managed.owner = owner;
+  managed.free = [](dlpack::Managed* self) { std::free(self->owner); };
   managed.flags = 0;
   managed.tensor = {memory + detail::block_head, {dlpack::cpu, 0}, ndim, {dlpack::code_float, static_cast<std::uint8_t>(8 * bytes), 1},
                     block->shape, block->strides, 0};
