@@ -42,7 +42,7 @@ def four(batch: int = 2, heads: int = 4, n: int = 9, depth: int = 16, **more: An
 @given(case=cases(backwards=False))
 def test_the_same_bits_as_of_numpy(case: Case) -> None:
     def tensor(x: Any) -> Any:
-        return None if x is None else torch.from_numpy(x)
+        return None if x is None else torch.from_numpy(x if x.flags.writeable else x.copy())
 
     counts = None if case.counts is None else tuple(torch.from_numpy(x) for x in case.counts)
     ours = attention(

@@ -143,8 +143,8 @@ def test_what_was_saved_before_a_load_is_refused() -> None:
     [
         ({"x": np.ones((2, 4, 7))}, r"x has shape \(2, 4, 7\), must have embed = 8"),
         ({"context": np.ones((3, 4, 8))}, r"context has shape \(3, 4, 8\), x has \(2, 4, 8\)"),
-        ({"bias": np.ones((3, 4, 4))}, r"bias has shape \(1, 3, 4, 4\), must broadcast to .* = \(2, 2, 4, 4\)"),
-        ({"mask": np.ones((5, 4), bool)}, r"mask has shape \(1, 1, 5, 4\)"),
+        ({"bias": np.ones((3, 4, 4))}, r"bias has shape \(3, 4, 4\), must broadcast to .* = \(2, 2, 4, 4\)"),
+        ({"mask": np.ones((5, 4), bool)}, r"mask has shape \(5, 4\)"),
         ({"counts": [4, 5]}, r"counts\[1\] is 5, outside \[0, 4\]"),
         ({"counts": [4]}, "counts has length 1, the batch has 2"),
         ({"context_counts": [4, 4]}, "context_counts are given without a context"),
