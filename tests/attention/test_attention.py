@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from attention_oracle import Case, attend, cases
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 
 from fairlead import _core
 from fairlead.attention import attention, attention_gradients
@@ -207,6 +207,7 @@ def test_memory_maps_are_read(tmp_path: Any) -> None:
 @given(case=cases(np.float64, most=12))
 def test_gradients_against_differences(case: Case) -> None:
     rng = np.random.default_rng(9)
+    assume(np.abs(case.q).max() < 100)  # differences are no oracle of logits beyond
     out, lse = run(case, return_lse=True)
     grad = rng.normal(size=out.shape)
     extra = {"mask": case.mask, "counts": case.counts, "scale": case.scale}

@@ -221,7 +221,7 @@ def test_parameters_of_torch_are_loaded() -> None:
         ({"context": zeros(4, 8)}, ValueError, "context has shape (4, 8), x has (2, 4, 8)"),
         ({"x": X[0], "context": X}, ValueError, "context has shape (2, 4, 8), x has (4, 8)"),
         ({"context": zeros(2, 4, 7)}, ValueError, "context has shape (2, 4, 7), x has (2, 4, 8)"),
-        ({"bias": zeros(3, 4, 4)}, ValueError, "bias has shape (3, 4, 4), must broadcast to (batch, heads, queries, keys) = (2, "),
+        ({"bias": zeros(3, 4, 4)}, ValueError, "bias has shape (3, 4, 4), must broadcast to (batch, heads, queries, "),
         ({"bias": np.full((4, 4), "a")}, TypeError, "bias has dtype <U1, must be float32"),
         ({"bias": zeros(1, 1, 1, 4, 4)}, ValueError, "bias has shape (1, 1, 1, 4, 4), must have at most 4"),
         ({"mask": zeros(5, 4, dtype=bool)}, ValueError, "mask has shape (5, 4), must broadcast to"),
