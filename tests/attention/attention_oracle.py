@@ -53,7 +53,7 @@ class Gradients:
     k: Any
     v: Any
     bias: Any
-    terms: float  # the largest sum of sizes that a gradient of the bias is made of
+    sizes: dict[str, float]  # of each, the largest sum of sizes that a number of it is made of: they may cancel
 
 
 def differentiate(case: Case, grad: Any) -> Gradients:
@@ -72,13 +72,20 @@ def differentiate(case: Case, grad: Any) -> Gradients:
     logits = weights * (towards - (weights * towards).sum(axis=-1, keepdims=True))
     turned = np.swapaxes(logits, -1, -2)
     dk, dv = each_key_head(turned @ q * scale), each_key_head(np.swapaxes(weights, -1, -2) @ grad)
-    bias, terms = None, 1.0
+    bias = None
+    parts = weights * (np.abs(towards) + (weights * np.abs(towards)).sum(axis=-1, keepdims=True))
+    made = {
+        "q": parts @ np.abs(wide_k) * abs(scale),
+        "k": each_key_head(np.swapaxes(parts, -1, -2) @ np.abs(q) * abs(scale)),
+        "v": each_key_head(np.swapaxes(weights, -1, -2) @ np.abs(grad)),
+    }
     if case.bias is not None:
         full = (1,) * (4 - case.bias.ndim) + case.bias.shape
         shared = tuple(axis for axis in range(4) if full[axis] == 1)
         bias = logits.sum(axis=shared, keepdims=True).reshape(case.bias.shape)
-        terms = max(1.0, float(np.abs(logits).sum(axis=shared, keepdims=True).max(initial=0.0)))
-    return Gradients(logits @ wide_k * scale, dk, dv, bias, terms)
+        made["bias"] = parts.sum(axis=shared, keepdims=True)
+    sizes = {name: float(x.max(initial=0.0)) for name, x in made.items()}
+    return Gradients(logits @ wide_k * scale, dk, dv, bias, sizes)
 
 
 @dataclass

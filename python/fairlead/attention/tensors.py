@@ -61,8 +61,10 @@ class _Attention(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor | None, *_: Any) -> Any:
-        if torch.is_grad_enabled():  # create_graph=True: fine, as long as nobody goes on through what is made here
-            return _backward_once(ctx, grad)
+        if torch.is_grad_enabled() and grad is not None:  # create_graph=True
+            tensors = (grad, *ctx.saved_tensors)
+            made = _Once.apply(*tensors, *ctx.rest, ctx.needs_input_grad[3])
+            return (*made, None, None, None, None, None, None)
         return _backward(ctx, grad)
 
 
@@ -78,7 +80,25 @@ def _backward(ctx: Any, grad: torch.Tensor | None) -> Any:
     return dq, dk, dv, dbias, None, None, None, None, None, None
 
 
-_backward_once = torch.autograd.function.once_differentiable(_backward)
+_NO_SECOND = "attention has no second derivatives: torch's own has, where its math backend is asked for"
+
+
+def _refuse(ctx: Any, *_: Any) -> Any:
+    raise NotImplementedError(_NO_SECOND)
+
+
+class _Once(torch.autograd.Function):
+    """The gradients where a graph of them is made: fine, as long as nobody goes on through it."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, grad: Any, q: Any, k: Any, v: Any, bias: Any, mask: Any, out: Any, lse: Any, counts: Any,
+        scale: float | None, threads: int | None, wanted: bool,
+    ) -> Any:  # fmt: skip
+        dq, dk, dv, dbias = _gradients(q, k, v, bias, mask, counts, scale, out, lse, grad, wanted, threads)
+        return dq, dk, dv, dbias if dbias is None or dbias.dtype is bias.dtype else dbias.to(bias.dtype)
+
+    backward = staticmethod(_refuse)
 
 
 def _rows(x: torch.Tensor) -> torch.Tensor:
@@ -189,7 +209,8 @@ def _setup(ctx: Any, inputs: Any, output: Any) -> None:
 
 def _op_backward(ctx: Any, grad: Any, *_: Any) -> Any:
     q, k, v, bias, mask, query_counts, key_counts, out, lse = ctx.saved_tensors
-    dq, dk, dv, dbias = torch.ops.fairlead.attention_backward(
+    call = _TransformedOnce.apply if _transforms_active() else torch.ops.fairlead.attention_backward
+    dq, dk, dv, dbias = call(
         grad, q, k, v, bias, mask, query_counts, key_counts, ctx.scale, out, lse, ctx.bias_wanted, ctx.threads
     )
     return dq, dk, dv, dbias if ctx.bias_wanted else None, None, None, None, None, None, None
@@ -208,6 +229,26 @@ class _Transformed(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         return _op_backward(ctx, *grads)
+
+    @staticmethod
+    def jvp(ctx: Any, *_: Any) -> Any:
+        raise NotImplementedError("attention has no forward-mode derivatives: torch.func.grad and vjp work")
+
+
+class _TransformedOnce(torch.autograd.Function):
+    """Its gradients there: a derivative of them is refused, instead of being nothing."""
+
+    generate_vmap_rule = True
+    backward = staticmethod(_refuse)
+    jvp = staticmethod(_refuse)
+
+    @staticmethod
+    def forward(*args: Any) -> Any:
+        return torch.ops.fairlead.attention_backward(*args)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        pass
 
 
 # --- torch.func.vmap: the axis that is mapped becomes part of the batch ---
@@ -267,6 +308,7 @@ _library.impl("attention_backward", _backward_cpu, "CPU")
 torch.library.register_fake("fairlead::attention", _forward_fake, lib=_library)
 torch.library.register_fake("fairlead::attention_backward", _backward_fake, lib=_library)
 torch.library.register_autograd("fairlead::attention", _op_backward, setup_context=_setup, lib=_library)
+torch.library.register_autograd("fairlead::attention_backward", _refuse, lib=_library)
 torch.library.register_vmap("fairlead::attention", _forward_vmap, lib=_library)
 torch.library.register_vmap("fairlead::attention_backward", _backward_vmap, lib=_library)
 
