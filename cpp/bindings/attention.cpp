@@ -39,6 +39,21 @@ Memory& memory() {
                        py::str(py::handle(given.object).attr("dtype")).cast<std::string>() + ", " + why);
 }
 
+// The object in words, short enough for a message.
+std::string said(PyObject* object) {
+  const auto text = py::repr(object).cast<std::string>();
+  return text.size() <= 40 ? text : "a " + py::str(py::type::of(object).attr("__name__")).cast<std::string>();
+}
+
+std::int64_t whole(PyObject* number, const std::string& argument) {
+  const long long out = PyLong_AsLongLong(number);
+  if (out != -1 || PyErr_Occurred() == nullptr) return out;
+  const bool large = PyErr_ExceptionMatches(PyExc_OverflowError) != 0;
+  PyErr_Clear();
+  if (large) throw py::value_error(argument + " is " + said(number) + ", beyond 64 bits");
+  throw py::type_error(argument + " is " + said(number) + ", must be a whole number");
+}
+
 View read(PyObject* object, const char* argument, const View& q) {
   View out = tensor_view(object, argument);
   if (q.given() && out.library != q.library) {
@@ -113,6 +128,13 @@ AttentionShape shape_of(const View& q, const View& k, const View& v) {
   return {size(q, 0), size(q, 1), size(k, 1), size(q, 2), size(k, 2), size(q, 3), size(v, 3)};
 }
 
+void not_elsewhere(PyObject* tensor, const std::string& argument) {
+  if (!is_torch(tensor)) return;
+  const py::object device = py::handle(tensor).attr("device");
+  if (device.attr("type").cast<std::string>() != "cpu")
+    throw py::value_error(argument + " is on " + py::str(device).cast<std::string>() + ", must be on the CPU");
+}
+
 bool is_int64(PyObject* given) {
   return (is_numpy(given) || is_torch(given)) && tensor_view(given, "counts").element == Element::i64;
 }
@@ -121,7 +143,14 @@ bool is_int64(PyObject* given) {
 py::object plain_counts(PyObject* given, const char* argument, std::size_t batch) {
   if (given == Py_None) return py::none();
   if (is_numpy(given) || is_torch(given)) {
-    const View view = tensor_view(given, argument);
+    const View view = [&] {
+      try {
+        return tensor_view(given, argument);
+      } catch (const LeaveToPython&) {
+        not_elsewhere(given, argument);
+        throw;
+      }
+    }();
     if (view.element == Element::f32 || view.element == Element::f64 || view.element == Element::bf16 ||
         view.element == Element::boolean)
       wrong_dtype(argument, view, "must be int64");
@@ -132,10 +161,10 @@ py::object plain_counts(PyObject* given, const char* argument, std::size_t batch
     if (view.element == Element::i64) return py::reinterpret_borrow<py::object>(given);
   }
   py::object items = py::reinterpret_steal<py::object>(PySequence_Tuple(given));
-  if (!items) {
+  if (!items || PyUnicode_Check(given) || PyBytes_Check(given)) {
     PyErr_Clear();
-    throw py::type_error(std::string(argument) + " is " + py::repr(given).cast<std::string>() +
-                         ", must be a sequence of whole numbers, one for each of the batch");
+    throw py::type_error(std::string(argument) + " is " + said(given) +
+                         ", must be an int64 array or a sequence of whole numbers, one for each of the batch");
   }
   const Py_ssize_t n = PyTuple_GET_SIZE(items.ptr());
   if (static_cast<std::size_t>(n) != batch) {
@@ -208,7 +237,10 @@ void read_scale(PyObject* given, Attention& call) {
   double scale = 1.0 / std::sqrt(static_cast<double>(call.shape.depth));
   if (given != Py_None) {
     scale = PyFloat_AsDouble(given);
-    if (scale == -1.0 && PyErr_Occurred() != nullptr) throw py::error_already_set();
+    if (scale == -1.0 && PyErr_Occurred() != nullptr) {
+      PyErr_Clear();
+      throw py::type_error("scale is " + said(given) + ", must be a number");
+    }
     if (!std::isfinite(scale)) throw py::value_error("scale is " + show(scale) + ", must be finite");
   }
   if (call.number != Number::f64 && std::abs(scale) > static_cast<double>(std::numeric_limits<float>::max()))
@@ -219,7 +251,7 @@ void read_scale(PyObject* given, Attention& call) {
 
 std::size_t read_threads(PyObject* given) {
   if (given == Py_None) return 0;
-  const std::int64_t threads = detail::whole(given);
+  const std::int64_t threads = whole(given, "threads");
   if (threads < 1 || threads > 4096)
     throw py::value_error("threads is " + std::to_string(threads) + ", outside [1, 4096]");
   return static_cast<std::size_t>(threads);
@@ -427,7 +459,10 @@ enum Argument : std::uint8_t {
 
 bool wants(PyObject* flag) {
   const int truth = flag == Py_None ? 0 : PyObject_IsTrue(flag);
-  if (truth < 0) throw py::error_already_set();
+  if (truth < 0) {
+    PyErr_Clear();
+    throw py::type_error("return_lse is " + said(flag) + ", must be True or False");
+  }
   return truth != 0;
 }
 
@@ -535,6 +570,35 @@ PyObject* attention(PyObject*, PyObject* const* given, Py_ssize_t n) {
   });
 }
 
+struct Named {
+  const char* name;
+  PyObject* object;
+  bool needed = false, rows = false;  // rows: its numbers must lie side by side
+};
+
+// Says which of the arguments it was that could not be read.
+[[noreturn]] void refuse(std::initializer_list<Named> arguments) {
+  for (const auto& [name, object, needed, rows] : arguments) {
+    if (object == Py_None && !needed) continue;
+    const std::string what = name;
+    if (!is_numpy(object) && !is_torch(object)) {
+      throw py::type_error(what + " is " + py::str(py::type::of(object).attr("__name__")).cast<std::string>() +
+                           ", must be a numpy array or a torch tensor");
+    }
+    not_elsewhere(object, what);
+    try {
+      const View view = tensor_view(object, name);
+      if (rows && !rows_side_by_side(view)) {
+        throw py::value_error(what + " has a stride of " + std::to_string(stride_of(view, 3)) +
+                              " in its last axis, must have 1");
+      }
+    } catch (const LeaveToPython&) {
+      throw py::type_error(what + " holds no numbers that can be read here");
+    }
+  }
+  throw py::type_error("the arguments must be numpy arrays or torch tensors in the memory of the CPU");
+}
+
 PyObject* attention_numbers(PyObject*, PyObject* const* given, Py_ssize_t n) {
   return guarded([&]() -> PyObject* {
     PyObject* room[a_all];
@@ -542,15 +606,18 @@ PyObject* attention_numbers(PyObject*, PyObject* const* given, Py_ssize_t n) {
     try {
       return forward(x);
     } catch (const LeaveToPython&) {
-      throw py::type_error(
-          "q, k, v, bias, mask and out must be numpy arrays or torch tensors in the memory of the CPU, with "
-          "rows of stride 1");
+      refuse({{"q", x[a_q], true, true},
+              {"k", x[a_k], true, true},
+              {"v", x[a_v], true, true},
+              {"bias", x[a_bias]},
+              {"mask", x[a_mask]},
+              {"out", x[a_out], false, true}});
     }
   });
 }
 
 py::object contiguous(const View& x) {
-  if (x.library == Library::numpy) throw LeaveToPython{};
+  if (x.library == Library::numpy) return py::module_::import("numpy").attr("ascontiguousarray")(py::handle(x.object));
   return detail::steal(PyObject_CallMethodNoArgs(x.object, torch_side().contiguous));
 }
 
@@ -608,7 +675,8 @@ PyObject* attention_gradients(PyObject*, PyObject* const* given, Py_ssize_t n) {
         const auto axis = static_cast<std::size_t>(i);
         if (lse.ndim != lse_axes.n || lse.shape[axis] != lse_axes.sizes[axis])
           wrong_shapes("lse", lse, "q", in.q, "it must be that of q without the last axis");
-        if (lse.shape[axis] > 1 && lse.strides[axis] != step && !lse.empty()) throw LeaveToPython{};
+        if (lse.shape[axis] > 1 && lse.strides[axis] != step && !lse.empty())
+          throw py::value_error("lse has gaps between its numbers, must be contiguous");
       }
       call.lse = lse.data;
 
@@ -641,9 +709,14 @@ PyObject* attention_gradients(PyObject*, PyObject* const* given, Py_ssize_t n) {
       if (all == nullptr) throw py::error_already_set();
       return all;
     } catch (const LeaveToPython&) {
-      throw py::type_error(
-          "q, k, v, bias, mask, out, lse and grad must be numpy arrays or torch tensors in the memory of the CPU, "
-          "with rows of stride 1, lse without gaps and bias not expanded");
+      refuse({{"q", x[g_q], true, true},
+              {"k", x[g_k], true, true},
+              {"v", x[g_v], true, true},
+              {"bias", x[g_bias]},
+              {"mask", x[g_mask]},
+              {"out", x[g_out], true, true},
+              {"lse", x[g_lse], true},
+              {"grad", x[g_grad], true}});
     }
   });
 }

@@ -66,7 +66,11 @@ py::object call(Policy& self, py::handle observation, py::handle correlation, py
     o.correlation = c.data();
   }
   if (!count.is_none()) {
-    const auto n = count.cast<std::int64_t>();
+    const long long n = PyLong_AsLongLong(count.ptr());
+    if (n == -1 && PyErr_Occurred() != nullptr) {
+      PyErr_Clear();
+      throw py::type_error("count is " + py::repr(count).cast<std::string>() + ", must be a whole number");
+    }
     if (n < 0 || n > x.shape(0)) {
       throw py::value_error("count is " + std::to_string(n) + ", observation has " + std::to_string(o.assets) + " assets");
     }

@@ -98,11 +98,11 @@ def test_counts_of_any_whole_numbers(counts: Any) -> None:
 @pytest.mark.parametrize(
     ("counts", "text"),
     [
-        (3, "counts is 3, must be a sequence of whole numbers"),
+        (3, "counts is 3, must be an int64 array or a sequence of whole numbers"),
         ([3, 2.5], "counts[1] is 2.5, must be a whole number"),
         ((3, None), "counts[1] is None, must be a whole number"),
         ([[3, 2], [1, 2]], "counts[0] is [3, 2], must be a whole number"),
-        ("32", "counts[0] is '3', must be a whole number"),
+        ("32", "counts is '32', must be an int64 array or a sequence"),
         (np.ones(2, bool), "counts has dtype bool, must be int64"),
     ],
 )

@@ -42,7 +42,7 @@ def four(batch: int = 2, heads: int = 4, n: int = 9, depth: int = 16, **more: An
 @given(case=cases(backwards=False))
 def test_the_same_bits_as_of_numpy(case: Case) -> None:
     def tensor(x: Any) -> Any:
-        return None if x is None else torch.from_numpy(x)
+        return None if x is None else torch.from_numpy(x if x.flags.writeable else x.copy())
 
     counts = None if case.counts is None else tuple(torch.from_numpy(x) for x in case.counts)
     ours = attention(
@@ -170,8 +170,46 @@ def test_gradcheck(shape: tuple[int, ...]) -> None:
 def test_second_derivatives_are_refused() -> None:
     given = four(n=4, grad=True)
     gradient = torch.autograd.grad(attention(*given).square().sum(), given[0], create_graph=True)[0]
-    with pytest.raises(RuntimeError, match="attention has no second derivatives"):
+    with pytest.raises(NotImplementedError, match="no second derivatives"):
         gradient.sum().backward()
+
+
+def second(way: str, q: Any, k: Any) -> Any:
+    def loss(q: Any) -> Any:
+        return attention(q, k, k).square().sum()
+
+    if way == "grad":
+        first = torch.autograd.grad(loss(q.requires_grad_()), q, create_graph=True)[0]
+        return torch.autograd.grad(first.sum(), q)
+    if way == "hessian":
+        return torch.autograd.functional.hessian(loss, q)
+    if way == "operator":
+        compiled = torch.compile(loss, fullgraph=True, backend="eager")
+        first = torch.autograd.grad(compiled(q.requires_grad_()), q, create_graph=True)[0]
+        return torch.autograd.grad(first.sum(), q)
+    if way == "func":
+        return torch.func.grad(lambda q: torch.func.grad(loss)(q).square().sum())(q)
+    return torch.func.jacrev(torch.func.grad(loss))(q)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, while it compiles
+@pytest.mark.parametrize("way", ["grad", "hessian", "operator", "func", "jacrev"])
+def test_second_derivatives_are_never_zeros(way: str) -> None:
+    with pytest.raises(NotImplementedError, match="no second derivatives"):
+        second(way, random(1, 1, 3, 4), random(1, 1, 3, 4, seed=1))
+
+
+def test_forward_mode_of_func_is_refused() -> None:
+    q = random(1, 1, 3, 4)
+    with pytest.raises(NotImplementedError, match="no forward-mode derivative"):
+        torch.func.jvp(lambda q: attention(q, q, q), (q,), (q,))
+
+
+def test_a_graph_of_gradients_may_be_made() -> None:
+    given = four(n=4, grad=True)
+    one = torch.autograd.grad(attention(*given).square().sum(), given)
+    two = torch.autograd.grad(attention(*given).square().sum(), given, create_graph=True)
+    assert all(torch.equal(x, y) for x, y in zip(one, two, strict=True))
 
 
 @pytest.mark.parametrize("grad", [False, True])

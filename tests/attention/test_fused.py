@@ -143,15 +143,15 @@ def test_what_was_saved_before_a_load_is_refused() -> None:
     [
         ({"x": np.ones((2, 4, 7))}, r"x has shape \(2, 4, 7\), must have embed = 8"),
         ({"context": np.ones((3, 4, 8))}, r"context has shape \(3, 4, 8\), x has \(2, 4, 8\)"),
-        ({"bias": np.ones((3, 4, 4))}, r"bias has shape \(1, 3, 4, 4\), must broadcast to .* = \(2, 2, 4, 4\)"),
-        ({"mask": np.ones((5, 4), bool)}, r"mask has shape \(1, 1, 5, 4\)"),
+        ({"bias": np.ones((3, 4, 4))}, r"bias has shape \(3, 4, 4\), must broadcast to .* = \(2, 2, 4, 4\)"),
+        ({"mask": np.ones((5, 4), bool)}, r"mask has shape \(5, 4\)"),
         ({"counts": [4, 5]}, r"counts\[1\] is 5, outside \[0, 4\]"),
         ({"counts": [4]}, "counts has length 1, the batch has 2"),
         ({"context_counts": [4, 4]}, "context_counts are given without a context"),
         ({"need_weights": True}, "need_weights is True, must be False, 'each' or 'mean'"),
         ({"need_weights": "all"}, "need_weights is 'all', must be False, 'each' or 'mean'"),
-        ({"threads": 0}, r"threads is 0, outside \[1, 4096\]"),
-        ({"threads": -1}, r"threads is -1, outside \[1, 4096\]"),
+        ({"threads": 0}, r"threads is 0, must be a whole number in \[1, 4096\], or None"),
+        ({"threads": -1}, r"threads is -1, must be a whole number in \[1, 4096\], or None"),
         ({"out": np.ones((2, 4, 7), np.float32)}, r"out has shape \(2, 4, 7\), must have \(2, 4, 8\)"),
     ],
 )
@@ -163,9 +163,8 @@ def test_errors_name_the_argument(given: dict[str, Any], words: str) -> None:
 
 
 def test_wrong_weights_and_sizes() -> None:
-    for embed, heads in ((6, 4), (-4, 4), (0, 4), (4, 0)):
-        with pytest.raises(ValueError, match=f"heads is {heads}, must divide embed, which is {embed}"):
-            AttentionLayer(embed, heads)
+    with pytest.raises(ValueError, match="heads is 4, must divide embed, which is 6"):
+        AttentionLayer(6, 4)
     with pytest.raises(ValueError, match="embed is 8, heads is 4, epsilon is -1"):
         AttentionLayer(8, epsilon=-1.0)
     with pytest.raises(ValueError, match="norm is 'around'"):

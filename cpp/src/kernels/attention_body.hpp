@@ -186,7 +186,7 @@ inline void finish_logits(const Head<float>& h, std::size_t i, float* s) {
   const auto at = static_cast<Step>(i);
   if (h.bias != nullptr && h.bias_key != 1) {
     const float* const bias = h.bias + at * h.bias_row;
-    for (std::size_t j = 0; j < h.keys; ++j) s[j] += bias[static_cast<Step>(j) * h.bias_key] * log2_e;
+    for (std::size_t j = 0; j < h.keys; ++j) s[j] = __builtin_fmaf(bias[static_cast<Step>(j) * h.bias_key], log2_e, s[j]);
   }
   if (h.mask == nullptr) return;
   const std::uint8_t* const mask = h.mask + at * h.mask_row;

@@ -102,8 +102,8 @@ def attention_gradients(
     ``out`` and ``lse`` are what :func:`attention` returned for the same arguments. The gradient of the bias has its
     shape: it is summed over the axes along which the bias was broadcast.
 
-    Raises ValueError and TypeError as :func:`attention` does; rows with a stride other than 1 are not copied but
-    refused.
+    Raises ValueError and TypeError as :func:`attention` does; rows of q, k, v and out with a stride other than 1 are
+    not copied but refused.
 
     >>> import numpy as np
     >>> q = np.eye(3).reshape(1, 1, 3, 3)

@@ -91,7 +91,12 @@ def plot_attention(
 
 def _maps(weights: Any, head: int | str | None) -> tuple[Any, list[str]]:
     """(maps, queries, keys) in float64, and the name of each."""
-    given = weights.detach().cpu().double().numpy() if hasattr(weights, "detach") else np.asarray(weights)
+    try:
+        given = weights.detach().cpu().double().numpy() if hasattr(weights, "detach") else np.asarray(weights)
+    except (NotImplementedError, ValueError) as error:  # on torch's "meta", or a ragged list
+        raise TypeError(f"weights is {type(weights).__name__}, must be an array of numbers: {error}") from error
+    if given.dtype.kind not in "fiub":
+        raise TypeError(f"weights has dtype {given.dtype}, must be real numbers")
     maps = np.asarray(given, dtype=np.float64)
     while maps.ndim > 3 and maps.shape[0] == 1:
         maps = maps[0]
@@ -109,6 +114,8 @@ def _maps(weights: Any, head: int | str | None) -> tuple[Any, list[str]]:
         if head != "mean":
             raise ValueError(f"head is {head!r}, must be a number, 'mean' or None")
         return maps.mean(axis=0, keepdims=True), ["mean of all heads"]
+    if isinstance(head, bool) or not hasattr(head, "__index__"):
+        raise TypeError(f"head is {head!r}, must be a number, 'mean' or None")
     if not -len(maps) <= head < len(maps):
         raise IndexError(f"head is {head}, there are {len(maps)}")
     return maps[head][None], [f"head {head % len(maps)}"]
@@ -119,6 +126,9 @@ def _labels(labels: Any, rows: int, columns: int) -> tuple[list[str], list[str]]
         return [str(i) for i in range(rows)], [str(j) for j in range(columns)]
     pair = isinstance(labels, tuple) and len(labels) == 2 and not any(isinstance(x, str) for x in labels)
     both = labels if pair else (labels, labels)
+    for names in both:
+        if isinstance(names, (str, bytes)) or not hasattr(names, "__iter__"):
+            raise TypeError(f"labels is {labels!r}, must be a sequence of names, or a pair of them")
     found = [[str(name) for name in names] for names in both]
     for names, size, what in zip(found, (rows, columns), ("queries", "keys"), strict=True):
         if len(names) != size:

@@ -8,6 +8,7 @@ torch knows from ``Library``.
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any
 
 import torch
@@ -100,7 +101,7 @@ class _End(torch.autograd.Function):
 
     @staticmethod
     def backward(*_: Any) -> Any:
-        raise RuntimeError(_TWICE)
+        raise NotImplementedError(_TWICE)
 
 
 _TWICE = "attention has no second derivatives: its gradients cannot be differentiated"
@@ -177,7 +178,7 @@ def _forward_fake(
     weights: int,
     threads: int,
 ) -> Any:
-    check(q, k, v, bias, mask)
+    check(q, k, v, bias, mask, query_counts, key_counts)
     batch, heads, queries, depth = q.shape
     keys, width = v.shape[-2:]
     out = torch.empty_like(_rows(q)) if width == depth else q.new_empty((batch, heads, queries, width))
@@ -222,7 +223,7 @@ def _op_backward(ctx: Any, grad: Any, *_: Any, through: Any = None) -> Any:
 
 
 def _no_second(*_: Any) -> Any:
-    raise RuntimeError(_TWICE)
+    raise NotImplementedError(_TWICE)
 
 
 class _Transformed(torch.autograd.Function):
@@ -259,11 +260,11 @@ class _TransformedBackward(torch.autograd.Function):
 
     @staticmethod
     def backward(*_: Any) -> Any:
-        raise RuntimeError(_TWICE)
+        raise NotImplementedError(_TWICE)
 
     @staticmethod
     def jvp(*_: Any) -> Any:
-        raise RuntimeError(_TWICE)
+        raise NotImplementedError(_TWICE)
 
 
 # --- torch.func.vmap: the axis that is mapped becomes part of the batch ---
@@ -331,7 +332,7 @@ torch.library.register_vmap("fairlead::attention_backward", _backward_vmap, lib=
 # --- the way in -------------------------------------------------------------------------------------------------------
 
 
-def check(q: Any, k: Any, v: Any, bias: Any, mask: Any) -> None:
+def check(q: Any, k: Any, v: Any, bias: Any, mask: Any, query_counts: Any = None, key_counts: Any = None) -> None:
     """The shapes, for tensors that hold no numbers: the kernel checks those that do, in the same words."""
     for name, x in (("k", k), ("v", v)):
         if x.ndim != q.ndim:
@@ -348,9 +349,33 @@ def check(q: Any, k: Any, v: Any, bias: Any, mask: Any) -> None:
         raise _wrong("v", v, "k", k, "the number of keys must be the same")
     if k.shape[1] == 0 or q.shape[1] % k.shape[1] != 0:
         raise _wrong("k", k, "q", q, "its heads must divide those of q")
+    _check_grids(q, k, bias, mask)
+    double = q.dtype is torch.float64
+    if bias is not None and bias.dtype not in ((torch.float64,) if double else (torch.float32, torch.bfloat16)):
+        if bias.dtype is torch.bool:
+            raise TypeError("bias has dtype torch.bool, what is boolean is a mask: mask=")
+        wanted = "float64" if q.dtype is torch.float64 else "float32 or bfloat16"
+        raise TypeError(f"bias has dtype {bias.dtype}, must be {wanted}, as q is {q.dtype}")
+    if mask is not None and mask.dtype is not torch.bool:
+        raise TypeError(f"mask has dtype {mask.dtype}, must be bool; what is added to the logits is bias=")
+    for i, x in enumerate((query_counts, key_counts)):
+        if x is not None and tuple(x.shape) != (q.shape[0],):
+            raise ValueError(
+                f"counts[{i}] has shape {tuple(x.shape)}, must have ({q.shape[0]},): one for each of the batch"
+            )
+        if x is not None and x.dtype is not torch.int64:
+            raise TypeError(f"counts[{i}] has dtype {x.dtype}, must be int64")
+
+
+def _check_grids(q: Any, k: Any, bias: Any, mask: Any) -> None:
+    """That what is given for them is broadcast to the logits of q and k, which have all axes."""
     full = (q.shape[0], q.shape[1], q.shape[2], k.shape[2])
     for name, x in (("bias", bias), ("mask", mask)):
-        if x is not None and any(size not in (1, whole) for size, whole in zip(x.shape, full, strict=True)):
+        if x is None:
+            continue
+        if x.ndim > 4:
+            raise ValueError(f"{name} has shape {tuple(x.shape)}, must have at most 4 dimensions")
+        if any(size not in (1, whole) for size, whole in zip(reversed(x.shape), reversed(full), strict=False)):
             said = f"{name} has shape {tuple(x.shape)}, which does not broadcast to"
             raise ValueError(f"{said} (batch, heads, queries, keys) = {tuple(full)}")
 
@@ -420,10 +445,13 @@ def attention(
 
 def _chosen(result: Any, weights: str | None, return_lse: bool | None, out: Any) -> Any:
     """What was asked for, of what the operator gives."""
-    if out is not None and (out.shape != result[0].shape or out.dtype is not result[0].dtype):
-        wanted = f"{result[0].dtype} {tuple(result[0].shape)}"
-        raise ValueError(f"out is {out.dtype} of shape {tuple(out.shape)}, must be {wanted}")
-    made = result[0] if out is None else out.copy_(result[0])
+    made = result[0]
+    if out is not None:
+        if out.shape != made.shape:
+            raise ValueError(f"out has shape {tuple(out.shape)}, must have {tuple(made.shape)}")
+        if out.dtype is not made.dtype:
+            raise TypeError(f"out has dtype {out.dtype}, must be {made.dtype}, as q is")
+        made = out.copy_(made)
     if weights is None and not return_lse:
         return made
     rest = ([] if weights is None else [result[2]]) + ([result[1]] if return_lse else [])
@@ -461,12 +489,16 @@ def _through_operator(
     for name, x in (("k", k), ("v", v)):
         if x.ndim != q.ndim:
             raise _wrong(name, x, "q", q, "the number of dimensions must be the same")
-    q, k, v, bias, mask = (_with_axes(x) for x in (q, k, v, bias, mask))
+    q, k, v = (_with_axes(x) for x in (q, k, v))
+    _check_grids(q, k, bias, mask)
+    bias, mask = _with_axes(bias), _with_axes(mask)
     pair = isinstance(counts, tuple) and len(counts) == 2 and not (_number(counts[0]) or _number(counts[1]))
-    query_counts, key_counts = counts if pair else (counts, counts)
+    query_counts, key_counts = (
+        (_whole(counts[0], "counts[0]"), _whole(counts[1], "counts[1]")) if pair else (_whole(counts, "counts"),) * 2
+    )
     call = _Transformed.apply if _transforms_active() else torch.ops.fairlead.attention
     out, lse, made = call(
-        _rows(q), _rows(k), _rows(v), bias, mask, _whole(query_counts), _whole(key_counts),
+        _rows(q), _rows(k), _rows(v), bias, mask, query_counts, key_counts,
         q.shape[-1] ** -0.5 if scale is None else float(scale), _WHICH[weights], threads or 0,
     )  # fmt: skip
     for _ in range(missing):
@@ -486,12 +518,17 @@ def _number(x: Any) -> bool:
     return isinstance(x, int) or getattr(x, "ndim", 1) == 0
 
 
-def _whole(counts: Any) -> Any:
+def _whole(counts: Any, name: str) -> Any:
+    if counts is None:
+        return None
     if isinstance(counts, torch.Tensor):
         if counts.dtype.is_floating_point or counts.dtype is torch.bool:
-            raise TypeError(f"counts has dtype {counts.dtype}, must be int64")
+            raise TypeError(f"{name} has dtype {counts.dtype}, must be int64")
         return counts.to(torch.int64)
-    return None if counts is None else torch.tensor(list(counts), dtype=torch.int64, device="cpu")
+    try:
+        return torch.tensor([index(n) for n in counts], dtype=torch.int64, device="cpu")
+    except TypeError:
+        raise TypeError(f"{name} is {counts!r}, must be an int64 array or a sequence of whole numbers") from None
 
 
 _dispatch_modes: Any = torch._C._len_torch_dispatch_stack
