@@ -729,7 +729,8 @@ void bind_attention(py::module_& m) {
   m.def("attention_torch", &tell_torch, py::arg("tensor"), py::arg("parameter"), py::arg("api").none(true),
         py::arg("is_grad_enabled"), py::arg("is_autocast_enabled"), py::arg("dispatch_modes"),
         py::arg("transforms_active"), py::arg("train"), py::arg("empty"), py::arg("empty_like"), py::arg("dtypes"),
-        py::arg("cpu"), py::arg("forward_mode"), py::arg("changed"), py::arg("is_tracing"), "Tells what torch is, once it is imported.");
+        py::arg("cpu"), py::arg("forward_mode"), py::arg("changed"), py::arg("is_tracing"),
+        "Tells what torch is, once it is imported.");
   m.def(
       "attention_otherwise", [](const py::object& function) { otherwise = kept(function); }, py::arg("function"),
       "Tells who does what attention leaves to Python.");
