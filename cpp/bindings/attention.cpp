@@ -344,6 +344,13 @@ std::size_t numbers_of(const View& x) noexcept {
   return n;
 }
 
+bool without_gaps(const View& x) noexcept {
+  std::int64_t step = 1;
+  for (auto axis = static_cast<std::size_t>(x.ndim); axis-- > 0; step *= x.shape[axis])
+    if (x.shape[axis] > 1 && x.strides[axis] != step) return false;
+  return true;
+}
+
 // --- who shares memory with whom ---
 
 std::int64_t bytes_of(Element element) noexcept {
@@ -472,7 +479,9 @@ enum class Watch : std::uint8_t { nothing, memory, gradients, more };  // memory
 Watch watched(PyObject* const* x) {
   const TorchSide& torch = torch_side();
   if (!is_torch(x[a_q])) return Watch::nothing;
-  if (truth_of_call(torch.is_autocast_enabled) || truth_of_call(torch.dispatch_modes)) return Watch::more;
+  if (truth_of_call(torch.is_autocast_enabled) || truth_of_call(torch.dispatch_modes) ||
+      truth_of_call(torch.is_tracing))
+    return Watch::more;
   if (torch.forward_mode != nullptr) {  // the level of forward-mode derivatives, -1 where there are none
     PyObject* const level = PyDict_GetItemWithError(torch.forward_mode, torch.current_level);
     if (level != nullptr && PyLong_Check(level) && detail::whole(level) >= 0) return Watch::more;
@@ -517,7 +526,8 @@ PyObject* forward(PyObject* const* x) {
   const View written_to = written(out.ptr(), "out", in.q, out_axes);
   call.out = tensor_of(written_to);
   if (x[a_out] != Py_None && !written_to.empty()) {
-    if (runs_of(written_to).crossed) throw py::value_error("out is a view whose numbers share memory");
+    if (!without_gaps(written_to) && runs_of(written_to).crossed)
+      throw py::value_error("out is a view whose numbers share memory");
     const Extent extent = extent_of(written_to);
     const std::pair<const View*, const char*> others[] = {
         {&in.q, "q"}, {&in.k, "k"}, {&in.v, "v"}, {&in.bias, "bias"}, {&in.mask, "mask"}};
@@ -729,7 +739,8 @@ void tell_torch(const py::object& tensor, const py::object& parameter, const py:
                 const py::object& is_grad_enabled, const py::object& is_autocast_enabled,
                 const py::object& dispatch_modes, const py::object& transforms_active, const py::object& train_with,
                 const py::object& empty, const py::object& empty_like, const py::tuple& dtypes,
-                const py::object& cpu, const py::dict& forward_mode, const py::object& changed) {
+                const py::object& cpu, const py::dict& forward_mode, const py::object& changed,
+                const py::object& is_tracing) {
   TorchSide side;
   if (!api.is_none()) {
     const auto* found = static_cast<const dlpack::ExchangeApi*>(PyCapsule_GetPointer(api.ptr(), "dlpack_exchange_api"));
@@ -755,6 +766,7 @@ void tell_torch(const py::object& tensor, const py::object& parameter, const py:
   side.cpu = kept(cpu);
   side.forward_mode = kept(forward_mode);
   side.changed = kept(changed);
+  side.is_tracing = kept(is_tracing);
   side.current_level = PyUnicode_InternFromString("_current_level");
   side.requires_grad = PyUnicode_InternFromString("requires_grad");
   side.shape = PyUnicode_InternFromString("shape");
@@ -790,7 +802,8 @@ void bind_attention(py::module_& m) {
   m.def("attention_torch", &tell_torch, py::arg("tensor"), py::arg("parameter"), py::arg("api").none(true),
         py::arg("is_grad_enabled"), py::arg("is_autocast_enabled"), py::arg("dispatch_modes"),
         py::arg("transforms_active"), py::arg("train"), py::arg("empty"), py::arg("empty_like"), py::arg("dtypes"),
-        py::arg("cpu"), py::arg("forward_mode"), py::arg("changed"), "Tells what torch is, once it is imported.");
+        py::arg("cpu"), py::arg("forward_mode"), py::arg("changed"), py::arg("is_tracing"),
+        "Tells what torch is, once it is imported.");
   m.def(
       "attention_otherwise", [](const py::object& function) { otherwise = kept(function); }, py::arg("function"),
       "Tells who does what attention leaves to Python.");

@@ -81,6 +81,7 @@ struct TorchSide {
   PyObject* is_grad_enabled = nullptr;
   PyObject* is_autocast_enabled = nullptr;
   PyObject* dispatch_modes = nullptr;
+  PyObject* is_tracing = nullptr;  // torch.jit.trace, from which legacy exporters work
   PyObject* transforms_active = nullptr;
   PyObject* train = nullptr;  // autograd.Function.apply
   PyObject* empty = nullptr;  // empty(shape, dtype=, device=)

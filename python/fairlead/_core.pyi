@@ -80,6 +80,7 @@ def attention_torch(
     cpu: object,
     forward_mode: dict[str, object],
     changed: object,
+    is_tracing: object,
 ) -> None: ...
 def attention_otherwise(function: object) -> None: ...
 

@@ -140,3 +140,12 @@ def test_gradients_of_nobody(shape: tuple[int, ...]) -> None:
     attention(x, x, x, bias).sum().backward()
     assert x.grad.shape == shape
     assert not bias.grad.any()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("grad", [False, True])
+def test_torch_jit_trace_records_the_operator(grad: bool) -> None:
+    x = random(1, 2, 5, 8, grad=grad)
+    traced = torch.jit.trace(lambda x: attention(x, x, x) * 1, x)
+    assert "fairlead::attention" in str(traced.graph)
+    assert torch.equal(traced(2 * x), attention(2 * x, 2 * x, 2 * x))

@@ -460,7 +460,7 @@ def _chosen(result: Any, weights: str | None, return_lse: bool | None, out: Any)
 
 def _plain(*given: Any) -> bool:
     """Tensors with memory of their own, and nobody who watches what happens to them."""
-    if _dispatch_modes() or _transforms_active():
+    if _dispatch_modes() or _transforms_active() or torch._C._is_tracing():
         return False
     return all(x is None or (type(x) in (torch.Tensor, torch.nn.Parameter) and x.device.type == "cpu") for x in given)
 
@@ -553,6 +553,7 @@ def tell(exchange: bool = True) -> None:
         torch.device("cpu"),
         vars(forward_ad),
         torch.autograd.graph.increment_version,
+        torch._C._is_tracing,
     )
 
 
