@@ -199,10 +199,39 @@ def test_second_derivatives_are_never_zeros(way: str) -> None:
         second(way, random(1, 1, 3, 4), random(1, 1, 3, 4, seed=1))
 
 
-def test_forward_mode_of_func_is_refused() -> None:
-    q = random(1, 1, 3, 4)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.func.jvp
+def test_forward_mode_is_refused() -> None:
+    q, bias = random(1, 1, 3, 4), random(3, 3)
+    with torch.autograd.forward_ad.dual_level():
+        assert attention(q, q, q).shape == q.shape  # which carries none
+        dual = torch.autograd.forward_ad.make_dual(bias, bias)
+        for grad in (False, True):
+            with pytest.raises(NotImplementedError, match="no forward-mode derivative"), torch.set_grad_enabled(grad):
+                attention(q, q, q, dual)
     with pytest.raises(NotImplementedError, match="no forward-mode derivative"):
         torch.func.jvp(lambda q: attention(q, q, q), (q,), (q,))
+
+
+@settings(max_examples=40)
+@given(case=cases(backwards=False))
+def test_bfloat16(case: Case) -> None:
+    """Against float64 of the rounded numbers; logits beyond 16 lose digits, as q and k did."""
+
+    def rounded(x: Any) -> Any:
+        return None if x is None else torch.from_numpy(np.array(x, np.float32)).bfloat16()
+
+    q, k, v, bias = (rounded(x) for x in (case.q, case.k, case.v, case.bias))
+    mask = None if case.mask is None else torch.from_numpy(np.array(case.mask))
+    out, weights = attention(q, k, v, bias, mask=mask, counts=case.counts, scale=case.scale, weights="each")
+    assert out.dtype is torch.bfloat16
+    assert weights.dtype is torch.float32
+    exact = Case(
+        *(None if x is None else x.double().numpy() for x in (q, k, v, bias)), case.mask, case.counts, case.scale
+    )
+    expected = exact.expected()
+    tolerance = 1e-2 * max(1.0, 2e-4 * expected.size / 16)  # sums are of float32
+    assert np.abs(out.double().numpy() - expected.out).max() <= tolerance * max(np.abs(expected.out).max(), 1.0)
+    assert np.abs(weights.numpy() - expected.weights).max() <= tolerance
 
 
 def test_a_graph_of_gradients_may_be_made() -> None:
