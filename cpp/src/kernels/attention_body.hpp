@@ -233,6 +233,15 @@ inline void ask_for(const float* row, std::size_t n) {
   for (std::size_t i = 0; i < n * sizeof(float); i += 64) __builtin_prefetch(at + i);
 }
 
+// Of the next head what stands where row i of this one does.
+inline void ask_for_next(const Head<float>& h, std::size_t i) {
+  const auto row = static_cast<Step>(i);
+  if (h.next_q != nullptr) ask_for(h.next_q + row * h.q_row, h.depth);
+  if (h.next_k == nullptr || i >= h.keys) return;
+  ask_for(h.next_k + row * h.next_k_row, h.depth);
+  ask_for(h.next_v + row * h.v_row, h.width);
+}
+
 struct Room {  // for a block of rows
   float *from, *one, *rest, *s;
   Step wide;
@@ -305,6 +314,7 @@ inline std::uint64_t forward_near(const Head<float>& h, std::size_t i, std::size
     logits(part, static_cast<Step>(ahead(h.keys)), i, rows, s, wide);
     for (std::size_t r = 0; r < rows; ++r) {
       float* const p = s + static_cast<Step>(r) * wide;
+      if (j == 0) ask_for_next(h, i + r);
       Lanes sum = j == 0 ? Vec::all(0.0f) : Vec::load(rest + r * W);
       for (std::size_t c = 0; c < part.keys; c += W) {
         const Lanes e = Vec::exp2(Vec::load(p + c));
