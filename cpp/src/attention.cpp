@@ -192,6 +192,7 @@ struct Forward {
   T* memory;
   std::size_t each;  // numbers of scratch a thread
   bool whole_batch;  // a job has all heads of a batch, as they add to one mean
+  bool far = call.s.batch * call.s.heads * call.s.queries * call.s.depth >= std::size_t{1} << 17;  // beyond the nearer caches
 
   void operator()(std::size_t job, std::size_t thread) noexcept {
     const AttentionShape& s = call.s;
@@ -247,7 +248,7 @@ struct Forward {
         head.v_row = v.row;
         head.out = out.at;
         head.out_row = out.row;
-        if (!call.half) announce(b, h, g, k_row, head);
+        if (!call.half && far) announce(b, h, g, k_row, head);
         call.k.forward(head, work);
       }
       rows_out(a.out, call.half, b, h, any ? queries : 0, s.queries, s.width, wide_out);

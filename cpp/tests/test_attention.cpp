@@ -373,6 +373,32 @@ TEST_CASE("attention: extreme logits") {
   });
 }
 
+TEST_CASE("attention: rows far from zero among rows near it, and more keys than meet the values at once") {
+  std::mt19937 dice(6);
+  for (const std::size_t keys : {std::size_t{1}, std::size_t{17}, std::size_t{300}}) {
+    Case c = make(dice, 1);
+    c.s = {1, 1, 1, 130, keys, 20, 20};
+    c.bias = true;
+    c.mask = c.counts = c.one_batch = c.one_head = c.one_query = c.one_key = false;
+    std::normal_distribution<float> normal;
+    for (auto* x : {&c.q, &c.dout}) x->resize(130 * 20);
+    for (auto* x : {&c.k, &c.v}) x->resize(keys * 20);
+    c.b.resize(130 * keys);
+    for (auto* x : {&c.q, &c.k, &c.v, &c.dout, &c.b})
+      for (double& y : *x) y = static_cast<double>(normal(dice));
+    for (std::size_t i = 0; i < 130; ++i) {
+      // Runs of rows: one alone, some at the ends of a block of rows, a whole block.
+      const bool low = i == 3 || (i > 44 && i < 51) || i == 129, high = i == 5 || i == 20, nothing = i == 21 || i > 95;
+      for (std::size_t j = 0; j < keys; ++j) {
+        double& x = c.b[i * keys + j];
+        x = nothing && !low ? none : static_cast<double>(static_cast<float>(x + (low ? -300.0 : high ? 300.0 : 0.0)));
+      }
+    }
+    const Result want = expected(c);
+    at_each_level([&] { compare(run<float>(c, fl::Number::f32, false, 1, 1), want, 6e-5, 3e-4); });
+  }
+}
+
 TEST_CASE("attention: refused before anything is written") {
   fl::AttentionWorkspace workspace;
   std::vector<float> x(64, 1.0f), out(64, 7.0f);

@@ -46,17 +46,16 @@ struct Store {  // out = sum * scale
     n >= W ? Vec::store(sum, to) : Vec::store(sum, to, n);
   }
 };
+template <bool biased>
 struct StoreLogits {  // out = sum * scale + bias * log2 e, and -inf beyond the keys
   float* out;
   Step row;
   float scale;
-  const float* bias;  // null: none, or one whose keys are not side by side
+  const float* bias;
   Step bias_row;
-  std::size_t keys;
-  void put(std::size_t i, std::size_t j, Lanes sum, std::size_t) const {
-    const std::size_t n = keys - j;
+  void put(std::size_t i, std::size_t j, Lanes sum, std::size_t n) const {
     sum = Vec::mul(sum, Vec::all(scale));
-    if (bias != nullptr) {
+    if constexpr (biased) {
       const float* const more = bias + static_cast<Step>(i) * bias_row + j;
       sum = Vec::fused(n >= W ? Vec::load(more) : Vec::load(more, n), Vec::all(log2_e), sum);
     }
@@ -203,8 +202,10 @@ inline void finish_logits(const Head<float>& h, std::size_t i, float* s) {
 inline void logits(const Head<float>& h, Step k_row, std::size_t i, std::size_t rows, float* s, Step wide) {
   const auto at = static_cast<Step>(i);
   const bool together = h.bias != nullptr && h.bias_key == 1;
-  product({h.q + at * h.q_row, h.q_row, 1, h.turned_k, k_row, h.depth}, rows, padded(h.keys),
-          StoreLogits{s, wide, h.scale * log2_e, together ? h.bias + at * h.bias_row : nullptr, h.bias_row, h.keys});
+  const Factors f{h.q + at * h.q_row, h.q_row, 1, h.turned_k, k_row, h.depth};
+  const float scale = h.scale * log2_e;
+  together ? product(f, rows, h.keys, StoreLogits<true>{s, wide, scale, h.bias + at * h.bias_row, h.bias_row})
+           : product(f, rows, h.keys, StoreLogits<false>{s, wide, scale, nullptr, 0});
   if (h.mask == nullptr && (h.bias == nullptr || together)) return;
   for (std::size_t r = 0; r < rows; ++r) finish_logits(h, i + r, s + static_cast<Step>(r) * wide);
 }
@@ -231,6 +232,15 @@ inline void keep_weights(const Head<float>& h, std::size_t i, const float* p, fl
 inline void ask_for(const float* row, std::size_t n) {
   const char* const at = reinterpret_cast<const char*>(row);
   for (std::size_t i = 0; i < n * sizeof(float); i += 64) __builtin_prefetch(at + i);
+}
+
+// Of the next head what stands where row i of this one does.
+inline void ask_for_next(const Head<float>& h, std::size_t i) {
+  const auto row = static_cast<Step>(i);
+  if (h.next_q != nullptr) ask_for(h.next_q + row * h.q_row, h.depth);
+  if (h.next_k == nullptr || i >= h.keys) return;
+  ask_for(h.next_k + row * h.next_k_row, h.depth);
+  ask_for(h.next_v + row * h.v_row, h.width);
 }
 
 struct Room {  // for a block of rows
@@ -305,6 +315,7 @@ inline std::uint64_t forward_near(const Head<float>& h, std::size_t i, std::size
     logits(part, static_cast<Step>(ahead(h.keys)), i, rows, s, wide);
     for (std::size_t r = 0; r < rows; ++r) {
       float* const p = s + static_cast<Step>(r) * wide;
+      if (j == 0) ask_for_next(h, i + r);
       Lanes sum = j == 0 ? Vec::all(0.0f) : Vec::load(rest + r * W);
       for (std::size_t c = 0; c < part.keys; c += W) {
         const Lanes e = Vec::exp2(Vec::load(p + c));
