@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fairlead._core import attention_module as _module
-from fairlead._core import attention_module_forget as _forget
+from fairlead._core import attention_module_repack as _repack
 from fairlead._core import attention_module_weights as _weights_of
 from fairlead.attention.functional import attention
 
@@ -90,7 +90,7 @@ class MultiHeadAttention(nn.Module):
         else:
             self.register_parameter("in_proj_bias", None)
         self.out_proj = nn.Linear(embed_dim, embed_dim, bias=bias, device=device, dtype=dtype)
-        self._weights: Any = None  # of the last forward, unless the fused layer has them
+        self._weights: Any = None  # of the last forward; None: the fused layer has them, False: there are none
         self._fused: Any = None  # the fused layer: made by the compiled function when it is first called
         self.reset_parameters()
 
@@ -183,9 +183,7 @@ class MultiHeadAttention(nn.Module):
             q, k, v, bias, mask=mask, counts=counts, weights="each" if wanted else None, threads=self.threads
         )
         out, weights = made if wanted else (made, None)
-        self._weights = None if weights is None else weights.detach()
-        if self._fused is not None:
-            _forget(self._fused, False)
+        self._weights = False if weights is None else weights.detach()
         rows = out.transpose(-3, -2).flatten(-2)
         result: torch.Tensor = self.out_proj(rows)
         if counts is not None:
@@ -201,8 +199,8 @@ class MultiHeadAttention(nn.Module):
 
         Raises RuntimeError where the last forward made none, IndexError for a head that is not there.
         """
-        weights: torch.Tensor | None = self._weights
-        if weights is None and self._fused is not None:
+        weights: torch.Tensor | None = None if self._weights is False else self._weights
+        if self._weights is None and self._fused is not None:
             self._weights = weights = _weights_of(self._fused)
         if weights is None:
             raise RuntimeError("there are no weights: no forward yet, or the last one had need_weights=False")
@@ -238,7 +236,7 @@ class MultiHeadAttention(nn.Module):
     def repack(self) -> None:
         """Has the weights packed anew at the next call, whether or not they seem to have changed."""
         if self._fused is not None:
-            _forget(self._fused, True)
+            _repack(self._fused)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the fused layer: a copy makes its own."""
