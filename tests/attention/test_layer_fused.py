@@ -137,7 +137,7 @@ def test_threads_change_no_bit() -> None:
                 assert torch.equal(mine, other)
 
 
-# --- weights that change -----------------------------------------------------------------------------------------------
+# --- weights that change ----------------------------------------------------------------------------------------------
 
 
 def step(layer: Any) -> Any:
@@ -222,8 +222,8 @@ def in_inference_mode(layer: Any) -> Any:
 
 
 CHANGES: list[Callable[[Any], Any]] = [
-    step, state, soft, one_bias, through_numpy, one_number, replaced, new_data, new_projection, without_bias, wide, copied,
-    pickled, saved, in_inference_mode,
+    step, state, soft, one_bias, through_numpy, one_number, replaced, new_data, new_projection, without_bias, wide,
+    copied, pickled, saved, in_inference_mode,
 ]  # fmt: skip
 
 
@@ -271,7 +271,7 @@ def test_weights_made_in_inference_mode() -> None:
         near(taken(layer, x)[0], composed(layer, x)[0])
 
 
-# --- gradients ---------------------------------------------------------------------------------------------------------
+# --- gradients --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("cross", [False, True])
@@ -354,7 +354,7 @@ def test_a_gradient_after_another_forward() -> None:
     near(mine, layer.in_proj_weight.grad)
 
 
-# --- what is left to torch's parts -------------------------------------------------------------------------------------
+# --- what is left to torch's parts ------------------------------------------------------------------------------------
 
 
 def test_hooks_are_called() -> None:
@@ -463,7 +463,7 @@ def test_compiled_exported_and_traced() -> None:
     near(torch.export.export(layer, (x,)).module()(x)[0], expected[0])
 
 
-# --- weights of the last forward ---------------------------------------------------------------------------------------
+# --- weights of the last forward --------------------------------------------------------------------------------------
 
 
 def test_weights_are_those_of_the_last_forward() -> None:

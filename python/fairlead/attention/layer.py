@@ -26,6 +26,15 @@ class MultiHeadAttention(nn.Module):
 
     Vaswani et al., "Attention Is All You Need", 2017. A state dict of torch's layer loads, and gives the same numbers.
 
+    On the CPU, in float32 or float64, and where keys and values are one tensor, all of it is one call of compiled code,
+    forward and backward. What wants to see the parts (hooks, tracing, torch.compile, torch.func, autocast) sees them,
+    at torch's speed. Second derivatives are refused.
+
+    The compiled code works with a packed copy of the weights, made anew when they have changed: another tensor, another
+    place in memory, another version (any operation of torch in place), or other numbers, for what is written past torch
+    (``parameter.data.copy_()``, numpy). Of the numbers all of the biases and of weights up to 4096 are compared, and 64
+    of each larger weight: after writing a few numbers of a large weight through ``.data``, call :meth:`repack`.
+
     Args:
         embed_dim: Numbers of a row of the input and of the output; a multiple of ``heads``.
         heads: Attention heads.
@@ -115,7 +124,7 @@ class MultiHeadAttention(nn.Module):
         need_weights: bool | None = None,
         average_attn_weights: bool = True,
     ) -> Any:
-        """As `forward`: straight to the fused layer where there are no hooks, as what torch does on the way takes as long."""
+        """As `forward`: straight to the fused layer where there are no hooks: torch's own way takes as long."""
         made = None
         if self.__class__ is MultiHeadAttention:
             made = _module(self, query, key, value, bias, mask, counts, need_weights, average_attn_weights)
@@ -151,7 +160,9 @@ class MultiHeadAttention(nn.Module):
             need_weights: None: as the layer was told when it was made.
             average_attn_weights: False for the weights of each head.
 
-        Rows of the output beyond a count are zeros. Raises ValueError and TypeError, which name the argument, where shapes or dtypes do not fit.
+        Rows of the output beyond a count are zeros.
+
+        Raises ValueError and TypeError, which name the argument, where shapes or dtypes do not fit.
         """
         made: Any = _module(self, query, key, value, bias, mask, counts, need_weights, average_attn_weights)
         if made is None:
