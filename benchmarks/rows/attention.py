@@ -212,18 +212,25 @@ def training(torch: Any, shape: Shape) -> Row:
     return Row(named("Forward + backward + bias gradient", shape), "ns/call", n, ours, {"torch": theirs}, error, bar)
 
 
-def layer(torch: Any, shape: Shape) -> Row:
-    """Projections, attention, output projection, with the weights, without gradients."""
+def layers(torch: Any, shape: Shape) -> tuple[Any, Any, Any]:
+    """Ours, torch's with the same weights, and an input."""
     batch, heads, n, depth = shape
     torch.manual_seed(7)
-    theirs = torch.nn.MultiheadAttention(heads * depth, heads, batch_first=True).eval()
-    ours = fa.MultiHeadAttention(heads * depth, heads, threads=1).eval()
+    theirs = torch.nn.MultiheadAttention(heads * depth, heads, batch_first=True)
+    ours = fa.MultiHeadAttention(heads * depth, heads, threads=1)
     ours.load_state_dict(theirs.state_dict())
-    x = torch.randn(batch, n, heads * depth)
+    return ours, theirs, torch.randn(batch, n, heads * depth)
+
+
+def layer(torch: Any, shape: Shape) -> Row:
+    """Projections, attention, output projection, with the weights, without gradients."""
+    n, depth = shape[2:]
+    ours, theirs, x = layers(torch, shape)
     times = calls(shape, 4)
 
-    def run(module: Any) -> Run:
+    def run(module: Any, training: bool = False) -> Run:
         def go() -> Any:
+            module.train(training)  # in training torch takes another way
             with torch.inference_mode():
                 for _ in range(times - 1):
                     module(x, x, x, need_weights=True)
@@ -234,9 +241,29 @@ def layer(torch: Any, shape: Shape) -> Row:
     oracle = theirs.double()(*[x.double()] * 3)[0].detach()
     theirs.float()
     error = relative(run(ours)()[0], oracle)
-    bar = f"x {15 if n <= 8 else 5 if n == 32 and depth == 16 else 2.3}"
-    name = named("Layer with weights", shape)
-    return Row(name, "ns/call", times, run(ours), {"torch MultiheadAttention": run(theirs)}, error, bar)
+    bar = f"x {15 if n <= 8 else 5 if n == 32 and depth == 16 else 2.3}; 2e-06"
+    peers = {"torch MultiheadAttention": run(theirs), "torch, in training": run(theirs, True)}
+    return Row(named("Layer with weights", shape), "ns/call", times, run(ours), peers, error, bar)
+
+
+def layer_training(torch: Any, shape: Shape) -> Row:
+    """The same with its backward pass: gradients of the input and of all weights."""
+    ours, theirs, x = layers(torch, shape)
+    x.requires_grad_()
+    grad = torch.randn_like(x)
+    times = calls(shape, 12)
+
+    def gradients(module: Any, x: Any, grad: Any) -> Any:
+        out, _ = module(x, x, x, need_weights=True)
+        return torch.autograd.grad(out, [x, *module.parameters()], grad)
+
+    found = gradients(ours, x, grad)
+    oracle = gradients(theirs.double(), x.detach().double().requires_grad_(), grad.double())
+    theirs.float()
+    error = max((relative(mine, other) for mine, other in zip(found, oracle, strict=True)), key=float)
+    run, peer_run = (repeated(times, lambda module=module: gradients(module, x, grad)) for module in (ours, theirs))
+    name = named("Layer with weights, forward + backward", shape)
+    return Row(name, "ns/call", times, run, {"torch MultiheadAttention": peer_run}, error, "1e-05")
 
 
 def rows(size: Size) -> Iterator[Row]:
@@ -251,3 +278,5 @@ def rows(size: Size) -> Iterator[Row]:
         yield training(torch, shape)
     for shape in shapes:
         yield layer(torch, shape)
+    for shape in shapes:
+        yield layer_training(torch, shape)

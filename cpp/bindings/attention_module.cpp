@@ -241,7 +241,12 @@ void read_weight(PyObject* object, std::size_t which, std::size_t rows, std::siz
   need(without_gaps(view));
   r.weights[which] = view;
   r.held[which] = py::reinterpret_borrow<py::object>(object);
-  const py::object version = detail::steal(PyObject_GetAttr(object, side().version));
+  const auto version = py::reinterpret_steal<py::object>(PyObject_GetAttr(object, side().version));
+  if (!version) {  // made in inference_mode: only its numbers tell
+    if (PyErr_ExceptionMatches(PyExc_RuntimeError) == 0) throw py::error_already_set();
+    PyErr_Clear();
+    return;
+  }
   r.versions[which] = detail::whole(version.ptr());
 }
 
@@ -650,17 +655,14 @@ PyObject* attention_module_weights(PyObject*, PyObject* const* x, Py_ssize_t n) 
   });
 }
 
-// core, whether the weights are to be packed anew, too: forgets the weights of the last forward.
-PyObject* attention_module_forget(PyObject*, PyObject* const* x, Py_ssize_t n) {
+PyObject* attention_module_repack(PyObject*, PyObject* const* x, Py_ssize_t n) {
   return guarded([&]() -> PyObject* {
-    if (n != 2) refuse();
+    if (n != 1) refuse();
     Core& core = core_of(x[0]);
-    const bool all = truth(x[1]);
     {
       const py::gil_scoped_release release;
       const std::lock_guard lock(core.mutex);
-      core.last_element = Element::other;
-      if (all) core.fresh = false;
+      core.fresh = false;
     }
     Py_RETURN_NONE;
   });
@@ -704,8 +706,8 @@ PyMethodDef methods[] = {
                 "For autograd: gradients of query, context, bias and the four weights; None for those not wanted."),
     fast_method("attention_module_weights", attention_module_weights,
                 "attention_module_weights(core, /)\n\nOf each head in the last forward, or None."),
-    fast_method("attention_module_forget", attention_module_forget,
-                "attention_module_forget(core, packed, /)\n\nForgets these, and what is packed."),
+    fast_method("attention_module_repack", attention_module_repack,
+                "attention_module_repack(core, /)\n\nHas the weights packed anew, whether or not they seem to have changed."),
 };
 
 }  // namespace

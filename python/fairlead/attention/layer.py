@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fairlead._core import attention_module as _module
-from fairlead._core import attention_module_forget as _forget
+from fairlead._core import attention_module_repack as _repack
 from fairlead._core import attention_module_weights as _weights_of
 from fairlead.attention.functional import attention
 
@@ -25,6 +25,15 @@ class MultiHeadAttention(nn.Module):
     """Multi-head attention of sets (assets, models), with the parameter names of ``torch.nn.MultiheadAttention``.
 
     Vaswani et al., "Attention Is All You Need", 2017. A state dict of torch's layer loads, and gives the same numbers.
+
+    On the CPU, in float32 or float64, and where keys and values are one tensor, all of it is one call of compiled code,
+    forward and backward. What wants to see the parts (hooks, tracing, torch.compile, torch.func, autocast) sees them,
+    at torch's speed. Second derivatives are refused.
+
+    The compiled code works with a packed copy of the weights, made anew when they have changed: another tensor, another
+    place in memory, another version (any operation of torch in place), or other numbers, for what is written past torch
+    (``parameter.data.copy_()``, numpy). Of the numbers all of the biases and of weights up to 4096 are compared, and 64
+    of each larger weight: after writing a few numbers of a large weight through ``.data``, call :meth:`repack`.
 
     Args:
         embed_dim: Numbers of a row of the input and of the output; a multiple of ``heads``.
@@ -90,7 +99,7 @@ class MultiHeadAttention(nn.Module):
         else:
             self.register_parameter("in_proj_bias", None)
         self.out_proj = nn.Linear(embed_dim, embed_dim, bias=bias, device=device, dtype=dtype)
-        self._weights: Any = None  # of the last forward, unless the fused layer has them
+        self._weights: Any = None  # of the last forward; None: the fused layer has them, False: there are none
         self._fused: Any = None  # the fused layer: made by the compiled function when it is first called
         self.reset_parameters()
 
@@ -115,7 +124,7 @@ class MultiHeadAttention(nn.Module):
         need_weights: bool | None = None,
         average_attn_weights: bool = True,
     ) -> Any:
-        """As `forward`: straight to the fused layer where there are no hooks, as what torch does on the way takes as long."""
+        """As `forward`: straight to the fused layer where there are no hooks: torch's own way takes as long."""
         made = None
         if self.__class__ is MultiHeadAttention:
             made = _module(self, query, key, value, bias, mask, counts, need_weights, average_attn_weights)
@@ -151,7 +160,9 @@ class MultiHeadAttention(nn.Module):
             need_weights: None: as the layer was told when it was made.
             average_attn_weights: False for the weights of each head.
 
-        Rows of the output beyond a count are zeros. Raises ValueError and TypeError, which name the argument, where shapes or dtypes do not fit.
+        Rows of the output beyond a count are zeros.
+
+        Raises ValueError and TypeError, which name the argument, where shapes or dtypes do not fit.
         """
         made: Any = _module(self, query, key, value, bias, mask, counts, need_weights, average_attn_weights)
         if made is None:
@@ -183,9 +194,7 @@ class MultiHeadAttention(nn.Module):
             q, k, v, bias, mask=mask, counts=counts, weights="each" if wanted else None, threads=self.threads
         )
         out, weights = made if wanted else (made, None)
-        self._weights = None if weights is None else weights.detach()
-        if self._fused is not None:
-            _forget(self._fused, False)
+        self._weights = False if weights is None else weights.detach()
         rows = out.transpose(-3, -2).flatten(-2)
         result: torch.Tensor = self.out_proj(rows)
         if counts is not None:
@@ -201,8 +210,8 @@ class MultiHeadAttention(nn.Module):
 
         Raises RuntimeError where the last forward made none, IndexError for a head that is not there.
         """
-        weights: torch.Tensor | None = self._weights
-        if weights is None and self._fused is not None:
+        weights: torch.Tensor | None = None if self._weights is False else self._weights
+        if self._weights is None and self._fused is not None:
             self._weights = weights = _weights_of(self._fused)
         if weights is None:
             raise RuntimeError("there are no weights: no forward yet, or the last one had need_weights=False")
@@ -238,7 +247,7 @@ class MultiHeadAttention(nn.Module):
     def repack(self) -> None:
         """Has the weights packed anew at the next call, whether or not they seem to have changed."""
         if self._fused is not None:
-            _forget(self._fused, True)
+            _repack(self._fused)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the fused layer: a copy makes its own."""
