@@ -64,6 +64,8 @@ py::object call(Policy& self, py::handle observation, py::handle correlation, py
                             std::to_string(o.assets) + ", " + std::to_string(o.assets) + ")");
     }
     o.correlation = c.data();
+  } else if (policy.correlated()) {
+    throw py::value_error("correlation is missing: the policy was trained with correlations");
   }
   if (!count.is_none()) {
     const long long n = PyLong_AsLongLong(count.ptr());
@@ -138,10 +140,10 @@ array([ 6., 22., 38.], dtype=float32)
            py::arg("need_weights") = false,
            R"(The outputs of the heads, by name: float32, (assets, width), or (width,) for pooled heads.
 
-observation: (assets, features). correlation: (assets, assets), or none: added to the logits of attention, multiplied by what
-each layer has learned for each head. count: of assets that are there, the first ones; the others give zeros. need_weights:
+observation: (assets, features). correlation: (assets, assets), added to the logits of attention, multiplied by what each
+layer has learned for each head; None only for a policy that was trained without. count: of assets that are there, the first ones; the others give zeros. need_weights:
 returns (outputs, weights), the weights of attention being (layers, attention heads, assets, assets). Raises ValueError for
-a wrong shape or count.)")
+a wrong shape or count, or where correlations are missing.)")
       .def_property_readonly("features", [](const Policy& p) { return p.policy.features(); }, "Numbers of an asset.")
       .def_property_readonly("embed", [](const Policy& p) { return p.policy.embed(); }, "Numbers of an asset between layers.")
       .def_property_readonly("layers", [](const Policy& p) { return p.policy.layers(); }, "How many layers of attention.")

@@ -1,6 +1,8 @@
 // Attention against the formulas in double, over random shapes, strides, masks, groups and counts.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -420,4 +422,29 @@ TEST_CASE("attention: refused before anything is written") {
   a.shape.queries = std::size_t{1} << 31;
   CHECK(fl::attention_forward(a, workspace) == fl::Status::too_long);
   CHECK(out == std::vector<float>(64, 7.0f));
+}
+
+TEST_CASE("attention: a bias that nobody used has a gradient of zeros, and sizes whose products wrap are refused") {
+  const std::vector<float> numbers(64, 1.0f);
+  using Sizes = std::array<std::size_t, 3>;
+  for (const auto& [batch, queries, keys] : {Sizes{0, 5, 5}, Sizes{1, 0, 5}, Sizes{1, 5, 0}}) {
+    fl::Attention call;
+    call.shape = {batch, 2, 2, queries, keys, 4, 4};
+    call.q = call.k = call.v = call.out = {const_cast<float*>(numbers.data()), 0, 0, 0};
+    call.lse = const_cast<float*>(numbers.data());
+    call.bias = {numbers.data(), 0, 25, queries == 0 ? 0 : 5, keys == 0 ? 0 : 1};
+    fl::AttentionGradients to;
+    std::vector<float> bias(64, 7.0f), out(64);
+    to.out = to.q = to.k = to.v = {out.data(), 0, 0, 0};
+    to.bias = bias.data();
+    fl::AttentionWorkspace workspace;
+    REQUIRE(fl::attention_backward(call, to, workspace, 1) == fl::Status::ok);
+    const std::size_t n = 2 * (queries == 0 ? 1 : queries) * (keys == 0 ? 1 : keys);
+    CHECK(std::count(bias.begin(), bias.end(), 0.0f) == static_cast<std::ptrdiff_t>(n));
+  }
+  fl::Attention call;
+  call.shape = {1, 1, 1, 1, (std::size_t{1} << 31) - 1, std::size_t{1} << 30, 4};
+  call.q = call.k = call.v = call.out = {const_cast<float*>(numbers.data()), 0, 0, 0};
+  fl::AttentionWorkspace workspace;
+  CHECK(fl::attention_forward(call, workspace, 1) == fl::Status::too_long);
 }

@@ -155,7 +155,7 @@ TEST_CASE("a policy gives what its formulas do") {
     Rows rows(count), correlation;
     for (std::size_t i = 0; i < count; ++i)
       for (std::size_t j = 0; j < features; ++j) rows[i].push_back(static_cast<double>(x[i * features + j]));
-    const bool with = n % 5 != 0;
+    const bool with = n % 5 != 0 || policy.correlated();
     if (with) {
       correlation.resize(count);
       for (std::size_t i = 0; i < count; ++i)
@@ -171,6 +171,12 @@ TEST_CASE("a policy gives what its formulas do") {
     for (const double v : expected) top = std::max(top, std::fabs(v));
     for (std::size_t i = 0; i < assets; ++i) CHECK(std::fabs(static_cast<double>(out[i]) - (i < count ? expected[i] : 0.0)) < 2e-5 * top);
     for (std::size_t i = 0; i < 2; ++i) CHECK(std::fabs(static_cast<double>(out[policy.place(1, assets) + i]) - expected[count + i]) < 2e-5 * top);
+    if (policy.correlated()) {
+      o.correlation = nullptr;
+      std::vector<float> kept = out;
+      CHECK(policy.forward(o, workspace, kept.data()) == fl::Status::out_of_range);
+      CHECK(kept == out);
+    }
     std::size_t at = 0;
     bool fits = true;
     for (std::size_t h = 0; h < layers * heads; ++h)
