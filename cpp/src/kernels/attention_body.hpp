@@ -305,13 +305,14 @@ inline Head<float> part_of(const Head<float>& h, std::size_t j, std::size_t n) {
 // A block of rows with nothing taken off before the exponential, so that a row need not be known when it begins. Bit r of
 // the result: the sum of row i + r is not within bounds, and the row is to be done by `forward_far`.
 inline std::uint64_t forward_near(const Head<float>& h, std::size_t i, std::size_t rows, const Room& room) {
-  const auto [from, one, rest, s, wide] = room;
+  const auto [from, one, rest, all, wide] = room;
   float* const out = h.out + static_cast<Step>(i) * h.out_row;
-  const std::size_t block = h.weights != nullptr ? h.keys : keys_at_once(h.keys);
+  const std::size_t block = keys_at_once(h.keys);
   std::uint64_t far = 0;
   for (std::size_t j = 0; j < h.keys; j += block) {
     const bool last = h.keys - j <= block;
     const Head<float> part = part_of(h, j, last ? h.keys - j : block);
+    float* const s = h.weights != nullptr ? all + j : all;  // who wants weights needs those of all keys
     logits(part, static_cast<Step>(ahead(h.keys)), i, rows, s, wide);
     for (std::size_t r = 0; r < rows; ++r) {
       float* const p = s + static_cast<Step>(r) * wide;
@@ -338,7 +339,7 @@ inline std::uint64_t forward_near(const Head<float>& h, std::size_t i, std::size
     }
     if (h.weights != nullptr) {
       for (std::size_t r = 0; r < rows; ++r)
-        if ((far >> r & 1u) == 0) keep_weights(h, i + r, s + static_cast<Step>(r) * wide, one[r]);
+        if ((far >> r & 1u) == 0) keep_weights(h, i + r, all + static_cast<Step>(r) * wide, one[r]);
     }
     j == 0 ? product(f, rows, h.width, StoreRows{out, h.out_row, one}) : product(f, rows, h.width, AddRows{out, h.out_row, one});
   }
