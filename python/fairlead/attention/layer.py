@@ -32,7 +32,7 @@ class MultiHeadAttention(nn.Module):
 
     The compiled code works with a packed copy of the weights, made anew when they have changed: another tensor, another
     place in memory, another version (any operation of torch in place), or other numbers, for what is written past torch
-    (``parameter.data.copy_()``, numpy). Of the numbers all of the biases and of weights up to 4096 are compared, and 64
+    (``parameter.data.copy_()``, numpy). Of the numbers all of the biases and of weights up to 1024 are compared, and 64
     of each larger weight: after writing a few numbers of a large weight through ``.data``, call :meth:`repack`.
 
     Args:
