@@ -234,7 +234,7 @@ std::vector<double> minimise(const Objective& objective, std::size_t steps) {
     x.swap(next), slope.swap(next_slope);
     loss = reached;
     if (curvature > 1e-12 * dot(turn, turn)) inner[kept++ % memory] = curvature;
-    if (gained <= 1e-6 * loss) break;
+    if (gained <= 1e-5 * loss) break;
   }
   return x;
 }

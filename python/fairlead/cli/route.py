@@ -21,6 +21,14 @@ _LICENCES = {
     "made:": "made from patterns in fairlead/policy/task_seeds.py, Apache-2.0",
 }
 
+_PROTOCOL = (
+    "Each round holds out one family of sources of each type; options and temperature are chosen in rounds of the same "
+    "kind within the others; scores are those of the int8 weights; macro_f1 is the mean over the rounds. Texts made "
+    "from patterns are trained on in every round and never scored; their author knew the public sources and had seen "
+    "errors on them, so macro_f1 flatters. without_made is the score with public sources alone, where nothing like the "
+    "kind of task that is held out (code, say) is left to train on."
+)
+
 
 def add_route(commands: Commands) -> None:
     """`fairlead route ...`."""
@@ -81,7 +89,7 @@ def _card(
     for source, family in sorted(set(zip(data.sources, data.families, strict=True))):
         families.setdefault(family, []).append(source)
     return {
-        "model": "fairlead task types: hashed words and the shape of a text, multinomial logistic regression, int8 weights",
+        "model": "fairlead task types: hashed words and the shape of a text, logistic regression, int8 weights",
         "licence": "Apache-2.0 (the weights; the texts are not in the package)",
         "types": sorted(set(data.types)),
         "options": options,
@@ -96,12 +104,6 @@ def _card(
             for (source, kind), n in sorted(counts.items())
         ],
         "families": {family: sources for family, sources in families.items() if sources != [family]},
-        "protocol": (
-            "Each round holds out one family of sources of each type; options and temperature are chosen in rounds of the same "
-            "kind within the others; scores are those of the int8 weights. macro_f1 is the mean over the rounds. Texts made "
-            "from patterns are trained on in every round and never scored; their author knew the public sources and had seen "
-            "errors on them, so macro_f1 flatters; without_made is the score with public sources alone, and no source of code "
-            "in training when that of code is held out."
-        ),
+        "protocol": _PROTOCOL,
         "scores": scores,
     }

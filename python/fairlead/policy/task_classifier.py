@@ -24,8 +24,8 @@ class TaskExplanation:
     task_type: what `TaskClassifier.classify` says. runner_up: the second most probable type. reasons: features and what
     each adds to ln(probability / probability of the runner-up), the largest first; all of them sum to it. A feature in
     angle brackets is about the shape of the text (``<numbers: 3...>``: three or four numbers) or a place in it
-    (``<first> book``); ``book...`` is the beginning of a longer word, ``a table`` two neighbours, ``99`` a number of two
-    digits, and ``(always)`` what the classifier would say of nothing.
+    (``<first> book``); ``book...`` is the beginning of a longer word, ``a table`` two neighbours, ``99`` a number of
+    two digits, and ``(always)`` what the classifier would say of nothing.
     """
 
     task_type: TaskType
@@ -49,13 +49,14 @@ class TaskExplanation:
 class TaskClassifier(_Core):
     """Which type of task a text is, in a microsecond: ``reasoning``, ``tool_use`` or ``simple``, or types of your own.
 
-    reasoning: wants several steps of thought (mathematics, code, puzzles, plans). tool_use: wants something done or looked
-    up outside (an action, live or private data, a call of a function). simple: one step from what is commonly known.
+    reasoning: wants several steps of thought (mathematics, code, puzzles, plans). tool_use: wants something done or
+    looked up outside (an action, live or private data, a call of a function). simple: one step from what is commonly
+    known.
 
     A linear model over hashed words, pairs of words and the shape of the text, in the core; see
-    ``fairlead/task_classifier.hpp`` for the features and `card` for where its weights come from and how good they are on
-    sources that it never saw. Of a text longer than 4096 bytes of UTF-8, the first 3072 and the last 1024 count. Objects
-    never change, so threads may share one.
+    ``fairlead/task_classifier.hpp`` for the features and `card` for where its weights come from and how good they are
+    on sources that it never saw. Of a text longer than 4096 bytes of UTF-8, the first 3072 and the last 1024 count.
+    Objects never change, so threads may share one.
 
     >>> classifier = TaskClassifier()
     >>> found = classifier.classify("Book a table for two in Berlin tomorrow at 7 pm.")
@@ -74,9 +75,9 @@ class TaskClassifier(_Core):
     >>> support.types, support.classify("an error in the app").name
     (('billing', 'fault'), 'fault')
 
-    path: a file that `save` wrote; the weights that come with the package where it is missing. Raises ValueError, saying
-    what is wrong, for a file that is damaged or holds no classifier that this version understands, and OSError if it
-    cannot be read.
+    path: a file that `save` wrote; the weights that come with the package where it is missing. Raises ValueError,
+    saying what is wrong, for a file that is damaged or holds no classifier that this version understands, and OSError
+    if it cannot be read.
     """
 
     def __init__(self, path: str | PathLike[str] | None = None) -> None:
@@ -105,15 +106,15 @@ class TaskClassifier(_Core):
     ) -> TaskClassifier:
         """A classifier trained on texts, a type for each: two to 63 types, in the order of their names.
 
-        Multinomial logistic regression with an L2 penalty, in the core; the same texts give the same bytes. About a second
-        for some thousand texts.
+        Multinomial logistic regression with an L2 penalty, in the core; the same texts give the same bytes. About a
+        second for some thousand texts.
 
         sources: where each text comes from (a data set, a customer, an author), if known: then types weigh alike, the
-        sources of a type by their number of texts to the power of `balance`, and the temperature that makes probabilities
-        honest is found on sources that were held out, in so many `folds` (0: none, the temperature is 1). Without sources,
-        on texts that were held out. l2: the penalty. structure: the value of a feature of shape; less trusts words more.
-        least_sources: features that fewer sources have are dropped. bits: 2**bits rows of weights, from 8 to 20; each takes
-        a byte for each type in the file and 8 bytes for three types in memory.
+        sources of a type by their number of texts to the power of `balance`, and the temperature that makes
+        probabilities honest is found on sources that were held out, in so many `folds` (0: none, the temperature is 1).
+        Without sources, on texts that were held out. l2: the penalty. structure: the value of a feature of shape; less
+        trusts words more. least_sources: features that fewer sources have are dropped. bits: 2**bits rows of weights,
+        from 8 to 20; each takes a byte for each type in the file and 8 bytes for three types in memory.
 
         Raises ValueError for lengths that differ, less than two types or more than 63, or an option outside its range.
         """
@@ -174,8 +175,8 @@ class TaskClassifier(_Core):
 
     @staticmethod
     def card() -> dict[str, Any]:
-        """Of the weights that come with the package: the sources of their texts, licences, how they were made, and scores
-        for sources that were held out."""
+        """Of the weights that come with the package: the sources of their texts, licences, how they were made, and
+        scores for sources that were held out."""
         import json
 
         card: dict[str, Any] = json.loads((_WEIGHTS / "task_types.json").read_text(encoding="utf-8"))

@@ -587,8 +587,8 @@ def seed_texts(each: int = 12) -> tuple[list[str], list[str], list[str]]:
     each: how often a pattern is filled in; what comes out twice is left out.
 
     >>> texts, types, sources = seed_texts(2)
-    >>> texts[0][-36:], types[0], sources[0]
-    ('. How many apples are there now?', 'reasoning', 'made: story problems')
+    >>> texts[0][-30:], types[0], sources[0]
+    ('How many apples are there now?', 'reasoning', 'made: story problems')
     """
     texts: dict[str, tuple[str, str]] = {}
     for kind, sources in (("reasoning", _REASONING), ("tool_use", _TOOL_USE), ("simple", _SIMPLE)):
