@@ -4,14 +4,12 @@
 #include <map>
 #include <new>
 
-#include "fairlead/logistic.hpp"
+#include "kernels/elementary.hpp"
 #include "task_text.hpp"
 
 namespace fairlead {
 
 namespace {
-
-constexpr double log2_e = 0x1.71547652b82fep+0;
 
 // 21 bits of a packed sum, the lowest first. A text has at most 2 x 4096 + 2 features, of at most 120 each.
 constexpr int lane = 21;
@@ -93,9 +91,9 @@ std::size_t TaskClassifier::classify(std::string_view text, double* probabilitie
   const std::size_t k = types_.size();
   const auto best = static_cast<std::size_t>(std::max_element(z.begin(), z.begin() + static_cast<std::ptrdiff_t>(k)) - z.begin());
   if (probabilities != nullptr) {
-    const double most = z[best], rate = log2_e / static_cast<double>(temperature_);
+    const double most = z[best], rate = 1.0 / static_cast<double>(temperature_);
     double sum = 0.0;
-    for (std::size_t i = 0; i < k; ++i) sum += probabilities[i] = exp2_portable((z[i] - most) * rate);
+    for (std::size_t i = 0; i < k; ++i) sum += probabilities[i] = kernels::exp_bounded((z[i] - most) * rate);
     for (std::size_t i = 0; i < k; ++i) probabilities[i] /= sum;
   }
   return best;

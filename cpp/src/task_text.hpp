@@ -48,13 +48,20 @@ inline Kinds kinds_portable(unsigned char* bytes) noexcept {
   return k;
 }
 
+// Bits that are set. Not std::popcount, which is a call of a function where the machine need not have the instruction.
+inline std::size_t count(std::uint64_t bits) noexcept {
+  if (bits == 0) return 0;
+  bits -= bits >> 1 & 0x5555555555555555;
+  bits = (bits & 0x3333333333333333) + (bits >> 2 & 0x3333333333333333);
+  return static_cast<std::size_t>(((bits + (bits >> 4)) & 0x0f0f0f0f0f0f0f0f) * 0x0101010101010101 >> 56);
+}
+
 #if defined(__SSE2__)
 inline Kinds kinds(unsigned char* bytes) noexcept {
   Kinds k;
-  // Signed comparisons: a byte above 127 is below all others.
+  // Moves least..most to the top of the signed numbers, whatever else wraps around.
   const auto between = [](__m128i x, int least, int most) {
-    return _mm_and_si128(_mm_cmpgt_epi8(x, _mm_set1_epi8(static_cast<char>(least - 1))),
-                         _mm_cmplt_epi8(x, _mm_set1_epi8(static_cast<char>(most + 1))));
+    return _mm_cmpgt_epi8(_mm_add_epi8(x, _mm_set1_epi8(static_cast<char>(127 - most))), _mm_set1_epi8(static_cast<char>(126 - (most - least))));
   };
   const auto bits = [](__m128i x) { return static_cast<std::uint64_t>(static_cast<unsigned>(_mm_movemask_epi8(x))); };
   for (std::size_t i = 0; i < block; i += 16) {
@@ -70,7 +77,9 @@ inline Kinds kinds(unsigned char* bytes) noexcept {
     k.symbol |= bits(_mm_andnot_si128(word, visible)) << i;
     k.line |= bits(_mm_cmpeq_epi8(x, _mm_set1_epi8('\n'))) << i;
     k.wide |= bits(x) << i;
-    k.alone |= bits(between(x, 0xe3 - 256, 0xed - 256)) << i;
+  }
+  for (std::size_t i = 0; k.wide != 0 && i < block; i += 16) {
+    k.alone |= bits(between(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + i)), 0xe3, 0xed)) << i;
   }
   return k;
 }
@@ -82,7 +91,7 @@ inline Kinds kinds(unsigned char* bytes) noexcept { return kinds_portable(bytes)
 struct Text {
   std::size_t size, lines = 0, wide = 0;
   std::uint64_t start[blocks + 2], stop[blocks + 2], symbol[blocks + 2], digit[blocks + 2], upper[blocks + 2];
-  alignas(64) unsigned char bytes[TaskClassifier::longest + block];
+  alignas(64) unsigned char bytes[TaskClassifier::longest + 2 * block];
 
   explicit Text(std::string_view text) noexcept {
     constexpr std::size_t tail = TaskClassifier::longest - TaskClassifier::head;
@@ -91,7 +100,7 @@ struct Text {
     if (first > 0) std::memcpy(bytes, text.data(), first);
     if (first < size) std::memcpy(bytes + first, text.data() + (text.size() - tail), tail);
     const std::size_t n = (size + block - 1) / block;
-    std::memset(bytes + size, ' ', (n + 1) * block - size);
+    std::memset(bytes + size, ' ', 2 * block);  // a whole block beyond the last one: hashes read on
     std::uint64_t before = 0;
     for (std::size_t b = 0; b < n; ++b) {
       const Kinds k = kinds(bytes + b * block);
@@ -101,8 +110,8 @@ struct Text {
       digit[b] = k.digit;
       upper[b] = k.upper;
       before = k.word >> 63;
-      lines += static_cast<std::size_t>(std::popcount(k.line));
-      wide += static_cast<std::size_t>(std::popcount(k.wide));
+      lines += count(k.line);
+      wide += count(k.wide);
     }
     for (std::size_t b = n; b < n + 2; ++b) {
       start[b] = symbol[b] = digit[b] = upper[b] = 0;
@@ -188,7 +197,7 @@ inline constexpr std::array<std::uint8_t, 256> symbol_kind = [] {
 template <class Sink>
 inline std::size_t walk(const Text& text, Sink& sink) noexcept(noexcept(sink.structural(std::size_t{}))) {
   std::size_t counts[symbol_kinds] = {};
-  std::size_t words = 0, numbers = 0, digits = 0, uppers = 0, capitals = 0, camels = 0, sentences = 0, quoted = 0, letters = 0, found = 0;
+  std::size_t words = 0, numbers = 0, uppers = 0, capitals = 0, camels = 0, sentences = 0, quoted = 0, letters = 0, found = 0;
   std::size_t before_at = 0, before_size = 0;
   std::uint64_t before = 0;
   constexpr std::uint64_t first_salt = 0x51, last_salt = 0xa5, beginning_salt = 0x3c, number_salt = 0x77f1;
@@ -198,9 +207,8 @@ inline std::size_t walk(const Text& text, Sink& sink) noexcept(noexcept(sink.str
   };
   const std::size_t n = text.mask_words();
   for (std::size_t b = 0; b < n; ++b) {
-    uppers += static_cast<std::size_t>(std::popcount(text.upper[b]));
-    digits += static_cast<std::size_t>(std::popcount(text.digit[b]));
-    capitals += static_cast<std::size_t>(std::popcount(text.upper[b] & text.start[b]));
+    uppers += count(text.upper[b]);
+    capitals += count(text.upper[b] & text.start[b]);
     const std::uint64_t start = text.start[b];
     std::uint64_t left = start | text.symbol[b];
     while (left != 0) {
@@ -245,7 +253,7 @@ inline std::size_t walk(const Text& text, Sink& sink) noexcept(noexcept(sink.str
   if (found > 0) give((before ^ last_salt << 48) * odd3, Kind::last, before_at, before_size);
   for (std::size_t b = 0; b < n; ++b) {  // an upper-case letter behind a lower-case one or a digit
     const std::uint64_t inner = text.upper[b] & ~text.start[b];
-    camels += static_cast<std::size_t>(std::popcount(inner & ~(text.upper[b] << 1 | (b > 0 ? text.upper[b - 1] >> 63 : 0))));
+    camels += count(inner & ~(text.upper[b] << 1 | (b > 0 ? text.upper[b - 1] >> 63 : 0)));
   }
 
   std::size_t group = 0;
