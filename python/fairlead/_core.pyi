@@ -77,6 +77,10 @@ def attention_torch(
     empty: object,
     empty_like: object,
     dtypes: tuple[object, ...],
+    cpu: object,
+    forward_mode: dict[str, object],
+    changed: object,
+    is_tracing: object,
 ) -> None: ...
 def attention_otherwise(function: object) -> None: ...
 
@@ -909,6 +913,26 @@ class AttentionLayer64:
         version: int,
         threads: int,
     ) -> dict[str, NDArray[np.float64]]: ...
+
+class AttentionModule: ...
+
+def attention_module(
+    module: object,
+    query: Any,
+    key: Any,
+    value: Any,
+    bias: Any,
+    mask: Any,
+    counts: Any,
+    need_weights: bool | None,
+    average: bool,
+    /,
+) -> Any: ...
+def attention_module_forward(core: AttentionModule, /, *parts: Any) -> tuple[Any, Any, Any]: ...
+def attention_module_gradients(core: AttentionModule, /, *parts: Any) -> tuple[Any, ...]: ...
+def attention_module_weights(core: AttentionModule, /) -> Any: ...
+def attention_module_repack(core: AttentionModule, /) -> None: ...
+def attention_module_torch(linear: object, train: object, tracing: object, hooks: tuple[object, ...]) -> None: ...
 
 class AttentionPolicy:
     def __init__(self, *args: Any, **kwargs: Any) -> None: ...
