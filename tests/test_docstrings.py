@@ -24,6 +24,7 @@ BEHIND = {
         "Replay",
         "RollingWindow",
         "Scoreboard",
+        "TaskClassifier",
     ),
     *("ScoredReader", "ScoredRecords", "SegmentWriter", "Windows"),
 }

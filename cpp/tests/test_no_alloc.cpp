@@ -8,6 +8,7 @@
 #include <new>
 #include <random>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <vector>
 
@@ -20,6 +21,7 @@
 #include "fairlead/pooling.hpp"
 #include "fairlead/ratings.hpp"
 #include "fairlead/scoreboard.hpp"
+#include "fairlead/task_classifier.hpp"
 #include "fairlead/true_skill.hpp"
 #include "fairlead/weng_lin.hpp"
 #include "fairlead/windows.hpp"
@@ -487,6 +489,27 @@ TEST_CASE("no_alloc: a layer of attention, forward and backward, after its first
   bool ok = false;
   CHECK(allocations_of([&] { ok = all(); }) == 0);
   CHECK(ok);
+}
+
+TEST_CASE("no_alloc: the type of a task, from the first call") {
+  const std::vector<std::string_view> texts{"one two", "three four"};
+  const std::vector<std::uint32_t> labels{0, 1};
+  for (const std::size_t types : std::vector<std::size_t>{2, 5}) {
+    std::vector<std::string> names;
+    std::vector<std::string_view> all;
+    std::vector<std::uint32_t> each;
+    for (std::size_t i = 0; i < types; ++i) {
+      names.push_back("type " + std::to_string(i));
+      all.push_back(texts[i % 2]);
+      each.push_back(static_cast<std::uint32_t>(i));
+    }
+    fl::TaskClassifier classifier;
+    REQUIRE(classifier.fit(all, each, {}, names) == Status::ok);
+    const std::string text(100'000, 'x');
+    double p[5];
+    CHECK(allocations_of([&] { classifier.classify("three apples?", p); }) == 0);
+    CHECK(allocations_of([&] { classifier.classify(text, p); }) == 0);
+  }
 }
 
 TEST_CASE("no_alloc: open, record, decide, settle and close once the rings are full") {

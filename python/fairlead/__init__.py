@@ -56,7 +56,7 @@ from fairlead.measure import (
     pool,
     pool_binary,
 )
-from fairlead.policy import DEFAULT_STRATEGY, STRATEGIES
+from fairlead.policy import DEFAULT_STRATEGY, STRATEGIES, TaskClassifier, TaskType
 from fairlead.settings import Settings
 from fairlead.types import Decision, Forecast, Model, Outcome, Task
 
@@ -122,7 +122,9 @@ __all__ = [
     "SweepResult",
     "TableError",
     "Task",
+    "TaskClassifier",
     "TaskEndedError",
+    "TaskType",
     "TrueSkill",
     "UnknownModelError",
     "UnknownTaskError",
