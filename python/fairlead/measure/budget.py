@@ -5,7 +5,7 @@ The core (`cpp/include/fairlead/budget.hpp`) counts nano-dollars of ids; here ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any, Literal
@@ -13,7 +13,7 @@ from typing import Any, Literal
 from fairlead import _core
 from fairlead.errors import InvalidRecordError, did_you_mean
 from fairlead.measure.calendar import PERIODS, Zone, calendar_of, period_name, time_text
-from fairlead.measure.money import Money, as_nanos, as_usd, cost_nanos, usd_text
+from fairlead.measure.money import Money, as_nanos, as_usd, cost_nanos, nearest, usd_text
 from fairlead.times import as_span, as_time
 
 When = int | str | date
@@ -29,8 +29,8 @@ _FOREVER = 2**63 - 1
 class Budget:
     """How much may be spent in a period, on what.
 
-    limit_usd: dollars. period: `"none"` (once and for all), `"daily"`, `"weekly"` or `"monthly"`, by the calendar of the
-    time zone. scope: `"all"`, `"model=gpt-5"`, `"tier=fast"`, `"category=politics"` or `"type=reasoning"`.
+    limit_usd: dollars. period: `"none"` (once and for all), `"daily"`, `"weekly"` or `"monthly"`, by the calendar of
+    the time zone. scope: `"all"`, `"model=gpt-5"`, `"tier=fast"`, `"category=politics"` or `"type=reasoning"`.
 
     warning, critical: of the limit; an alert when so much is spent, each once a period. on_exhausted, for a call that
     could cost more than is left: `"degrade"` to a cheaper tier, `"queue"` until there is money again, or `"refuse"`.
@@ -55,7 +55,9 @@ class Budget:
         object.__setattr__(self, "limit_usd", as_usd(nanos))
         for field, known in (("period", PERIODS), ("on_exhausted", ON_EXHAUSTED)):
             if (value := getattr(self, field)) not in known:
-                raise InvalidRecordError(f"{field} is {value!r}, must be one of {', '.join(known)}{_close(value, known)}")
+                raise InvalidRecordError(
+                    f"{field} is {value!r}, must be one of {', '.join(known)}{_close(value, known)}"
+                )
         _scope(self.scope)
         for field in ("warning", "critical"):
             value = getattr(self, field)
@@ -71,7 +73,7 @@ class Budget:
     @property
     def limit(self) -> int:
         """The limit in nano-dollars."""
-        return as_nanos(self.limit_usd)
+        return nearest(self.limit_usd)
 
     def as_dict(self) -> dict[str, Any]:
         """The fields, as plain JSON types."""
@@ -110,7 +112,7 @@ class Refusal:
 
     def __str__(self) -> str:
         ends = "" if self.until is None else f", until {time_text(self.until)}"
-        left, bound = as_nanos(self.left_usd), as_nanos(self.bound_usd)
+        left, bound = nearest(self.left_usd), nearest(self.bound_usd)
         return f"budget {self.budget!r} has {usd_text(left)} left, the call may cost {usd_text(bound)}{ends}"
 
 
@@ -132,10 +134,11 @@ class Alert:
         return asdict(self)
 
     def __str__(self) -> str:
-        spent, limit, held = as_nanos(self.spent_usd), as_nanos(self.limit_usd), as_nanos(self.held_usd)
+        spent, limit, held = nearest(self.spent_usd), nearest(self.limit_usd), nearest(self.held_usd)
         share = f" ({100 * spent / limit:.0f} %)" if limit else ""
         also = f", {usd_text(held)} held" if held else ""
-        return f"{self.level}: budget {self.budget!r} has spent {usd_text(spent)} of {usd_text(limit)}{share} in {self.period}{also}"
+        text = f"{self.level}: budget {self.budget!r} has spent {usd_text(spent)} of {usd_text(limit)}{share}"
+        return f"{text} in {self.period}{also}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,21 +201,21 @@ class BudgetReport:
             return "no budgets"
         cells = [("budget", "period", "limit", "spent", "held", "left", "used", "refused", "alerts")]
         for row in self.rows:
-            limit, spent = as_nanos(row.limit_usd), as_nanos(row.spent_usd)
+            limit, spent, left = nearest(row.limit_usd), nearest(row.spent_usd), nearest(row.left_usd)
             used = f"{100 * spent / limit:.0f} %" if limit else "-"
-            money = (usd_text(n) for n in (limit, spent, as_nanos(row.held_usd), as_nanos(row.left_usd)))
-            cells.append((row.budget, row.number, *money, used, str(row.refused), " ".join(row.alerts)))  # type: ignore[arg-type]
+            money = (usd_text(limit), usd_text(spent), usd_text(nearest(row.held_usd)), usd_text(left))
+            cells.append((row.budget, row.number, *money, used, str(row.refused), " ".join(row.alerts)))
         return table(cells, left=(0, 1, 8))
 
 
 class Budgets:
     """Budgets that any number of callers share without overspending: money is reserved before a call, settled after it.
 
-    A call is granted if, in each budget it falls under, spent + held + bound is at most the limit; so as long as no call
-    costs more than its bound, nothing is overspent, whatever the number of threads. zone: the IANA time zone whose days,
-    weeks and months count. Times (`now`) are arguments; a clock that jumps back never gives money twice, as a period that
-    has begun is not left for an earlier one. A call that ends after its period is charged to the period it was reserved
-    in. The state is a function of the calls alone, and `snapshot` has all of it.
+    A call is granted if, in each budget it falls under, spent + held + bound is at most the limit; so as long as no
+    call costs more than its bound, nothing is overspent, whatever the number of threads. zone: the IANA time zone
+    whose days, weeks and months count. Times (`now`) are arguments; a clock that jumps back never gives money twice,
+    as a period that has begun is not left for an earlier one. A call that ends after its period is charged to the
+    period it was reserved in. The state is a function of the calls alone; pickle carries all of it, with what is held.
 
     >>> budgets = Budgets([Budget(10, period="daily"), Budget(4, "daily", "model=gpt-5")], now="2026-03-28T09:00Z")
     >>> call = budgets.reserve(3, "2026-03-28T09:00Z", model="gpt-5")
@@ -233,8 +236,8 @@ class Budgets:
             self.define(budget, now)
 
     def define(self, budget: Budget, now: When, *, spent_usd: Money = 0) -> None:
-        """A budget, new or changed. One of this name with the same scope and period goes on with what is spent and held,
-        and the new limit, thresholds and action; else it starts anew, with `spent_usd`.
+        """A budget, new or changed. One of this name with the same scope and period goes on with what is spent and
+        held, and the new limit, thresholds and action; else it starts anew, with `spent_usd`.
 
         Raises InvalidRecordError where a call could fall under more than 16 budgets.
         """
@@ -290,8 +293,8 @@ class Budgets:
         return [Reservation(found[0], as_usd(found[1])) for found in self.core.held(before)]
 
     def expire(self, age: int | str, now: When) -> int:
-        """Settles at their bounds all reservations older than `age` (`"10min"`), as nobody knows whether their calls were
-        made: after a crash, say. Returns how many. Those known not to have been made, `cancel`."""
+        """Settles at their bounds all reservations older than `age` (`"10min"`), as nobody knows whether their calls
+        were made: after a crash, say. Returns how many. Those known not to have been made, `cancel`."""
         time = as_time(now, "now")
         return self.core.expire(time - as_span(age, "age"), time)
 
@@ -403,7 +406,10 @@ def budget_report(core: _core.Budgets, names: Names, now: int) -> BudgetReport:
                 period_name(period, tally["number"]),
                 tally["start"],
                 tally["end"],
-                *(as_usd(n) for n in (tally["limit"], tally["spent"], tally["held"], left)),
+                as_usd(tally["limit"]),
+                as_usd(tally["spent"]),
+                as_usd(tally["held"]),
+                as_usd(left),
                 tally["settled"],
                 tally["cancelled"],
                 tally["refused"],
@@ -415,7 +421,7 @@ def budget_report(core: _core.Budgets, names: Names, now: int) -> BudgetReport:
     return BudgetReport(now, tuple(rows), tuple(past))
 
 
-def table(cells: list[tuple[str, ...]], left: tuple[int, ...]) -> str:
+def table(cells: Sequence[tuple[str, ...]], left: tuple[int, ...]) -> str:
     """Rows under a heading in aligned columns; those in `left` start at the left.
 
     >>> print(table([("a", "b"), ("one", "2")], left=(0,)))
@@ -424,7 +430,8 @@ def table(cells: list[tuple[str, ...]], left: tuple[int, ...]) -> str:
     """
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
     lines = (
-        "  ".join(cell.ljust(widths[i]) if i in left else cell.rjust(widths[i]) for i, cell in enumerate(row)) for row in cells
+        "  ".join(cell.ljust(widths[i]) if i in left else cell.rjust(widths[i]) for i, cell in enumerate(row))
+        for row in cells
     )
     return "\n".join(line.rstrip() for line in lines)
 

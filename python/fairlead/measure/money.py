@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from fractions import Fraction
 
 from fairlead.errors import InvalidRecordError
@@ -21,8 +21,8 @@ def as_nanos(usd: Money, field: str = "usd") -> int:
     """Dollars as integer nano-dollars, exactly: a str, an int, a Decimal or a Fraction must be a whole number of them.
     A float, which hardly ever is, is taken as the nearest.
 
-    Raises InvalidRecordError that names the field for what is no amount: negative, NaN, above a billion dollars, or finer
-    than a nano-dollar.
+    Raises InvalidRecordError that names the field for what is no amount: negative, NaN, above a billion dollars, or
+    finer than a nano-dollar.
 
     >>> as_nanos("0.1"), as_nanos(0.1), as_nanos(25)
     (100000000, 100000000, 25000000000)
@@ -59,6 +59,15 @@ def as_usd(nanos: int) -> float:
     return nanos / NANOS
 
 
+def nearest(usd: float) -> int:
+    """Back from `as_usd`: the nearest nano-dollar, of any number.
+
+    >>> nearest(0.1)
+    100000000
+    """
+    return round(usd * NANOS)
+
+
 def usd_text(nanos: int) -> str:
     """Dollars for people: to the cent, and what is smaller by its first digits.
 
@@ -78,7 +87,9 @@ def _exact(usd: Money, field: str) -> Fraction:
             raise InvalidRecordError(f"{field} is {usd!r}, must be dollars: a number, a string or a Decimal")
         usd = float(usd)
     try:
-        value = Fraction(_EXACT.create_decimal(usd.strip().replace("_", "").lstrip("$")) if isinstance(usd, str) else usd)
+        value = Fraction(
+            _EXACT.create_decimal(usd.strip().replace("_", "").lstrip("$")) if isinstance(usd, str) else usd
+        )
     except (InvalidOperation, ValueError, OverflowError) as error:
         raise InvalidRecordError(f"{field} is {usd!r}, must be a finite number of dollars") from error
     if not 0 <= value <= MAX_USD:
@@ -95,21 +106,3 @@ def per_million(usd: Money, field: str = "price") -> int:
     if isinstance(usd, float):
         return as_nanos(usd, field)
     return math.ceil(_exact(usd, field) * NANOS)
-
-
-def decimal_usd(nanos: int) -> Decimal:
-    """Nano-dollars as a Decimal of dollars, exactly.
-
-    >>> decimal_usd(1)
-    Decimal('1E-9')
-    """
-    return Decimal(nanos).scaleb(-9)
-
-
-def round_up(usd: Decimal) -> int:
-    """An exact cost in dollars as nano-dollars, rounded up once: what `call_cost` of the core gives.
-
-    >>> round_up(Decimal("0.0000000011"))
-    2
-    """
-    return int((usd * NANOS).to_integral_value(ROUND_CEILING))

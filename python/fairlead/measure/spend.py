@@ -12,7 +12,7 @@ from fairlead import _core
 from fairlead.errors import InvalidRecordError, did_you_mean
 from fairlead.measure.budget import SCOPES, Names, When, table
 from fairlead.measure.calendar import PERIODS, Zone, calendar_of, period_name
-from fairlead.measure.money import Money, as_nanos, as_usd, cost_nanos, usd_text
+from fairlead.measure.money import Money, as_usd, cost_nanos, nearest, usd_text
 from fairlead.times import as_time
 
 Row = tuple[int, int, int, int, int, int, int, int, int]
@@ -73,15 +73,29 @@ class SpendReport:
         }
 
     def __str__(self) -> str:
-        cells = [(f"{self.by}, {self.period}", "cost", "share", "calls", "a call", "in", "cached", "out", "failed", "unpriced")]
-        all_of_it = as_nanos(self.total.cost_usd)
+        cells = [
+            (
+                f"{self.by}, {self.period}",
+                "cost",
+                "share",
+                "calls",
+                "a call",
+                "in",
+                "cached",
+                "out",
+                "failed",
+                "unpriced",
+            )
+        ]
+        all_of_it = nearest(self.total.cost_usd)
         for row in (*self.rows, self.total):
-            cost = as_nanos(row.cost_usd)
+            cost = nearest(row.cost_usd)
             share = f"{100 * cost / all_of_it:.0f} %" if all_of_it else "-"
-            each = "-" if math.isnan(row.usd_per_call) else usd_text(round(row.usd_per_call * 1e9))
-            counts = (row.tokens_in, row.tokens_cached, row.tokens_out, row.failed, row.unpriced)
-            cells.append((row.name, usd_text(cost), share, f"{row.calls:,}", each, *(f"{n:,}" for n in counts)))  # type: ignore[arg-type]
-        return table(cells, left=(0,))  # type: ignore[arg-type]
+            each = "-" if math.isnan(row.usd_per_call) else usd_text(nearest(row.usd_per_call))
+            tokens = (f"{row.tokens_in:,}", f"{row.tokens_cached:,}", f"{row.tokens_out:,}")
+            calls = (f"{row.failed:,}", f"{row.unpriced:,}")
+            cells.append((row.name, usd_text(cost), share, f"{row.calls:,}", each, *tokens, *calls))
+        return table(cells, left=(0,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +123,10 @@ class SpendForecast:
         return asdict(self)
 
     def __str__(self) -> str:
-        spent, expected = as_nanos(self.spent_usd), as_nanos(self.expected_usd)
+        spent, expected = nearest(self.spent_usd), nearest(self.expected_usd)
         text = f"{self.month}: {usd_text(spent)} spent, {usd_text(expected)} expected at its end"
         if self.low_usd is not None and self.high_usd is not None:
-            low, high = usd_text(as_nanos(self.low_usd)), usd_text(as_nanos(self.high_usd))
+            low, high = usd_text(nearest(self.low_usd)), usd_text(nearest(self.high_usd))
             text += f" ({low} to {high} with {100 * self.confidence:.4g} % confidence)"
         return f"{text}, by {self.method}"
 
@@ -131,8 +145,8 @@ class CallCost:
 class Spend:
     """Calls, tokens and dollars of each model, tier, category and task type, by the days of a time zone.
 
-    days: active days of each name that are kept apart, what is older is one sum; beyond max_ids names of a kind, the rest
-    is one, `(other)`. A call counts on the day of its own time, whenever it comes.
+    days: active days of each name that are kept apart, what is older is one sum; beyond max_ids names of a kind, the
+    rest is one, `(other)`. A call counts on the day of its own time, whenever it comes.
 
     >>> spend = Spend()
     >>> spend.add(0.25, "2026-03-02T09:00Z", model="gpt-5", category="politics", tokens_in=1000, tokens_out=200)
@@ -145,11 +159,10 @@ class Spend:
     """
 
     def __init__(self, zone: Zone = "UTC", *, days: int = 400, max_ids: int = 1024, names: Names | None = None) -> None:
-        for field, value in (("days", days), ("max_ids", max_ids)):
-            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 100_000:
-                raise InvalidRecordError(f"{field} is {value!r}, outside [1, 100000]")
+        whole_number("days", days, 100_000)
+        whole_number("max_ids", max_ids, 100_000)
         self.core = _core.Spend(calendar_of(zone), days=days, max_ids=max_ids)
-        self.names = names or Names()
+        self.names = Names() if names is None else names
 
     def add(
         self,
@@ -178,11 +191,13 @@ class Spend:
         return spend_report(self.core, self.names, by, period, as_time(at, "at"))
 
     def history(self, period: str = "daily", by: str = "all", name: str = "all") -> SpendReport:
-        """A row for each day, week or month in which there were calls: of all, or of one model, tier, category or type."""
+        """A row for each day, week or month in which there were calls: of all, or of one model, tier, category or
+        type."""
         return spend_history(self.core, self.names, period, by, name)
 
     def forecast(self, at: When, *, days: int = 28, confidence: float = 0.9) -> SpendForecast:
-        """What the month that `at` lies in will have cost at its end, from its days so far and the last `days` whole ones."""
+        """What the month that `at` lies in will have cost at its end, from its days so far and the last `days` whole
+        ones."""
         return spend_forecast(self.core, as_time(at, "at"), days=days, confidence=confidence)
 
     def call_cost(self, model: str, *, category: str | None = None, type: str | None = None) -> CallCost:
@@ -194,7 +209,9 @@ class Spend:
         if model not in self.names.of["model"] or (name is not None and name not in known):
             return CallCost(0, math.nan, math.nan, math.nan)
         id = self.names.of["model"][model]
-        calls, cost, lately, out = self.core.call_cost(id) if name is None else self.core.call_cost(id, context, known[name])
+        calls, cost, lately, out = (
+            self.core.call_cost(id) if name is None else self.core.call_cost(id, context, known[name])
+        )
         if not calls:
             return CallCost(0, math.nan, math.nan, math.nan)
         return CallCost(calls, as_usd(cost) / calls, lately / 1e9, out)
@@ -241,8 +258,7 @@ def spend_forecast(
     core: _core.Spend, at: int, *, days: int = 28, confidence: float = 0.9, scope: int = 0, id: int = 0
 ) -> SpendForecast:
     """See Spend.forecast; for any core, and any scope and id."""
-    if isinstance(days, bool) or not isinstance(days, int) or days < 1:
-        raise InvalidRecordError(f"days is {days!r}, must be a number of days, at least 1")
+    whole_number("days", days, 100_000)
     if not 0 < confidence < 1:
         raise InvalidRecordError(f"confidence is {confidence!r}, outside (0, 1)")
     calendar = core.calendar
@@ -268,7 +284,16 @@ def spend_forecast(
         expected = spent + rate * sum(share for _, share in to_come)
         method = "the pace of today, the only day there is" if rate else "nothing: there is no day to go by"
         return SpendForecast(
-            name, calendar.start_of_day(end), as_usd(spent), expected / 1e9, None, None, confidence, rate / 1e9, 0, method
+            name,
+            calendar.start_of_day(end),
+            as_usd(spent),
+            expected / 1e9,
+            None,
+            None,
+            confidence,
+            rate / 1e9,
+            0,
+            method,
         )
     mean = sum(costs) / n
     means = [mean] * 7
@@ -324,11 +349,17 @@ def _row(name: str, found: Row) -> SpendRow:
     return SpendRow(name, calls, failed, unpriced, tokens_in, tokens_out, cached, written, as_usd(cost), each)
 
 
+def whole_number(field: str, value: object, most: int) -> None:
+    """Raises InvalidRecordError for what is no integer in [1, most]."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise InvalidRecordError(f"{field} is {value!r}, must be an integer in [1, {most}]")
+
+
 def _one_of(field: str, value: object, known: tuple[str, ...]) -> int:
     if value not in known:
         close = did_you_mean(value, known) if isinstance(value, str) else ""
         raise InvalidRecordError(f"{field} is {value!r}, must be one of {', '.join(known)}{close}")
-    return known.index(value)  # type: ignore[arg-type]
+    return known.index(value)
 
 
 __all__ = ["CallCost", "Spend", "SpendForecast", "SpendReport", "SpendRow"]

@@ -1,14 +1,14 @@
 """What models cost: prices of well-known ones from the package `genai-prices` (extra `prices`), one's own above them.
 
-They are read once and turned into integers, nano-dollars per million tokens; what a call costs is then a matter of the core.
-A model that neither knows raises UnknownPriceError: a price is never silently zero.
+They are read once and turned into integers, nano-dollars per million tokens; what a call costs is then a matter of the
+core. A model that neither knows raises UnknownPriceError: a price is never silently zero.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timezone
 from functools import lru_cache
 from typing import Any, Literal
@@ -56,8 +56,8 @@ class Prices:
         call: Money = 0,
         steps: Mapping[int, Prices] | None = None,
     ) -> Prices:
-        """From dollars per million tokens (`call`: a call). Cached and written tokens cost what other input does, and those
-        written for an hour what others written do, unless a price is given.
+        """From dollars per million tokens (`call`: a call). Cached and written tokens cost what other input does, and
+        those written for an hour what others written do, unless a price is given.
 
         Raises InvalidRecordError that names the price that is none.
         """
@@ -73,9 +73,11 @@ class Prices:
             tuple(sorted((steps or {}).items(), key=lambda step: step[0])),
         )
 
-    def cost(self, tokens_in: int, tokens_out: int = 0, *, cached: int = 0, written: int = 0, written_1h: int = 0) -> int:
-        """What a call costs in nano-dollars, exactly, rounded up once. cached and written are part of tokens_in, written_1h
-        of written.
+    def cost(
+        self, tokens_in: int, tokens_out: int = 0, *, cached: int = 0, written: int = 0, written_1h: int = 0
+    ) -> int:
+        """What a call costs in nano-dollars, exactly, rounded up once. cached and written are part of tokens_in,
+        written_1h of written.
 
         Raises InvalidRecordError for numbers of tokens that cannot be.
         """
@@ -110,7 +112,9 @@ class Prices:
         )
 
     def __str__(self) -> str:
-        text = f"{usd_text(self.input)} in, {usd_text(self.cached)} cached, {usd_text(self.output)} out a million tokens"
+        text = (
+            f"{usd_text(self.input)} in, {usd_text(self.cached)} cached, {usd_text(self.output)} out a million tokens"
+        )
         if self.call:
             text += f", {usd_text(self.call)} a call"
         for above, prices in self.steps:
@@ -124,7 +128,8 @@ class Tariff:
 
     source: str
     entries: tuple[tuple[int | None, tuple[int, int] | None, Prices], ...] = field(repr=False)
-    """(from this nanosecond on, between these nanoseconds of the day, prices); the last that holds counts, else the first."""
+    """(from this nanosecond on, between these nanoseconds of the day, prices); the last that holds counts, else the
+    first."""
 
     def at(self, when: int | str | date) -> Prices:
         """The prices at a time."""
@@ -192,19 +197,22 @@ class PriceTable:
         if self._snapshot is not None:
             known += [m.id for p in self._snapshot.providers if provider in (None, p.id) for m in p.models]
         of = f" of provider {provider!r}" if provider else ""
-        missing = "" if self._snapshot is not None else "; genai-prices is not installed (pip install 'fairlead[prices]')"
+        missing = (
+            "" if self._snapshot is not None else "; genai-prices is not installed (pip install 'fairlead[prices]')"
+        )
         return (
-            f"no price is known for model {model!r}{of}{did_you_mean(model, known)}{missing}; give your own, dollars per "
-            f"million tokens: load_prices({{{model!r}: Prices.usd(1, 4)}}), or Prices.usd(0, 0) where it costs nothing"
+            f"no price is known for model {model!r}{of}{did_you_mean(model, known)}{missing}; give your own, in dollars "
+            f"per million tokens: load_prices({{{model!r}: Prices.usd(1, 4)}}), or Prices.usd(0, 0) where it costs nothing"
         )
 
 
 def load_prices(own: Mapping[str, Prices] | None = None) -> PriceTable:
-    """Prices of well-known models, as genai-prices has them at this moment (extra `prices`), with one's own above them, by
-    model or `"provider/model"`.
+    """Prices of well-known models, as genai-prices has them at this moment (extra `prices`), with one's own above
+    them, by model or `"provider/model"`.
 
     It is the list that was installed: `genai_prices.UpdatePrices` may have brought a newer one. Only one's own where
-    genai-prices is not installed. Prices that hold from a date on, or for hours of the day, or for long prompts, hold then.
+    genai-prices is not installed. Prices that hold from a date on, or for hours of the day, or for long prompts, hold
+    then.
 
     >>> table = load_prices({"my-model": Prices.usd("0.1", "0.4")})
     >>> print(table.of("my-model", at="2026-04-01"))
@@ -290,7 +298,9 @@ def _look_up(snapshot: Any, model: str, provider: str | None) -> Tariff | None:
 
 def _tariff(provider: Any, model: Any) -> Tariff | None:
     conditional = model.prices if isinstance(model.prices, list) else None
-    listed = [(one.constraint, one.prices) for one in conditional] if conditional is not None else [(None, model.prices)]
+    listed = (
+        [(one.constraint, one.prices) for one in conditional] if conditional is not None else [(None, model.prices)]
+    )
     entries = []
     for constraint, prices in listed:
         read = _prices(prices)
@@ -308,27 +318,28 @@ def _prices(found: Any) -> Prices | None:
     listed = {name: value for name, value in vars(found).items() if value is not None and not name.startswith("_")}
     if not any(name in listed for name in ("input_mtok", "output_mtok", "requests_kcount")):
         return None
-    thresholds: Iterable[int] = sorted({step.start for value in listed.values() for step in getattr(value, "tiers", ())})
+    thresholds: Iterable[int] = sorted(
+        {step.start for value in listed.values() for step in getattr(value, "tiers", ())}
+    )
     uncounted = tuple(sorted(name for name in listed if name not in _TOKENS and name != "cache_write_5m_mtok"))
 
     def of(tokens: int) -> Prices:
         each = {name: _at(listed[name], tokens) for name in _TOKENS if name in listed}
         call = each.get("requests_kcount")
-        base = Prices.usd(
+        return Prices.usd(
             each.get("input_mtok", 0),
             each.get("output_mtok", 0),
             cached=each.get("cache_read_mtok"),
-            written=each.get("cache_write_mtok", _at(listed["cache_write_5m_mtok"], tokens) if "cache_write_5m_mtok" in listed else None),
+            written=each.get(
+                "cache_write_mtok",
+                _at(listed["cache_write_5m_mtok"], tokens) if "cache_write_5m_mtok" in listed else None,
+            ),
             written_1h=each.get("cache_write_1h_mtok"),
             call=0 if call is None else call / 1000,
         )
-        return Prices(base.input, base.output, base.cached, base.written, base.written_1h, base.call, (), uncounted)
 
-    base = of(0)
     steps = tuple((start, of(start + 1)) for start in thresholds)
-    return Prices(
-        base.input, base.output, base.cached, base.written, base.written_1h, base.call, steps, uncounted
-    )
+    return replace(of(0), steps=steps, uncounted=uncounted)
 
 
 def _at(price: Any, tokens: int) -> Any:
