@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any, Literal
 
-from fairlead import _core
+from fairlead._core import Budgets as Core
 from fairlead.errors import InvalidRecordError, did_you_mean
 from fairlead.measure.calendar import PERIODS, Zone, calendar_of, period_name, time_text
 from fairlead.measure.money import Money, as_nanos, as_usd, cost_nanos, nearest, usd_text
@@ -230,7 +230,7 @@ class Budgets:
     """
 
     def __init__(self, budgets: Iterable[Budget] = (), *, zone: Zone = "UTC", now: When = 0) -> None:
-        self.core = _core.Budgets(calendar_of(zone))
+        self.core = Core(calendar_of(zone))
         self.names = Names()
         for budget in budgets:
             self.define(budget, now)
@@ -351,7 +351,7 @@ class Names:
         return f"{scope} {id}"
 
 
-def define(core: _core.Budgets, names: Names, budget: Budget, now: int, spent: int = 0) -> int:
+def define(core: Core, names: Names, budget: Budget, now: int, spent: int = 0) -> int:
     """Tells the core of a budget; returns its id there."""
     scope, name = _scope(budget.scope)
     try:
@@ -371,14 +371,14 @@ def define(core: _core.Budgets, names: Names, budget: Budget, now: int, spent: i
         raise InvalidRecordError(f"budget {budget.name!r}: {error}") from error
 
 
-def refusal(core: _core.Budgets, found: tuple[int, int, int, int], bound: int) -> Refusal:
+def refusal(core: Core, found: tuple[int, int, int, int], bound: int) -> Refusal:
     """What the core says of a call that it refused."""
     id, then, until, left = found
     name = core.view(id, 0)["name"]
     return Refusal(name, ON_EXHAUSTED[then], as_usd(bound), as_usd(left), None if until == _FOREVER else until)
 
 
-def alert(core: _core.Budgets, found: tuple[int, int, int, int, int, int, int, int]) -> Alert:
+def alert(core: Core, found: tuple[int, int, int, int, int, int, int, int]) -> Alert:
     """What the core says of a threshold that was reached."""
     id, level, number, start, time, limit, spent, held = found
     try:
@@ -389,7 +389,7 @@ def alert(core: _core.Budgets, found: tuple[int, int, int, int, int, int, int, i
     return Alert(name, LEVELS[level], period, start, time, as_usd(limit), as_usd(spent), as_usd(held))  # type: ignore[arg-type]
 
 
-def budget_report(core: _core.Budgets, names: Names, now: int) -> BudgetReport:
+def budget_report(core: Core, names: Names, now: int) -> BudgetReport:
     """The state of all budgets of a core."""
     rows: list[BudgetRow] = []
     past: list[BudgetRow] = []

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Any
 
-from fairlead import _core
+from fairlead._core import Calendar
+from fairlead._core import Spend as Core
 from fairlead.errors import InvalidRecordError, did_you_mean
 from fairlead.measure.budget import SCOPES, Names, When, table
 from fairlead.measure.calendar import PERIODS, Zone, calendar_of, period_name
@@ -161,7 +162,7 @@ class Spend:
     def __init__(self, zone: Zone = "UTC", *, days: int = 400, max_ids: int = 1024, names: Names | None = None) -> None:
         whole_number("days", days, 100_000)
         whole_number("max_ids", max_ids, 100_000)
-        self.core = _core.Spend(calendar_of(zone), days=days, max_ids=max_ids)
+        self.core = Core(calendar_of(zone), days=days, max_ids=max_ids)
         self.names = Names() if names is None else names
 
     def add(
@@ -217,7 +218,7 @@ class Spend:
         return CallCost(calls, as_usd(cost) / calls, lately / 1e9, out)
 
 
-def spend_report(core: _core.Spend, names: Names, by: str, period: str, at: int) -> SpendReport:
+def spend_report(core: Core, names: Names, by: str, period: str, at: int) -> SpendReport:
     """See Spend.report; for any core."""
     scope = _one_of("by", by, SCOPES)
     kind = _one_of("period", period, PERIODS)
@@ -233,7 +234,7 @@ def spend_report(core: _core.Spend, names: Names, by: str, period: str, at: int)
     return SpendReport(by, period_name(period, number), tuple(rows), _row("(all)", total))
 
 
-def spend_history(core: _core.Spend, names: Names, period: str, by: str = "all", name: str = "all") -> SpendReport:
+def spend_history(core: Core, names: Names, period: str, by: str = "all", name: str = "all") -> SpendReport:
     """See Spend.history; for any core."""
     scope, kind = _one_of("by", by, SCOPES), _one_of("period", period, PERIODS[1:]) + 1
     known = names.of[by]
@@ -242,7 +243,7 @@ def spend_history(core: _core.Spend, names: Names, period: str, by: str = "all",
     sums: dict[int, list[int]] = {}
     for row in core.days(scope, known[name]):
         first = row[0]
-        number = _core.Calendar.number_of_day(kind, first)
+        number = Calendar.number_of_day(kind, first)
         total = sums.setdefault(number, [0] * 9)
         for i, value in enumerate(row):
             total[i] += value
@@ -255,7 +256,7 @@ def spend_history(core: _core.Spend, names: Names, period: str, by: str = "all",
 
 
 def spend_forecast(
-    core: _core.Spend, at: int, *, days: int = 28, confidence: float = 0.9, scope: int = 0, id: int = 0
+    core: Core, at: int, *, days: int = 28, confidence: float = 0.9, scope: int = 0, id: int = 0
 ) -> SpendForecast:
     """See Spend.forecast; for any core, and any scope and id."""
     whole_number("days", days, 100_000)
