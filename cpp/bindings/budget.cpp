@@ -1,6 +1,5 @@
 #include "budget.hpp"
 
-#include <array>
 #include <memory>
 #include <span>
 #include <vector>
@@ -234,24 +233,38 @@ std::unique_ptr<Budgets> restored(const py::bytes& state) {
   return budgets;
 }
 
-Nanos call_cost(std::array<std::int64_t, 6> price, std::int64_t input, std::int64_t output, std::int64_t cached,
-                std::int64_t written, std::int64_t written_1h) {
-  const Prices prices{price[0], price[1], price[2], price[3], price[4], price[5]};
-  Nanos out = 0;
-  check(cost(prices, {input, output, cached, written, written_1h}, out),
-        "tokens (" + std::to_string(input) + " in, " + std::to_string(output) + " out, " + std::to_string(cached) +
-            " cached, " + std::to_string(written) + " written, " + std::to_string(written_1h) + " of them for an hour)");
-  return out;
+PyObject* call_cost(PyObject*, PyObject* const* args, Py_ssize_t n) {
+  return guarded([&] {
+    const Arguments arguments("call_cost", args, n, 2, 6);
+    if (!PyTuple_Check(args[0])) throw py::type_error("prices must be a tuple of 6 integers");
+    const Arguments price("prices", reinterpret_cast<PyTupleObject*>(args[0])->ob_item, PyTuple_GET_SIZE(args[0]), 6, 6);
+    const Prices prices{price.integer(0), price.integer(1), price.integer(2),
+                        price.integer(3), price.integer(4), price.integer(5)};
+    const Usage usage{arguments.integer(1), arguments.integer(2, 0), arguments.integer(3, 0), arguments.integer(4, 0),
+                      arguments.integer(5, 0)};
+    Nanos out = 0;
+    if (const Status status = cost(prices, usage, out); status != Status::ok) {
+      raise(status, "tokens (" + std::to_string(usage.input) + " in, " + std::to_string(usage.output) + " out, " +
+                        std::to_string(usage.cached) + " cached, " + std::to_string(usage.written) + " written, " +
+                        std::to_string(usage.written_1h) + " of them for an hour)");
+    }
+    return PyLong_FromLongLong(out);
+  });
 }
+
+PyMethodDef cost_function =
+    fast_method("call_cost", call_cost,
+                "call_cost(prices, input, output=0, cached=0, written=0, written_1h=0, /)\n--\n\n"
+                "What a call costs in nano-dollars, rounded up once. prices: a tuple of nano-dollars per million tokens of "
+                "input,\noutput, cached input, written input, input written for an hour; and nano-dollars a call. Raises "
+                "ValueError for numbers\nthat cannot be.");
 
 }  // namespace
 
 void bind_budget(py::module_& m) {
-  m.def("call_cost", &call_cost, py::arg("prices"), py::arg("input"), py::arg("output") = 0, py::arg("cached") = 0,
-        py::arg("written") = 0, py::arg("written_1h") = 0,
-        "What a call costs in nano-dollars, rounded up once. prices: nano-dollars per million tokens of input, output,\n"
-        "cached input, written input, input written for an hour; then nano-dollars a call. Raises ValueError for "
-        "numbers\nthat cannot be.");
+  PyObject* const function = PyCFunction_NewEx(&cost_function, nullptr, m.attr("__name__").ptr());
+  if (function == nullptr) throw py::error_already_set();
+  m.attr("call_cost") = py::reinterpret_steal<py::object>(function);
 
   py::class_<Calendar>(m, "Calendar", R"(Where days, weeks and months start: a fixed offset from UTC, or the days of a zone.
 

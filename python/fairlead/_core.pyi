@@ -23,7 +23,13 @@ def simd_level() -> str: ...
 def set_simd_level(level: str) -> None: ...
 def simd_ran() -> str: ...
 def call_cost(
-    prices: Sequence[int], input: int, output: int = 0, cached: int = 0, written: int = 0, written_1h: int = 0
+    prices: tuple[int, ...],
+    input: int,
+    output: int = 0,
+    cached: int = 0,
+    written: int = 0,
+    written_1h: int = 0,
+    /,
 ) -> int: ...
 
 class Calendar:

@@ -43,6 +43,11 @@ class Prices:
     call: int = 0
     steps: tuple[tuple[int, Prices], ...] = ()
     uncounted: tuple[str, ...] = ()
+    _each: tuple[int, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        each = (self.input, self.output, self.cached, self.written, self.written_1h, self.call)
+        object.__setattr__(self, "_each", each)
 
     @classmethod
     def usd(
@@ -85,9 +90,8 @@ class Prices:
         for above, prices in self.steps:
             if tokens_in > above:
                 held = prices
-        each = (held.input, held.output, held.cached, held.written, held.written_1h, held.call)
         try:
-            return call_cost(each, tokens_in, tokens_out, cached, written, written_1h)
+            return call_cost(held._each, tokens_in, tokens_out, cached, written, written_1h)
         except ValueError as error:
             raise InvalidRecordError(str(error)) from None
 
