@@ -17,6 +17,8 @@ BEHIND = {
         "AttentionLayer",
         "AttentionLayer64",
         "BradleyTerryFit",
+        "Budgets",
+        "Calendar",
         "Fleet",
         "FleetCensus",
         "Journal",
@@ -26,7 +28,7 @@ BEHIND = {
         "Scoreboard",
         "TaskClassifier",
     ),
-    *("ScoredReader", "ScoredRecords", "SegmentWriter", "Windows"),
+    *("ScoredReader", "ScoredRecords", "SegmentWriter", "Spend", "Windows"),
 }
 COMPILED = [
     *(thing for name, thing in vars(_core).items() if inspect.isclass(thing) and name not in BEHIND),

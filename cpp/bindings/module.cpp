@@ -21,6 +21,8 @@ void bind_detectors(py::module_& m);
 void bind_sample(py::module_& m);
 void bind_pooling(py::module_& m);
 void bind_experts(py::module_& m);
+void bind_budget(py::module_& m);
+void bind_spend(py::module_& m);
 void bind_attention(py::module_& m);
 void bind_attention_layer(py::module_& m);
 void bind_attention_module(py::module_& m);
@@ -57,6 +59,8 @@ PYBIND11_MODULE(_core, m) {
   fairlead::bindings::bind_sample(m);
   fairlead::bindings::bind_pooling(m);
   fairlead::bindings::bind_experts(m);
+  fairlead::bindings::bind_budget(m);
+  fairlead::bindings::bind_spend(m);
   fairlead::bindings::bind_attention(m);
   fairlead::bindings::bind_attention_layer(m);
   fairlead::bindings::bind_attention_module(m);
