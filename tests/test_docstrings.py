@@ -22,6 +22,7 @@ BEHIND = {
         "Journal",
         "JournalColumns",
         "Replay",
+        "ResponseCache",
         "RollingWindow",
         "Scoreboard",
     ),

@@ -35,6 +35,8 @@ from fairlead.measure import (
     HDDM_A,
     HDDM_W,
     KSWIN,
+    Breaker,
+    Breakers,
     Calibration,
     Elo,
     Experts,
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
     from fairlead.measure.drift import DriftReport
     from fairlead.measure.ratings import PredictionScore, evaluate_ratings
     from fairlead.measure.sweep import SweepResult, sweep
+    from fairlead.providers import ResponseCache
     from fairlead.reflection import Reflection, compare_folder, reflect, reflect_folder
     from fairlead.replays import ReplayResult, replay
     from fairlead.store import Store
@@ -84,6 +87,8 @@ __all__ = [
     "STRATEGIES",
     "BradleyTerry",
     "BradleyTerryRatings",
+    "Breaker",
+    "Breakers",
     "Calibration",
     "Decision",
     "DriftReport",
@@ -114,6 +119,7 @@ __all__ = [
     "Psi",
     "Reflection",
     "ReplayResult",
+    "ResponseCache",
     "RollingWindow",
     "Settings",
     "Store",
@@ -159,6 +165,7 @@ _LATER = {
     "reflect_folder": "fairlead.reflection",
     "replay": "fairlead.replays",
     "ReplayResult": "fairlead.replays",
+    "ResponseCache": "fairlead.providers",
     "Store": "fairlead.store",
 }
 # Modules of functions, reached as `fairlead.drift`.

@@ -65,17 +65,17 @@ class Similar:
 
 
 class ResponseCache(_ResponseCache):
-    """A cache of answers, in a fixed piece of memory: what the same prompt brought from the same model in the same state.
+    """A cache of answers, in a fixed piece of memory: what a prompt brought from the same model in that state.
 
     The key is the model, the state (whatever the answer hangs on besides, e.g. the market's as you sum it up) and the
-    prompt, of which runs of Unicode white space are one space, and none at the ends; case counts. It is compared byte by
-    byte. An entry lives for `ttl`; who is evicted from `limit_bytes` is decided by S3-FIFO, which prompts that come but
-    once cannot flush. Not kept over a restart.
+    prompt, of which runs of Unicode white space are one space, and none at the ends; case counts. It is compared byte
+    by byte. An entry lives for `ttl`; who is evicted from `limit_bytes` is decided by S3-FIFO, which prompts that come
+    but once cannot flush. Not kept over a restart.
 
     Entries go at once by `invalidate(tag=...)`, `invalidate(symbol=...)` (its price has moved, news about it came) and
     `invalidate(model=...)` (a new version came); `price` does it for symbols whose price has moved by `price_move`, a
-    share of it, since the entry was put. `similar`: reuse for prompts that ask the same in other words, by `lookup`; off
-    unless given. seed: of the hash, drawn if not given.
+    share of it, since the entry was put. `similar`: reuse for prompts that ask the same in other words, by `lookup`;
+    off unless given. seed: of the hash, drawn if not given.
 
     `now` is an argument everywhere, integer nanoseconds, and the clock's if not given. Raises ValueError for a limit
     below 128 KiB, InvalidRecordError for a span that is none.
@@ -130,6 +130,8 @@ class ResponseCache(_ResponseCache):
         if kept and similar is not None and isinstance(prompt, str) and len(prompt) <= similar.longest:
             key = (model, state, signature(prompt, similar.synonyms))
             with self._lock:
+                if len(key[2]) < 2:  # nothing but articles and marks
+                    return kept
                 self._asked[key] = prompt
                 self._asked.move_to_end(key)
                 while len(self._asked) > similar.most:
@@ -169,8 +171,8 @@ class ResponseCache(_ResponseCache):
         return CacheHit(value, known, likeness, False, model, state)
 
     def price(self, symbol: str, price: float) -> bool:
-        """The price of a symbol now. Where entries may have been put at one that differs by more than `price_move`, they
-        are dropped, and True is returned. Raises InvalidRecordError for a price that is not positive.
+        """The price of a symbol now. Where entries may have been put at one that differs by more than `price_move`,
+        they are dropped, and True is returned. Raises InvalidRecordError for a price that is not positive.
 
         The band is half of `price_move` to either side, so that no two prices in it are further apart. A symbol's first
         price drops its entries, as nobody knows theirs. The newest 100,000 symbols are remembered.
@@ -210,8 +212,8 @@ class ResponseCache(_ResponseCache):
                 self._asked.pop((hit.model, hit.state, signature(hit.prompt, self._similar.synonyms)), None)
 
     def as_dict(self) -> dict[str, int]:
-        """Counters: those of the core (see there), and similar_hits. A similar hit is a miss of its own prompt and a hit
-        of the other one, too."""
+        """Counters: those of the core (see there), and similar_hits. A similar hit is a miss of its own prompt and a
+        hit of the other one, too."""
         return {**super().as_dict(), "similar_hits": self._similar_hits}
 
     def __repr__(self) -> str:

@@ -1,11 +1,12 @@
 """Whether two prompts ask the same: the words that carry meaning, in order, in one spelling.
 
 Embeddings score opposites alike ("will rise", "will fall"), and a list of opposites is never complete. So this asks the
-other way round: two prompts are the same only if nothing differs but what is known to carry no meaning, or to be another
-spelling of the same. That is a short list, which this module is: courtesies and ways of asking at the beginning, articles,
-punctuation at the end of a phrase, contractions, numbers (1,000, 1k, a thousand), percent and dollars, dates (ISO, "March 1,
-2026", "1st of March 2026"), and a few synonyms. Everything else is compared as it stands, in order: negations, numbers,
-tickers, dates, comparatives, sides, units, names (upper case and all), and every word that is not known.
+other way round: two prompts are the same only if nothing differs but what is known to carry no meaning, or to be
+another spelling of the same. That is a short list, which this module is: courtesies and ways of asking at the
+beginning, articles, punctuation at the end of a phrase, contractions, numbers (1,000, 1k, a thousand), percent and
+dollars, dates (ISO, "March 1, 2026", "1st of March 2026"), and a few synonyms. Everything else is compared as it
+stands, in order: negations, numbers, tickers, dates, comparatives, sides, units, names (upper case and all), and every
+word that is not known.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ __all__ = ["signature"]
 
 _TOKEN = re.compile(
     r"""
-    (?P<raw>\S*(?:://|@\w)\S*                                   # addresses
+    (?P<iso>(?<![\w-])\d{4}-\d{2}-\d{2}(?![\w-]))
+    |(?P<raw>\S*(?:://|@\w)\S*                                   # addresses
       |\$[A-Za-z][A-Za-z.]*\w                                    # $AAPL
       |(?<!\w)[A-Z0-9]{2,}(?:[-/][A-Z0-9]{2,})+(?![\w])          # BTC-USD, EUR/USD
       |\d+(?:[/.]\d+){2,}|\d{1,2}:\d{2}(?::\d{2})?)              # 03/01/2026, 1.2.3, 17:00
-    |(?P<iso>(?<![\w-])\d{4}-\d{2}-\d{2}(?![\w-]))
     |(?P<number>(?:(?<![\w.,)%])[-+])?\d[\d,]*(?:\.\d+)?(?P<suffix>[^\W_]*))
     |(?P<word>[^\W\d_][\w]*(?:'[^\W\d_]+)*)
     |(?P<other>[<>=!]=|\S)
@@ -32,6 +33,10 @@ _TOKEN = re.compile(
 )
 _SPELLING = str.maketrans({"\u2018": "'", "\u2019": "'", "\u2212": "-", "\u2013": "-", "\u2014": "-"})
 _ABBREVIATED = re.compile(r"\bU\.\s?S\.(?:\s?A\.)?|\bU\.\s?K\.|\ba\.m\.|\bp\.m\.")
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
 
 
 def _words(text: str) -> frozenset[str]:
@@ -49,11 +54,11 @@ _COMMON = (  # words that a sentence may begin with in upper case and be no name
     | _ARTICLES
     | _NEGATIONS
     | _words(
-        "i you he she it we they this that these those my your his her its our their there here if whether in on at by for "
-        "from to of with about over under above below before after between during since until and or so then than as "
-        "tell give show estimate assess predict forecast explain summarise summarize list compare describe state report "
-        "provide find answer say think suppose assume consider rate rank decide buy sell hold short long probability "
-        "likelihood chance chances yes all any some each every today tomorrow tonight yesterday now currently let "
+        "i you he she it we they this that these those my your his her its our their there here if whether in on at by "
+        "for from to of with about over under above below before after between during since until and or so then than "
+        "as tell give show estimate assess predict forecast explain summarise summarize list compare describe state "
+        "report provide find answer say think suppose assume consider rate rank decide buy sell hold short long "
+        "probability likelihood chance chances yes all any some each every today tomorrow tonight yesterday now currently let "
         "given based using according more less most least"
     )
 )
@@ -69,7 +74,7 @@ _CONTRACTED = {
 _ENDINGS = {"'re": "is", "'ll": "will", "'ve": "have", "'m": "is"}
 _PROBABILITY = "<probability>"
 _SAME = {
-    **{word: _PROBABILITY for word in ("probability", "likelihood", "chance", "chances")},
+    **dict.fromkeys(("probability", "likelihood", "chance", "chances"), _PROBABILITY),
     **{"are": "is", "am": "is", "percent": "%", "pct": "%", "percentage": "percentage"},
     **{"dollar": "$", "dollars": "$", "usd": "$", "USD": "$", "till": "until", "versus": "vs", "USA": "US"},
     **{"summarize": "summarise", "analyze": "analyse", "okay": "ok", "above": ">", "below": "<"},
@@ -80,7 +85,9 @@ _PHRASES: dict[tuple[str, ...], tuple[str, ...]] = {
     tuple(phrase.split()): tuple(same.split())
     for phrase, same in {
         "how likely is it that": _PROBABILITY + " that",
+        "how likely it is that": _PROBABILITY + " that",
         "how probable is it that": _PROBABILITY + " that",
+        "how probable it is that": _PROBABILITY + " that",
         "is going to": "will",
         "per cent": "%",
         "basis points": "bps",
@@ -126,27 +133,29 @@ _OPENINGS = tuple(
         reverse=True,
     )
 )
-_BEFORE_PROBABILITY = _words("what is estimate assess state report provide find your me us")
+_BEFORE_PROBABILITY = _words("what is estimate assess state report provide find")
 
 _UNITS = {
     word: value
     for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-        "eighteen nineteen".split()
+        _listed(
+            "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+            "seventeen eighteen nineteen"
+        )
     )
 }
-_TENS = {word: 10 * (i + 2) for i, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split())}
+_TENS = {word: 10 * (i + 2) for i, word in enumerate(_listed("twenty thirty forty fifty sixty seventy eighty ninety"))}
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "bn": 10**9, "k": 10**3}
 _ORDINALS = {
     word: f"#{i + 1}"
-    for i, word in enumerate("first second third fourth fifth sixth seventh eighth ninth tenth".split())
+    for i, word in enumerate(_listed("first second third fourth fifth sixth seventh eighth ninth tenth"))
 }
 _MONTHS = {
     name: i + 1
     for i, (long, short) in enumerate(
         zip(
-            "January February March April May June July August September October November December".split(),
-            "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(),
+            _listed("January February March April May June July August September October November December"),
+            _listed("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec"),
             strict=True,
         )
     )
@@ -160,7 +169,7 @@ def signature(prompt: str, synonyms: Mapping[str, str] | None = None) -> tuple[s
     synonyms: words of the caller's own that mean another, as they stand in the text.
 
     >>> signature("Could you tell me how likely it is that AAPL won't close above $1,000?")
-    ('how', 'likely', 'it', 'is', 'that', 'AAPL', 'will', 'not', 'close', '>', '1000', '$', '?')
+    ('<probability>', 'that', 'AAPL', 'will', 'not', 'close', '>', '1000', '$', '?')
     >>> signature("What's the probability of rain on March 1st, 2026") == signature("Chance of rain on 2026-03-01?")
     True
     >>> signature("Will the Lakers beat the Celtics?") == signature("Will the Celtics beat the Lakers?")
@@ -190,7 +199,7 @@ _ENDS = (_STOP, _ASK)
 
 
 def _tokens(text: str) -> Iterable[str]:
-    """Words, numbers and signs as they stand, contractions apart; ends of sentences and commas as marks of their own."""
+    """Words, numbers and signs as they stand, contractions apart; ends of sentences and commas as marks."""
     for found in _TOKEN.finditer(text):
         kind, token = found.lastgroup, found[0]
         after = text[found.end() : found.end() + 1]
@@ -204,7 +213,8 @@ def _tokens(text: str) -> Iterable[str]:
         elif kind == "iso":
             yield "@" + token
         elif kind == "raw" or not (after == "" or after.isspace() or after in "\"')?.!"):
-            if token == "-" and before.isalpha() and after.isalpha():
+            around = text[max(found.start() - 2, 0) : found.start()], text[found.end() : found.end() + 2]
+            if token == "-" and all(len(side) == 2 and side.isalpha() for side in around):
                 continue  # long-term, year-end
             yield token
         elif token == "?":
@@ -265,26 +275,41 @@ def _plain(value: Decimal) -> str:
 
 
 def _canonical(words: list[str], end: str, keep_commas: bool, synonyms: Mapping[str, str]) -> list[str]:
-    if words[0].lower() in _COMMON:
-        words = [words[0].lower(), *words[1:]]
-    words = [synonyms.get(word, word) for word in words]
-    words = _opened(["i" if word == "I" else word for word in words])
-    asks = end == _ASK or (bool(words) and words[0].lower() in _ASKING)
+    words = [synonyms.get(word, word) for word in _begun(words)]
+    words, asks = _opened(["i" if word == "I" else word for word in words])
+    asks = asks or end == _ASK or words[:1] == [] or words[0] in _ASKING
     # A comma after a number may part it from the next one, so that dates are read before commas go.
     words = _numbered(_dated(words))
-    words = [word for word in words if word.lower() not in _ARTICLES and (keep_commas or word != _COMMA)]
+    words = _bare(words, keep_commas)
     words = _phrased([_SAME.get(word, word) for word in words])
     start = 0
     while start < len(words) and words[start] in _BEFORE_PROBABILITY:
         start += 1
     if start < len(words) and words[start] == _PROBABILITY:
         words, asks = words[start:], True
-    words = _priced(words)
+    words = ["," if word == _COMMA else word for word in _priced(words)]
     return [*words, "?" if asks else "."]
 
 
-def _opened(words: list[str]) -> list[str]:
-    """Without courtesies and ways of asking at the beginning."""
+def _begun(words: list[str]) -> list[str]:
+    """With a first word that is no name in lower case. IT, WHO and US are names."""
+    plain = len(words[0]) == 1 or not words[0].isupper()
+    return [words[0].lower(), *words[1:]] if plain and words[0].lower() in _COMMON else words
+
+
+def _bare(words: list[str], keep_commas: bool) -> list[str]:
+    """Without articles and courtesies, unless they make a difference: few and a few."""
+    out = []
+    for i, word in enumerate(words):
+        article = word in _ARTICLES and (i + 1 == len(words) or words[i + 1] not in ("few", "little", "number", "lot"))
+        if not article and (keep_commas or word != _COMMA):
+            out.append(word)
+    return out
+
+
+def _opened(words: list[str]) -> tuple[list[str], bool]:
+    """Without courtesies and ways of asking at the beginning, and whether it was asked so."""
+    asks = False
     while True:
         lower = [word.lower() for word in words[:8]]
         if lower[:1] in (["please"], ["kindly"], [_COMMA]):
@@ -292,14 +317,14 @@ def _opened(words: list[str]) -> list[str]:
             continue
         for opening in _OPENINGS:
             if tuple(lower[: len(opening)]) == opening and len(words) > len(opening):
-                words = words[len(opening) :]
-                if len(opening) > 1 and words[0] in ("whether", "if") and len(words) > 1:
-                    words = ["whether", *words[1:]]
+                words = _begun(words[len(opening) :])
+                if len(opening) > 1:
+                    asks = True
+                    if words[0] in ("whether", "if") and len(words) > 1:
+                        words = ["whether", *words[1:]]
                 break
         else:
-            return words
-        if words and words[0].lower() in _COMMON:
-            words = [words[0].lower(), *words[1:]]
+            return words, asks
 
 
 def _dated(words: list[str]) -> list[str]:
@@ -346,7 +371,7 @@ def _numbered(words: list[str]) -> list[str]:
     out: list[str] = []
     i = 0
     while i < len(words):
-        word = words[i].lower()
+        word = _spoken(words[i])
         if word in _ORDINALS:
             out.append(_ORDINALS[word])
             i += 1
@@ -364,12 +389,17 @@ def _numbered(words: list[str]) -> list[str]:
     return out
 
 
+def _spoken(word: str) -> str:
+    """In lower case; but TEN is no number, it is a ticker."""
+    return word if len(word) > 1 and word.isupper() else word.lower()
+
+
 def _spelt(words: list[str], start: int) -> tuple[int, int]:
     """The number that begins at a word, and the place after it; the same place where none does."""
     total = part = 0
     i, last = start, 0  # last: the smallest step that was read; after it only smaller ones may follow
     while i < len(words):
-        word = words[i].lower()
+        word = _spoken(words[i])
         if word in ("and",) and last >= 100 and i + 1 < len(words) and words[i + 1].lower() in (*_UNITS, *_TENS):
             i += 1
         elif word in _TENS and (last == 0 or last >= 100):
