@@ -9,6 +9,7 @@ namespace fairlead {
 
 namespace {
 
+constexpr std::uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
 constexpr std::size_t kept_buffer = std::size_t{16} << 10;
 
 std::uint64_t word(const char* at) noexcept {
@@ -179,6 +180,19 @@ std::string_view ResponseCache::normalised(std::string_view prompt, std::string&
   std::size_t n = 0;
   unsigned gap = 1;  // the last that was written is a space, or nothing was
   for (std::size_t i = 0; i < prompt.size();) {
+    if (prompt.size() - i >= 8) {
+      const std::uint64_t w = word(prompt.data() + i);
+      const std::uint64_t spaces = ~((w ^ (ones * 0x20)) + ones * 0x7f) & highs;  // exact where no high bit is set
+      const std::uint64_t wrong =
+          (w & highs) | ((w - ones * 0x20) & ~w & highs) | (spaces & (spaces << 8 | std::uint64_t{gap} << 7));
+      if (wrong == 0) {  // ASCII, no control character, no space after a space
+        std::memcpy(to + n, &w, sizeof(w));
+        n += 8;
+        i += 8;
+        gap = static_cast<unsigned>(spaces >> 63);
+        continue;
+      }
+    }
     const auto c = static_cast<unsigned char>(prompt[i]);
     if (c < 0x80) {  // without a branch on what it is
       const unsigned space = is_space(prompt[i]);
