@@ -24,6 +24,7 @@ BEHIND = {
         "Journal",
         "JournalColumns",
         "Replay",
+        "ResponseCache",
         "RollingWindow",
         "Scoreboard",
         "TaskClassifier",

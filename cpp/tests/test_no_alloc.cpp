@@ -15,6 +15,7 @@
 
 #include "fairlead/attention_layer.hpp"
 #include "fairlead/attention_policy.hpp"
+#include "fairlead/breakers.hpp"
 #include "fairlead/budget.hpp"
 #include "fairlead/detectors.hpp"
 #include "fairlead/experts.hpp"
@@ -22,6 +23,7 @@
 #include "fairlead/glicko2.hpp"
 #include "fairlead/pooling.hpp"
 #include "fairlead/ratings.hpp"
+#include "fairlead/response_cache.hpp"
 #include "fairlead/scoreboard.hpp"
 #include "fairlead/spend.hpp"
 #include "fairlead/task_classifier.hpp"
@@ -210,6 +212,32 @@ TEST_CASE("no_alloc: the counter counts") {
   CHECK(allocations_of([&] { numbers.resize(100); }) == 1);
   CHECK(allocations_of([&] { numbers.resize(1'000); }) == 1);
   CHECK(allocations_of([] {}) == 0);
+}
+
+TEST_CASE("no_alloc: breakers from the first call, the cache from the first value") {
+  fl::Breakers breakers;
+  fl::ModelId model = -1;
+  REQUIRE(breakers.add("a", "p", model) == Status::ok);
+  fl::ResponseCache cache({.limit_bytes = fl::ResponseCache::least_bytes});
+  std::string value;
+  value.reserve(1'000);
+  std::vector<std::string> prompts;
+  for (int i = 0; i < 2'000; ++i) prompts.push_back("What  is the price of number " + std::to_string(i) + "?");
+  REQUIRE(cache.put({"m", "", prompts.back()}, "v", 0) == Status::ok);  // makes the buffer of normalised prompts
+  bool ok = true;
+  CHECK(allocations_of([&] {
+          for (int i = 0; i < 2'000; ++i) {
+            fl::BreakersCall call = 0;
+            if (breakers.begin(model, i, call) == fl::Gate::yes) {
+              ok &= (i % 3 == 0 ? breakers.failure(model, call, i, fl::Failure::server)
+                                : breakers.success(model, call, i, 1'000 * i)) == Status::ok;
+            }
+            const fl::CacheKey key{"m", "", prompts[static_cast<std::size_t>(i)]};
+            ok &= cache.put(key, "some value", 0) == Status::ok && cache.get(key, 0, value);
+          }
+        }) == 0);
+  CHECK(ok);
+  CHECK(cache.counters().evicted > 0);
 }
 
 TEST_CASE("no_alloc: elo and windows in the steady state") {
