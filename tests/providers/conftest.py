@@ -75,6 +75,13 @@ def made(wire: str, server: Server, key: str) -> Callable[..., LanguageModelProv
     return make
 
 
+@pytest.fixture(scope="session", autouse=True)
+def closed_at_the_end() -> Iterator[None]:
+    yield
+    for provider in _PROVIDERS.values():
+        provider.close()
+
+
 _PROVIDERS: dict[str, LanguageModelProvider] = {}
 TASK = Task("q", text="Will it rain in Oslo tomorrow?")
 MODEL = Model("m1", price_in=2.0, price_out=10.0, price_cached=0.5)

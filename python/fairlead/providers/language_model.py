@@ -16,9 +16,8 @@ from datetime import timedelta
 from importlib import import_module
 from time import perf_counter
 from types import ModuleType
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple, NoReturn, cast
 from urllib.parse import urlsplit
-from weakref import WeakKeyDictionary
 
 from fairlead.errors import InvalidRecordError
 from fairlead.providers.deadlines import Deadline, Limit, as_deadline, within
@@ -108,12 +107,16 @@ class LanguageModelProvider(BaseProvider):
         self._options = dict(options or {})
         self._names = dict(names or {})
         self._secret: Secret | None = None
-        self._clients: WeakKeyDictionary[Any, tuple[Any, AsyncGenerator[None, None]]] = WeakKeyDictionary()
-        self._opening: WeakKeyDictionary[Any, asyncio.Task[Any]] = WeakKeyDictionary()
+        # By event loop. Taken out when a loop ends, as what hangs on a client keeps its loop alive.
+        self._clients: dict[asyncio.AbstractEventLoop, tuple[Any, AsyncGenerator[None, None]]] = {}
+        self._opening: dict[asyncio.AbstractEventLoop, asyncio.Task[Any]] = {}
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({_shown(self.base_url) if self.base_url else ''})"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError(f"{self!r} holds a key and open connections: make another one where it is needed")
 
     def open(self) -> None:
         """Imports the SDK, which takes a second or so, and reads the key. Otherwise the first call does it, in a thread
@@ -149,9 +152,8 @@ class LanguageModelProvider(BaseProvider):
         return failed(model, failure, progress.start, calls=progress.calls, first_token_s=progress.first_token_s)
 
     async def aclose(self) -> None:
-        """Closes the connections of this event loop, or of `ask_sync` where there are none of this one."""
-        with self._lock:
-            held = self._clients.pop(asyncio.get_running_loop(), None)
+        """Closes the connections of this event loop; `close` those of `ask_sync`."""
+        held = self._clients.get(asyncio.get_running_loop())
         if held is not None:
             await held[1].aclose()
 
@@ -217,15 +219,17 @@ class LanguageModelProvider(BaseProvider):
         opening = self._opening.get(loop)
         if opening is None:
             opening = loop.create_task(self._open_client(loop))
-            opening.add_done_callback(lambda task: task.cancelled() or task.exception())
             with self._lock:
                 self._opening[loop] = opening
-        try:
-            return await asyncio.shield(opening)
-        finally:
-            if opening.done():
+
+            def opened(task: asyncio.Task[Any]) -> None:
                 with self._lock:
                     self._opening.pop(loop, None)
+                if not task.cancelled():
+                    task.exception()  # seen, though all who waited for it may have given up
+
+            opening.add_done_callback(opened)
+        return await asyncio.shield(opening)
 
     async def _open_client(self, loop: asyncio.AbstractEventLoop) -> Any:
         """A client, and an async generator that closes it: event loops end those that they have begun. In a thread, as
@@ -241,16 +245,20 @@ class LanguageModelProvider(BaseProvider):
             raise ProviderError("refused", missing)
 
         client = await loop.run_in_executor(None, make)
-        guard = self._guard(client)
+        guard = self._guard(client, loop)
         await guard.__anext__()
         with self._lock:
+            for other in [other for other in self._clients if other.is_closed()]:
+                del self._clients[other]
             self._clients[loop] = client, guard
         return client
 
-    async def _guard(self, client: Any) -> AsyncGenerator[None, None]:
+    async def _guard(self, client: Any, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None, None]:
         try:
             yield
         finally:
+            with self._lock:
+                self._clients.pop(loop, None)
             await self._close_client(client)
 
     def _module(self) -> ModuleType:

@@ -92,6 +92,16 @@ def _parse(task: Task, text: object) -> ParsedAnswer:
     if text.startswith("<think>"):
         raise _NoAnswerError("the reply ends while the model thinks")
     key = _KEYS[task.kind]
+    if text[0] == "{" and text[-1] == "}":  # nothing but an object, as nearly always
+        try:
+            found, end = _DECODER.raw_decode(text)
+        except _NoAnswerError:
+            raise
+        except (ValueError, RecursionError):
+            pass
+        else:
+            if end == len(text) and key in found:
+                return _answer(task, key, found)
     answers = [_answer(task, key, found) for found in _objects(text) if key in found]
     if not answers:
         if task.kind == "binary" and (_NUMBER.fullmatch(text) or _PERCENT.fullmatch(text)):
@@ -148,6 +158,8 @@ def _number(said: object, where: str) -> float:
 
 
 def _fraction(said: object, where: str) -> float:
+    if type(said) is float and 0.0 <= said <= 1.0:
+        return said
     percent = _PERCENT.fullmatch(said.strip()) if isinstance(said, str) else None
     number = float(percent[1]) / 100.0 if percent else _number(said, where)
     if not 0.0 <= number <= 1.0:
