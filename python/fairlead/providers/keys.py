@@ -25,7 +25,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _KEY = re.compile(r"[!-~]+")  # what a header can carry, without spaces
 # What looks like a key of some provider, whoever's it is.
 _LOOKS_LIKE_A_KEY = re.compile(
-    r"\b(?:sk|pk|rk|xai|gsk|fw|hf|pplx|r8|nvapi|AIza)[-_][A-Za-z0-9_*\-]{6,}|(?<=[Bb]earer )[^\s'\",]+"
+    r"\b(?:sk|pk|rk|xai|gsk|fw|hf|pplx|r8|nvapi|AIza)[-_][A-Za-z0-9_*\-]{6,}|(?<=[Bb]earer )[^\s'\",)]+"
 )
 
 
