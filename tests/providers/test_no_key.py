@@ -178,7 +178,7 @@ def test_nor_the_provider_itself(made: Made, server: Server, key: str) -> None:
 
 def test_no_other_object_of_ours_holds_it(made: Made, server: Server, key: str) -> None:
     made().ask_sync("m", TASK)
-    ours = [thing for thing in gc.get_objects() if type(thing).__module__.startswith("fairlead")]
+    ours = [thing for thing in gc.get_objects() if str(type(thing).__module__).startswith("fairlead")]
     assert ours
     for thing in ours:
         held = getattr(thing, "__dict__", {}) if not isinstance(thing, Secret) else {}

@@ -13,6 +13,7 @@ from fairlead.providers.language_model import (
     Progress,
     Reply,
     choose_end,
+    close_stream,
     no_end,
 )
 from fairlead.providers.parsing import quoted
@@ -110,7 +111,7 @@ async def _read_stream(stream: Any, progress: Progress) -> Reply:
             elif event.type == "message_stop":
                 ended = True
     finally:
-        await stream.close()
+        await close_stream(stream)
     usage = progress.usage
     choose_end(reason, _ENDS, usage)
     if not ended:

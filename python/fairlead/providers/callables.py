@@ -70,7 +70,7 @@ class CallableProvider(BaseProvider):
             return self._answer(model, task, result, start)
         except Exception as error:
             failure = _failure(error)
-        if self._retries.attempts > 1:
+        if self._retries.delay(failure) is not None:
             chosen = model
 
             async def once_more() -> Answer:

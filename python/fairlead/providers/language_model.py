@@ -136,15 +136,20 @@ class LanguageModelProvider(BaseProvider):
         messages = self._prompts[task.kind].render(task)
         progress = Progress()
         try:
-            reply = await within(self._calls(model.name, task, messages, progress, limit, may_retry), limit)
-            progress.usage = reply.usage
-            parsed = parse_reply(task, reply.text)
+            name = self._names.get(model.name, model.name)
+            try:
+                reply = await within(self._once(name, task, messages, progress), limit)
+            except ProviderError as error:
+                if self._retries.delay(error) is None:
+                    raise
+                reply = await within(self._again(error, name, task, messages, progress, limit, may_retry), limit)
+            progress.usage = usage = reply.usage
+            p, value, confidence = parse_reply(task, reply.text)
         except ProviderError as error:
             failure = error
         else:
-            usage = reply.usage
             latency_ms = (perf_counter() - progress.start) * 1e3
-            forecast = new_forecast(model.name, *parsed, latency_ms, usage, cost_of(model, usage))
+            forecast = new_forecast(model.name, p, value, confidence, latency_ms, usage, cost_of(model, usage))
             return Answer(forecast, None, usage, progress.first_token_s, progress.calls)
         if failure.usage == NOTHING:
             failure.usage = progress.usage
@@ -172,8 +177,9 @@ class LanguageModelProvider(BaseProvider):
 
     # --- the rest ---------------------------------------------------------------------------------------------------
 
-    async def _calls(
+    async def _again(
         self,
+        first: ProviderError,
         name: str,
         task: Task,
         messages: tuple[str, str],
@@ -181,22 +187,16 @@ class LanguageModelProvider(BaseProvider):
         limit: Deadline,
         may_retry: MayRetry | None,
     ) -> Reply:
-        name = self._names.get(name, name)
-
         async def once() -> Reply:
-            progress.calls += 1
             return await self._once(name, task, messages, progress)
 
-        try:
-            return await once()
-        except ProviderError as error:
-            first = error
         return cast(Reply, await again(first, once, self._retries, limit, may_retry))
 
     async def _once(self, name: str, task: Task, messages: tuple[str, str], progress: Progress) -> Reply:
         """One request, its failure told as a ProviderError. That, and a cancellation, is raised from outside the
         handlers and without a traceback: frames of an SDK hold headers, and headers hold keys."""
         stopped: BaseException
+        progress.calls += 1
         try:
             held = self._clients.get(asyncio.get_running_loop())
             client = held[0] if held is not None else await self._first_client()
@@ -314,6 +314,13 @@ def _shown(url: str) -> str:
     """A URL without user, password and query, any of which may be a key."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+async def close_stream(stream: Any) -> None:
+    """Gives its connection back; what has no `close` (LiteLLM's streams) does so by itself."""
+    close = getattr(stream, "close", None)
+    if close is not None:
+        await close()
 
 
 def no_end(stream: Any, text: str, usage: Usage) -> ProviderError:

@@ -14,6 +14,7 @@ from fairlead.providers.language_model import (
     Progress,
     Reply,
     choose_end,
+    close_stream,
     no_end,
 )
 from fairlead.providers.parsing import quoted
@@ -149,7 +150,7 @@ async def read_stream(stream: Any, progress: Progress) -> Reply:
                 refusals.append(getattr(choice.delta, "refusal", None) or "")
                 reason = choice.finish_reason or reason
     finally:
-        await stream.close()
+        await close_stream(stream)
     usage = progress.usage
     if reason is None:
         raise no_end(stream, "".join(parts), usage)

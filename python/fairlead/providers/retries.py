@@ -48,8 +48,8 @@ class Retries:
 
     def delay(self, error: ProviderError) -> float | None:
         """Seconds that the provider asked for before this may be tried again; 0 = it named none; None = never."""
-        if error.usage != NOTHING:
-            return None  # it was paid for
+        if self.attempts == 1 or error.usage != NOTHING:
+            return None  # the latter was paid for
         if error.kind == "network":
             return error.retry_after_s or 0.0
         asked, patience = error.retry_after_s, as_seconds(self.patience)
@@ -73,7 +73,7 @@ async def again(
     deadline: Deadline | None,
     may_retry: MayRetry | None,
 ) -> object:
-    """After a first failure: the call once more, by stamina, as `retries` says. Raises the last failure.
+    """After a first failure that `retries` does not give up: the call once more, by stamina. Raises the last failure.
 
     stamina comes in here and not around the first call, as most calls do not fail and it costs 10 us.
     """
@@ -89,8 +89,6 @@ async def again(
             return False
         return delay or True
 
-    if retries.attempts == 1 or retries.delay(first) is None:
-        raise first
     stamina = import_module("stamina")
     failure: ProviderError | None = first
     async for attempt in stamina.retry_context(
