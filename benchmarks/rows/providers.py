@@ -1,7 +1,6 @@
 """What a provider adds to what it calls: to a coroutine that returns at once, and to the same SDK on a loopback server.
 
-The rows of the SDKs say what remains when a call of the bare client, in the same turns, is taken off: medians, as a
-difference of two fastest calls would be one of two lucky ones.
+What it does itself is timed without an SDK, too: a call of one takes so long that the difference drowns in its noise.
 """
 
 from __future__ import annotations
@@ -9,16 +8,24 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from harness import Row, Size, peer
+from harness import Row, Size, peer, that_runs
 
 from fairlead import Forecast, Model, Task
-from fairlead.providers import PROMPTS, AnthropicProvider, CallableProvider, Deadline, OpenAIProvider, parse_reply
+from fairlead.providers import (
+    PROMPTS,
+    AnthropicProvider,
+    CallableProvider,
+    Deadline,
+    OpenAIProvider,
+    Usage,
+    parse_reply,
+)
+from fairlead.providers.language_model import Reply
 
 TASK = Task("q", text="Will the central bank raise its rate at the next meeting? Answer from what you know. " * 2)
 MODEL = Model("m", price_in=2.5, price_out=10.0)
@@ -74,6 +81,29 @@ def parts(n: int) -> Iterator[Row]:
     yield Row("Reply of a language model, parsed", "ns/call", n, parse, {}, f"{error:.0e}")
 
 
+class AtOnce(OpenAIProvider):
+    """All that a provider of language models does, but the SDK."""
+
+    def _client(self, sdk: Any, secret: Any) -> Any:
+        return self
+
+    async def _send(self, *_: Any) -> Reply:
+        return Reply(REPLY, Usage(120, 15))
+
+    async def _close_client(self, client: Any) -> None:
+        pass
+
+
+def alone(n: int, loop: asyncio.AbstractEventLoop) -> Iterator[Row]:
+    if peer("openai") is None or peer("stamina") is None:
+        return
+    provider = AtOnce("ollama")
+    error = abs(loop.run_until_complete(provider.ask(MODEL, TASK)).p - 0.7)
+    work = repeated(lambda: provider.call(MODEL, TASK, deadline=60.0), n, loop)
+    name = "What a language model's provider does itself: prompt, deadline, parsing, cost, Forecast"
+    yield Row(name, "ns/call", n, work, {}, f"{error:.0e}", "<= 10 us")
+
+
 def around(name: str, n: int, loop: asyncio.AbstractEventLoop) -> Iterator[Row]:
     """One call of the provider, and one of the bare client with the same request, on the same server."""
     sdk = peer(name)
@@ -85,6 +115,7 @@ def around(name: str, n: int, loop: asyncio.AbstractEventLoop) -> Iterator[Row]:
     os.environ["FAIRLEAD_BENCH_KEY"] = "none-is-needed"
     server = Server().start()
     messages = PROMPTS["binary"].render(TASK)
+    others: dict[str, Callable[[], None]] = {}
     if name == "openai":
         provider: Any = OpenAIProvider(server.url + "/v1", key="FAIRLEAD_BENCH_KEY", structured=False)
         client = sdk.AsyncOpenAI(api_key="x", base_url=server.url + "/v1", max_retries=0)
@@ -92,6 +123,8 @@ def around(name: str, n: int, loop: asyncio.AbstractEventLoop) -> Iterator[Row]:
 
         def bare() -> Awaitable[Any]:
             return client.chat.completions.create(model="m", messages=request)
+
+        others = litellm_call(server.url + "/v1", loop, n)
     else:
         provider = AnthropicProvider(base_url=server.url, key="FAIRLEAD_BENCH_KEY", structured=False)
         client = sdk.AsyncAnthropic(api_key="x", base_url=server.url, max_retries=0)
@@ -103,16 +136,15 @@ def around(name: str, n: int, loop: asyncio.AbstractEventLoop) -> Iterator[Row]:
     def ours() -> Awaitable[Any]:
         return provider.call(MODEL, TASK, deadline=60.0)
 
-    added = loop.run_until_complete(_added(ours, bare, n))
     error = abs(loop.run_until_complete(ours()).forecast.p - 0.7)
     row = Row(
-        f"A call through the {name} SDK on loopback; median {added * 1e6:+.0f} us on the bare client",
+        f"A call through the {name} SDK, server on loopback",
         "ns/call",
         n,
         repeated(ours, n, loop),
-        {f"the bare {name} client": repeated(bare, n, loop)},
+        {f"the bare {name} client": repeated(bare, n, loop), **others},
         f"{error:.0e}",
-        "<= 50 us more at first, 10 us the goal",
+        "bare + 50 us at first, 10 us the goal",
     )
     weakref.finalize(row, server.stop)
     yield row
@@ -120,21 +152,24 @@ def around(name: str, n: int, loop: asyncio.AbstractEventLoop) -> Iterator[Row]:
     loop.run_until_complete(provider.aclose())
 
 
-async def _added(ours: Callable[[], Awaitable[Any]], bare: Callable[[], Awaitable[Any]], n: int) -> float:
-    taken: dict[int, list[float]] = {0: [], 1: []}
-    for turn in range(-20, 4 * n):
-        which = turn % 2
-        start = time.perf_counter()
-        await (ours if which else bare)()
-        if turn >= 0:
-            taken[which].append(time.perf_counter() - start)
-    return sorted(taken[1])[2 * n // 2] - sorted(taken[0])[2 * n // 2]
+def litellm_call(url: str, loop: asyncio.AbstractEventLoop, n: int) -> dict[str, Callable[[], None]]:
+    """LiteLLM's plain completion call of the same server."""
+    litellm = peer("litellm")
+    if litellm is None:
+        return {}
+    request = [{"role": "user", "content": PROMPTS["binary"].render(TASK)[1]}]
+
+    def theirs() -> Awaitable[Any]:
+        return litellm.acompletion("openai/m", request, api_base=url, api_key="x", num_retries=0, max_retries=0)
+
+    return that_runs("LiteLLM, acompletion", repeated(theirs, n, loop), "litellm")
 
 
 def rows(size: Size) -> Iterator[Row]:
     loop = asyncio.new_event_loop()
     yield from callables(size.scaled(20_000), loop)
     yield from parts(size.scaled(20_000))
+    yield from alone(size.scaled(20_000), loop)
     for name in ("openai", "anthropic"):
         yield from around(name, size.scaled(500), loop)
     loop.run_until_complete(loop.shutdown_asyncgens())
