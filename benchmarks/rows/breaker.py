@@ -148,7 +148,15 @@ def dead_primary(rounds: int) -> Row:
         for _ in each:
             hits(200)
 
-    return Row("200 calls at once to a dead model", "ns/call", 200 * rounds, ours, {}, f"{hits(200)} hits", "5 hits; LiteLLM's Router 200")
+    return Row(
+        "200 calls at once to a dead model",
+        "ns/call",
+        200 * rounds,
+        ours,
+        {},
+        f"{hits(200)} hits",
+        "5 hits; LiteLLM's Router 200",
+    )
 
 
 def rows(size: Size) -> Iterator[Any]:
