@@ -16,6 +16,7 @@ BEHIND = {
     *(
         "AttentionLayer",
         "AttentionLayer64",
+        "AttentionModule",
         "BradleyTerryFit",
         "Budgets",
         "Calendar",
