@@ -58,8 +58,8 @@ _COMMON = (  # words that a sentence may begin with in upper case and be no name
         "for from to of with about over under above below before after between during since until and or so then than "
         "as tell give show estimate assess predict forecast explain summarise summarize list compare describe state "
         "report provide find answer say think suppose assume consider rate rank decide buy sell hold short long "
-        "probability likelihood chance chances yes all any some each every today tomorrow tonight yesterday now currently "
-        "let "
+        "probability likelihood chance chances yes all any some each every today tomorrow tonight yesterday now "
+        "currently let "
         "given based using according more less most least"
     )
 )
