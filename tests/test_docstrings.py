@@ -16,7 +16,10 @@ BEHIND = {
     *(
         "AttentionLayer",
         "AttentionLayer64",
+        "AttentionModule",
         "BradleyTerryFit",
+        "Budgets",
+        "Calendar",
         "Fleet",
         "FleetCensus",
         "Journal",
@@ -25,8 +28,9 @@ BEHIND = {
         "ResponseCache",
         "RollingWindow",
         "Scoreboard",
+        "TaskClassifier",
     ),
-    *("ScoredReader", "ScoredRecords", "SegmentWriter", "Windows"),
+    *("ScoredReader", "ScoredRecords", "SegmentWriter", "Spend", "Windows"),
 }
 COMPILED = [
     *(thing for name, thing in vars(_core).items() if inspect.isclass(thing) and name not in BEHIND),
