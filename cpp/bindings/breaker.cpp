@@ -203,7 +203,8 @@ py::dict as_dict(const Breaker& me) {
   return py::dict("state"_a = breaker_state_names[static_cast<std::size_t>(me.state())],
                   "cause"_a = open_cause_names[static_cast<std::size_t>(me.cause())], "until"_a = time_or_none(me.until()),
                   "streak"_a = me.streak(), "successes"_a = me.successes(), "failures"_a = me.failures(),
-                  "opened"_a = me.opened());
+                  "opened"_a = me.opened(), "window_calls"_a = me.window_size(), "window_failed"_a = me.window_failed(),
+                  "window_slow"_a = me.window_slow());
 }
 
 // --- breakers of a fleet -----------------------------------------------------------------------------------------------
@@ -404,7 +405,7 @@ False
   cls.def(py::init([](const py::kwargs& options) { return Breaker(read_options(options)); }))
       .def("close", &Breaker::close, py::arg("now"), "Closes it, as if a probe had just succeeded.")
       .def("in_flight", &Breaker::in_flight, py::arg("now"), "Calls that have begun since it opened or closed, and not ended.")
-      .def("as_dict", &as_dict, "State and counters as a plain dict.")
+      .def("as_dict", &as_dict, "State and counters as a plain dict; window_calls, window_failed, window_slow: of the results in the window.")
       .def("snapshot", [](const Breaker& me) { return py::bytes(me.snapshot()); },
            "Options and state as bytes, with a version and a checksum, for restore. Pickle holds the same bytes.")
       .def_static("restore", &restored, py::arg("data"),

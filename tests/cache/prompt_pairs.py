@@ -1,7 +1,7 @@
 """Pairs of prompts by hand: REVERSALS must never share an answer, PARAPHRASES should, as far as the guard can tell.
 
-They were written before the guard was first run on them, but for the last seven reversals. One of them got through
-then: few and a few.
+They were written before the guard was first run on them, but for the last eleven reversals. One of them got
+through then: few and a few.
 """
 
 from __future__ import annotations
@@ -220,6 +220,10 @@ Sell class A shares | Sell class shares
 What is my chance of winning? | What is your chance of winning?
 Is a number of them bad? | Is the number of them bad?
 Compute x-y | Compute x y
+Buy AAPL, short MSFT | Buy AAPL short, MSFT
+Let's eat, grandma | Let's eat grandma
+Is it a man-eating shark? | Is it a man eating shark?
+Question the CEO | The CEO
 """
 )
 

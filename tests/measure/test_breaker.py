@@ -167,7 +167,7 @@ class Machine(RuleBasedStateMachine):
             "error_rate": draw(st.sampled_from([0.25, 0.5, 0.75, 1.0]), label="error_rate"),
             "slow_after": draw(st.sampled_from([0, 2 * S]), label="slow_after"),
             "slow_rate": draw(st.sampled_from([0.5, 1.0]), label="slow_rate"),
-            "window": draw(st.integers(2, 60), label="window") * S,
+            "window": draw(st.sampled_from([2, 5, 20, 60]), label="window") * S,
             "window_calls": calls,
             "least_calls": draw(st.integers(1, calls), label="least_calls"),
             "open_for": first * S,
@@ -235,12 +235,15 @@ class Machine(RuleBasedStateMachine):
         if naive.state == "closed":
             assert breaker.in_flight(self.now) == naive.flying
             assert breaker.until is None
+            window = breaker.as_dict()
+            seen = tuple(window[name] for name in ("window_calls", "window_failed", "window_slow"))
+            assert seen == (len(naive.results), sum(r[1] for r in naive.results), sum(r[2] for r in naive.results))
         elif naive.state == "open":
             assert breaker.until == naive.until
 
 
 TestMachine = Machine.TestCase
-TestMachine.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+TestMachine.settings = settings(max_examples=300, stateful_step_count=60, deadline=None)
 
 
 def test_a_dead_sole_primary_gets_five_hits_from_200_threads() -> None:

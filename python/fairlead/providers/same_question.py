@@ -3,7 +3,7 @@
 Embeddings score opposites alike ("will rise", "will fall"), and a list of opposites is never complete. So this asks the
 other way round: two prompts are the same only if nothing differs but what is known to carry no meaning, or to be
 another spelling of the same. That is a short list, which this module is: courtesies and ways of asking at the
-beginning, articles, punctuation at the end of a phrase, contractions, numbers (1,000, 1k, a thousand), percent and
+beginning, articles, the full stop, contractions, numbers (1,000, 1k, a thousand), percent and
 dollars, dates (ISO, "March 1, 2026", "1st of March 2026"), and a few synonyms. Everything else is compared as it
 stands, in order: negations, numbers, tickers, dates, comparatives, sides, units, names (upper case and all), and every
 word that is not known.
@@ -48,19 +48,17 @@ _ASKING = _words(
     "what which who whom whose when where why how is are am was were do does did will would can could should shall may "
     "might has have had"
 )
-_NEGATIONS = _words("not no never none nor neither without cannot nobody nothing hardly barely except unless but")
 _COMMON = (  # words that a sentence may begin with in upper case and be no name
     _ASKING
     | _ARTICLES
-    | _NEGATIONS
     | _words(
+        "not no never none nor neither without cannot nobody nothing hardly barely except unless but "
         "i you he she it we they this that these those my your his her its our their there here if whether in on at by "
         "for from to of with about over under above below before after between during since until and or so then than "
         "as tell give show estimate assess predict forecast explain summarise summarize list compare describe state "
         "report provide find answer say think suppose assume consider rate rank decide buy sell hold short long "
         "probability likelihood chance chances yes all any some each every today tomorrow tonight yesterday now "
-        "currently let "
-        "given based using according more less most least"
+        "currently let given based using according more less most least"
     )
 )
 _IS_AFTER = _words("it what that who where how there here he she when why")
@@ -76,7 +74,7 @@ _ENDINGS = {"'re": "is", "'ll": "will", "'ve": "have", "'m": "is"}
 _PROBABILITY = "<probability>"
 _SAME = {
     **dict.fromkeys(("probability", "likelihood", "chance", "chances"), _PROBABILITY),
-    **{"are": "is", "am": "is", "percent": "%", "pct": "%", "percentage": "percentage"},
+    **{"are": "is", "am": "is", "percent": "%", "pct": "%"},
     **{"dollar": "$", "dollars": "$", "usd": "$", "USD": "$", "till": "until", "versus": "vs", "USA": "US"},
     **{"summarize": "summarise", "analyze": "analyse", "okay": "ok", "above": ">", "below": "<"},
     **{"euro": "\u20ac", "euros": "\u20ac", "EUR": "\u20ac"},
@@ -178,7 +176,6 @@ def signature(prompt: str, synonyms: Mapping[str, str] | None = None) -> tuple[s
     """
     text = unicodedata.normalize("NFC", prompt).translate(_SPELLING)
     text = _ABBREVIATED.sub(lambda found: re.sub(r"[.\s]", "", found[0]), text)
-    keep_commas = False
     sentences: list[tuple[list[str], str]] = [([], "")]
     for token in _tokens(text):
         if token in _ENDS:
@@ -187,11 +184,10 @@ def signature(prompt: str, synonyms: Mapping[str, str] | None = None) -> tuple[s
                 sentences.append(([], ""))
             continue
         sentences[-1][0].append(token)
-        keep_commas = keep_commas or token.lower() in _NEGATIONS
     out: list[str] = []
     for words, end in sentences:
         if words:
-            out += _canonical(words, end, keep_commas, synonyms or {})
+            out += _canonical(words, end, synonyms or {})
     return tuple(out)
 
 
@@ -214,9 +210,6 @@ def _tokens(text: str) -> Iterable[str]:
         elif kind == "iso":
             yield "@" + token
         elif kind == "raw" or not (after == "" or after.isspace() or after in "\"')?.!"):
-            around = text[max(found.start() - 2, 0) : found.start()], text[found.end() : found.end() + 2]
-            if token == "-" and all(len(side) == 2 and side.isalpha() for side in around):
-                continue  # long-term, year-end
             yield token
         elif token == "?":
             yield _ASK
@@ -275,13 +268,12 @@ def _plain(value: Decimal) -> str:
     return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
 
 
-def _canonical(words: list[str], end: str, keep_commas: bool, synonyms: Mapping[str, str]) -> list[str]:
+def _canonical(words: list[str], end: str, synonyms: Mapping[str, str]) -> list[str]:
     words = [synonyms.get(word, word) for word in _begun(words)]
     words, asks = _opened(["i" if word == "I" else word for word in words])
     asks = asks or end == _ASK or words[:1] == [] or words[0] in _ASKING
-    # A comma after a number may part it from the next one, so that dates are read before commas go.
     words = _numbered(_dated(words))
-    words = _bare(words, keep_commas)
+    words = _bare(words)
     words = _phrased([_SAME.get(word, word) for word in words])
     start = 0
     while start < len(words) and words[start] in _BEFORE_PROBABILITY:
@@ -298,12 +290,12 @@ def _begun(words: list[str]) -> list[str]:
     return [words[0].lower(), *words[1:]] if plain and words[0].lower() in _COMMON else words
 
 
-def _bare(words: list[str], keep_commas: bool) -> list[str]:
+def _bare(words: list[str]) -> list[str]:
     """Without articles and courtesies, unless they make a difference: few and a few."""
     out = []
     for i, word in enumerate(words):
         article = word in _ARTICLES and (i + 1 == len(words) or words[i + 1] not in ("few", "little", "number", "lot"))
-        if not article and (keep_commas or word != _COMMA):
+        if not article:
             out.append(word)
     return out
 
@@ -317,7 +309,8 @@ def _opened(words: list[str]) -> tuple[list[str], bool]:
             words = words[1:]
             continue
         for opening in _OPENINGS:
-            if tuple(lower[: len(opening)]) == opening and len(words) > len(opening):
+            known = tuple(lower[: len(opening)]) == opening and len(words) > len(opening)
+            if known and (len(opening) > 1 or words[1] == _COMMA):
                 words = _begun(words[len(opening) :])
                 if len(opening) > 1:
                     asks = True
@@ -401,7 +394,9 @@ def _spelt(words: list[str], start: int) -> tuple[int, int]:
     i, last = start, 0  # last: the smallest step that was read; after it only smaller ones may follow
     while i < len(words):
         word = _spoken(words[i])
-        if word in ("and",) and last >= 100 and i + 1 < len(words) and words[i + 1].lower() in (*_UNITS, *_TENS):
+        after = words[i + 1].lower() if i + 1 < len(words) else ""
+        joined = word == "and" and last >= 100 and (after in _UNITS or after in _TENS)
+        if joined or (word == "-" and last == 10 and 0 < _UNITS.get(after, 0) < 10):
             i += 1
         elif word in _TENS and (last == 0 or last >= 100):
             part += _TENS[word]
