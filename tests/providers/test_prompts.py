@@ -140,3 +140,15 @@ def test_schemas() -> None:
         "required": ["probabilities", "confidence"],
         "additionalProperties": False,
     }
+
+
+def test_what_a_call_can_use_at_most() -> None:
+    task = Task("q", "categorical", text="Ω" * 100, labels=("up", "down"))
+    assert OpenAIProvider("ollama").at_most(task) is None
+    plain = OpenAIProvider("ollama", max_tokens=50, structured=False).at_most(task)
+    held = OpenAIProvider("ollama", max_tokens=50).at_most(task)
+    assert plain is not None
+    assert held is not None
+    sent = sum(len(part.encode()) for part in PROMPTS["categorical"].render(task))
+    assert sent < plain.input_tokens < held.input_tokens
+    assert plain.output_tokens == held.output_tokens == 50

@@ -154,7 +154,9 @@ def completed(forecast: Forecast, model: Model, start: float) -> Forecast:
     return dataclasses.replace(forecast, **changes) if changes else forecast
 
 
-_SLOTS = [vars(Forecast)[field.name].__set__ for field in dataclasses.fields(Forecast)]
+_model, _p, _value, _confidence, _latency_ms, _tokens_in, _tokens_out, _cost_usd, _error, _time = (
+    vars(Forecast)[field.name].__set__ for field in dataclasses.fields(Forecast)
+)
 
 
 def new_forecast(
@@ -169,7 +171,14 @@ def new_forecast(
     """A Forecast of parts that are known to be valid: written into its slots, as validating them once more would cost
     more than all else here does."""
     forecast = object.__new__(Forecast)
-    parts = (model, p, value, confidence, latency_ms, usage[0], usage[1], cost_usd, "", time_ns())
-    for put, part in zip(_SLOTS, parts, strict=True):
-        put(forecast, part)
+    _model(forecast, model)
+    _p(forecast, p)
+    _value(forecast, value)
+    _confidence(forecast, confidence)
+    _latency_ms(forecast, latency_ms)
+    _tokens_in(forecast, usage[0])
+    _tokens_out(forecast, usage[1])
+    _cost_usd(forecast, cost_usd)
+    _error(forecast, "")
+    _time(forecast, time_ns())
     return forecast
