@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import functools
+import socket
 import threading
 import time
 from typing import Any
@@ -145,7 +147,11 @@ def test_what_is_no_answer(task: Task, result: Any, why: str) -> None:
     ("error", "kind", "message"),
     [
         (ConnectionResetError("gone"), "network", "gone"),
-        (OSError("disk"), "network", "disk"),
+        (OSError(errno.EHOSTUNREACH, "no route"), "network", "no route"),
+        (socket.gaierror(-2, "unknown host"), "network", "unknown host"),
+        (FileNotFoundError(2, "no weights"), "server", "no weights"),
+        (ValueError("first\n\x1b[31msecond" + "x" * 9999), "server", "first [31msecondxxx"),
+        (ValueError("bad key sk-proj-AbCdEf123456"), "server", "bad key ***"),
         (TimeoutError("late"), "timeout", "late"),
         (ValueError("oops"), "server", "ValueError: oops"),
         (ProviderError("rate_limited", "slow down", retry_after_s=3.0), "rate_limited", "slow down"),
@@ -159,6 +165,8 @@ def test_what_it_raises(error: Exception, kind: str, message: str) -> None:
     assert answer.failure is not None
     assert answer.failure.kind == kind
     assert message in answer.failure.message
+    assert message in answer.forecast.error
+    assert len(answer.forecast.error) <= 400
     if answer.failure is not error:
         assert type(answer.failure.__cause__) is type(error)  # its traceback is for the user to read
     with pytest.raises(ProviderError) as caught:

@@ -162,7 +162,8 @@ class LanguageModelProvider(BaseProvider):
     def at_most(self, task: Task) -> Usage | None:
         """What one call for this task can use at most, for whoever reserves money before it; None without `max_tokens`.
 
-        A token is at least one byte for all tokenizers in use. What servers add to a request is allowed for generously.
+        A token is taken to be at least one byte, and what servers add to a request is allowed for generously. A server
+        that does not count reasoning in `max_tokens` can exceed it.
         """
         if self.max_tokens is None:
             return None

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from fairlead.errors import InvalidRecordError
 from fairlead.providers.deadlines import Deadline, Limit, as_deadline, within
-from fairlead.providers.failure import ProviderError, failure_of
+from fairlead.providers.failure import ProviderError, failure_of, one_line
+from fairlead.providers.keys import scrub
 from fairlead.providers.retries import MayRetry
 from fairlead.providers.usage import NOTHING, Usage, cost_of
 from fairlead.providers.waiting import wait_for
@@ -103,7 +104,7 @@ async def call(
         if not isinstance(forecast, Forecast):
             raise ProviderError("unparsable", f"the provider brought a {type(forecast).__name__}, no Forecast")
     except Exception as error:
-        return failed(model, failure_of(error), start)
+        return failed(model, failure_of(error, scrub), start)
     return Answer(completed(forecast, model, start))
 
 
@@ -136,7 +137,7 @@ def failed(
         tokens_in=usage.input_tokens,
         tokens_out=usage.output_tokens,
         cost_usd=cost_of(model, usage),
-        error=str(failure),
+        error=one_line(scrub(str(failure))),
         time=time_ns(),
     )
     return Answer(forecast, failure, usage, first_token_s, calls)
