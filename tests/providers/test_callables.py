@@ -288,6 +288,23 @@ def test_cancelling_from_outside_stays_a_cancellation() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.skipif(not hasattr(asyncio.Task, "uncancel"), reason="Python 3.10 cannot tell two cancellations apart")
+def test_a_cancellation_in_the_moment_of_the_deadline_wins() -> None:
+    async def forever(task: Task) -> float:
+        await asyncio.sleep(60)
+        return 0.5
+
+    async def main() -> None:
+        running = asyncio.ensure_future(CallableProvider(forever).call("m", BINARY, deadline=0.1))
+        await asyncio.sleep(0.01)
+        asyncio.get_running_loop().call_later(0.15, running.cancel)
+        time.sleep(0.3)  # so that the loop finds both due at once, the deadline first
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    asyncio.run(main())
+
+
 def test_a_function_that_swallows_its_cancellation() -> None:
     async def stubborn(task: Task) -> float:
         try:
@@ -299,6 +316,8 @@ def test_a_function_that_swallows_its_cancellation() -> None:
     async def main() -> Any:
         answer = await CallableProvider(stubborn).call("m", BINARY, deadline=0.05)
         await asyncio.sleep(0)  # nothing of the cancellation is left
+        task = asyncio.current_task()
+        assert getattr(task, "cancelling", int)() == 0
         return answer
 
     assert asyncio.run(main()).forecast.p == 0.5

@@ -65,6 +65,8 @@ ATTACKS = [
 @given(st.text(max_size=300))
 @example(ATTACKS[0])
 @example(ATTACKS[4])
+@example(ATTACKS[5])
+@example(ATTACKS[6])
 @example(ATTACKS[8])
 @example(ATTACKS[9])
 @example(ATTACKS[10])
@@ -87,6 +89,7 @@ def test_attacks_in_every_field(text: str) -> None:
     system, user = prompt.render(task)
     assert TAG.findall(user) == ["<c>", "</c>", "<q>", "</q>", "<l>", "</l>"]
     assert TAG.findall(system) == []
+    assert not re.search(r"<\||\[/?(?:INST|SYS)\b", system + user.split("<l>")[0], re.IGNORECASE)
 
 
 def test_plain_text_stays_as_it_is() -> None:
