@@ -64,7 +64,7 @@ from fairlead.settings import Settings
 from fairlead.types import Decision, Forecast, Model, Outcome, Task
 
 if TYPE_CHECKING:
-    from fairlead import attention
+    from fairlead import attention, providers
     from fairlead.measure import drift, rolling
     from fairlead.measure.bradley_terry import BradleyTerry, BradleyTerryRatings
     from fairlead.measure.budget import Alert, Budget, BudgetReport, Budgets
@@ -159,6 +159,7 @@ __all__ = [
     "load_prices",
     "pool",
     "pool_binary",
+    "providers",
     "reflect",
     "reflect_folder",
     "replay",
@@ -196,7 +197,12 @@ _LATER = {
     "Store": "fairlead.store",
 }
 # Modules of functions, reached as `fairlead.drift`.
-_MODULES = {"attention": "fairlead.attention", "drift": "fairlead.measure.drift", "rolling": "fairlead.measure.rolling"}
+_MODULES = {
+    "attention": "fairlead.attention",
+    "drift": "fairlead.measure.drift",
+    "providers": "fairlead.providers",
+    "rolling": "fairlead.measure.rolling",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -20,7 +20,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 TOKENS = {"input": 120, "output": 15, "cached": 0, "cache_write": 0, "reasoning": 0}
@@ -35,7 +35,7 @@ class Reply:
     tokens: Mapping[str, int] | None = field(default_factory=lambda: dict(TOKENS))  # None: no usage at all
     latency_s: float = 0.0
     headers: Mapping[str, str] = field(default_factory=dict)
-    message: str = "as scripted"  # of an error; {key} in it is the key that was sent
+    message: str = "as scripted"  # of an error; {key} in it, or in the text, is the key that was sent
     error_type: str = ""
     end: str = ""  # finish_reason or stop_reason; "" = done
     refusal: str = ""  # OpenAI's field
@@ -216,6 +216,8 @@ class Server:
             body = json.dumps(wire.error(reply.error_type or "scripted_error", message)).encode()
             await _send(writer, reply.status, body, reply.headers)
             return True
+        if "{key}" in reply.text:
+            reply = replace(reply, text=reply.text.replace("{key}", request.key))
         if reply.body is None and request.body.get("stream"):
             return await self._stream(wire, request, reply, writer)
         body = reply.body if reply.body is not None else json.dumps(wire.whole(request, reply)).encode()

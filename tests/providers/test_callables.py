@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import functools
+import socket
 import threading
 import time
 from typing import Any
@@ -145,7 +147,11 @@ def test_what_is_no_answer(task: Task, result: Any, why: str) -> None:
     ("error", "kind", "message"),
     [
         (ConnectionResetError("gone"), "network", "gone"),
-        (OSError("disk"), "network", "disk"),
+        (OSError(errno.EHOSTUNREACH, "no route"), "network", "no route"),
+        (socket.gaierror(-2, "unknown host"), "network", "unknown host"),
+        (FileNotFoundError(2, "no weights"), "server", "no weights"),
+        (ValueError("first\n\x1b[31msecond" + "x" * 9999), "server", "first [31msecondxxx"),
+        (ValueError("bad key sk-proj-AbCdEf123456"), "server", "bad key ***"),
         (TimeoutError("late"), "timeout", "late"),
         (ValueError("oops"), "server", "ValueError: oops"),
         (ProviderError("rate_limited", "slow down", retry_after_s=3.0), "rate_limited", "slow down"),
@@ -159,6 +165,8 @@ def test_what_it_raises(error: Exception, kind: str, message: str) -> None:
     assert answer.failure is not None
     assert answer.failure.kind == kind
     assert message in answer.failure.message
+    assert message in answer.forecast.error
+    assert len(answer.forecast.error) <= 400
     if answer.failure is not error:
         assert type(answer.failure.__cause__) is type(error)  # its traceback is for the user to read
     with pytest.raises(ProviderError) as caught:
@@ -280,6 +288,23 @@ def test_cancelling_from_outside_stays_a_cancellation() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.skipif(not hasattr(asyncio.Task, "uncancel"), reason="Python 3.10 cannot tell two cancellations apart")
+def test_a_cancellation_in_the_moment_of_the_deadline_wins() -> None:
+    async def forever(task: Task) -> float:
+        await asyncio.sleep(60)
+        return 0.5
+
+    async def main() -> None:
+        running = asyncio.ensure_future(CallableProvider(forever).call("m", BINARY, deadline=0.1))
+        await asyncio.sleep(0.01)
+        asyncio.get_running_loop().call_later(0.15, running.cancel)
+        time.sleep(0.3)  # so that the loop finds both due at once, the deadline first
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    asyncio.run(main())
+
+
 def test_a_function_that_swallows_its_cancellation() -> None:
     async def stubborn(task: Task) -> float:
         try:
@@ -291,6 +316,8 @@ def test_a_function_that_swallows_its_cancellation() -> None:
     async def main() -> Any:
         answer = await CallableProvider(stubborn).call("m", BINARY, deadline=0.05)
         await asyncio.sleep(0)  # nothing of the cancellation is left
+        task = asyncio.current_task()
+        assert getattr(task, "cancelling", int)() == 0
         return answer
 
     assert asyncio.run(main()).forecast.p == 0.5

@@ -85,6 +85,7 @@ FAILURES = {
     "reset": Reply(reset=True),
     "cut": Reply(cut_after=20),
     "nonsense": Reply(body=b"{"),
+    "echo": Reply(text="you sent me {key}, and that is no answer"),
     "hang": Reply(hang=True),
     "good": Reply(),
 }

@@ -65,6 +65,8 @@ ATTACKS = [
 @given(st.text(max_size=300))
 @example(ATTACKS[0])
 @example(ATTACKS[4])
+@example(ATTACKS[5])
+@example(ATTACKS[6])
 @example(ATTACKS[8])
 @example(ATTACKS[9])
 @example(ATTACKS[10])
@@ -87,6 +89,7 @@ def test_attacks_in_every_field(text: str) -> None:
     system, user = prompt.render(task)
     assert TAG.findall(user) == ["<c>", "</c>", "<q>", "</q>", "<l>", "</l>"]
     assert TAG.findall(system) == []
+    assert not re.search(r"<\||\[/?(?:INST|SYS)\b", system + user.split("<l>")[0], re.IGNORECASE)
 
 
 def test_plain_text_stays_as_it_is() -> None:
@@ -140,3 +143,15 @@ def test_schemas() -> None:
         "required": ["probabilities", "confidence"],
         "additionalProperties": False,
     }
+
+
+def test_what_a_call_can_use_at_most() -> None:
+    task = Task("q", "categorical", text="Ω" * 100, labels=("up", "down"))
+    assert OpenAIProvider("ollama").at_most(task) is None
+    plain = OpenAIProvider("ollama", max_tokens=50, structured=False).at_most(task)
+    held = OpenAIProvider("ollama", max_tokens=50).at_most(task)
+    assert plain is not None
+    assert held is not None
+    sent = sum(len(part.encode()) for part in PROMPTS["categorical"].render(task))
+    assert sent < plain.input_tokens < held.input_tokens
+    assert plain.output_tokens == held.output_tokens == 50

@@ -15,6 +15,7 @@ from typing import Any, cast
 from fairlead.errors import FairleadError, InvalidRecordError
 from fairlead.providers.deadlines import Limit, as_deadline, within
 from fairlead.providers.failure import FAILURE_KINDS, ProviderError, failure_of
+from fairlead.providers.keys import scrub
 from fairlead.providers.parsing import parse_reply
 from fairlead.providers.provider import Answer, BaseProvider, as_model, completed, failed, forecast_of, new_forecast
 from fairlead.providers.retries import NO_RETRIES, MayRetry, Retries, again, at_least
@@ -205,7 +206,7 @@ def _fitting(task: Task, forecast: Forecast) -> Forecast:
 def _failure(error: Exception) -> ProviderError:
     """Of a user's function. Its traceback stays, as it is for the user to read; an unknown exception is its
     server's."""
-    failure = failure_of(error)
+    failure = failure_of(error, scrub)
     if failure is error:
         return failure
     if failure.kind == "refused" and not isinstance(getattr(error, "status_code", None), int):

@@ -13,6 +13,7 @@ from fairlead.providers.failure import ProviderError
 from fairlead.times import as_seconds
 
 _T = TypeVar("_T")
+_COUNTED = hasattr(asyncio.Task, "uncancel")  # Python 3.11: tasks count their cancellations
 
 
 class Deadline:
@@ -68,7 +69,7 @@ async def within(work: Awaitable[_T], deadline: Deadline) -> _T:
     loop = asyncio.get_running_loop()
     task = asyncio.current_task(loop)
     assert task is not None  # we are in a coroutine that a loop runs
-    pending = task.cancelling() if hasattr(task, "cancelling") else 0
+    pending = task.cancelling() if _COUNTED else 0
     fired = False
 
     def fire() -> None:
@@ -80,10 +81,10 @@ async def within(work: Awaitable[_T], deadline: Deadline) -> _T:
     try:
         result = await work
     except asyncio.CancelledError:
-        if not fired or (hasattr(task, "uncancel") and task.uncancel() > pending):
+        if not fired or (_COUNTED and task.uncancel() > pending):
             raise  # somebody else's
     else:
-        if fired and hasattr(task, "uncancel"):
+        if fired and _COUNTED:
             task.uncancel()  # the work was done in the very moment
         return result
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import errno
 import math
 import time
 from collections.abc import Callable
@@ -66,7 +67,10 @@ def _again(cls: type[ProviderError], kind: FailureKind, message: str, more: dict
 
 _REFUSALS = frozenset({"authentication_error", "permission_error", "invalid_request_error", "not_found_error"})
 _QUOTA = frozenset({"insufficient_quota", "billing_error", "billing_hard_limit_reached"})
-_NETWORK = frozenset({"APIConnectionError", "NetworkError", "TransportError", "ConnectionError", "gaierror"})
+_NETWORK = frozenset(
+    {"APIConnectionError", "NetworkError", "TransportError", "ConnectionError", "gaierror", "SSLError"}
+)
+_UNREACHABLE = frozenset({errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH})
 _TIMEOUT = frozenset({"APITimeoutError", "TimeoutException", "TimeoutError"})
 _NO_CONNECTION = frozenset({"ConnectTimeout", "PoolTimeout"})
 
@@ -80,7 +84,7 @@ def failure_of(error: BaseException, scrub: Callable[[str], str] = str) -> Provi
         return error
     chain = _chain(error)
     names = {name for link in chain for name in _names(link)}
-    text = scrub(_words(error, chain))[:MAX_MESSAGE]
+    text = one_line(scrub(_words(error, chain)))
     if "APIResponseValidationError" in names or "JSONDecodeError" in names:
         return ProviderError("unparsable", f"the reply is not what the API promises: {text}")
     if names & _NO_CONNECTION:
@@ -91,7 +95,7 @@ def failure_of(error: BaseException, scrub: Callable[[str], str] = str) -> Provi
         "IncompleteRead" in names
     ):
         return ProviderError("truncated", text)
-    if names & _NETWORK or isinstance(error, OSError):
+    if names & _NETWORK or getattr(error, "errno", None) in _UNREACHABLE:
         return ProviderError("network", text)
     status = getattr(error, "status_code", None)
     if not isinstance(status, int):
@@ -100,6 +104,12 @@ def failure_of(error: BaseException, scrub: Callable[[str], str] = str) -> Provi
         else:
             return ProviderError("refused", text)
     return _of_status(error, status, text)
+
+
+def one_line(text: str) -> str:
+    """A text of somebody else's, short and without control characters, as it ends up in logs and in the journal."""
+    plain = "".join(letter if letter.isprintable() else " " for letter in text[: 2 * MAX_MESSAGE])
+    return " ".join(plain.split())[:MAX_MESSAGE]
 
 
 def _of_status(error: BaseException, status: int, text: str) -> ProviderError:

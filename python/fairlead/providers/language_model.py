@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 import logging
 import os
 import threading
@@ -24,7 +25,7 @@ from fairlead.providers.deadlines import Deadline, Limit, as_deadline, within
 from fairlead.providers.failure import ProviderError, failure_of
 from fairlead.providers.keys import Secret, checked_name, find_key, scrub
 from fairlead.providers.parsing import parse_reply, quoted
-from fairlead.providers.prompts import Prompt, all_prompts
+from fairlead.providers.prompts import Prompt, all_prompts, answer_schema
 from fairlead.providers.provider import Answer, BaseProvider, as_model, failed, new_forecast
 from fairlead.providers.retries import MayRetry, Retries, again, at_least
 from fairlead.providers.usage import NOTHING, Usage, cost_of
@@ -33,6 +34,8 @@ from fairlead.types import Kind, Model, Task
 
 CONNECT_SECONDS = 10.0
 """How long a connection may take to open; a failure of the network when it takes longer."""
+ADDED_TOKENS = 512
+"""More than servers add to a request: marks of roles, a sentence about the schema."""
 
 
 class Reply(NamedTuple):
@@ -155,6 +158,18 @@ class LanguageModelProvider(BaseProvider):
             failure.usage = progress.usage
         failure = self._clean(failure)
         return failed(model, failure, progress.start, calls=progress.calls, first_token_s=progress.first_token_s)
+
+    def at_most(self, task: Task) -> Usage | None:
+        """What one call for this task can use at most, for whoever reserves money before it; None without `max_tokens`.
+
+        A token is taken to be at least one byte, and what servers add to a request is allowed for generously. A server
+        that does not count reasoning in `max_tokens` can exceed it.
+        """
+        if self.max_tokens is None:
+            return None
+        messages = self._prompts[task.kind].render(task)
+        schema = json.dumps(answer_schema(task.kind, task.labels)) if self._structured else ""
+        return Usage(sum(len(part.encode()) for part in (*messages, schema)) + ADDED_TOKENS, self.max_tokens)
 
     async def aclose(self) -> None:
         """Closes the connections of this event loop; `close` those of `ask_sync`."""

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from fairlead.errors import InvalidRecordError
 from fairlead.providers.deadlines import Deadline, Limit, as_deadline, within
-from fairlead.providers.failure import ProviderError, failure_of
+from fairlead.providers.failure import ProviderError, failure_of, one_line
+from fairlead.providers.keys import scrub
 from fairlead.providers.retries import MayRetry
 from fairlead.providers.usage import NOTHING, Usage, cost_of
 from fairlead.providers.waiting import wait_for
@@ -103,7 +104,7 @@ async def call(
         if not isinstance(forecast, Forecast):
             raise ProviderError("unparsable", f"the provider brought a {type(forecast).__name__}, no Forecast")
     except Exception as error:
-        return failed(model, failure_of(error), start)
+        return failed(model, failure_of(error, scrub), start)
     return Answer(completed(forecast, model, start))
 
 
@@ -136,7 +137,7 @@ def failed(
         tokens_in=usage.input_tokens,
         tokens_out=usage.output_tokens,
         cost_usd=cost_of(model, usage),
-        error=str(failure),
+        error=one_line(scrub(str(failure))),
         time=time_ns(),
     )
     return Answer(forecast, failure, usage, first_token_s, calls)
@@ -154,7 +155,9 @@ def completed(forecast: Forecast, model: Model, start: float) -> Forecast:
     return dataclasses.replace(forecast, **changes) if changes else forecast
 
 
-_SLOTS = [vars(Forecast)[field.name].__set__ for field in dataclasses.fields(Forecast)]
+_model, _p, _value, _confidence, _latency_ms, _tokens_in, _tokens_out, _cost_usd, _error, _time = (
+    vars(Forecast)[field.name].__set__ for field in dataclasses.fields(Forecast)
+)
 
 
 def new_forecast(
@@ -169,7 +172,14 @@ def new_forecast(
     """A Forecast of parts that are known to be valid: written into its slots, as validating them once more would cost
     more than all else here does."""
     forecast = object.__new__(Forecast)
-    parts = (model, p, value, confidence, latency_ms, usage[0], usage[1], cost_usd, "", time_ns())
-    for put, part in zip(_SLOTS, parts, strict=True):
-        put(forecast, part)
+    _model(forecast, model)
+    _p(forecast, p)
+    _value(forecast, value)
+    _confidence(forecast, confidence)
+    _latency_ms(forecast, latency_ms)
+    _tokens_in(forecast, usage[0])
+    _tokens_out(forecast, usage[1])
+    _cost_usd(forecast, cost_usd)
+    _error(forecast, "")
+    _time(forecast, time_ns())
     return forecast
