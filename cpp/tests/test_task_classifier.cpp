@@ -162,7 +162,7 @@ TEST_CASE("task classifier: learns, gives probabilities, and explains all of the
       std::vector<double> p(types), logits(types);
       const std::size_t best = c.classify(m.texts[i], p.data());
       CHECK(best == c.classify(m.texts[i]));
-      right += best == m.labels[i] ? 1 : 0;
+      right += best == m.labels[i] ? 1u : 0u;
       double sum = 0.0, total = 0.0;
       for (const TaskClassifier::Reason& r : c.explain(m.texts[i]))
         for (std::size_t k = 0; k < types; ++k) logits[k] += r.adds[k];
