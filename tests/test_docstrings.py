@@ -16,17 +16,21 @@ BEHIND = {
     *(
         "AttentionLayer",
         "AttentionLayer64",
+        "AttentionModule",
         "BradleyTerryFit",
+        "Budgets",
+        "Calendar",
         "Fleet",
         "FleetCensus",
         "Journal",
         "JournalColumns",
         "Replay",
+        "ResponseCache",
         "RollingWindow",
         "Scoreboard",
         "TaskClassifier",
     ),
-    *("ScoredReader", "ScoredRecords", "SegmentWriter", "Windows"),
+    *("ScoredReader", "ScoredRecords", "SegmentWriter", "Spend", "Windows"),
 }
 COMPILED = [
     *(thing for name, thing in vars(_core).items() if inspect.isclass(thing) and name not in BEHIND),

@@ -19,6 +19,8 @@ HEAVY = [
     "narwhals",
     "sklearn",
     "numpy",
+    "genai_prices",
+    "pydantic",
 ]
 
 

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "fairlead/budget.hpp"
 #include "fairlead/detectors.hpp"
 #include "fairlead/drift.hpp"
 #include "fairlead/elo.hpp"
@@ -15,6 +16,7 @@
 #include "fairlead/pooling.hpp"
 #include "fairlead/ratings.hpp"
 #include "fairlead/rolling.hpp"
+#include "fairlead/spend.hpp"
 #include "fairlead/task_classifier.hpp"
 #include "fairlead/true_skill.hpp"
 #include "fairlead/weng_lin.hpp"
@@ -55,6 +57,43 @@ void ratings(std::size_t n, std::mt19937_64& random) {
   rating<fl::Glicko2>("Glicko-2", matches);
   rating<fl::WengLin>("Weng-Lin", matches);
   rating<fl::TrueSkill>("TrueSkill", matches);
+}
+
+void money(std::size_t n) {
+  fl::Budgets budgets;
+  bench::escape(budgets);
+  constexpr fl::Time now = 1'772'000'000'000'000'000;
+  constexpr fl::Where where{.model = 1, .tier = 1, .category = 1, .type = 1};
+  for (int i = 0; i < 4; ++i) {
+    fl::BudgetId id = -1;
+    const fl::BudgetOptions options{
+        .limit = fl::max_amount, .period = static_cast<fl::Period>(i), .scope = static_cast<fl::Scope>(i), .of = i > 0};
+    bench::keep(budgets.define(std::to_string(i), options, now, id));
+  }
+  const auto turn = [&](std::size_t k) {
+    fl::Reservation held;
+    bench::keep(budgets.reserve(where, 1000, now + static_cast<fl::Time>(k), held).refused_by);
+    bench::keep(budgets.settle(held, 900, now + static_cast<fl::Time>(k)));
+  };
+  bench::measure("Budgets: reserve and settle in 4 budgets", n, turn);
+  fl::Spend spend;
+  bench::escape(spend);
+  fl::Nanos cost = 900;
+  const auto add = [&](std::size_t k) {
+    bench::keep(spend.add(where, now + static_cast<fl::Time>(k), &cost, {.input = 100, .output = 20, .cached = 5}));
+  };
+  bench::measure("Spend: a call by model, tier, category, type", n, add);
+  bench::measure("both", n, [&](std::size_t k) {
+    turn(k);
+    add(k);
+  });
+  fl::Prices prices{.input = 2'500'000'000, .output = 10'000'000'000, .cached = 1'250'000'000};
+  bench::escape(prices);
+  bench::measure("cost of a call", n, [&](std::size_t k) {
+    fl::Nanos out = 0;
+    bench::keep(fl::cost(prices, {.input = static_cast<std::int64_t>(k), .output = 20}, out));
+    bench::keep(out);
+  });
 }
 
 void windows(std::size_t n, const std::vector<double>& x) {
@@ -178,6 +217,7 @@ int main(int argc, char** argv) {
   bench::heading();
   bench::measure("(nothing)", n, [](std::size_t k) { bench::keep(k); });
   ratings(n, random);
+  money(n);
   windows(n, x);
   drift(n, x);
   pooling(n, random);

@@ -36,7 +36,7 @@ constexpr std::size_t w_in = 0, w_in_bias = 1, w_out = 2, w_out_bias = 3, w_all 
 
 // A weight as it was when it was packed. What changes through torch is seen by its version; what is written past it
 // (tensor.data, numpy) by its numbers, or so many of them.
-constexpr std::size_t few = 4096, samples = 64;
+constexpr std::size_t few = 1024, samples = 64;
 
 template <class T>
 struct Seen {

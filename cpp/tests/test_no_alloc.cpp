@@ -2,6 +2,7 @@
 // This file replaces the global operator new of the whole test binary; it counts, or fails, only inside a scope.
 #include <doctest/doctest.h>
 
+#include <array>
 #include <atomic>
 #include <cmath>
 #include <cstdlib>
@@ -14,13 +15,17 @@
 
 #include "fairlead/attention_layer.hpp"
 #include "fairlead/attention_policy.hpp"
+#include "fairlead/breakers.hpp"
+#include "fairlead/budget.hpp"
 #include "fairlead/detectors.hpp"
 #include "fairlead/experts.hpp"
 #include "fairlead/fleet.hpp"
 #include "fairlead/glicko2.hpp"
 #include "fairlead/pooling.hpp"
 #include "fairlead/ratings.hpp"
+#include "fairlead/response_cache.hpp"
 #include "fairlead/scoreboard.hpp"
+#include "fairlead/spend.hpp"
 #include "fairlead/task_classifier.hpp"
 #include "fairlead/true_skill.hpp"
 #include "fairlead/weng_lin.hpp"
@@ -209,6 +214,32 @@ TEST_CASE("no_alloc: the counter counts") {
   CHECK(allocations_of([] {}) == 0);
 }
 
+TEST_CASE("no_alloc: breakers from the first call, the cache from the first value") {
+  fl::Breakers breakers;
+  fl::ModelId model = -1;
+  REQUIRE(breakers.add("a", "p", model) == Status::ok);
+  fl::ResponseCache cache({.limit_bytes = fl::ResponseCache::least_bytes});
+  std::string value;
+  value.reserve(1'000);
+  std::vector<std::string> prompts;
+  for (int i = 0; i < 2'000; ++i) prompts.push_back("What  is the price of number " + std::to_string(i) + "?");
+  REQUIRE(cache.put({"m", "", prompts.back()}, "v", 0) == Status::ok);  // makes the buffer of normalised prompts
+  bool ok = true;
+  CHECK(allocations_of([&] {
+          for (int i = 0; i < 2'000; ++i) {
+            fl::BreakersCall call = 0;
+            if (breakers.begin(model, i, call) == fl::Gate::yes) {
+              ok &= (i % 3 == 0 ? breakers.failure(model, call, i, fl::Failure::server)
+                                : breakers.success(model, call, i, 1'000 * i)) == Status::ok;
+            }
+            const fl::CacheKey key{"m", "", prompts[static_cast<std::size_t>(i)]};
+            ok &= cache.put(key, "some value", 0) == Status::ok && cache.get(key, 0, value);
+          }
+        }) == 0);
+  CHECK(ok);
+  CHECK(cache.counters().evicted > 0);
+}
+
 TEST_CASE("no_alloc: elo and windows in the steady state") {
   fl::Elo elo;
   elo.resize(50);
@@ -300,6 +331,53 @@ TEST_CASE("no_alloc: keyed windows with every statistic in the steady state") {
   run();
   CHECK(allocations_of(run) == 0);
   CHECK(ok);
+}
+
+TEST_CASE("no allocation: budgets and spend, once as many calls were open and every id was seen on the day") {
+  fl::Budgets budgets;
+  fl::Spend spend;
+  fl::BudgetId id = -1;
+  for (const fl::Scope scope : {fl::Scope::all, fl::Scope::model, fl::Scope::category, fl::Scope::type}) {
+    const std::string name = std::to_string(static_cast<int>(scope));
+    REQUIRE(budgets.define(name, {.limit = 2000, .period = fl::Period::daily, .scope = scope}, 0, id) == Status::ok);
+  }
+  constexpr fl::Where where{.model = 0, .tier = 1, .category = 0, .type = 0};
+  bool ok = true;
+  const auto loop = [&](fl::Time from) {
+    std::array<fl::Reservation, 8> open;
+    std::array<fl::Alert, 4> alerts;
+    for (int i = 0; i < 100; ++i) {
+      const fl::Time now = from + i % 10 * fl::Calendar::day_length;  // some of it exhausted, days that come and go
+      for (fl::Reservation& one : open) (void)budgets.reserve(where, 50, now, one);
+      for (const fl::Reservation& one : open) (void)budgets.settle(one, 60, now);
+      const fl::Nanos cost = 60;
+      ok = ok && spend.add(where, now, &cost, {.input = 5, .output = 1}) == Status::ok;
+      ok = ok && budgets.charge(where, 1, now) == Status::ok;
+      if (i % 3 == 0) (void)budgets.take_alerts(alerts);
+    }
+  };
+  loop(0);
+  CHECK(allocations_of([&] { loop(0); }) == 0);
+  CHECK(ok);
+  CHECK(budgets.held().empty());
+}
+
+TEST_CASE("out of memory: a reservation, a budget and a call that cannot be kept leave no trace") {
+  constexpr fl::Where where{.model = 3, .tier = 1, .category = 2, .type = 0};
+  fl::Budgets budgets;
+  fl::BudgetId id = -1;
+  REQUIRE(budgets.define("a budget with quite a long name", {.limit = 100}, 0, id) == Status::ok);
+  std::string before = budgets.snapshot();
+  const auto unchanged = [&] { return budgets.snapshot() == before; };
+  fl::Reservation made;
+  CHECK(starve([&] { return budgets.take(where, 5, 0, made); }, unchanged) > 0);
+  before = budgets.snapshot();
+  CHECK(starve([&] { return budgets.define("another one with a long name", {.limit = 1, .scope = fl::Scope::tier, .of = 1}, 0, id); },
+               unchanged) > 0);
+  fl::Spend spend;
+  const fl::Nanos cost = 5;
+  CHECK(starve([&] { return spend.add(where, 0, &cost); }, [&] { return spend.total(fl::Scope::all, 0).calls == 0; }) > 0);
+  CHECK(spend.total(fl::Scope::type, 0).calls == 1);
 }
 
 TEST_CASE("out of memory: a sample of a key changes nothing") {

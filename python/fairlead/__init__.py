@@ -22,6 +22,7 @@ from fairlead.errors import (
     TableError,
     TaskEndedError,
     UnknownModelError,
+    UnknownPriceError,
     UnknownTaskError,
 )
 from fairlead.fleet import Fleet
@@ -35,6 +36,8 @@ from fairlead.measure import (
     HDDM_A,
     HDDM_W,
     KSWIN,
+    Breaker,
+    Breakers,
     Calibration,
     Elo,
     Experts,
@@ -64,9 +67,13 @@ if TYPE_CHECKING:
     from fairlead import attention
     from fairlead.measure import drift, rolling
     from fairlead.measure.bradley_terry import BradleyTerry, BradleyTerryRatings
+    from fairlead.measure.budget import Alert, Budget, BudgetReport, Budgets
     from fairlead.measure.drift import DriftReport
     from fairlead.measure.ratings import PredictionScore, evaluate_ratings
+    from fairlead.measure.spend import Spend, SpendForecast, SpendReport
     from fairlead.measure.sweep import SweepResult, sweep
+    from fairlead.providers import ResponseCache
+    from fairlead.providers.prices import Prices, PriceTable, load_prices
     from fairlead.reflection import Reflection, compare_folder, reflect, reflect_folder
     from fairlead.replays import ReplayResult, replay
     from fairlead.store import Store
@@ -82,8 +89,14 @@ __all__ = [
     "HDDM_W",
     "KSWIN",
     "STRATEGIES",
+    "Alert",
     "BradleyTerry",
     "BradleyTerryRatings",
+    "Breaker",
+    "Breakers",
+    "Budget",
+    "BudgetReport",
+    "Budgets",
     "Calibration",
     "Decision",
     "DriftReport",
@@ -111,11 +124,17 @@ __all__ = [
     "Outcome",
     "PageHinkley",
     "PredictionScore",
+    "PriceTable",
+    "Prices",
     "Psi",
     "Reflection",
     "ReplayResult",
+    "ResponseCache",
     "RollingWindow",
     "Settings",
+    "Spend",
+    "SpendForecast",
+    "SpendReport",
     "Store",
     "StoreError",
     "StreamingPsi",
@@ -127,6 +146,7 @@ __all__ = [
     "TaskType",
     "TrueSkill",
     "UnknownModelError",
+    "UnknownPriceError",
     "UnknownTaskError",
     "WengLin",
     "Window",
@@ -136,6 +156,7 @@ __all__ = [
     "compare_folder",
     "drift",
     "evaluate_ratings",
+    "load_prices",
     "pool",
     "pool_binary",
     "reflect",
@@ -146,11 +167,21 @@ __all__ = [
 ]
 
 
-# What needs numpy, which would double the time to import fairlead: name -> module that holds it.
+# What needs numpy, which would double the time to import fairlead, or is not always needed: name -> its module.
 _LATER = {
     "DriftReport": "fairlead.measure.drift",
     "SweepResult": "fairlead.measure.sweep",
     "sweep": "fairlead.measure.sweep",
+    "Alert": "fairlead.measure.budget",
+    "Budget": "fairlead.measure.budget",
+    "BudgetReport": "fairlead.measure.budget",
+    "Budgets": "fairlead.measure.budget",
+    "Spend": "fairlead.measure.spend",
+    "SpendForecast": "fairlead.measure.spend",
+    "SpendReport": "fairlead.measure.spend",
+    "Prices": "fairlead.providers.prices",
+    "PriceTable": "fairlead.providers.prices",
+    "load_prices": "fairlead.providers.prices",
     "BradleyTerry": "fairlead.measure.bradley_terry",
     "BradleyTerryRatings": "fairlead.measure.bradley_terry",
     "PredictionScore": "fairlead.measure.ratings",
@@ -161,6 +192,7 @@ _LATER = {
     "reflect_folder": "fairlead.reflection",
     "replay": "fairlead.replays",
     "ReplayResult": "fairlead.replays",
+    "ResponseCache": "fairlead.providers",
     "Store": "fairlead.store",
 }
 # Modules of functions, reached as `fairlead.drift`.

@@ -18,6 +18,10 @@ class UnknownModelError(FairleadError, LookupError):
     """A model that the fleet does not have, or that has left it."""
 
 
+class UnknownPriceError(FairleadError, LookupError):
+    """A model whose price is not known: the message says how to give one."""
+
+
 class UnknownTaskError(FairleadError, LookupError):
     """A task that the fleet has not seen."""
 

@@ -32,7 +32,7 @@ class MultiHeadAttention(nn.Module):
 
     The compiled code works with a packed copy of the weights, made anew when they have changed: another tensor, another
     place in memory, another version (any operation of torch in place), or other numbers, for what is written past torch
-    (``parameter.data.copy_()``, numpy). Of the numbers all of the biases and of weights up to 4096 are compared, and 64
+    (``parameter.data.copy_()``, numpy). Of the numbers all of the biases and of weights up to 1024 are compared, and 64
     of each larger weight: after writing a few numbers of a large weight through ``.data``, call :meth:`repack`.
 
     Args:
@@ -73,7 +73,10 @@ class MultiHeadAttention(nn.Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        if heads < 1 or embed_dim < 1 or embed_dim % heads != 0:
+        for name, n in (("embed_dim", embed_dim), ("heads", heads), ("kdim", kdim), ("vdim", vdim)):
+            if n is not None and (not hasattr(n, "__index__") or (n < 1 and name != "heads")):
+                raise ValueError(f"{name} is {n!r}, must be a whole number, at least 1")
+        if heads < 1 or embed_dim % heads != 0:
             raise ValueError(f"heads is {heads}, must divide embed_dim, which is {embed_dim}")
         self.embed_dim, self.heads = embed_dim, heads
         self.kdim = embed_dim if kdim is None else kdim
@@ -117,8 +120,8 @@ class MultiHeadAttention(nn.Module):
         query: torch.Tensor,
         key: torch.Tensor | None = None,
         value: torch.Tensor | None = None,
-        bias: torch.Tensor | None = None,
         *,
+        bias: torch.Tensor | None = None,
         mask: torch.Tensor | None = None,
         counts: Any = None,
         need_weights: bool | None = None,
@@ -130,7 +133,7 @@ class MultiHeadAttention(nn.Module):
             made = _module(self, query, key, value, bias, mask, counts, need_weights, average_attn_weights)
         if made is None:
             made = super().__call__(
-                query, key, value, bias, mask=mask, counts=counts, need_weights=need_weights,
+                query, key, value, bias=bias, mask=mask, counts=counts, need_weights=need_weights,
                 average_attn_weights=average_attn_weights,
             )  # fmt: skip
         return made
@@ -140,8 +143,8 @@ class MultiHeadAttention(nn.Module):
         query: torch.Tensor,
         key: torch.Tensor | None = None,
         value: torch.Tensor | None = None,
-        bias: torch.Tensor | None = None,
         *,
+        bias: torch.Tensor | None = None,
         mask: torch.Tensor | None = None,
         counts: Any = None,
         need_weights: bool | None = None,
@@ -183,11 +186,22 @@ class MultiHeadAttention(nn.Module):
         """The same from torch's parts: what is compiled, traced or hooked, cross-attention with values of their own."""
         key = query if key is None else key
         value = key if value is None else value
+        batch = 0 if self.batch_first else 1
         for name, x, size in (("query", query, self.embed_dim), ("key", key, self.kdim), ("value", value, self.vdim)):
+            if not isinstance(x, torch.Tensor):
+                raise TypeError(f"{name} is {type(x).__name__}, must be a torch tensor")
             if x.ndim not in (2, 3) or x.shape[-1] != size:
                 raise ValueError(f"{name} has shape {tuple(x.shape)}, must be (batch, rows, {size}) or (rows, {size})")
             if x.ndim != query.ndim:
                 raise ValueError(f"{name} has shape {tuple(x.shape)}, query has {tuple(query.shape)}")
+            if x.ndim == 3 and x.shape[batch] != query.shape[batch]:
+                raise ValueError(
+                    f"{name} has shape {tuple(x.shape)}, query has {tuple(query.shape)}: the batch must be the same"
+                )
+            if x.dtype is not self.out_proj.weight.dtype and not torch.is_autocast_enabled("cpu"):
+                raise TypeError(f"{name} has dtype {x.dtype}, the layer has {self.out_proj.weight.dtype}")
+        if value.shape[:-1] != key.shape[:-1]:
+            raise ValueError(f"value has shape {tuple(value.shape)}, key has {tuple(key.shape)}: rows must be the same")
         q, k, v = self._projected(query, key, value)
         wanted = self.need_weights if need_weights is None else need_weights
         made = attention(
@@ -250,8 +264,8 @@ class MultiHeadAttention(nn.Module):
             _repack(self._fused)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the fused layer: a copy makes its own."""
-        return self.__dict__ | {"_fused": None}
+        """Without the fused layer, of which a copy makes its own, and the weights of the last forward."""
+        return self.__dict__ | {"_fused": None, "_weights": False}
 
     def extra_repr(self) -> str:
         """What torch shows of it."""
@@ -289,8 +303,9 @@ class CorrelationBias(nn.Module):
 
     def __init__(self, heads: int = 4, *, hidden: int | None = None, device: Any = None, dtype: Any = None) -> None:
         super().__init__()
-        if heads < 1:
-            raise ValueError(f"heads is {heads}, must be at least 1")
+        for name, n in (("heads", heads), ("hidden", hidden)):
+            if n is not None and (not hasattr(n, "__index__") or n < 1):
+                raise ValueError(f"{name} is {n!r}, must be a whole number, at least 1")
         self.heads, self.hidden = heads, hidden
         if hidden is None:
             self.slope = nn.Parameter(torch.zeros(heads, device=device, dtype=dtype))
@@ -299,11 +314,12 @@ class CorrelationBias(nn.Module):
             self.onto = nn.Linear(hidden, heads, bias=False, device=device, dtype=dtype)
             nn.init.zeros_(self.onto.weight)
 
-    def forward(self, correlation: torch.Tensor) -> torch.Tensor:
+    def forward(self, correlation: Any) -> torch.Tensor:
         """(assets, assets) into (heads, assets, assets); a batch of them into (batch, heads, assets, assets).
 
-        Raises ValueError for a matrix that is not square.
+        Of torch or numpy. Raises ValueError for a matrix that is not square.
         """
+        correlation = torch.as_tensor(correlation)
         if correlation.ndim not in (2, 3) or correlation.shape[-1] != correlation.shape[-2]:
             raise ValueError(
                 f"correlation has shape {tuple(correlation.shape)}, must be (assets, assets) or (batch, assets, assets)"
