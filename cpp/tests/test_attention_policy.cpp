@@ -176,6 +176,7 @@ TEST_CASE("a policy gives what its formulas do") {
       std::vector<float> kept = out;
       CHECK(policy.forward(o, workspace, kept.data()) == fl::Status::out_of_range);
       CHECK(kept == out);
+      o.correlation = c.data();
     }
     std::size_t at = 0;
     bool fits = true;
@@ -194,12 +195,12 @@ TEST_CASE("calls of a policy that do not fit are refused") {
   std::mt19937 dice(6);
   fl::AttentionPolicy policy;
   fl::AttentionPolicyWorkspace workspace;
-  std::vector<float> x(40, 1.0f), out(40);
+  std::vector<float> x(40, 1.0f), c(16), out(40);
   CHECK(policy.forward({x.data(), 4}, workspace, out.data()) == fl::Status::stale_weights);
   REQUIRE(policy.read(file(tensors(dice, 3, 8, 2, 1), metadata(2, "after", "relu"))) == fl::Status::ok);
   CHECK(policy.forward({x.data(), 0}, workspace, out.data()) == fl::Status::out_of_range);
-  CHECK(policy.forward({x.data(), 4, 5}, workspace, out.data()) == fl::Status::out_of_range);
-  CHECK(policy.forward({x.data(), 4, 0}, workspace, out.data()) == fl::Status::ok);
+  CHECK(policy.forward({x.data(), 4, 5, c.data()}, workspace, out.data()) == fl::Status::out_of_range);
+  CHECK(policy.forward({x.data(), 4, 0, c.data()}, workspace, out.data()) == fl::Status::ok);
   CHECK(out[0] == 0.0f);
   CHECK(policy.load("/no/such/file") == fl::Status::system_refused);
 }

@@ -493,7 +493,7 @@ TEST_CASE("no_alloc: a policy's forward, after the largest observation") {
     for (const std::size_t assets : {most, std::size_t{1}, std::size_t{17}}) {
       for (const std::size_t count : {assets, assets / 2}) {
         ok = ok && policy.forward({x.data(), assets, count, c.data()}, workspace, out.data(), weights.data()) == Status::ok;
-        ok = ok && policy.forward({x.data(), assets, count, nullptr}, workspace, out.data()) == Status::ok;
+        ok = ok && policy.forward({x.data(), assets, count, c.data()}, workspace, out.data()) == Status::ok;
       }
     }
     return ok;
