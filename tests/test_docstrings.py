@@ -16,6 +16,7 @@ BEHIND = {
     *(
         "AttentionLayer",
         "AttentionLayer64",
+        "AttentionModule",
         "BradleyTerryFit",
         "Budgets",
         "Calendar",
@@ -24,8 +25,10 @@ BEHIND = {
         "Journal",
         "JournalColumns",
         "Replay",
+        "ResponseCache",
         "RollingWindow",
         "Scoreboard",
+        "TaskClassifier",
     ),
     *("ScoredReader", "ScoredRecords", "SegmentWriter", "Spend", "Windows"),
 }

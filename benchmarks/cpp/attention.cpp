@@ -1,7 +1,8 @@
-// Layers of attention and the policy: time of a call on one thread, and the share of what the core's fused multiply-adds
+// Attention, layers of it and the policy: time of a call on one thread, and the share of what the core's fused multiply-adds
 // can do at most, which is measured first.
 //
 //   bench_attention [most calls]
+//   bench_attention peak           only what they can do at most, in GFLOP/s
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -102,6 +103,45 @@ std::vector<float> numbers(std::mt19937& dice, std::size_t n, float size) {
 void tell(const char* what, double ns, double operations, double most) {
   std::printf("%-58s %12.0f %10.1f", what, ns, operations / ns);
   most > 0.0 ? std::printf(" %8.2f\n", operations / ns / most) : std::printf("\n");
+}
+
+void attention(std::size_t batch, std::size_t heads, std::size_t n, std::size_t depth, std::size_t most, double limit, std::mt19937& dice) {
+  const std::size_t rows = batch * heads * n, size = rows * depth;
+  auto q = numbers(dice, size, 1.0f), k = numbers(dice, size, 1.0f), v = numbers(dice, size, 1.0f), dout = numbers(dice, size, 1.0f);
+  const auto bias = numbers(dice, heads * n * n, 1.0f);
+  std::vector<float> out(size), dq(size), dk(size), dv(size), dbias(bias.size()), lse(rows), weights(batch * n * n);
+  const auto laid = [&](std::vector<float>& x) {
+    const auto row = static_cast<fl::Stride>(depth), head = static_cast<fl::Stride>(n) * row;
+    return fl::AttentionTensor{x.data(), static_cast<fl::Stride>(heads) * head, head, row};
+  };
+  fl::Attention a;
+  a.shape = {batch, heads, heads, n, n, depth, depth};
+  a.scale = 1.0f / std::sqrt(static_cast<float>(depth));
+  a.q = laid(q);
+  a.k = laid(k);
+  a.v = laid(v);
+  a.out = laid(out);
+  fl::AttentionWorkspace workspace;
+  const auto must = [](fl::Status status) {
+    if (status != fl::Status::ok) std::abort();
+  };
+  const double forward = 4.0 * static_cast<double>(rows * n * depth);
+  const std::string name = std::to_string(batch) + " x " + std::to_string(heads) + " heads of " + std::to_string(n) + " x " + std::to_string(depth);
+  const auto time = [&](const char* what, double operations, const auto& call) {
+    tell((name + what).c_str(), fastest(most, call), operations, limit);
+  };
+  const auto go = [&] { must(fl::attention_forward(a, workspace)); };
+  time(": forward", forward, go);
+  a.bias = {bias.data(), 0, static_cast<fl::Stride>(n * n), static_cast<fl::Stride>(n), 1};
+  time(": forward, bias", forward, go);
+  a.weights = weights.data();
+  a.which = fl::AttentionWeights::mean;
+  time(": forward, bias, mean weights", forward, go);
+  a.weights = nullptr;
+  a.lse = lse.data();
+  go();
+  const fl::AttentionGradients g{laid(dout), laid(dq), laid(dk), laid(dv), dbias.data()};
+  time(": backward, bias gradient", 2.5 * forward, [&] { must(fl::attention_backward(a, g, workspace)); });
 }
 
 void layer(std::size_t batch, std::size_t n, std::size_t depth, std::size_t most, double limit, std::mt19937& dice) {
@@ -214,9 +254,16 @@ void policy(std::size_t assets, std::size_t d, std::size_t feed, std::size_t mos
 int main(int argc, char** argv) {
   const std::size_t most = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 1'000'000;
   const double limit = peak();
+  if (argc > 1 && std::strcmp(argv[1], "peak") == 0) {
+    std::printf("%.1f\n", limit);
+    return 0;
+  }
   std::printf("%s: %.1f GFLOP/s of fused multiply-adds at most\n\n", fl::name(fl::simd_level()), limit);
   std::printf("%-58s %12s %10s %8s\n", "", "ns", "GFLOP/s", "share");
   std::mt19937 dice(1);
+  for (const std::size_t n : {8u, 32u, 128u}) attention(1, 4, n, n == 8 ? 16 : 64, most, limit, dice);
+  attention(1, 8, 512, 64, std::min<std::size_t>(most, 100), limit, dice);
+  attention(64, 4, 32, 64, std::min<std::size_t>(most, 100), limit, dice);
   policy(30, 64, 128, most, limit, dice);
   policy(30, 64, 256, most, limit, dice);
   layer(1, 8, 16, most, limit, dice);

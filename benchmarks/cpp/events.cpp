@@ -17,6 +17,7 @@
 #include "fairlead/ratings.hpp"
 #include "fairlead/rolling.hpp"
 #include "fairlead/spend.hpp"
+#include "fairlead/task_classifier.hpp"
 #include "fairlead/true_skill.hpp"
 #include "fairlead/weng_lin.hpp"
 #include "fairlead/windows.hpp"
@@ -176,6 +177,31 @@ void pooling(std::size_t n, std::mt19937_64& random) {
   }
 }
 
+// Types of 64 texts in turn, by a classifier with a full table of weights.
+void task_types(std::size_t n, std::mt19937_64& random) {
+  const std::string prompt =
+      "I'm planning a trip to Berlin next Friday and need the weather forecast there for 3 days, in Celsius please. Could you "
+      "also find me a hotel near the main station, under 120 euros a night, and then book it? ";
+  for (const std::size_t size : {std::size_t{200}, std::size_t{2048}}) {
+    std::vector<std::string> texts(64);
+    for (std::string& text : texts) {
+      while (text.size() < size) text += prompt;
+      text.resize(size);
+      for (int i = 0; i < 20; ++i) text[random() % size] = static_cast<char>('a' + random() % 26);
+    }
+    const std::vector<std::string_view> views(texts.begin(), texts.end());
+    std::vector<std::uint32_t> labels;
+    for (std::uint32_t i = 0; i < 64; ++i) labels.push_back(i % 3);
+    fl::TaskClassifier classifier;
+    if (classifier.fit(views, labels, {}, {"reasoning", "simple", "tool_use"}) != fl::Status::ok) return;
+    double p[3];
+    bench::measure(("type of a task, " + std::to_string(size) + " bytes").c_str(), std::max<std::size_t>(n / 10, 100), [&](std::size_t k) {
+      classifier.classify(views[k % 64], p);
+      bench::keep(p[0]);
+    });
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -195,4 +221,5 @@ int main(int argc, char** argv) {
   windows(n, x);
   drift(n, x);
   pooling(n, random);
+  task_types(n, random);
 }

@@ -99,45 +99,76 @@ def forward(shape: Shape, bars: tuple[float, float]) -> Row:
     return Row(named("Forward + bias", shape), "ns/call", n, ours, peers, error, bar)
 
 
-def with_onnx(inputs: list[Any]) -> Callable[[], Any] | None:
+def with_onnx(inputs: list[Any], threads: int = 1, weights: bool = False) -> Callable[[], Any] | None:
+    """A call with all memory bound. weights: with their mean over heads, too. uint16: the bits of bfloat16."""
     onnx, runtime = peer("onnx"), peer("onnxruntime")
     if onnx is None or runtime is None:
         return None
     make, names = onnx.helper, ["q", "k", "v", "bias"]
+    half = inputs[0].dtype == np.uint16
+    element = onnx.TensorProto.BFLOAT16 if half else onnx.TensorProto.FLOAT
 
     def typed(name: str, shape: Any) -> Any:
-        return make.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        return make.make_tensor_value_info(name, element, shape)
 
+    batch, _, n, _ = inputs[0].shape
+    outputs = {"out": inputs[0].shape} | ({"weights": (batch, n, n)} if weights else {})
+    nodes = [make.make_node("Attention", names, ["out"])]
+    if weights:
+        nodes = [
+            make.make_node("Attention", names, ["out", "", "", "each"], qk_matmul_output_mode=3),
+            make.make_node("ReduceMean", ["each", "axis"], ["weights"], keepdims=0),
+        ]
     graph = make.make_graph(
-        [make.make_node("Attention", names, ["out"])],
+        nodes,
         "attention",
         [typed(name, x.shape) for name, x in zip(names, inputs, strict=True)],
-        [typed("out", inputs[0].shape)],
+        [typed(name, shape) for name, shape in outputs.items()],
+        initializer=[onnx.numpy_helper.from_array(np.array([1]), "axis")] if weights else [],
     )
     model = make.make_model(graph, opset_imports=[make.make_opsetid("", 23)])
     model.ir_version = 10
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     session = runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+    alive: list[Any] = []  # the memory of bfloat16 stays ours
+
+    def value(x: Any) -> Any:
+        alive.append(x)
+        make_value = runtime.OrtValue
+        return make_value.ortvalue_from_numpy_with_onnx_type(x, element) if half else make_value.ortvalue_from_numpy(x)
+
     binding = session.io_binding()
     for name, x in zip(names, inputs, strict=True):
-        binding.bind_ortvalue_input(name, runtime.OrtValue.ortvalue_from_numpy(x))
-    out = runtime.OrtValue.ortvalue_from_numpy(np.empty_like(inputs[0]))
-    binding.bind_ortvalue_output("out", out)
-    run = session.run_with_iobinding
-    return lambda: run(binding)
+        binding.bind_ortvalue_input(name, value(x))
+    for name, shape in outputs.items():
+        binding.bind_ortvalue_output(name, value(np.empty(shape, inputs[0].dtype)))
+
+    def run(alive: Any = alive) -> None:
+        session.run_with_iobinding(binding)
+
+    return run
 
 
-def with_openvino(inputs: list[Any]) -> Callable[[], Any] | None:
+def with_openvino(inputs: list[Any], threads: int = 1) -> Callable[[], Any] | None:
+    """uint16: the bits of bfloat16."""
     openvino, ops = peer("openvino"), peer("openvino.opset13")
     if openvino is None or ops is None:
         return None
-    given = [ops.parameter(x.shape, np.float32) for x in inputs]
+    half = inputs[0].dtype == np.uint16
+    element = openvino.Type.bf16 if half else openvino.Type.f32
+    given = [ops.parameter(list(x.shape), element) for x in inputs]
     model = openvino.Model([ops.scaled_dot_product_attention(*given)], given)
-    options = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32"}
+    options = {
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+        "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
+    }
     request = openvino.Core().compile_model(model, "CPU", options).create_infer_request()
     for i, x in enumerate(inputs):
-        request.set_input_tensor(i, openvino.Tensor(x, shared_memory=True))
+        tensor = openvino.Tensor(x, list(x.shape), element) if half else openvino.Tensor(x, shared_memory=True)
+        request.set_input_tensor(i, tensor)
     infer = request.infer
     return lambda: infer(share_inputs=True, share_outputs=True)
 
@@ -181,18 +212,25 @@ def training(torch: Any, shape: Shape) -> Row:
     return Row(named("Forward + backward + bias gradient", shape), "ns/call", n, ours, {"torch": theirs}, error, bar)
 
 
-def layer(torch: Any, shape: Shape) -> Row:
-    """Projections, attention, output projection, with the weights, without gradients."""
+def layers(torch: Any, shape: Shape) -> tuple[Any, Any, Any]:
+    """Ours, torch's with the same weights, and an input."""
     batch, heads, n, depth = shape
     torch.manual_seed(7)
-    theirs = torch.nn.MultiheadAttention(heads * depth, heads, batch_first=True).eval()
-    ours = fa.MultiHeadAttention(heads * depth, heads, threads=1).eval()
+    theirs = torch.nn.MultiheadAttention(heads * depth, heads, batch_first=True)
+    ours = fa.MultiHeadAttention(heads * depth, heads, threads=1)
     ours.load_state_dict(theirs.state_dict())
-    x = torch.randn(batch, n, heads * depth)
+    return ours, theirs, torch.randn(batch, n, heads * depth)
+
+
+def layer(torch: Any, shape: Shape) -> Row:
+    """Projections, attention, output projection, with the weights, without gradients."""
+    n, depth = shape[2:]
+    ours, theirs, x = layers(torch, shape)
     times = calls(shape, 4)
 
-    def run(module: Any) -> Run:
+    def run(module: Any, training: bool = False) -> Run:
         def go() -> Any:
+            module.train(training)  # in training torch takes another way
             with torch.inference_mode():
                 for _ in range(times - 1):
                     module(x, x, x, need_weights=True)
@@ -203,9 +241,29 @@ def layer(torch: Any, shape: Shape) -> Row:
     oracle = theirs.double()(*[x.double()] * 3)[0].detach()
     theirs.float()
     error = relative(run(ours)()[0], oracle)
-    bar = f"x {15 if n <= 8 else 5 if n == 32 and depth == 16 else 2.3}"
-    name = named("Layer with weights", shape)
-    return Row(name, "ns/call", times, run(ours), {"torch MultiheadAttention": run(theirs)}, error, bar)
+    bar = f"x {15 if n <= 8 else 5 if n == 32 and depth == 16 else 2.3}; 2e-06"
+    peers = {"torch MultiheadAttention": run(theirs), "torch, in training": run(theirs, True)}
+    return Row(named("Layer with weights", shape), "ns/call", times, run(ours), peers, error, bar)
+
+
+def layer_training(torch: Any, shape: Shape) -> Row:
+    """The same with its backward pass: gradients of the input and of all weights."""
+    ours, theirs, x = layers(torch, shape)
+    x.requires_grad_()
+    grad = torch.randn_like(x)
+    times = calls(shape, 12)
+
+    def gradients(module: Any, x: Any, grad: Any) -> Any:
+        out, _ = module(x, x, x, need_weights=True)
+        return torch.autograd.grad(out, [x, *module.parameters()], grad)
+
+    found = gradients(ours, x, grad)
+    oracle = gradients(theirs.double(), x.detach().double().requires_grad_(), grad.double())
+    theirs.float()
+    error = max((relative(mine, other) for mine, other in zip(found, oracle, strict=True)), key=float)
+    run, peer_run = (repeated(times, lambda module=module: gradients(module, x, grad)) for module in (ours, theirs))
+    name = named("Layer with weights, forward + backward", shape)
+    return Row(name, "ns/call", times, run, {"torch MultiheadAttention": peer_run}, error, "1e-05")
 
 
 def rows(size: Size) -> Iterator[Row]:
@@ -220,3 +278,5 @@ def rows(size: Size) -> Iterator[Row]:
         yield training(torch, shape)
     for shape in shapes:
         yield layer(torch, shape)
+    for shape in shapes:
+        yield layer_training(torch, shape)

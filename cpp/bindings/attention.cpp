@@ -4,6 +4,10 @@
 #include "fairlead/attention.hpp"
 
 #include <cmath>
+#include <cstring>
+#include <limits>
+#include <numeric>
+#include <span>
 #include <vector>
 
 #include "tensors.hpp"
@@ -33,6 +37,21 @@ Memory& memory() {
 [[noreturn]] void wrong_dtype(const char* argument, const View& given, const std::string& why) {
   throw py::type_error(std::string(argument) + " has dtype " +
                        py::str(py::handle(given.object).attr("dtype")).cast<std::string>() + ", " + why);
+}
+
+// The object in words, short enough for a message.
+std::string said(PyObject* object) {
+  const auto text = py::repr(object).cast<std::string>();
+  return text.size() <= 40 ? text : "a " + py::str(py::type::of(object).attr("__name__")).cast<std::string>();
+}
+
+std::int64_t whole(PyObject* number, const std::string& argument) {
+  const long long out = PyLong_AsLongLong(number);
+  if (out != -1 || PyErr_Occurred() == nullptr) return out;
+  const bool large = PyErr_ExceptionMatches(PyExc_OverflowError) != 0;
+  PyErr_Clear();
+  if (large) throw py::value_error(argument + " is " + said(number) + ", beyond 64 bits");
+  throw py::type_error(argument + " is " + said(number) + ", must be a whole number");
 }
 
 View read(PyObject* object, const char* argument, const View& q) {
@@ -109,31 +128,79 @@ AttentionShape shape_of(const View& q, const View& k, const View& v) {
   return {size(q, 0), size(q, 1), size(k, 1), size(q, 2), size(k, 2), size(q, 3), size(v, 3)};
 }
 
-const std::int64_t* counts_of(PyObject* given, const char* argument, std::size_t batch, std::size_t most,
-                              std::vector<std::int64_t>& to) {
-  if (given == Py_None) return nullptr;
-  to.clear();
+void not_elsewhere(PyObject* tensor, const std::string& argument) {
+  if (!is_torch(tensor)) return;
+  const py::object device = py::handle(tensor).attr("device");
+  if (device.attr("type").cast<std::string>() != "cpu")
+    throw py::value_error(argument + " is on " + py::str(device).cast<std::string>() + ", must be on the CPU");
+}
+
+bool is_int64(PyObject* given) {
+  return (is_numpy(given) || is_torch(given)) && tensor_view(given, "counts").element == Element::i64;
+}
+
+// An array of int64, a tuple of int, or None: what can be read with no Python running.
+py::object plain_counts(PyObject* given, const char* argument, std::size_t batch) {
+  if (given == Py_None) return py::none();
   if (is_numpy(given) || is_torch(given)) {
-    const View view = tensor_view(given, argument);
-    if (view.element != Element::i64) wrong_dtype(argument, view, "must be int64");
+    const View view = [&] {
+      try {
+        return tensor_view(given, argument);
+      } catch (const LeaveToPython&) {
+        not_elsewhere(given, argument);
+        throw;
+      }
+    }();
+    if (view.element == Element::f32 || view.element == Element::f64 || view.element == Element::bf16 ||
+        view.element == Element::boolean)
+      wrong_dtype(argument, view, "must be int64");
     if (view.ndim != 1 || view.shape[0] != static_cast<std::int64_t>(batch)) {
       throw py::value_error(std::string(argument) + " has shape " + shape_text(view) + ", must have (" +
                             std::to_string(batch) + ",): one for each of the batch");
     }
+    if (view.element == Element::i64) return py::reinterpret_borrow<py::object>(given);
+  }
+  py::object items = py::reinterpret_steal<py::object>(PySequence_Tuple(given));
+  if (!items || PyUnicode_Check(given) || PyBytes_Check(given)) {
+    PyErr_Clear();
+    throw py::type_error(std::string(argument) + " is " + said(given) +
+                         ", must be an int64 array or a sequence of whole numbers, one for each of the batch");
+  }
+  const Py_ssize_t n = PyTuple_GET_SIZE(items.ptr());
+  if (static_cast<std::size_t>(n) != batch) {
+    throw py::value_error(std::string(argument) + " has length " + std::to_string(n) + ", the batch is " +
+                          std::to_string(batch));
+  }
+  Py_ssize_t whole = 0;
+  while (whole < n && PyLong_Check(PyTuple_GET_ITEM(items.ptr(), whole))) ++whole;
+  if (whole == n) return items;
+  py::tuple out(batch);
+  for (std::size_t b = 0; b < batch; ++b) {
+    PyObject* const one = PyTuple_GET_ITEM(items.ptr(), static_cast<Py_ssize_t>(b));
+    PyObject* const index = PyNumber_Index(one);
+    if (index == nullptr) {
+      PyErr_Clear();
+      throw py::type_error(std::string(argument) + "[" + std::to_string(b) + "] is " +
+                           py::repr(one).cast<std::string>() + ", must be a whole number");
+    }
+    out[b] = detail::steal(index);
+  }
+  return out;
+}
+
+const std::int64_t* counts_of(PyObject* given, const char* argument, std::size_t batch, std::size_t most,
+                              std::vector<std::int64_t>& to) {
+  if (given == Py_None) return nullptr;
+  to.clear();
+  if (is_int64(given)) {
+    const View view = tensor_view(given, argument);
     for (std::int64_t b = 0; b < view.shape[0]; ++b)
       to.push_back(static_cast<const std::int64_t*>(view.data)[b * view.strides[0]]);
   } else {
-    const py::object items =
-        py::reinterpret_steal<py::object>(PySequence_Fast(given, "counts must be a sequence of whole numbers"));
-    if (!items) throw py::error_already_set();
-    const auto n = static_cast<std::size_t>(PySequence_Fast_GET_SIZE(items.ptr()));
-    if (n != batch) {
-      throw py::value_error(std::string(argument) + " has length " + std::to_string(n) + ", the batch is " +
-                            std::to_string(batch));
-    }
-    for (std::size_t b = 0; b < n; ++b)
-      to.push_back(detail::whole(PySequence_Fast_GET_ITEM(items.ptr(), static_cast<Py_ssize_t>(b))));
+    for (std::size_t b = 0; b < batch; ++b)
+      to.push_back(detail::whole(PyTuple_GET_ITEM(given, static_cast<Py_ssize_t>(b))));
   }
+  if (to.size() != batch) throw py::value_error(std::string(argument) + " has changed meanwhile");
   for (std::size_t b = 0; b < batch; ++b) {
     if (to[b] < 0 || static_cast<std::uint64_t>(to[b]) > most) {
       throw py::value_error(std::string(argument) + "[" + std::to_string(b) + "] is " + std::to_string(to[b]) +
@@ -147,28 +214,44 @@ const std::int64_t* counts_of(PyObject* given, const char* argument, std::size_t
 void read_counts(PyObject* counts, Attention& call, Memory& own) {
   if (counts == Py_None) return;
   PyObject *queries = counts, *keys = counts;
+  const auto number = [](PyObject* x) {  // of any kind: numpy's, a tensor without axes
+    if (x == Py_None) return false;
+    if (PyLong_Check(x)) return true;
+    const bool sized = PyObject_Size(x) >= 0;
+    if (!sized) PyErr_Clear();
+    return !sized;
+  };
   const bool two = PyTuple_CheckExact(counts) && PyTuple_GET_SIZE(counts) == 2 &&
-                   !PyLong_Check(PyTuple_GET_ITEM(counts, 0)) && !PyLong_Check(PyTuple_GET_ITEM(counts, 1));
+                   !number(PyTuple_GET_ITEM(counts, 0)) && !number(PyTuple_GET_ITEM(counts, 1));
   if (two) queries = PyTuple_GET_ITEM(counts, 0), keys = PyTuple_GET_ITEM(counts, 1);
-  call.query_counts =
-      counts_of(queries, two ? "counts[0]" : "counts", call.shape.batch, call.shape.queries, own.query_counts);
-  call.key_counts = counts_of(keys, two ? "counts[1]" : "counts", call.shape.batch, call.shape.keys, own.key_counts);
+  const std::size_t batch = call.shape.batch;
+  const char *const first = two ? "counts[0]" : "counts", *const second = two ? "counts[1]" : "counts";
+  // Both before either is read: a number's __index__ might call us again, and our memory is one for the thread.
+  const py::object of_queries = plain_counts(queries, first, batch);
+  const py::object of_keys = two ? plain_counts(keys, second, batch) : of_queries;
+  call.query_counts = counts_of(of_queries.ptr(), first, batch, call.shape.queries, own.query_counts);
+  call.key_counts = counts_of(of_keys.ptr(), second, batch, call.shape.keys, own.key_counts);
 }
 
 void read_scale(PyObject* given, Attention& call) {
   double scale = 1.0 / std::sqrt(static_cast<double>(call.shape.depth));
   if (given != Py_None) {
     scale = PyFloat_AsDouble(given);
-    if (scale == -1.0 && PyErr_Occurred() != nullptr) throw py::error_already_set();
+    if (scale == -1.0 && PyErr_Occurred() != nullptr) {
+      PyErr_Clear();
+      throw py::type_error("scale is " + said(given) + ", must be a number");
+    }
     if (!std::isfinite(scale)) throw py::value_error("scale is " + show(scale) + ", must be finite");
   }
+  if (call.number != Number::f64 && std::abs(scale) > static_cast<double>(std::numeric_limits<float>::max()))
+    throw py::value_error("scale is " + show(scale) + ", must be finite in float32");
   call.scale = static_cast<float>(scale);
   call.scale64 = scale;
 }
 
 std::size_t read_threads(PyObject* given) {
   if (given == Py_None) return 0;
-  const std::int64_t threads = detail::whole(given);
+  const std::int64_t threads = whole(given, "threads");
   if (threads < 1 || threads > 4096)
     throw py::value_error("threads is " + std::to_string(threads) + ", outside [1, 4096]");
   return static_cast<std::size_t>(threads);
@@ -255,7 +338,91 @@ Axes axes(const View& q, bool heads, std::initializer_list<std::size_t> last) {
   return out;
 }
 
-AttentionTensor written(PyObject* object, const char* argument, const View& q, const Axes& wanted) {
+std::size_t numbers_of(const View& x) noexcept {
+  std::size_t n = 1;
+  for (int i = 0; i < x.ndim; ++i) n *= static_cast<std::size_t>(x.shape[static_cast<std::size_t>(i)]);
+  return n;
+}
+
+bool without_gaps(const View& x) noexcept {
+  std::int64_t step = 1;
+  for (auto axis = static_cast<std::size_t>(x.ndim); axis-- > 0; step *= x.shape[axis])
+    if (x.shape[axis] > 1 && x.strides[axis] != step) return false;
+  return true;
+}
+
+// --- who shares memory with whom ---
+
+std::int64_t bytes_of(Element element) noexcept {
+  switch (element) {
+    case Element::f64:
+    case Element::i64: return 8;
+    case Element::f32: return 4;
+    case Element::bf16: return 2;
+    default: return 1;
+  }
+}
+
+// From its first byte to behind its last.
+struct Extent {
+  std::intptr_t from, to;
+};
+Extent extent_of(const View& x) noexcept {
+  const std::int64_t each = bytes_of(x.element);
+  Extent out{reinterpret_cast<std::intptr_t>(x.data), reinterpret_cast<std::intptr_t>(x.data) + each};
+  for (std::size_t axis = 0; axis < static_cast<std::size_t>(x.ndim); ++axis) {
+    const std::int64_t reach = x.strides[axis] * (x.shape[axis] - 1) * each;
+    (reach < 0 ? out.from : out.to) += reach;
+  }
+  return out;
+}
+
+// Runs of `run` bytes, repeated along axes whose strides are multiples of `step` (0: one run).
+struct Runs {
+  std::int64_t run = 0, step = 0;
+  bool crossed = false;  // an axis has a stride that is less than what lies inside it
+};
+Runs runs_of(const View& x) noexcept {
+  struct Axis {
+    std::int64_t stride, size;
+  };
+  std::array<Axis, View::most_axes> axes{};  // by stride
+  std::size_t n = 0;
+  const std::int64_t each = bytes_of(x.element);
+  for (std::size_t axis = static_cast<std::size_t>(x.ndim); axis-- > 0;) {
+    if (x.shape[axis] <= 1) continue;
+    const std::int64_t stride = std::abs(x.strides[axis]) * each;
+    std::size_t place = n++;
+    for (; place > 0 && axes[place - 1].stride > stride; --place) axes[place] = axes[place - 1];
+    axes[place] = {stride, x.shape[axis]};
+  }
+  Runs out;
+  out.run = each;
+  std::int64_t inside = each;
+  for (const Axis& axis : std::span(axes).first(n)) {
+    out.crossed = out.crossed || axis.stride < inside;
+    inside += axis.stride * (axis.size - 1);
+    if (out.step == 0 && axis.stride == out.run) {
+      out.run *= axis.size;
+    } else {
+      out.step = std::gcd(out.step, axis.stride);
+    }
+  }
+  return out;
+}
+
+// Of two that are not empty. True also where it cannot be told; views of one packed tensor are told apart.
+bool share(const View& x, const Extent& of_x, const View& y) noexcept {
+  const Extent of_y = extent_of(y);
+  if (of_x.to <= of_y.from || of_y.to <= of_x.from) return false;
+  const Runs a = runs_of(x), b = runs_of(y);
+  const std::int64_t step = std::gcd(a.step, b.step);
+  if (step == 0) return true;
+  const std::int64_t apart = ((of_x.from - of_y.from) % step + step) % step;  // where x's runs begin among y's
+  return !(apart >= b.run && apart + a.run <= step);
+}
+
+View written(PyObject* object, const char* argument, const View& q, const Axes& wanted) {
   const View view = read(object, argument, q);
   if (view.element != q.element) wrong_dtype(argument, view, std::string("must be ") + name(q.element) + ", as q is");
   if (view.ndim != wanted.n || !std::equal(view.shape.begin(), view.shape.begin() + wanted.n, wanted.sizes.begin())) {
@@ -268,10 +435,7 @@ AttentionTensor written(PyObject* object, const char* argument, const View& q, c
   if (!rows_side_by_side(view))
     throw py::value_error(std::string(argument) + " has a stride of " + std::to_string(stride_of(view, 3)) +
                           " in its last axis, must have 1");
-  for (int i = 0; i < 3; ++i)
-    if (size_of(view, i) > 1 && stride_of(view, i) == 0 && !view.empty())
-      throw py::value_error(std::string(argument) + " is broadcast: its numbers share memory");
-  return tensor_of(view);
+  return view;
 }
 
 PyObject* const* padded(PyObject* const* given, Py_ssize_t n, PyObject** to, Py_ssize_t all, Py_ssize_t least,
@@ -302,25 +466,34 @@ enum Argument : std::uint8_t {
 
 bool wants(PyObject* flag) {
   const int truth = flag == Py_None ? 0 : PyObject_IsTrue(flag);
-  if (truth < 0) throw py::error_already_set();
+  if (truth < 0) {
+    PyErr_Clear();
+    throw py::type_error("return_lse is " + said(flag) + ", must be True or False");
+  }
   return truth != 0;
 }
 
 // What torch has in mind for these tensors besides their numbers.
-enum class Watch : std::uint8_t { nothing, gradients, more };
+enum class Watch : std::uint8_t { nothing, memory, gradients, more };  // memory: what is written into it
 
 Watch watched(PyObject* const* x) {
   const TorchSide& torch = torch_side();
   if (!is_torch(x[a_q])) return Watch::nothing;
-  if (truth_of_call(torch.is_autocast_enabled) || truth_of_call(torch.dispatch_modes)) return Watch::more;
+  if (truth_of_call(torch.is_autocast_enabled) || truth_of_call(torch.dispatch_modes) ||
+      truth_of_call(torch.is_tracing))
+    return Watch::more;
+  if (torch.forward_mode != nullptr) {  // the level of forward-mode derivatives, -1 where there are none
+    PyObject* const level = PyDict_GetItemWithError(torch.forward_mode, torch.current_level);
+    if (level != nullptr && PyLong_Check(level) && detail::whole(level) >= 0) return Watch::more;
+  }
   if (!truth_of_call(torch.is_grad_enabled)) return Watch::nothing;
-  for (const int i : {a_q, a_k, a_v, a_bias}) {
+  for (const int i : {a_q, a_k, a_v, a_bias, a_out}) {
     if (!is_torch(x[i])) continue;
     const py::object needed = detail::steal(PyObject_GetAttr(x[i], torch.requires_grad));
     if (needed.ptr() != Py_True) continue;
     return x[a_out] == Py_None && !truth_of_call(torch.transforms_active) ? Watch::gradients : Watch::more;
   }
-  return Watch::nothing;
+  return Watch::memory;
 }
 
 // Straight to autograd, once it is sure that there is memory to read.
@@ -350,10 +523,18 @@ PyObject* forward(PyObject* const* x) {
   } else {
     out = s.width == s.depth ? new_like(in.q) : new_tensor(in.q, in.q.element, out_axes.sizes.data(), out_axes.n);
   }
-  call.out = written(out.ptr(), "out", in.q, out_axes);
-  for (const View* const view : {&in.q, &in.k, &in.v})
-    if (view->data == call.out.data && !view->empty())
-      throw py::value_error("out is the memory of an input, must be memory of its own");
+  const View written_to = written(out.ptr(), "out", in.q, out_axes);
+  call.out = tensor_of(written_to);
+  if (x[a_out] != Py_None && !written_to.empty()) {
+    if (!without_gaps(written_to) && runs_of(written_to).crossed)
+      throw py::value_error("out is a view whose numbers share memory");
+    const Extent extent = extent_of(written_to);
+    const std::pair<const View*, const char*> others[] = {
+        {&in.q, "q"}, {&in.k, "k"}, {&in.v, "v"}, {&in.bias, "bias"}, {&in.mask, "mask"}};
+    for (const auto& [view, argument] : others)
+      if (view->given() && !view->empty() && share(written_to, extent, *view))
+        throw py::value_error(std::string("out shares memory with ") + argument + ", must have memory of its own");
+  }
 
   const Element wide = call.number == Number::f64 ? Element::f64 : Element::f32;
   py::object lse, weights;
@@ -381,6 +562,14 @@ PyObject* attention(PyObject*, PyObject* const* given, Py_ssize_t n) {
     try {
       switch (watched(x)) {
         case Watch::nothing: return forward(x);
+        case Watch::memory: {
+          py::object made = detail::steal(forward(x));
+          if (x[a_out] != Py_None && is_torch(x[a_out])) {
+            PyObject* const changed = x[a_out];  // what autograd has saved of it is so no more
+            detail::steal(PyObject_Vectorcall(torch_side().changed, &changed, 1, nullptr));
+          }
+          return made.release().ptr();
+        }
         case Watch::gradients: return train(x);
         case Watch::more: break;
       }
@@ -391,6 +580,35 @@ PyObject* attention(PyObject*, PyObject* const* given, Py_ssize_t n) {
   });
 }
 
+struct Named {
+  const char* name;
+  PyObject* object;
+  bool needed = false, rows = false;  // rows: its numbers must lie side by side
+};
+
+// Says which of the arguments it was that could not be read.
+[[noreturn]] void refuse(std::initializer_list<Named> arguments) {
+  for (const auto& [name, object, needed, rows] : arguments) {
+    if (object == Py_None && !needed) continue;
+    const std::string what = name;
+    if (!is_numpy(object) && !is_torch(object)) {
+      throw py::type_error(what + " is " + py::str(py::type::of(object).attr("__name__")).cast<std::string>() +
+                           ", must be a numpy array or a torch tensor");
+    }
+    not_elsewhere(object, what);
+    try {
+      const View view = tensor_view(object, name);
+      if (rows && !rows_side_by_side(view)) {
+        throw py::value_error(what + " has a stride of " + std::to_string(stride_of(view, 3)) +
+                              " in its last axis, must have 1");
+      }
+    } catch (const LeaveToPython&) {
+      throw py::type_error(what + " holds no numbers that can be read here");
+    }
+  }
+  throw py::type_error("the arguments must be numpy arrays or torch tensors in the memory of the CPU");
+}
+
 PyObject* attention_numbers(PyObject*, PyObject* const* given, Py_ssize_t n) {
   return guarded([&]() -> PyObject* {
     PyObject* room[a_all];
@@ -398,15 +616,18 @@ PyObject* attention_numbers(PyObject*, PyObject* const* given, Py_ssize_t n) {
     try {
       return forward(x);
     } catch (const LeaveToPython&) {
-      throw py::type_error(
-          "q, k, v, bias, mask and out must be numpy arrays or torch tensors in the memory of the CPU, with "
-          "rows of stride 1");
+      refuse({{"q", x[a_q], true, true},
+              {"k", x[a_k], true, true},
+              {"v", x[a_v], true, true},
+              {"bias", x[a_bias]},
+              {"mask", x[a_mask]},
+              {"out", x[a_out], false, true}});
     }
   });
 }
 
 py::object contiguous(const View& x) {
-  if (x.library == Library::numpy) throw LeaveToPython{};
+  if (x.library == Library::numpy) return py::module_::import("numpy").attr("ascontiguousarray")(py::handle(x.object));
   return detail::steal(PyObject_CallMethodNoArgs(x.object, torch_side().contiguous));
 }
 
@@ -464,7 +685,8 @@ PyObject* attention_gradients(PyObject*, PyObject* const* given, Py_ssize_t n) {
         const auto axis = static_cast<std::size_t>(i);
         if (lse.ndim != lse_axes.n || lse.shape[axis] != lse_axes.sizes[axis])
           wrong_shapes("lse", lse, "q", in.q, "it must be that of q without the last axis");
-        if (lse.shape[axis] > 1 && lse.strides[axis] != step) throw LeaveToPython{};
+        if (lse.shape[axis] > 1 && lse.strides[axis] != step && !lse.empty())
+          throw py::value_error("lse has gaps between its numbers, must be contiguous");
       }
       call.lse = lse.data;
 
@@ -479,12 +701,17 @@ PyObject* attention_gradients(PyObject*, PyObject* const* given, Py_ssize_t n) {
         // The kernel sums over axes of stride 0; of one that is merely expanded each number has a gradient of its own.
         bool expanded = false;
         for (int i = 0; i < 4; ++i) expanded = expanded || (size_of(in.bias, i) > 1 && stride_of(in.bias, i) == 0);
-        if (expanded) {
+        if (expanded && !in.bias.empty()) {
           in.bias = read((bias_copy = contiguous(in.bias)).ptr(), "bias", in.q);
           call.bias = grid_of(in.bias, "bias", s);
         }
         dbias = new_tensor(in.bias, wide, in.bias.shape.data(), in.bias.ndim);
-        to.bias = tensor_view(dbias.ptr(), "dbias").data;
+        const View made = tensor_view(dbias.ptr(), "dbias");
+        if (s.batch == 0 || s.queries == 0 || s.keys == 0) {  // nobody adds to it
+          std::memset(made.data, 0, numbers_of(made) * bytes_of(call.number));
+        } else {
+          to.bias = made.data;
+        }
       }
       read_counts(x[g_counts], call, own);
       run(call, [&]() noexcept { return attention_backward(call, to, own.workspace, threads); });
@@ -492,9 +719,14 @@ PyObject* attention_gradients(PyObject*, PyObject* const* given, Py_ssize_t n) {
       if (all == nullptr) throw py::error_already_set();
       return all;
     } catch (const LeaveToPython&) {
-      throw py::type_error(
-          "q, k, v, bias, mask, out, lse and grad must be numpy arrays or torch tensors in the memory of the CPU, "
-          "with rows of stride 1, lse without gaps and bias not expanded");
+      refuse({{"q", x[g_q], true, true},
+              {"k", x[g_k], true, true},
+              {"v", x[g_v], true, true},
+              {"bias", x[g_bias]},
+              {"mask", x[g_mask]},
+              {"out", x[g_out], true, true},
+              {"lse", x[g_lse], true},
+              {"grad", x[g_grad], true}});
     }
   });
 }
@@ -506,7 +738,9 @@ PyObject* kept(const py::handle& object) { return object.inc_ref().ptr(); }  // 
 void tell_torch(const py::object& tensor, const py::object& parameter, const py::object& api,
                 const py::object& is_grad_enabled, const py::object& is_autocast_enabled,
                 const py::object& dispatch_modes, const py::object& transforms_active, const py::object& train_with,
-                const py::object& empty, const py::object& empty_like, const py::tuple& dtypes) {
+                const py::object& empty, const py::object& empty_like, const py::tuple& dtypes,
+                const py::object& cpu, const py::dict& forward_mode, const py::object& changed,
+                const py::object& is_tracing) {
   TorchSide side;
   if (!api.is_none()) {
     const auto* found = static_cast<const dlpack::ExchangeApi*>(PyCapsule_GetPointer(api.ptr(), "dlpack_exchange_api"));
@@ -529,6 +763,11 @@ void tell_torch(const py::object& tensor, const py::object& parameter, const py:
   side.empty = kept(empty);
   side.empty_like = kept(empty_like);
   for (std::size_t i = 1; i < side.dtypes.size(); ++i) side.dtypes[i] = kept(dtypes[i - 1]);
+  side.cpu = kept(cpu);
+  side.forward_mode = kept(forward_mode);
+  side.changed = kept(changed);
+  side.is_tracing = kept(is_tracing);
+  side.current_level = PyUnicode_InternFromString("_current_level");
   side.requires_grad = PyUnicode_InternFromString("requires_grad");
   side.shape = PyUnicode_InternFromString("shape");
   side.stride = PyUnicode_InternFromString("stride");
@@ -563,6 +802,7 @@ void bind_attention(py::module_& m) {
   m.def("attention_torch", &tell_torch, py::arg("tensor"), py::arg("parameter"), py::arg("api").none(true),
         py::arg("is_grad_enabled"), py::arg("is_autocast_enabled"), py::arg("dispatch_modes"),
         py::arg("transforms_active"), py::arg("train"), py::arg("empty"), py::arg("empty_like"), py::arg("dtypes"),
+        py::arg("cpu"), py::arg("forward_mode"), py::arg("changed"), py::arg("is_tracing"),
         "Tells what torch is, once it is imported.");
   m.def(
       "attention_otherwise", [](const py::object& function) { otherwise = kept(function); }, py::arg("function"),

@@ -27,6 +27,11 @@ std::string show(const std::vector<py::ssize_t>& shape) { return py::str(py::tup
 
 template <class T>
 Array<T> of_shape(py::handle given, const char* name, const std::vector<py::ssize_t>& shape) {
+  const py::array array = py::array::ensure(given);
+  if (!array) PyErr_Clear();
+  const bool numeric = array && std::string("biuf").find(array.dtype().kind()) != std::string::npos;
+  if (numeric && array.ndim() != static_cast<py::ssize_t>(shape.size()))
+    throw py::value_error(std::string(name) + " has shape " + shape_of(array) + ", must have " + show(shape));
   Array<T> out = numbers<T>(given, name, static_cast<py::ssize_t>(shape.size()));
   if (std::vector<py::ssize_t>(out.shape(), out.shape() + out.ndim()) != shape)
     throw py::value_error(std::string(name) + " has shape " + shape_of(out) + ", must have " + show(shape));
@@ -64,13 +69,15 @@ struct Given {
     call.queries = static_cast<std::size_t>(queries);
     call.keys = static_cast<std::size_t>(keys);
     if (!bias_.is_none()) {
-      bias = numbers_any(bias_, "bias", py::dtype::of<T>(), "biuf");
+      std::string shape;
+      bias = numbers_any(bias_, "bias", py::dtype::of<T>(), "biuf", shape);
       bias_shape.assign(bias.shape(), bias.shape() + 4);
-      call.bias = grid(bias, "bias", sizeof(T));
+      call.bias = grid(bias, "bias", sizeof(T), shape);
     }
     if (!mask_.is_none()) {
-      mask = numbers_any(mask_, "mask", py::dtype::of<bool>(), "b");
-      call.mask = grid(mask, "mask", 1);
+      std::string shape;
+      mask = numbers_any(mask_, "mask", py::dtype::of<bool>(), "b", shape);
+      call.mask = grid(mask, "mask", 1, shape);
     }
     query_counts = counted(counts, "counts", queries);
     if (query_counts.size() > 0) call.query_counts = query_counts.data();
@@ -83,7 +90,7 @@ struct Given {
     }
   }
 
-  static py::array numbers_any(py::handle given, const char* name, const py::dtype& dtype, const char* kinds) {
+  static py::array numbers_any(py::handle given, const char* name, const py::dtype& dtype, const char* kinds, std::string& said) {
     py::array array = py::array::ensure(given);
     if (!array) {
       PyErr_Clear();
@@ -92,6 +99,7 @@ struct Given {
     if (std::string(kinds).find(array.dtype().kind()) == std::string::npos)
       throw py::type_error(std::string(name) + " has dtype " + py::str(array.dtype()).cast<std::string>() + ", must be " +
                            py::str(dtype).cast<std::string>());
+    said = shape_of(array);
     if (array.ndim() > 4) throw py::value_error(std::string(name) + " has shape " + shape_of(array) + ", must have at most 4 dimensions");
     bool simple = array.dtype().equal(dtype);
     for (py::ssize_t d = 0; d < array.ndim(); ++d)
@@ -103,12 +111,12 @@ struct Given {
     return py::array(array.attr("reshape")(py::tuple(shape)));
   }
 
-  AttentionGrid grid(const py::array& a, const char* name, std::size_t bytes) const {
+  AttentionGrid grid(const py::array& a, const char* name, std::size_t bytes, const std::string& said) const {
     const py::ssize_t wanted[] = {batch, heads, queries, keys};
     Stride strides[4];
     for (py::ssize_t d = 0; d < 4; ++d) {
       if (a.shape(d) != wanted[d] && a.shape(d) != 1)
-        throw py::value_error(std::string(name) + " has shape " + shape_of(a) + ", must broadcast to (batch, heads, queries, keys) = " +
+        throw py::value_error(std::string(name) + " has shape " + said + ", must broadcast to (batch, heads, queries, keys) = " +
                               show({batch, heads, queries, keys}));
       strides[d] = a.shape(d) == 1 ? 0 : a.strides(d) / static_cast<py::ssize_t>(bytes);
     }
@@ -140,15 +148,21 @@ py::tuple forward(Layer<T>& self, py::handle x, py::handle context, py::handle b
     made = py::array_t<T>(shape);
   } else {
     if (!py::isinstance<py::array_t<T, py::array::c_style>>(out))
-      throw py::type_error("out must be a C-contiguous array of " + py::str(py::dtype::of<T>()).cast<std::string>());
+      throw py::type_error("out is " + (py::isinstance<py::array>(out) ? "an array of " + py::str(out.attr("dtype")).cast<std::string>() + ", shape " +
+                                                                               py::str(out.attr("shape")).cast<std::string>()
+                                                                         : py::repr(py::type::of(out)).cast<std::string>()) +
+                           ", must be a C-contiguous array of " + py::str(py::dtype::of<T>()).cast<std::string>());
     made = py::reinterpret_borrow<py::array_t<T>>(out);
     if (!made.writeable()) throw py::value_error("out is read-only");
     if (std::vector<py::ssize_t>(made.shape(), made.shape() + made.ndim()) != shape)
       throw py::value_error("out has shape " + shape_of(made) + ", must have " + show(shape));
     // Written before all of the others has been read.
-    if (py::module_::import("numpy").attr("may_share_memory")(made, given.x).template cast<bool>() ||
-        (call.context != nullptr && py::module_::import("numpy").attr("may_share_memory")(made, given.context).template cast<bool>()))
-      throw py::value_error("out shares memory with x or context");
+    const py::object may_share = py::module_::import("numpy").attr("may_share_memory");
+    const std::pair<const void*, py::handle> others[] = {
+        {call.input, given.x}, {call.context, given.context}, {call.bias.data, given.bias}, {call.mask.data, given.mask}};
+    for (const auto& [data, array] : others)
+      if (data != nullptr && may_share(made, array).template cast<bool>())
+        throw py::value_error("out shares memory with x, context, bias or mask");
   }
   call.out = made.mutable_data();
   py::object heat = py::none(), kept = py::none();
@@ -203,7 +217,13 @@ py::dict backward(Layer<T>& self, py::handle gradient, py::handle saved, py::han
     g.norm_weight = make("norm.weight", {e});
     g.norm_bias = make("norm.bias", {e});
   }
-  if (call.bias.data != nullptr) g.bias = make("bias", given.bias_shape);
+  if (call.bias.data != nullptr) {
+    g.bias = make("bias", given.bias_shape);
+    if (call.batch == 0 || given.queries == 0 || given.keys == 0) {  // nobody adds to it
+      py::object(out["bias"]).attr("fill")(0);
+      g.bias = nullptr;
+    }
+  }
   Status status;
   {
     const py::gil_scoped_release free;

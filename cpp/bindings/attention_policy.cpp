@@ -18,7 +18,8 @@ std::unique_ptr<Policy> made(Status status, const std::string& why, std::unique_
   if (status == Status::ok) return policy;
   if (status == Status::out_of_memory) throw std::bad_alloc();
   if (status == Status::system_refused) {
-    PyErr_SetString(PyExc_FileNotFoundError, why.c_str());
+    py::module_::import("builtins").attr("open")(what, "rb").attr("close")();  // raises what is the matter
+    PyErr_SetString(PyExc_OSError, why.c_str());
     throw py::error_already_set();
   }
   throw py::value_error(what + " is no policy: " + why);
@@ -63,9 +64,15 @@ py::object call(Policy& self, py::handle observation, py::handle correlation, py
                             std::to_string(o.assets) + ", " + std::to_string(o.assets) + ")");
     }
     o.correlation = c.data();
+  } else if (policy.correlated()) {
+    throw py::value_error("correlation is missing: the policy was trained with correlations");
   }
   if (!count.is_none()) {
-    const auto n = count.cast<std::int64_t>();
+    const long long n = PyLong_AsLongLong(count.ptr());
+    if (n == -1 && PyErr_Occurred() != nullptr) {
+      PyErr_Clear();
+      throw py::type_error("count is " + py::repr(count).cast<std::string>() + ", must be a whole number");
+    }
     if (n < 0 || n > x.shape(0)) {
       throw py::value_error("count is " + std::to_string(n) + ", observation has " + std::to_string(o.assets) + " assets");
     }
@@ -126,17 +133,17 @@ AttentionPolicy(features=4, embed=4, layers=1, attention_heads=2, heads=['score'
 array([ 6., 22., 38.], dtype=float32)
 )")
       .def_static("load", &load, py::arg("path"),
-                  "From a file. Raises FileNotFoundError if it cannot be read, ValueError, saying what is wrong, if it is damaged or "
+                  "From a file. Raises OSError (FileNotFoundError, ...) if it cannot be read, ValueError, saying what is wrong, if it is damaged or "
                   "holds no policy.")
       .def_static("read", &read, py::arg("data"), "From the bytes of a file. Raises ValueError as `load` does.")
       .def("__call__", &call, py::arg("observation"), py::arg("correlation") = py::none(), py::arg("count") = py::none(), py::kw_only(),
            py::arg("need_weights") = false,
            R"(The outputs of the heads, by name: float32, (assets, width), or (width,) for pooled heads.
 
-observation: (assets, features). correlation: (assets, assets), or none: added to the logits of attention, multiplied by what
-each layer has learned for each head. count: of assets that are there, the first ones; the others give zeros. need_weights:
+observation: (assets, features). correlation: (assets, assets), added to the logits of attention, multiplied by what each
+layer has learned for each head; None only for a policy that was trained without. count: of assets that are there, the first ones; the others give zeros. need_weights:
 returns (outputs, weights), the weights of attention being (layers, attention heads, assets, assets). Raises ValueError for
-a wrong shape or count.)")
+a wrong shape or count, or where correlations are missing.)")
       .def_property_readonly("features", [](const Policy& p) { return p.policy.features(); }, "Numbers of an asset.")
       .def_property_readonly("embed", [](const Policy& p) { return p.policy.embed(); }, "Numbers of an asset between layers.")
       .def_property_readonly("layers", [](const Policy& p) { return p.policy.layers(); }, "How many layers of attention.")

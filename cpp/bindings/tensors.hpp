@@ -81,11 +81,15 @@ struct TorchSide {
   PyObject* is_grad_enabled = nullptr;
   PyObject* is_autocast_enabled = nullptr;
   PyObject* dispatch_modes = nullptr;
+  PyObject* is_tracing = nullptr;  // torch.jit.trace, from which legacy exporters work
   PyObject* transforms_active = nullptr;
   PyObject* train = nullptr;  // autograd.Function.apply
-  PyObject* empty = nullptr;  // empty(shape, dtype=)
+  PyObject* empty = nullptr;  // empty(shape, dtype=, device=)
   PyObject* empty_like = nullptr;
   std::array<PyObject*, 6> dtypes{};  // by Element
+  PyObject* cpu = nullptr;            // the device: another may be the default
+  PyObject *forward_mode = nullptr, *current_level = nullptr;  // the dict of torch.autograd.forward_ad, a name in it
+  PyObject* changed = nullptr;        // changed(tensor): that it was written to
   PyObject *requires_grad = nullptr, *contiguous = nullptr, *is_neg = nullptr, *shape = nullptr, *stride = nullptr,
            *data_ptr = nullptr, *dtype = nullptr, *device = nullptr, *type = nullptr;
 };
@@ -294,8 +298,9 @@ inline py::object new_tensor(const View& like, Element element, const std::int64
     if (size == nullptr) throw py::error_already_set();
     PyTuple_SET_ITEM(sizes.ptr(), i, size);
   }
-  static PyObject* const names = PyTuple_Pack(1, PyUnicode_InternFromString("dtype"));
-  PyObject* const arguments[] = {sizes.ptr(), torch.dtypes[static_cast<std::size_t>(element)]};
+  static PyObject* const names =
+      PyTuple_Pack(2, PyUnicode_InternFromString("dtype"), PyUnicode_InternFromString("device"));
+  PyObject* const arguments[] = {sizes.ptr(), torch.dtypes[static_cast<std::size_t>(element)], torch.cpu};
   return detail::steal(PyObject_Vectorcall(torch.empty, arguments, 1, names));
 }
 

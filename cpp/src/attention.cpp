@@ -2,10 +2,12 @@
 #include "fairlead/attention.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <new>
+#include <utility>
 
 #include "kernels/attention.hpp"
 #include "kernels/dispatch.hpp"
@@ -192,6 +194,7 @@ struct Forward {
   T* memory;
   std::size_t each;  // numbers of scratch a thread
   bool whole_batch;  // a job has all heads of a batch, as they add to one mean
+  bool far = call.s.batch * call.s.heads * call.s.queries * call.s.depth >= std::size_t{1} << 17;  // beyond the nearer caches
 
   void operator()(std::size_t job, std::size_t thread) noexcept {
     const AttentionShape& s = call.s;
@@ -247,7 +250,7 @@ struct Forward {
         head.v_row = v.row;
         head.out = out.at;
         head.out_row = out.row;
-        if (!call.half) announce(b, h, g, k_row, head);
+        if (!call.half && far) announce(b, h, g, k_row, head);
         call.k.forward(head, work);
       }
       rows_out(a.out, call.half, b, h, any ? queries : 0, s.queries, s.width, wide_out);
@@ -385,6 +388,8 @@ Status check(const Attention& a) noexcept {
   for (const std::size_t n : {s.batch, s.heads, s.queries, s.keys, s.depth, s.width})
     if (n >= most) return Status::too_long;
   if (s.queries * s.keys >= most || s.batch * s.heads >= most) return Status::too_long;
+  // What is copied and summed inside: no product of sizes wraps, also where rows are expanded by a stride of 0.
+  if ((s.queries + s.keys) * (s.depth + s.width) >= most * 256 || s.heads * (s.queries * s.keys) >= most * 4096) return Status::too_long;
   for (std::size_t b = 0; b < s.batch; ++b) {
     const auto wrong = [&](const std::int64_t* counts, std::size_t n) {
       return counts != nullptr && (counts[b] < 0 || static_cast<std::uint64_t>(counts[b]) > n);
@@ -418,9 +423,15 @@ template <class T>
 Status backward(const Attention& a, const AttentionGradients& g, AttentionWorkspace& workspace, std::size_t threads) noexcept {
   Call<T> call{a};
   const AttentionShape& s = a.shape;
-  if (s.batch == 0) return Status::ok;
   const AttentionGrid& bias = a.bias;
   const bool wanted = g.bias != nullptr && bias.data != nullptr;
+  if (wanted && (s.batch == 0 || s.queries == 0 || s.keys == 0)) {  // nobody looks at anybody
+    std::size_t n = 1;
+    const std::array<std::pair<Stride, std::size_t>, 4> axes{{{bias.batch, s.batch}, {bias.head, s.heads}, {bias.query, s.queries}, {bias.key, s.keys}}};
+    for (const auto& [stride, size] : axes) n *= stride == 0 ? 1 : size;
+    std::fill_n(static_cast<T*>(g.bias), n, T(0));
+  }
+  if (s.batch == 0) return Status::ok;
   const bool one_batch = bias.batch == 0 && s.batch > 1, one_head = bias.head == 0 && s.heads > 1;
   const bool one_query = bias.query == 0 && s.queries > 1, one_key = bias.key == 0 && s.keys > 1;
   const bool all_heads = wanted && one_head;

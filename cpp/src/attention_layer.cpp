@@ -89,6 +89,8 @@ struct AttentionLayerRun {
   std::size_t queries = call.queries, keys = call.context == nullptr ? call.queries : call.keys;
   bool self = call.context == nullptr;
   LayerNorm norm = layer.options_.norm;
+  // By all of the call's rows, so that neither threads nor blocks make a difference.
+  bool tiles = call.batch * (call.queries + (call.context == nullptr ? 0 : call.keys)) >= 16;
 
   struct Buffers {
     T *projected = nullptr, *attended = nullptr, *lse = nullptr, *rows = nullptr, *mean = nullptr, *rest = nullptr;
@@ -191,6 +193,19 @@ struct AttentionLayerRun {
     }
   }
 
+  // In pieces that stay in the cache.
+  void average_weights(std::size_t first, std::size_t batch, std::size_t threads) const noexcept {
+    if (call.mean_weights == nullptr || call.which != AttentionWeights::each || call.weights == nullptr) return;
+    constexpr std::size_t some = 1024;
+    const std::size_t all = queries * keys, pieces = (all + some - 1) / some;
+    auto job = [&](std::size_t n, std::size_t) noexcept {
+      const std::size_t b = first + n / pieces, at = n % pieces * some;
+      layer_kernels<T>().mean(call.weights + b * heads * all + at, all, heads, std::min(some, all - at),
+                              call.mean_weights + b * all + at);
+    };
+    if (all > 0) share(batch * pieces, threads, job);
+  }
+
   // Batches [first, first + batch); buffers are those of these batches.
   Status forward(std::size_t first, std::size_t batch, const Buffers& b, bool keep, AttentionWorkspace& workspace,
                  std::size_t threads) const noexcept {
@@ -206,21 +221,22 @@ struct AttentionLayerRun {
         in = normed;
       }
       const std::size_t row = self ? 3 * embed : embed;
-      layer.in_.multiply({end - i, in, embed, layer.in_bias_, b.projected + i * row, row, 0, row});
+      layer.in_.multiply({end - i, in, embed, layer.in_bias_, b.projected + i * row, row, 0, row, 0, 0, tiles});
     });
     if (!self) {
       const T* const context = call.context + first * keys * embed;
       T* const kv = b.projected + rows * embed;
       by_rows(batch * keys, threads, [&](std::size_t i, std::size_t end) noexcept {
-        layer.in_.multiply({end - i, context + i * embed, embed, layer.in_bias_, kv + i * 2 * embed, 2 * embed, embed, 3 * embed});
+        layer.in_.multiply({end - i, context + i * embed, embed, layer.in_bias_, kv + i * 2 * embed, 2 * embed, embed, 3 * embed, 0, 0, tiles});
       });
     }
     if (const Status status = attention_forward(attention(first, batch, b, keep), workspace, threads); status != Status::ok)
       return status;
+    average_weights(first, batch, threads);
     by_rows(rows, threads, [&](std::size_t i, std::size_t end) noexcept {
       T* const made = norm == LayerNorm::after && keep ? b.rows + i * embed : out + i * embed;
       const T* const more = layer.options_.residual ? input + i * embed : nullptr;
-      layer.out_.multiply({end - i, b.attended + i * embed, embed, layer.out_bias_, made, embed});
+      layer.out_.multiply({end - i, b.attended + i * embed, embed, layer.out_bias_, made, embed, 0, embed, 0, 0, tiles});
       if (norm == LayerNorm::after) {
         k.normalise(normalising(i, end, made, more, made, out + i * embed, b));
       } else if (more != nullptr) {
@@ -302,7 +318,7 @@ struct AttentionLayerRun {
     if (norm == LayerNorm::after) norm_gradient(dout, b.rows, b, g, sums, threads);
     weight_gradient(dout, embed, embed, b.attended, rows, g.out_weight, g.out_bias, threads);
     by_rows(rows, threads, [&](std::size_t i, std::size_t end) noexcept {
-      layer.out_back_.multiply({end - i, dout + i * embed, embed, nullptr, attended + i * embed, embed});
+      layer.out_back_.multiply({end - i, dout + i * embed, embed, nullptr, attended + i * embed, embed, 0, embed, 0, 0, tiles});
     });
 
     AttentionGradients a;
@@ -343,7 +359,7 @@ struct AttentionLayerRun {
 
   // out = in * in_weight, from row `first` of in_weight on, as many rows as `in` is wide.
   void multiply_part(const T* in, std::size_t width, std::size_t m, std::size_t first, T* out) const noexcept {
-    layer.in_back_.multiply({m, in, width, nullptr, out, embed, 0, embed, first, width});
+    layer.in_back_.multiply({m, in, width, nullptr, out, embed, 0, embed, first, width, tiles});
   }
 };
 
@@ -363,11 +379,11 @@ Status AttentionLayer<T>::pack(const AttentionLayerWeights<T>& w, std::uint64_t 
   packed_ = false;  // until all is there
   auto* const small = reinterpret_cast<T*>(small_.take((room<T>(3 * embed) + 3 * room<T>(embed)) * sizeof(T)));
   if (small == nullptr) return Status::out_of_memory;
-  if (const Status status = in_.pack(w.in_weight, embed, 3 * embed); status != Status::ok) return status;
-  if (const Status status = out_.pack(w.out_weight, embed, embed); status != Status::ok) return status;
+  if (const Status status = in_.pack(w.in_weight, embed, 3 * embed, true, true); status != Status::ok) return status;
+  if (const Status status = out_.pack(w.out_weight, embed, embed, true, true); status != Status::ok) return status;
   if (gradients) {
-    if (const Status status = in_back_.pack(w.in_weight, 3 * embed, embed, false); status != Status::ok) return status;
-    if (const Status status = out_back_.pack(w.out_weight, embed, embed, false); status != Status::ok) return status;
+    if (const Status status = in_back_.pack(w.in_weight, 3 * embed, embed, false, true); status != Status::ok) return status;
+    if (const Status status = out_back_.pack(w.out_weight, embed, embed, false, true); status != Status::ok) return status;
   }
   Pieces<T> pieces(small);
   const auto copy = [&](const T* from, std::size_t n, bool ones = false) -> const T* {

@@ -330,14 +330,18 @@ void AttentionPolicy::encode(const Layer& layer, const AttentionObservation& o, 
   }
 }
 
+bool AttentionPolicy::correlated() const noexcept {
+  return std::any_of(layers_.begin(), layers_.end(), [](const Layer& l) { return !l.correlation.empty() || !l.encoding.empty(); });
+}
+
 Status AttentionPolicy::forward(const AttentionObservation& o, AttentionPolicyWorkspace& workspace, float* out, float* weights) const noexcept {
   if (heads_.empty()) return Status::stale_weights;
   const std::size_t n = o.count == static_cast<std::size_t>(-1) ? o.assets : o.count, d = embed_;
   if (o.assets == 0 || n > o.assets) return Status::out_of_range;
   if (o.assets > most_assets) return Status::too_long;
   const kernels::LayerKernels<float>& k = layer_kernels();
-  const bool encoded = o.correlation != nullptr &&
-                       std::any_of(layers_.begin(), layers_.end(), [](const Layer& l) { return !l.correlation.empty() || !l.encoding.empty(); });
+  const bool encoded = correlated();
+  if (encoded && o.correlation == nullptr) return Status::out_of_range;
   const std::size_t rows = room(n * d), wide = room(n * widest_), grid = n * n;
   const std::size_t grids = encoded ? room(attention_heads_ * grid) + room(2 * hidden_ * grid) + room(grid) : 0, heat = weights != nullptr && n < o.assets ? room(attention_heads_ * grid) : 0;
   auto* const memory = reinterpret_cast<float*>(workspace.memory.take((2 * rows + 2 * wide + grids + heat + line) * sizeof(float)));

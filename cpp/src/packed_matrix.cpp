@@ -7,6 +7,7 @@
 
 #include "kernels/attention.hpp"
 #include "kernels/dispatch.hpp"
+#include "kernels/tiles.hpp"
 
 namespace fairlead {
 
@@ -14,6 +15,7 @@ namespace {
 
 using kernels::ahead;
 using kernels::Step;
+using kernels::tiles_for;
 
 // What of a panel fits the innermost cache, and rows of `in` that meet it while it is there.
 constexpr std::size_t panel = 64, deep = 128, block = 96;
@@ -30,7 +32,7 @@ const kernels::AttentionKernels<T>& products() noexcept {
 }  // namespace
 
 template <class T>
-Status PackedMatrix<T>::pack(const T* weight, std::size_t rows, std::size_t columns, bool turned) noexcept {
+Status PackedMatrix<T>::pack(const T* weight, std::size_t rows, std::size_t columns, bool turned, bool tiles) noexcept {
   if (rows == 0 || columns == 0) return Status::out_of_range;
   const std::size_t panels = (columns + panel - 1) / panel;
   if (rows > std::numeric_limits<std::uint32_t>::max() || columns > std::numeric_limits<std::uint32_t>::max()) return Status::too_long;
@@ -53,11 +55,54 @@ Status PackedMatrix<T>::pack(const T* weight, std::size_t rows, std::size_t colu
       for (std::size_t k = 0; k < rows; ++k) std::memcpy(to + k * wide, weight + k * columns + p * panel, n * sizeof(T));
     }
   }
+  tiles_ = nullptr;
+  if constexpr (std::is_same_v<T, float>) {
+    const kernels::TileKernels* const unit = tiles ? kernels::tile_kernels() : nullptr;
+    if (unit == nullptr || rows < kernels::tile_depth || columns < kernels::tile_rows) return Status::ok;
+    const std::size_t all = tiles_for(rows, kernels::tile_depth) * tiles_for(columns, kernels::tile_rows) * kernels::tile_numbers;
+    tiles_ = reinterpret_cast<std::uint16_t*>(tile_memory_.take(all * sizeof(std::uint16_t)));
+    if (tiles_ == nullptr) return Status::out_of_memory;
+    unit->pack({weight, rows, columns, turned, tiles_});
+  }
   return Status::ok;
+}
+
+// Whether it was; where it does not fit, or there is no memory for it, it is not.
+template <class T>
+bool PackedMatrix<T>::on_tiles(const Product& x) const noexcept {
+  if constexpr (std::is_same_v<T, float>) {
+    using kernels::tile_depth, kernels::tile_numbers, kernels::tile_rows;
+    const kernels::TileKernels* const unit = tiles_ == nullptr ? nullptr : kernels::tile_kernels();
+    const std::size_t last = std::min(x.last, columns_), depth = x.rows == 0 ? rows_ : x.rows;
+    if (unit == nullptr || x.first % tile_rows != 0 || x.row % tile_depth != 0) return false;
+    if ((last != columns_ && last % tile_rows != 0) || (x.row + depth != rows_ && depth % tile_depth != 0)) return false;
+    thread_local AttentionWorkspace memory;
+    const std::size_t most = tiles_for(std::min(block, x.m), tile_rows) * tiles_for(depth, tile_depth) * tile_numbers;
+    kernels::TileProduct product;
+    product.scratch = reinterpret_cast<std::uint16_t*>(memory.take(most * sizeof(std::uint16_t)));
+    if (product.scratch == nullptr) return false;
+    product.n = last - x.first;
+    product.k = depth;
+    product.in_row = static_cast<Step>(x.in_row);
+    product.weight_column = tiles_for(rows_, tile_depth) * tile_numbers;
+    product.weight = tiles_ + x.first / tile_rows * product.weight_column + x.row / tile_depth * tile_numbers;
+    product.out_row = static_cast<Step>(x.out_row);
+    product.start = x.start == nullptr ? nullptr : x.start + x.first;
+    for (std::size_t i = 0; i < x.m; i += block) {
+      product.m = std::min(block, x.m - i);
+      product.in = x.in + i * x.in_row;
+      product.out = x.out + i * x.out_row;
+      unit->multiply(product);
+    }
+    return true;
+  } else {
+    return false;
+  }
 }
 
 template <class T>
 void PackedMatrix<T>::multiply(const Product& x) const noexcept {
+  if (x.tiles && on_tiles(x)) return;
   const auto& kernels = products<T>();
   const std::size_t last = std::min(x.last, columns_);
   for (std::size_t i = 0; i < x.m; i += block) {

@@ -1,6 +1,8 @@
 // Attention against the formulas in double, over random shapes, strides, masks, groups and counts.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -373,6 +375,32 @@ TEST_CASE("attention: extreme logits") {
   });
 }
 
+TEST_CASE("attention: rows far from zero among rows near it, and more keys than meet the values at once") {
+  std::mt19937 dice(6);
+  for (const std::size_t keys : {std::size_t{1}, std::size_t{17}, std::size_t{300}}) {
+    Case c = make(dice, 1);
+    c.s = {1, 1, 1, 130, keys, 20, 20};
+    c.bias = true;
+    c.mask = c.counts = c.one_batch = c.one_head = c.one_query = c.one_key = false;
+    std::normal_distribution<float> normal;
+    for (auto* x : {&c.q, &c.dout}) x->resize(130 * 20);
+    for (auto* x : {&c.k, &c.v}) x->resize(keys * 20);
+    c.b.resize(130 * keys);
+    for (auto* x : {&c.q, &c.k, &c.v, &c.dout, &c.b})
+      for (double& y : *x) y = static_cast<double>(normal(dice));
+    for (std::size_t i = 0; i < 130; ++i) {
+      // Runs of rows: one alone, some at the ends of a block of rows, a whole block.
+      const bool low = i == 3 || (i > 44 && i < 51) || i == 129, high = i == 5 || i == 20, nothing = i == 21 || i > 95;
+      for (std::size_t j = 0; j < keys; ++j) {
+        double& x = c.b[i * keys + j];
+        x = nothing && !low ? none : static_cast<double>(static_cast<float>(x + (low ? -300.0 : high ? 300.0 : 0.0)));
+      }
+    }
+    const Result want = expected(c);
+    at_each_level([&] { compare(run<float>(c, fl::Number::f32, false, 1, 1), want, 6e-5, 3e-4); });
+  }
+}
+
 TEST_CASE("attention: refused before anything is written") {
   fl::AttentionWorkspace workspace;
   std::vector<float> x(64, 1.0f), out(64, 7.0f);
@@ -394,4 +422,29 @@ TEST_CASE("attention: refused before anything is written") {
   a.shape.queries = std::size_t{1} << 31;
   CHECK(fl::attention_forward(a, workspace) == fl::Status::too_long);
   CHECK(out == std::vector<float>(64, 7.0f));
+}
+
+TEST_CASE("attention: a bias that nobody used has a gradient of zeros, and sizes whose products wrap are refused") {
+  const std::vector<float> numbers(64, 1.0f);
+  using Sizes = std::array<std::size_t, 3>;
+  for (const auto& [batch, queries, keys] : {Sizes{0, 5, 5}, Sizes{1, 0, 5}, Sizes{1, 5, 0}}) {
+    fl::Attention call;
+    call.shape = {batch, 2, 2, queries, keys, 4, 4};
+    call.q = call.k = call.v = call.out = {const_cast<float*>(numbers.data()), 0, 0, 0};
+    call.lse = const_cast<float*>(numbers.data());
+    call.bias = {numbers.data(), 0, 25, queries == 0 ? 0 : 5, keys == 0 ? 0 : 1};
+    fl::AttentionGradients to;
+    std::vector<float> bias(64, 7.0f), out(64);
+    to.out = to.q = to.k = to.v = {out.data(), 0, 0, 0};
+    to.bias = bias.data();
+    fl::AttentionWorkspace workspace;
+    REQUIRE(fl::attention_backward(call, to, workspace, 1) == fl::Status::ok);
+    const std::size_t n = 2 * (queries == 0 ? 1 : queries) * (keys == 0 ? 1 : keys);
+    CHECK(std::count(bias.begin(), bias.end(), 0.0f) == static_cast<std::ptrdiff_t>(n));
+  }
+  fl::Attention call;
+  call.shape = {1, 1, 1, 1, (std::size_t{1} << 31) - 1, std::size_t{1} << 30, 4};
+  call.q = call.k = call.v = call.out = {const_cast<float*>(numbers.data()), 0, 0, 0};
+  fl::AttentionWorkspace workspace;
+  CHECK(fl::attention_forward(call, workspace, 1) == fl::Status::too_long);
 }

@@ -11,93 +11,17 @@
 
 #include "fairlead/attention_policy.hpp"
 #include "fairlead/safetensors.hpp"
+#include "policy_file.hpp"
 
 namespace fl = fairlead;
 
 namespace {
 
-struct Tensor {
-  std::vector<std::size_t> shape;
-  std::vector<float> data;
-};
-using Tensors = std::map<std::string, Tensor>;
-using Metadata = std::map<std::string, std::string>;
-
-std::vector<std::byte> file(const Tensors& tensors, const Metadata& metadata, bool half = false) {
-  std::string header = "{\"__metadata__\": {";
-  for (const auto& [key, value] : metadata) header += (header.back() == '{' ? "\"" : ", \"") + key + "\": \"" + value + "\"";
-  header += "}";
-  std::string data;
-  for (const auto& [name, t] : tensors) {
-    const std::size_t from = data.size();
-    for (const float x : t.data) {
-      char bytes[4];
-      std::memcpy(bytes, &x, 4);
-      half ? data.append(bytes + 2, 2) : data.append(bytes, 4);
-    }
-    header += ", \"" + name + "\": {\"dtype\": \"" + (half ? "BF16" : "F32") + "\", \"shape\": [";
-    for (std::size_t i = 0; i < t.shape.size(); ++i) header += (i > 0 ? ", " : "") + std::to_string(t.shape[i]);
-    header += "], \"data_offsets\": [" + std::to_string(from) + ", " + std::to_string(data.size()) + "]}";
-  }
-  header += "}";
-  while (header.size() % 8 != 0) header += ' ';
-  std::string all;
-  for (int i = 0; i < 8; ++i) all += static_cast<char>(header.size() >> 8 * i & 255u);
-  all += header + data;
-  std::vector<std::byte> out(all.size());
-  std::memcpy(out.data(), all.data(), all.size());
-  return out;
-}
-
-Tensors tensors(std::mt19937& dice, std::size_t features, std::size_t d, std::size_t heads, std::size_t layers, bool small = false) {
-  Tensors out;
-  std::normal_distribution<float> normal;
-  const auto add = [&](const std::string& name, std::vector<std::size_t> shape, float level = 0.0f) {
-    std::size_t n = 1;
-    for (const std::size_t s : shape) n *= s;
-    Tensor t{std::move(shape), std::vector<float>(n)};
-    for (float& x : t.data) x = level + 0.3f * normal(dice);
-    // What bfloat16 can say, so that both kinds of file are the same policy.
-    for (float& x : t.data) {
-      std::uint32_t bits;
-      std::memcpy(&bits, &x, 4);
-      bits &= 0xffff0000u;
-      std::memcpy(&x, &bits, 4);
-    }
-    out[name] = t;
-  };
-  const auto linear = [&](const std::string& name, std::size_t in, std::size_t to) {
-    add(name + ".weight", {to, in});
-    add(name + ".bias", {to});
-  };
-  const auto norm = [&](const std::string& name) {
-    add(name + ".weight", {d}, 1.0f);
-    add(name + ".bias", {d});
-  };
-  linear("embed", features, d);
-  for (std::size_t i = 0; i < layers; ++i) {
-    const std::string name = "layers." + std::to_string(i);
-    add(name + ".attention.in_proj_weight", {3 * d, d});
-    add(name + ".attention.in_proj_bias", {3 * d});
-    linear(name + ".attention.out_proj", d, d);
-    if (small) continue;
-    if (i % 3 == 0) add(name + ".correlation.slope", {heads});
-    if (i % 3 == 1) {
-      linear(name + ".correlation.into", 1, 5);
-      add(name + ".correlation.onto.weight", {heads, 5});
-    }
-    norm(name + ".norm");
-    linear(name + ".feed.0", d, 2 * d + 3);
-    linear(name + ".feed.2", 2 * d + 3, d);
-    norm(name + ".feed_norm");
-  }
-  if (!small) norm("norm");
-  linear("heads.score", d, 1);
-  linear("heads.value.0", d, 11);
-  linear("heads.value.2", 11, 10);
-  linear("heads.value.10", 10, 2);
-  return out;
-}
+using fl::test::file;
+using fl::test::Metadata;
+using fl::test::Tensor;
+using fl::test::Tensors;
+using fl::test::tensors;
 
 using Rows = std::vector<std::vector<double>>;
 
@@ -231,7 +155,7 @@ TEST_CASE("a policy gives what its formulas do") {
     Rows rows(count), correlation;
     for (std::size_t i = 0; i < count; ++i)
       for (std::size_t j = 0; j < features; ++j) rows[i].push_back(static_cast<double>(x[i * features + j]));
-    const bool with = n % 5 != 0;
+    const bool with = n % 5 != 0 || policy.correlated();
     if (with) {
       correlation.resize(count);
       for (std::size_t i = 0; i < count; ++i)
@@ -247,6 +171,12 @@ TEST_CASE("a policy gives what its formulas do") {
     for (const double v : expected) top = std::max(top, std::fabs(v));
     for (std::size_t i = 0; i < assets; ++i) CHECK(std::fabs(static_cast<double>(out[i]) - (i < count ? expected[i] : 0.0)) < 2e-5 * top);
     for (std::size_t i = 0; i < 2; ++i) CHECK(std::fabs(static_cast<double>(out[policy.place(1, assets) + i]) - expected[count + i]) < 2e-5 * top);
+    if (policy.correlated()) {
+      o.correlation = nullptr;
+      std::vector<float> kept = out;
+      CHECK(policy.forward(o, workspace, kept.data()) == fl::Status::out_of_range);
+      CHECK(kept == out);
+    }
     std::size_t at = 0;
     bool fits = true;
     for (std::size_t h = 0; h < layers * heads; ++h)

@@ -7,10 +7,15 @@
 #include <cmath>
 #include <cstdlib>
 #include <new>
+#include <random>
 #include <string>
+#include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "fairlead/attention_layer.hpp"
+#include "fairlead/attention_policy.hpp"
+#include "fairlead/breakers.hpp"
 #include "fairlead/budget.hpp"
 #include "fairlead/detectors.hpp"
 #include "fairlead/experts.hpp"
@@ -18,11 +23,14 @@
 #include "fairlead/glicko2.hpp"
 #include "fairlead/pooling.hpp"
 #include "fairlead/ratings.hpp"
+#include "fairlead/response_cache.hpp"
 #include "fairlead/scoreboard.hpp"
 #include "fairlead/spend.hpp"
+#include "fairlead/task_classifier.hpp"
 #include "fairlead/true_skill.hpp"
 #include "fairlead/weng_lin.hpp"
 #include "fairlead/windows.hpp"
+#include "policy_file.hpp"
 
 namespace fl = fairlead;
 using fl::Kind;
@@ -204,6 +212,32 @@ TEST_CASE("no_alloc: the counter counts") {
   CHECK(allocations_of([&] { numbers.resize(100); }) == 1);
   CHECK(allocations_of([&] { numbers.resize(1'000); }) == 1);
   CHECK(allocations_of([] {}) == 0);
+}
+
+TEST_CASE("no_alloc: breakers from the first call, the cache from the first value") {
+  fl::Breakers breakers;
+  fl::ModelId model = -1;
+  REQUIRE(breakers.add("a", "p", model) == Status::ok);
+  fl::ResponseCache cache({.limit_bytes = fl::ResponseCache::least_bytes});
+  std::string value;
+  value.reserve(1'000);
+  std::vector<std::string> prompts;
+  for (int i = 0; i < 2'000; ++i) prompts.push_back("What  is the price of number " + std::to_string(i) + "?");
+  REQUIRE(cache.put({"m", "", prompts.back()}, "v", 0) == Status::ok);  // makes the buffer of normalised prompts
+  bool ok = true;
+  CHECK(allocations_of([&] {
+          for (int i = 0; i < 2'000; ++i) {
+            fl::BreakersCall call = 0;
+            if (breakers.begin(model, i, call) == fl::Gate::yes) {
+              ok &= (i % 3 == 0 ? breakers.failure(model, call, i, fl::Failure::server)
+                                : breakers.success(model, call, i, 1'000 * i)) == Status::ok;
+            }
+            const fl::CacheKey key{"m", "", prompts[static_cast<std::size_t>(i)]};
+            ok &= cache.put(key, "some value", 0) == Status::ok && cache.get(key, 0, value);
+          }
+        }) == 0);
+  CHECK(ok);
+  CHECK(cache.counters().evicted > 0);
 }
 
 TEST_CASE("no_alloc: elo and windows in the steady state") {
@@ -403,6 +437,107 @@ TEST_CASE("no_alloc: rounds of experts, and pools of one event") {
   CHECK(ok);
 }
 
+TEST_CASE_TEMPLATE("no_alloc: attention, forward and backward, once the workspace has seen the largest call", T, float, double) {
+  constexpr std::size_t batch = 3, heads = 2, n = 20, depth = 24;
+  constexpr fl::Stride row = depth, head = row * n, whole = head * heads;
+  std::vector<T> q(batch * heads * n * depth, T(0.1)), out(q), dq(q), dk(q), dv(q);
+  std::vector<T> bias(n * n, T(0.2)), dbias(bias), lse(batch * heads * n), weights(batch * heads * n * n);
+  const std::vector<std::uint8_t> mask(n * n, 1);
+  const auto tensor = [&](std::vector<T>& x) { return fl::AttentionTensor{x.data(), whole, head, row}; };
+  fl::Attention a;
+  a.number = std::is_same_v<T, double> ? fl::Number::f64 : fl::Number::f32;
+  a.bias_number = a.number;
+  a.scale = 0.2f;
+  a.q = a.k = a.v = tensor(q);
+  a.out = tensor(out);
+  a.bias = {bias.data(), 0, 0, n, 1};
+  a.mask = {mask.data(), 0, 0, n, 1};
+  a.lse = lse.data();
+  const fl::AttentionGradients g{tensor(q), tensor(dq), tensor(dk), tensor(dv), dbias.data()};
+  fl::AttentionWorkspace workspace;
+  std::size_t threads = 1;
+  const auto all = [&] {
+    bool ok = true;
+    for (const std::size_t rows : {n, n / 2}) {  // a smaller call needs nothing more
+      a.shape = {batch, heads, heads, rows, rows, depth, depth};
+      const std::int64_t few[] = {0, 3, static_cast<std::int64_t>(rows)};
+      a.query_counts = a.key_counts = few;
+      for (const auto which : {fl::AttentionWeights::none, fl::AttentionWeights::each, fl::AttentionWeights::mean}) {
+        a.which = which;
+        a.weights = which == fl::AttentionWeights::none ? nullptr : weights.data();
+        ok = ok && fl::attention_forward(a, workspace, threads) == Status::ok;
+      }
+      ok = ok && fl::attention_backward(a, g, workspace, threads) == Status::ok;
+    }
+    return ok;
+  };
+  for (threads = 1; threads <= 3; threads += 2) {  // only the caller's allocations are counted: no thread of ours makes any
+    REQUIRE(all());
+    bool ok = false;
+    CHECK(allocations_of([&] { ok = all(); }) == 0);
+    CHECK(ok);
+  }
+}
+
+TEST_CASE("no_alloc: a policy's forward, after the largest observation") {
+  std::mt19937 dice(1);
+  const fl::test::Tensors made = fl::test::tensors(dice, 7, 24, 4, 3);
+  fl::AttentionPolicy policy;
+  REQUIRE(policy.read(fl::test::file(made, {{"fairlead", "attention_policy"}, {"heads", "4"}, {"pooled", "value"}})) == Status::ok);
+  constexpr std::size_t most = 40;
+  const std::vector<float> x(most * 7, 0.3f), c(most * most, 0.5f);
+  std::vector<float> out(policy.outputs(most)), weights(policy.layers() * 4 * most * most);
+  fl::AttentionPolicyWorkspace workspace;
+  const auto all = [&] {
+    bool ok = true;
+    for (const std::size_t assets : {most, std::size_t{1}, std::size_t{17}}) {
+      for (const std::size_t count : {assets, assets / 2}) {
+        ok = ok && policy.forward({x.data(), assets, count, c.data()}, workspace, out.data(), weights.data()) == Status::ok;
+        ok = ok && policy.forward({x.data(), assets, count, nullptr}, workspace, out.data()) == Status::ok;
+      }
+    }
+    return ok;
+  };
+  REQUIRE(policy.forward({x.data(), most, most, c.data()}, workspace, out.data(), weights.data()) == Status::ok);
+  bool ok = false;
+  CHECK(allocations_of([&] { ok = all(); }) == 0);
+  CHECK(ok);
+}
+
+TEST_CASE("no_alloc: a layer of attention, forward alone, after its largest call") {
+  constexpr std::size_t embed = 24, most = 33, heads = 4;
+  const std::vector<float> w(3 * embed * embed, 0.1f), x(2 * most * embed, 1.0f), bias(most * most, 0.3f);
+  std::vector<float> out(x.size()), heat(2 * heads * most * most);
+  for (const auto norm : {fl::LayerNorm::none, fl::LayerNorm::before, fl::LayerNorm::after}) {
+    fl::AttentionLayer<float> layer;
+    REQUIRE(layer.open({embed, heads, norm, true, 1e-5}) == Status::ok);
+    REQUIRE(layer.pack({w.data(), w.data(), w.data(), w.data(), nullptr, nullptr}, 0, false) == Status::ok);
+    fl::AttentionLayerWorkspace workspace;
+    const auto run = [&](std::size_t n, bool context) {
+      bool ok = true;
+      for (const auto which : {fl::AttentionWeights::none, fl::AttentionWeights::each, fl::AttentionWeights::mean}) {
+        fl::AttentionLayerCall<float> call;
+        call.batch = 2;
+        call.queries = n;
+        call.keys = most;
+        call.input = x.data();
+        call.context = context ? x.data() : nullptr;
+        call.bias = {bias.data(), 0, 0, 0, context ? 1 : 0};
+        call.out = out.data();
+        call.which = which;
+        call.weights = which == fl::AttentionWeights::none ? nullptr : heat.data();
+        ok = ok && layer.forward(call, workspace, 2) == Status::ok;
+      }
+      return ok;
+    };
+    REQUIRE(run(most, false));
+    REQUIRE(run(most, true));
+    bool ok = false;
+    CHECK(allocations_of([&] { ok = run(most, true) && run(most, false) && run(1, true) && run(5, false); }) == 0);
+    CHECK(ok);
+  }
+}
+
 TEST_CASE("no_alloc: a layer of attention, forward and backward, after its first call") {
   constexpr std::size_t embed = 16, n = 9;
   const std::vector<float> w(3 * embed * embed, 0.1f), x(n * embed, 1.0f);
@@ -432,6 +567,27 @@ TEST_CASE("no_alloc: a layer of attention, forward and backward, after its first
   bool ok = false;
   CHECK(allocations_of([&] { ok = all(); }) == 0);
   CHECK(ok);
+}
+
+TEST_CASE("no_alloc: the type of a task, from the first call") {
+  const std::vector<std::string_view> texts{"one two", "three four"};
+  const std::vector<std::uint32_t> labels{0, 1};
+  for (const std::size_t types : std::vector<std::size_t>{2, 5}) {
+    std::vector<std::string> names;
+    std::vector<std::string_view> all;
+    std::vector<std::uint32_t> each;
+    for (std::size_t i = 0; i < types; ++i) {
+      names.push_back("type " + std::to_string(i));
+      all.push_back(texts[i % 2]);
+      each.push_back(static_cast<std::uint32_t>(i));
+    }
+    fl::TaskClassifier classifier;
+    REQUIRE(classifier.fit(all, each, {}, names) == Status::ok);
+    const std::string text(100'000, 'x');
+    double p[5];
+    CHECK(allocations_of([&] { classifier.classify("three apples?", p); }) == 0);
+    CHECK(allocations_of([&] { classifier.classify(text, p); }) == 0);
+  }
 }
 
 TEST_CASE("no_alloc: open, record, decide, settle and close once the rings are full") {

@@ -3,7 +3,7 @@
 string(REPLACE "|" ";" OBJECTS "${OBJECTS}")
 set(looked_at 0)
 foreach(object IN LISTS OBJECTS)
-  if(NOT object MATCHES "_avx[0-9]+\\.cpp")
+  if(NOT object MATCHES "_(avx[0-9]+|amx)\\.cpp")
     continue()
   endif()
   execute_process(COMMAND ${NM} --defined-only ${object} OUTPUT_VARIABLE symbols COMMAND_ERROR_IS_FATAL ANY)

@@ -36,6 +36,8 @@ from fairlead.measure import (
     HDDM_A,
     HDDM_W,
     KSWIN,
+    Breaker,
+    Breakers,
     Calibration,
     Elo,
     Experts,
@@ -57,7 +59,7 @@ from fairlead.measure import (
     pool,
     pool_binary,
 )
-from fairlead.policy import DEFAULT_STRATEGY, STRATEGIES
+from fairlead.policy import DEFAULT_STRATEGY, STRATEGIES, TaskClassifier, TaskType
 from fairlead.settings import Settings
 from fairlead.types import Decision, Forecast, Model, Outcome, Task
 
@@ -70,6 +72,7 @@ if TYPE_CHECKING:
     from fairlead.measure.ratings import PredictionScore, evaluate_ratings
     from fairlead.measure.spend import Spend, SpendForecast, SpendReport
     from fairlead.measure.sweep import SweepResult, sweep
+    from fairlead.providers import ResponseCache
     from fairlead.providers.prices import Prices, PriceTable, load_prices
     from fairlead.reflection import Reflection, compare_folder, reflect, reflect_folder
     from fairlead.replays import ReplayResult, replay
@@ -89,6 +92,8 @@ __all__ = [
     "Alert",
     "BradleyTerry",
     "BradleyTerryRatings",
+    "Breaker",
+    "Breakers",
     "Budget",
     "BudgetReport",
     "Budgets",
@@ -124,6 +129,7 @@ __all__ = [
     "Psi",
     "Reflection",
     "ReplayResult",
+    "ResponseCache",
     "RollingWindow",
     "Settings",
     "Spend",
@@ -135,7 +141,9 @@ __all__ = [
     "SweepResult",
     "TableError",
     "Task",
+    "TaskClassifier",
     "TaskEndedError",
+    "TaskType",
     "TrueSkill",
     "UnknownModelError",
     "UnknownPriceError",
@@ -184,6 +192,7 @@ _LATER = {
     "reflect_folder": "fairlead.reflection",
     "replay": "fairlead.replays",
     "ReplayResult": "fairlead.replays",
+    "ResponseCache": "fairlead.providers",
     "Store": "fairlead.store",
 }
 # Modules of functions, reached as `fairlead.drift`.

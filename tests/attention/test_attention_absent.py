@@ -20,12 +20,14 @@ import numpy as np
 from fairlead.attention import attention
 q = np.ones((1, 1, 2, 4), np.float32)
 print(attention(q, q, q).sum())
-try:
-    from fairlead.attention import MultiHeadAttention
-except ImportError as error:
-    print(error)
+import fairlead.attention
+for name in ("MultiHeadAttention", "CorrelationBias"):
+    try:
+        getattr(fairlead.attention, name)
+    except ImportError as error:
+        print(error)
 """
-    assert run(code).splitlines() == ["8.0", 'this needs torch: pip install "fairlead[torch]"']
+    assert run(code).splitlines() == ["8.0", *['this needs torch: pip install "fairlead[torch]"'] * 2]
 
 
 def test_attention_imports_neither_torch_nor_matplotlib() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import re
 from typing import Any
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -145,3 +148,44 @@ def test_refused() -> None:
         layer(torch.randn(2, 6, 32), torch.randn(6, 32))
     with pytest.raises(ValueError, match=r"correlation has shape \(3, 4\)"):
         CorrelationBias()(torch.randn(3, 4))
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        ({"query": np.ones((1, 3, 8))}, TypeError, "query is ndarray, must be a torch tensor"),
+        (
+            {"query": torch.ones(1, 3, 8, dtype=torch.float64)},
+            TypeError,
+            "query has dtype torch.float64, the layer has",
+        ),
+        ({"key": torch.ones(2, 3, 8)}, ValueError, "key has shape (2, 3, 8), query has (1, 3, 8): the batch must be"),
+        ({"value": torch.ones(1, 4, 8)}, ValueError, "value has shape (1, 4, 8), key has (1, 3, 8): rows must be"),
+    ],
+)
+def test_what_does_not_fit_is_named_as_the_caller_named_it(given: Any, error: type[Exception], words: str) -> None:
+    layer = MultiHeadAttention(8, 2)
+    with pytest.raises(error, match=re.escape(words)):
+        layer(**({"query": torch.ones(1, 3, 8)} | given))
+
+
+def test_a_fourth_argument_by_place_is_refused() -> None:
+    """torch's is a padding mask, of the opposite sense."""
+    x = torch.ones(1, 3, 8)
+    with pytest.raises(TypeError, match="positional argument"):
+        MultiHeadAttention(8, 2)(x, x, x, torch.zeros(1, 3, dtype=torch.bool))  # type: ignore[misc]
+
+
+def test_a_copy_has_no_weights_of_a_forward() -> None:
+    layer = MultiHeadAttention(8, 2, kdim=6, vdim=6)
+    layer(torch.ones(1, 3, 8), torch.ones(1, 4, 6))
+    assert layer.get_attention_weights().shape == (1, 2, 3, 4)
+    with pytest.raises(RuntimeError, match="there are no weights"):
+        copy.deepcopy(layer).get_attention_weights()
+
+
+def test_correlations_of_numpy() -> None:
+    encode = CorrelationBias(2)
+    encode.slope.data += 1.0
+    correlation = np.corrcoef(np.random.default_rng(0).normal(size=(4, 30)))
+    assert torch.equal(encode(correlation), encode(torch.from_numpy(correlation)))

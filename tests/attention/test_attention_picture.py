@@ -55,6 +55,20 @@ def test_of_torch() -> None:
     assert plot_attention(weights.requires_grad_()) == plot_attention(WEIGHTS)
 
 
+@pytest.mark.parametrize("n", [24, 30, 50])
+def test_every_asset_has_its_name(n: int, tmp_path: Path) -> None:
+    names = [f"asset {i}" for i in range(n)]
+    html = plot_attention(np.full((n, n), 1 / n), names)
+    written = re.findall(r"<text [^>]*>(asset \d+)<title>", html)
+    assert written == names * 2  # rows, columns
+    # Those for which a narrow map has no room are marked, and what is left fits.
+    assert len(re.findall('class="many more"', html)) == (0 if n <= 24 else 2 * (n - len(range(0, n, -(-n // 24)))))
+    pytest.importorskip("matplotlib")
+    plot_attention(np.full((n, n), 1 / n), names, path=tmp_path / "weights.svg")
+    drawn = (tmp_path / "weights.svg").read_text(encoding="utf-8")
+    assert all(drawn.count(f"<!-- {name} -->") == 2 for name in names)
+
+
 def test_a_page_is_written(tmp_path: Path) -> None:
     html = plot_attention(WEIGHTS, NAMES, path=tmp_path / "weights.html")
     assert (tmp_path / "weights.html").read_text(encoding="utf-8") == html

@@ -129,7 +129,7 @@ def test_what_was_saved_before_a_load_is_refused() -> None:
     rng = np.random.default_rng(5)
     layer = AttentionLayer(8, 2)
     x = rng.normal(size=(4, 8)).astype(np.float32)
-    with pytest.raises(ValueError, match="not packed"):
+    with pytest.raises(ValueError, match="the layer has no weights yet: load them first"):
         layer(x)
     layer.load(weights(rng, 8, None))
     out, saved = layer.forward(x)
@@ -143,11 +143,15 @@ def test_what_was_saved_before_a_load_is_refused() -> None:
     [
         ({"x": np.ones((2, 4, 7))}, r"x has shape \(2, 4, 7\), must have embed = 8"),
         ({"context": np.ones((3, 4, 8))}, r"context has shape \(3, 4, 8\), x has \(2, 4, 8\)"),
-        ({"bias": np.ones((3, 4, 4))}, r"bias has shape \(1, 3, 4, 4\), must broadcast to .* = \(2, 2, 4, 4\)"),
-        ({"mask": np.ones((5, 4), bool)}, r"mask has shape \(1, 1, 5, 4\)"),
+        ({"bias": np.ones((3, 4, 4))}, r"bias has shape \(3, 4, 4\), must broadcast to .* = \(2, 2, 4, 4\)"),
+        ({"mask": np.ones((5, 4), bool)}, r"mask has shape \(5, 4\)"),
         ({"counts": [4, 5]}, r"counts\[1\] is 5, outside \[0, 4\]"),
         ({"counts": [4]}, "counts has length 1, the batch has 2"),
         ({"context_counts": [4, 4]}, "context_counts are given without a context"),
+        ({"need_weights": True}, "need_weights is True, must be False, 'each' or 'mean'"),
+        ({"need_weights": "all"}, "need_weights is 'all', must be False, 'each' or 'mean'"),
+        ({"threads": 0}, r"threads is 0, must be a whole number in \[1, 4096\], or None"),
+        ({"threads": -1}, r"threads is -1, must be a whole number in \[1, 4096\], or None"),
         ({"out": np.ones((2, 4, 7), np.float32)}, r"out has shape \(2, 4, 7\), must have \(2, 4, 8\)"),
     ],
 )
@@ -159,11 +163,15 @@ def test_errors_name_the_argument(given: dict[str, Any], words: str) -> None:
 
 
 def test_wrong_weights_and_sizes() -> None:
-    with pytest.raises(ValueError, match="embed is 6, heads is 4"):
-        AttentionLayer(6)
+    with pytest.raises(ValueError, match="heads is 4, must divide embed, which is 6"):
+        AttentionLayer(6, 4)
+    with pytest.raises(ValueError, match="embed is 8, heads is 4, epsilon is -1"):
+        AttentionLayer(8, epsilon=-1.0)
     with pytest.raises(ValueError, match="norm is 'around'"):
         AttentionLayer(8, norm="around")  # type: ignore[arg-type]
     layer = AttentionLayer(8)
+    with pytest.raises(ValueError, match="the layer has no weights yet: load them first"):
+        layer(np.ones((2, 8), np.float32))
     good = weights(np.random.default_rng(7), 8, None)
     with pytest.raises(ValueError, match=r"out_proj.weight has shape \(7, 8\), must have \(8, 8\)"):
         layer.load(good | {"out_proj.weight": np.ones((7, 8))})
@@ -171,8 +179,30 @@ def test_wrong_weights_and_sizes() -> None:
         layer.load(good | {"other": np.ones(8)})
     with pytest.raises(KeyError):
         layer.load({"in_proj_weight": good["in_proj_weight"]})
+    layer.load(good)
     with pytest.raises(TypeError, match="mask has dtype float64, must be bool"):
         layer(np.ones((2, 8), np.float32), mask=np.ones((2, 2)))
+
+
+def test_out_within_the_memory_of_a_bias_or_mask_is_refused() -> None:
+    layer = AttentionLayer(8, 2)
+    layer.load(weights(np.random.default_rng(9), 8, None))
+    x, bias = np.ones((2, 8, 8), np.float32), np.zeros((2, 2, 8, 8), np.float32)
+    with pytest.raises(ValueError, match="out shares memory with x, context, bias or mask"):
+        layer(x, bias=bias, out=bias.reshape(-1)[128:].reshape(2, 8, 8))
+    with pytest.raises(ValueError, match="out shares memory with x, context, bias or mask"):
+        layer(x, mask=bias.reshape(-1).view(bool)[:128].reshape(2, 1, 8, 8), out=bias[0])
+
+
+def test_a_bias_of_lists_has_a_gradient_of_its_shape() -> None:
+    layer = AttentionLayer(8, 2)
+    layer.load(weights(np.random.default_rng(9), 8, None))
+    x, bias = np.random.default_rng(3).normal(size=(2, 4, 8)), np.zeros((4, 1))
+    out, saved = layer.forward(x, bias=bias.tolist())
+    found = layer.backward(np.ones_like(out), saved)["bias"]
+    assert found.shape == (4, 1)
+    other = layer.forward(x, bias=bias)[1]
+    np.testing.assert_array_equal(found, layer.backward(np.ones_like(out), other)["bias"])
 
 
 def test_threads_may_share_a_layer() -> None:
@@ -207,8 +237,7 @@ def test_torch(norm: Any) -> None:
     toward = torch.randn_like(made)
     (made * toward).sum().backward()
     layer = AttentionLayer(32, 4, norm=norm, residual=True)
-    state = {name: value.detach().numpy() for name, value in module.state_dict().items()}
-    layer.load(state | {f"norm.{name}": value.detach().numpy() for name, value in scale.state_dict().items()})
+    layer.load(dict(module.named_parameters()) | {f"norm.{name}": x for name, x in scale.state_dict().items()})
     given = x.detach().numpy()
     out, weights_ = layer(given, bias=bias.detach().numpy(), need_weights="mean")
     assert np.abs(out - made.detach().numpy()).max() < 1e-5

@@ -91,8 +91,12 @@ def test_errors_name_the_argument(given: dict[str, Any], error: type[Exception],
 
 
 def test_files_that_are_no_policy(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="cannot be read"):
+    with pytest.raises(FileNotFoundError, match="none"):
         AttentionPolicy.load(tmp_path / "none")
+    with pytest.raises(IsADirectoryError):
+        AttentionPolicy.load(tmp_path)
+    with pytest.raises(TypeError, match="pooled is 'value', must be a sequence of names"):
+        policy_bytes(tensors(), heads=2, pooled="value")
     with pytest.raises(ValueError, match="heads is 3, must divide 8"):
         AttentionPolicy.read(policy_bytes(tensors(), heads=3))
     with pytest.raises(ValueError, match=r"stranger is no part of a policy"):

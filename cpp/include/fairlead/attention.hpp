@@ -98,7 +98,7 @@ class AttentionWorkspace {
 
 // threads: at most so many, this one among them; 0: as many as there are cores, one where the work is less than a million
 // operations. out_of_range: a shape without rows or numbers, heads that key_heads do not divide, a count that is negative
-// or larger than there are rows; too_long: sizes beyond 2^31; out_of_memory: for the workspace. On an error nothing has
+// or larger than there are rows; too_long: sizes beyond 2^31, or products that no memory holds; out_of_memory. On an error nothing has
 // been written.
 Status attention_forward(const Attention& call, AttentionWorkspace& workspace, std::size_t threads = 1) noexcept;
 Status attention_backward(const Attention& call, const AttentionGradients& gradients, AttentionWorkspace& workspace,

@@ -52,6 +52,7 @@ struct AttentionLayerCall {
   T* out = nullptr;                              // [batch][queries][embed]; not `input`
   T* weights = nullptr;                          // of attention: [batch][heads][queries][keys], or [batch][queries][keys]
   AttentionWeights which = AttentionWeights::none;
+  T* mean_weights = nullptr;  // [batch][queries][keys]: beside weights of each head their mean; or null
   T* saved = nullptr;  // for the backward pass: written by forward, read by backward; null: there will be none
   std::uint64_t version = 0;  // of the weights that are meant
 };

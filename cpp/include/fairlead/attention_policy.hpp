@@ -44,7 +44,7 @@ struct AttentionObservation {
   const float* features = nullptr;  // [assets][features]
   std::size_t assets = 0;
   std::size_t count = static_cast<std::size_t>(-1);  // of assets that are there, the first ones; at most `assets`
-  const float* correlation = nullptr;                // [assets][assets], added to logits; or null
+  const float* correlation = nullptr;                // [assets][assets], added to logits; or null, if not correlated()
 };
 
 class AttentionPolicyWorkspace {
@@ -70,6 +70,7 @@ class AttentionPolicy {
   std::size_t embed() const noexcept { return embed_; }
   std::size_t attention_heads() const noexcept { return attention_heads_; }
   std::size_t layers() const noexcept { return layers_.size(); }
+  bool correlated() const noexcept;  // has learned what to make of correlations, and decides nothing without them
   std::span<const Head> heads() const noexcept { return names_; }  // by name
 
   // How many numbers forward makes, and where those of a head begin: [assets][width], or [width] where it is pooled.
@@ -77,7 +78,7 @@ class AttentionPolicy {
   std::size_t place(std::size_t head, std::size_t assets) const noexcept;
 
   // weights: [layers][attention heads][assets][assets], or null. Assets that are not there give zeros. out_of_range: no
-  // assets, or a count beyond them; stale_weights: nothing was read.
+  // assets, a count beyond them, or no correlation where it is needed; stale_weights: nothing was read.
   Status forward(const AttentionObservation& observation, AttentionPolicyWorkspace& workspace, float* out,
                  float* weights = nullptr) const noexcept;
 

@@ -36,6 +36,9 @@ class SafeTensors {
   const std::map<std::string, std::string, std::less<>>& metadata() const noexcept { return metadata_; }
   const Tensor* find(std::string_view name) const noexcept;
 
+  // The bytes of one of `tensors`, little endian.
+  std::span<const std::byte> bytes(const Tensor& tensor) const noexcept { return data_.subspan(tensor.from, tensor.to - tensor.from); }
+
   // The numbers of one of `tensors`, `to` having room for them; false if they are neither F32 nor BF16.
   bool floats(const Tensor& tensor, float* to) const noexcept;
 

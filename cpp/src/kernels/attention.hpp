@@ -65,6 +65,9 @@ struct HeadGradient {
 inline constexpr std::size_t most_rows = 64, usual_rows = 48, widest = 16;  // widest: numbers of a vector
 static constexpr std::size_t rows_at_once(std::size_t queries) noexcept { return queries <= most_rows ? queries : usual_rows; }
 
+// Keys whose weights meet v at once, so that they stay in the nearest cache.
+static constexpr std::size_t keys_at_once(std::size_t keys) noexcept { return keys <= 192 ? keys : 128; }
+
 // Numbers from one row of a turned matrix, or of logits, to the next: whole vectors, and never a power of two of lines,
 // which would all fall on the same few places of the cache.
 static constexpr std::size_t ahead(std::size_t keys) noexcept {
@@ -93,7 +96,7 @@ struct Layout {  // out = in * by (+ out): all by rows, `by` as rows of n number
 template <class T>
 struct AttentionKernels {
   Simd level;
-  void (*turn)(const T* rows, Step row, std::size_t n, std::size_t depth, T* out);  // out[d][ahead(n)], 0 beyond n
+  void (*turn)(const T* rows, Step row, std::size_t n, std::size_t depth, T* out);  // out[d][ahead(n)], anything beyond n
   void (*forward)(const Head<T>& head, T* scratch);
   void (*backward)(const HeadGradient<T>& head, T* scratch);
   void (*multiply)(const Layout<T>& product);

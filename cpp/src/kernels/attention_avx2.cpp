@@ -26,12 +26,27 @@ struct Vec {
   static Lanes mul(Lanes a, Lanes b) { return _mm256_mul_ps(a, b); }
   static Lanes fused(Lanes a, Lanes b, Lanes c) { return _mm256_fmadd_ps(a, b, c); }
   static Lanes max(Lanes a, Lanes b) { return _mm256_max_ps(a, b); }
-  // n: in the last bits of a number of size 2^23.
-  static Lanes times_two_to(Lanes a, Lanes n) {
-    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), _mm256_slli_epi32(_mm256_castps_si256(n), 23)));
+  // 2^y within 3e-7 of it, 0 below -126, something large above 127. y = n + r with |r| <= 1/2, 2^r by a polynomial (a
+  // minimax fit of this project), and n goes straight into the exponent.
+  static Lanes exp2(Lanes y) {
+    y = _mm256_min_ps(all(127.0f), y);  // NaN stays
+    const Lanes magic = all(0x1.8p23f);
+    const Lanes shifted = add(y, magic);  // n in its last bits
+    const Lanes r = sub(y, sub(shifted, magic));
+    Lanes p = all(0x1.5c08e4p-10f);
+    p = fused(p, r, all(0x1.3d0c52p-7f));
+    p = fused(p, r, all(0x1.c6b6e4p-5f));
+    p = fused(p, r, all(0x1.ebf918p-3f));
+    p = fused(p, r, all(0x1.62e428p-1f));
+    p = fused(p, r, all(0x1.000002p+0f));
+    const __m256i n = _mm256_slli_epi32(_mm256_castps_si256(shifted), 23);
+    const Lanes whole = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), n));
+    return _mm256_and_ps(_mm256_cmp_ps(y, all(-126.0f), _CMP_NLT_UQ), whole);
   }
-  static Lanes zero_below(Lanes x, float least, Lanes a) {
-    return _mm256_and_ps(_mm256_cmp_ps(x, _mm256_set1_ps(least), _CMP_NLT_UQ), a);  // NaN stays
+  // Bit i: lane i is not within [least, most].
+  static unsigned outside(Lanes x, float least, float most_) {
+    const Lanes within = _mm256_and_ps(_mm256_cmp_ps(x, all(least), _CMP_GE_OQ), _mm256_cmp_ps(x, all(most_), _CMP_LE_OQ));
+    return ~static_cast<unsigned>(_mm256_movemask_ps(within)) & 0xffu;
   }
   static Lanes div(Lanes a, Lanes b) { return _mm256_div_ps(a, b); }
   static Lanes where_above(Lanes x, Lanes y, Lanes yes, Lanes no) {
@@ -64,23 +79,20 @@ struct Vec {
     return join(_mm256_permute2f128_ps(r[0], r[1], 0x20), _mm256_permute2f128_ps(r[0], r[1], 0x31));
   }
 
-  // Rows become columns.
-  static void turn(Lanes (&r)[8]) {
-    __m256 t[8], u[8];
-    for (std::size_t i = 0; i < 8; i += 2) {
-      t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
-      t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
-    }
-    for (std::size_t i = 0; i < 8; i += 4) {
-      u[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
-      u[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
-      u[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
-      u[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
-    }
-    for (std::size_t i = 0; i < 4; ++i) {
-      r[i] = _mm256_permute2f128_ps(u[i], u[i + 4], 0x20);
-      r[i + 4] = _mm256_permute2f128_ps(u[i], u[i + 4], 0x31);
-    }
+  // Four columns of 8 rows, row r at at(r): column c to out + c next. What is loaded is put in place at once, which spares
+  // the one port that shuffles.
+  template <class At>
+  static void turn(const At& at, float* out, std::ptrdiff_t next) {
+    const auto four = [&](std::size_t r) {
+      return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(at(r))), _mm_loadu_ps(at(r + 4)), 1);
+    };
+    const Lanes r0 = four(0), r1 = four(1), r2 = four(2), r3 = four(3);
+    const __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(r0, r1)), b = _mm256_castps_pd(_mm256_unpacklo_ps(r2, r3));
+    const __m256d c = _mm256_castps_pd(_mm256_unpackhi_ps(r0, r1)), d = _mm256_castps_pd(_mm256_unpackhi_ps(r2, r3));
+    store(_mm256_castpd_ps(_mm256_unpacklo_pd(a, b)), out);
+    store(_mm256_castpd_ps(_mm256_unpackhi_pd(a, b)), out + next);
+    store(_mm256_castpd_ps(_mm256_unpacklo_pd(c, d)), out + 2 * next);
+    store(_mm256_castpd_ps(_mm256_unpackhi_pd(c, d)), out + 3 * next);
   }
 };
 

@@ -23,12 +23,20 @@ struct Vec {
   static Lanes mul(Lanes a, Lanes b) { return _mm512_mul_ps(a, b); }
   static Lanes fused(Lanes a, Lanes b, Lanes c) { return _mm512_fmadd_ps(a, b, c); }
   static Lanes max(Lanes a, Lanes b) { return _mm512_max_ps(a, b); }
-  // n: in the last bits of a number of size 2^23.
-  static Lanes times_two_to(Lanes a, Lanes n) {
-    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_slli_epi32(_mm512_castps_si512(n), 23)));
+  // 2^y within 3e-7 of it, 0 below -126: the part of y behind the point by a polynomial (a minimax fit of this project).
+  static Lanes exp2(Lanes y) {
+    const Lanes r = _mm512_reduce_ps(y, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);  // y - floor(y)
+    Lanes p = all(0x1.ec320cp-10f);
+    p = fused(p, r, all(0x1.26900cp-7f));
+    p = fused(p, r, all(0x1.c95446p-5f));
+    p = fused(p, r, all(0x1.ebd5a8p-3f));
+    p = fused(p, r, all(0x1.62e4f6p-1f));
+    p = fused(p, r, all(0x1.fffffep-1f));
+    return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(y, all(-126.0f), _CMP_NLT_UQ), p, y);  // NaN stays
   }
-  static Lanes zero_below(Lanes x, float least, Lanes a) {
-    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, _mm512_set1_ps(least), _CMP_NLT_UQ), a);  // NaN stays
+  // Bit i: lane i is not within [least, most].
+  static unsigned outside(Lanes x, float least, float most_) {
+    return static_cast<unsigned>(static_cast<__mmask16>(~(_mm512_cmp_ps_mask(x, all(least), _CMP_GE_OQ) & _mm512_cmp_ps_mask(x, all(most_), _CMP_LE_OQ))));
   }
   static Lanes div(Lanes a, Lanes b) { return _mm512_div_ps(a, b); }
   static Lanes where_above(Lanes x, Lanes y, Lanes yes, Lanes no) {
@@ -63,31 +71,23 @@ struct Vec {
     return r[0];
   }
 
-  // Rows become columns.
-  static void turn(Lanes (&r)[16]) {
-    __m512 t[16], u[16];
-    for (std::size_t i = 0; i < 16; i += 2) {
-      t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
-      t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
-    }
-    for (std::size_t i = 0; i < 16; i += 4) {
-      u[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(t[i]), _mm512_castps_pd(t[i + 2])));
-      u[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(t[i]), _mm512_castps_pd(t[i + 2])));
-      u[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(t[i + 1]), _mm512_castps_pd(t[i + 3])));
-      u[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(t[i + 1]), _mm512_castps_pd(t[i + 3])));
-    }
-    for (std::size_t i = 0; i < 4; ++i) {
-      t[i] = _mm512_shuffle_f32x4(u[i], u[i + 4], 0x88);
-      t[i + 4] = _mm512_shuffle_f32x4(u[i], u[i + 4], 0xdd);
-      t[i + 8] = _mm512_shuffle_f32x4(u[i + 8], u[i + 12], 0x88);
-      t[i + 12] = _mm512_shuffle_f32x4(u[i + 8], u[i + 12], 0xdd);
-    }
-    for (std::size_t i = 0; i < 4; ++i) {
-      r[i] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88);
-      r[i + 8] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0xdd);
-      r[i + 4] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0x88);
-      r[i + 12] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0xdd);
-    }
+  // Four columns of 16 rows, row r at at(r): column c to out + c next. What is loaded is put in place at once, which spares
+  // the one port that shuffles.
+  template <class At>
+  static void turn(const At& at, float* out, std::ptrdiff_t next) {
+    const auto four = [&](std::size_t r) {
+      __m512 x = _mm512_castps128_ps512(_mm_loadu_ps(at(r)));
+      x = _mm512_mask_broadcast_f32x4(x, 0x00f0, _mm_loadu_ps(at(r + 4)));
+      x = _mm512_mask_broadcast_f32x4(x, 0x0f00, _mm_loadu_ps(at(r + 8)));
+      return _mm512_mask_broadcast_f32x4(x, 0xf000, _mm_loadu_ps(at(r + 12)));
+    };
+    const Lanes r0 = four(0), r1 = four(1), r2 = four(2), r3 = four(3);
+    const __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(r0, r1)), b = _mm512_castps_pd(_mm512_unpacklo_ps(r2, r3));
+    const __m512d c = _mm512_castps_pd(_mm512_unpackhi_ps(r0, r1)), d = _mm512_castps_pd(_mm512_unpackhi_ps(r2, r3));
+    store(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)), out);
+    store(_mm512_castpd_ps(_mm512_unpackhi_pd(a, b)), out + next);
+    store(_mm512_castpd_ps(_mm512_unpacklo_pd(c, d)), out + 2 * next);
+    store(_mm512_castpd_ps(_mm512_unpackhi_pd(c, d)), out + 3 * next);
   }
 };
 

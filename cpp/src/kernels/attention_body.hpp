@@ -13,22 +13,7 @@ using Lanes = Vec::Lanes;
 constexpr std::size_t W = Vec::width;
 constexpr float none = -__builtin_huge_valf();
 
-constexpr float log2_e = 0x1.715476p+0f;
-
-// 2^y for y <= 0 (or little above), 0 below -126: within 3e-7 of it. y = n + r with |r| <= 1/2, 2^r by a polynomial (a
-// minimax fit of this project), and n goes straight into the exponent.
-inline Lanes exp2_down(Lanes y) {
-  const Lanes magic = Vec::all(0x1.8p23f);
-  const Lanes shifted = Vec::add(y, magic);  // n in its last bits
-  const Lanes r = Vec::sub(y, Vec::sub(shifted, magic));
-  Lanes p = Vec::all(0x1.5c08e4p-10f);
-  p = Vec::fused(p, r, Vec::all(0x1.3d0c52p-7f));
-  p = Vec::fused(p, r, Vec::all(0x1.c6b6e4p-5f));
-  p = Vec::fused(p, r, Vec::all(0x1.ebf918p-3f));
-  p = Vec::fused(p, r, Vec::all(0x1.62e428p-1f));
-  p = Vec::fused(p, r, Vec::all(0x1.000002p+0f));
-  return Vec::zero_below(y, -126.0f, Vec::times_two_to(p, shifted));
-}
+constexpr float log2_e = 0x1.715476p+0f, ln_2 = 0x1.62e430p-1f;
 
 // ln x of normal positive numbers, within 2 ulp: x = 2^e m with m in [1 / sqrt 2, sqrt 2), and ln m by a polynomial (Cephes'
 // logf).
@@ -61,21 +46,31 @@ struct Store {  // out = sum * scale
     n >= W ? Vec::store(sum, to) : Vec::store(sum, to, n);
   }
 };
-struct StoreLogits {  // out = sum * scale + bias, and -inf beyond the keys
+template <bool biased>
+struct StoreLogits {  // out = sum * scale + bias * log2 e, and -inf beyond the keys
   float* out;
   Step row;
   float scale;
-  const float* bias;  // null: none, or one whose keys are not side by side
+  const float* bias;
   Step bias_row;
-  std::size_t keys;
-  void put(std::size_t i, std::size_t j, Lanes sum, std::size_t) const {
-    const std::size_t n = keys - j;
+  void put(std::size_t i, std::size_t j, Lanes sum, std::size_t n) const {
     sum = Vec::mul(sum, Vec::all(scale));
-    if (bias != nullptr) {
+    if constexpr (biased) {
       const float* const more = bias + static_cast<Step>(i) * bias_row + j;
-      sum = Vec::add(sum, n >= W ? Vec::load(more) : Vec::load(more, n));
+      sum = Vec::fused(n >= W ? Vec::load(more) : Vec::load(more, n), Vec::all(log2_e), sum);
     }
     Vec::store(n >= W ? sum : Vec::first_or(sum, n, none), out + static_cast<Step>(i) * row + j);
+  }
+};
+struct AddRows {  // out = (out + sum) * (a factor for each row)
+  float* out;
+  Step row;
+  const float* scale;
+  void put(std::size_t i, std::size_t j, Lanes sum, std::size_t n) const {
+    float* const to = out + static_cast<Step>(i) * row + j;
+    const Lanes factor = Vec::all(scale[i]);
+    n >= W ? Vec::store(Vec::mul(Vec::add(sum, Vec::load(to)), factor), to)
+           : Vec::store(Vec::mul(Vec::add(sum, Vec::load(to, n)), factor), to, n);
   }
 };
 struct StoreRows {  // out = sum * (a factor for each row)
@@ -181,7 +176,7 @@ inline void product(const Factors& f, std::size_t m, std::size_t n, const Keep& 
   }
 }
 
-// --- logits ---
+// --- logits, in units of ln 2 ---
 
 constexpr std::size_t padded(std::size_t n) { return (n + W - 1) / W * W; }
 
@@ -190,7 +185,7 @@ inline void finish_logits(const Head<float>& h, std::size_t i, float* s) {
   const auto at = static_cast<Step>(i);
   if (h.bias != nullptr && h.bias_key != 1) {
     const float* const bias = h.bias + at * h.bias_row;
-    for (std::size_t j = 0; j < h.keys; ++j) s[j] += bias[static_cast<Step>(j) * h.bias_key];
+    for (std::size_t j = 0; j < h.keys; ++j) s[j] = __builtin_fmaf(bias[static_cast<Step>(j) * h.bias_key], log2_e, s[j]);
   }
   if (h.mask == nullptr) return;
   const std::uint8_t* const mask = h.mask + at * h.mask_row;
@@ -202,12 +197,15 @@ inline void finish_logits(const Head<float>& h, std::size_t i, float* s) {
   }
 }
 
-// Logits of queries [i, i + rows): q k^T scale + bias, -inf where there is no key, or the mask says so.
-inline void logits(const Head<float>& h, std::size_t i, std::size_t rows, float* s, Step wide) {
+// Logits of queries [i, i + rows): (q k^T scale + bias) log2 e, -inf where there is no key, or the mask says so. k_row:
+// of the turned k.
+inline void logits(const Head<float>& h, Step k_row, std::size_t i, std::size_t rows, float* s, Step wide) {
   const auto at = static_cast<Step>(i);
   const bool together = h.bias != nullptr && h.bias_key == 1;
-  product({h.q + at * h.q_row, h.q_row, 1, h.turned_k, wide, h.depth}, rows, padded(h.keys),
-          StoreLogits{s, wide, h.scale, together ? h.bias + at * h.bias_row : nullptr, h.bias_row, h.keys});
+  const Factors f{h.q + at * h.q_row, h.q_row, 1, h.turned_k, k_row, h.depth};
+  const float scale = h.scale * log2_e;
+  together ? product(f, rows, h.keys, StoreLogits<true>{s, wide, scale, h.bias + at * h.bias_row, h.bias_row})
+           : product(f, rows, h.keys, StoreLogits<false>{s, wide, scale, nullptr, 0});
   if (h.mask == nullptr && (h.bias == nullptr || together)) return;
   for (std::size_t r = 0; r < rows; ++r) finish_logits(h, i + r, s + static_cast<Step>(r) * wide);
 }
@@ -218,44 +216,6 @@ inline Lanes across(const float* from, std::size_t rows, const Join& join) {
   Lanes row[W];
   for (std::size_t l = 0; l < W; ++l) row[l] = l < rows ? Vec::load(from + l * W) : Vec::all(0.0f);
   return Vec::fold(row, join);
-}
-
-// Turns a block of logits into weights that are still to be divided by their sum; of each row, `from` (what was taken off
-// before the exponential) and `one` (what to multiply by). lse may be null.
-template <class Ask>
-inline void soften(float* s, Step wide, std::size_t rows, std::size_t keys, float* rest, float* from, float* one, float* lse,
-                   const Ask& ask) {
-  for (std::size_t r = 0; r < rows; ++r) {
-    const float* const p = s + static_cast<Step>(r) * wide;
-    Lanes most = Vec::load(p);
-    for (std::size_t j = W; j < keys; j += W) most = Vec::max(most, Vec::load(p + j));
-    Vec::store(most, rest + r * W);
-  }
-  for (std::size_t r = 0; r < rows; r += W) {
-    const Lanes most = across(rest + r * W, rows - r, [](Lanes a, Lanes b) { return Vec::max(a, b); });
-    Vec::store(Vec::where_above(most, Vec::all(none), most, Vec::all(0.0f)), from + r);
-  }
-  for (std::size_t r = 0; r < rows; ++r) {
-    float* const p = s + static_cast<Step>(r) * wide;
-    ask(r);
-    // What is rounded here is the same for all of the row, and goes with the division.
-    const Lanes shift = Vec::all(-from[r] * log2_e);
-    Lanes sum = Vec::all(0.0f);
-    for (std::size_t j = 0; j < keys; j += W) {
-      const Lanes e = exp2_down(Vec::fused(Vec::load(p + j), Vec::all(log2_e), shift));
-      Vec::store(e, p + j);
-      sum = Vec::add(sum, e);
-    }
-    Vec::store(sum, rest + r * W);
-  }
-  for (std::size_t r = 0; r < rows; r += W) {
-    const Lanes total = across(rest + r * W, rows - r, [](Lanes a, Lanes b) { return Vec::add(a, b); });
-    const Lanes zero = Vec::all(0.0f);
-    Vec::store(Vec::where_equal(total, zero, zero, Vec::div(Vec::all(1.0f), total)), one + r);
-    if (lse == nullptr) continue;
-    const Lanes sum = Vec::add(Vec::load(from + r), log_of(total));
-    Vec::store(Vec::where_equal(total, zero, Vec::all(none), sum), lse + r, rows - r < W ? rows - r : W);
-  }
 }
 
 inline void keep_weights(const Head<float>& h, std::size_t i, const float* p, float one) {
@@ -274,28 +234,138 @@ inline void ask_for(const float* row, std::size_t n) {
   for (std::size_t i = 0; i < n * sizeof(float); i += 64) __builtin_prefetch(at + i);
 }
 
+// Of the next head what stands where row i of this one does.
+inline void ask_for_next(const Head<float>& h, std::size_t i) {
+  const auto row = static_cast<Step>(i);
+  if (h.next_q != nullptr) ask_for(h.next_q + row * h.q_row, h.depth);
+  if (h.next_k == nullptr || i >= h.keys) return;
+  ask_for(h.next_k + row * h.next_k_row, h.depth);
+  ask_for(h.next_v + row * h.v_row, h.width);
+}
+
+struct Room {  // for a block of rows
+  float *from, *one, *rest, *s;
+  Step wide;
+};
+
+// A block of rows, whatever their logits: the largest of a row is taken off before the exponential.
+void forward_far(const Head<float>& h, std::size_t i, std::size_t rows, const Room& room) {
+  const auto [from, one, rest, s, wide] = room;
+  logits(h, static_cast<Step>(ahead(h.keys)), i, rows, s, wide);
+  for (std::size_t r = 0; r < rows; ++r) {
+    const float* const p = s + static_cast<Step>(r) * wide;
+    Lanes most = Vec::load(p);
+    for (std::size_t j = W; j < h.keys; j += W) most = Vec::max(most, Vec::load(p + j));
+    Vec::store(most, rest + r * W);
+  }
+  for (std::size_t r = 0; r < rows; r += W) {
+    const Lanes most = across(rest + r * W, rows - r, [](Lanes a, Lanes b) { return Vec::max(a, b); });
+    Vec::store(Vec::where_above(most, Vec::all(none), most, Vec::all(0.0f)), from + r);
+  }
+  for (std::size_t r = 0; r < rows; ++r) {
+    float* const p = s + static_cast<Step>(r) * wide;
+    const Lanes most = Vec::all(from[r]);
+    Lanes sum = Vec::all(0.0f);
+    for (std::size_t j = 0; j < h.keys; j += W) {
+      const Lanes e = Vec::exp2(Vec::sub(Vec::load(p + j), most));
+      Vec::store(e, p + j);
+      sum = Vec::add(sum, e);
+    }
+    Vec::store(sum, rest + r * W);
+  }
+  for (std::size_t r = 0; r < rows; r += W) {
+    const Lanes total = across(rest + r * W, rows - r, [](Lanes a, Lanes b) { return Vec::add(a, b); });
+    const Lanes zero = Vec::all(0.0f);
+    Vec::store(Vec::where_equal(total, zero, zero, Vec::div(Vec::all(1.0f), total)), one + r);
+    if (h.lse == nullptr) continue;
+    const Lanes sum = Vec::fused(Vec::load(from + r), Vec::all(ln_2), log_of(total));
+    Vec::store(Vec::where_equal(total, zero, Vec::all(none), sum), h.lse + i + r, rows - r < W ? rows - r : W);
+  }
+  if (h.weights != nullptr) {
+    for (std::size_t r = 0; r < rows; ++r) keep_weights(h, i + r, s + static_cast<Step>(r) * wide, one[r]);
+  }
+  product({s, wide, 1, h.v, h.v_row, h.keys}, rows, h.width, StoreRows{h.out + static_cast<Step>(i) * h.out_row, h.out_row, one});
+}
+
+// Sums of 2^logit within these are as exact as those of 2^(logit - the largest).
+constexpr float least_sum = 0x1p-40f, most_sum = 0x1p40f;
+
+// Keys [j, j + n) of a head.
+inline Head<float> part_of(const Head<float>& h, std::size_t j, std::size_t n) {
+  Head<float> part = h;
+  const auto at = static_cast<Step>(j);
+  part.keys = n;
+  part.turned_k += j;
+  part.v += at * h.v_row;
+  if (h.bias != nullptr) part.bias += at * h.bias_key;
+  if (h.mask != nullptr) part.mask += at * h.mask_key;
+  return part;
+}
+
+// A block of rows with nothing taken off before the exponential, so that a row need not be known when it begins. Bit r of
+// the result: the sum of row i + r is not within bounds, and the row is to be done by `forward_far`.
+inline std::uint64_t forward_near(const Head<float>& h, std::size_t i, std::size_t rows, const Room& room) {
+  const auto [from, one, rest, all, wide] = room;
+  float* const out = h.out + static_cast<Step>(i) * h.out_row;
+  const std::size_t block = keys_at_once(h.keys);
+  std::uint64_t far = 0;
+  for (std::size_t j = 0; j < h.keys; j += block) {
+    const bool last = h.keys - j <= block;
+    const Head<float> part = part_of(h, j, last ? h.keys - j : block);
+    float* const s = h.weights != nullptr ? all + j : all;  // who wants weights needs those of all keys
+    logits(part, static_cast<Step>(ahead(h.keys)), i, rows, s, wide);
+    for (std::size_t r = 0; r < rows; ++r) {
+      float* const p = s + static_cast<Step>(r) * wide;
+      if (j == 0) ask_for_next(h, i + r);
+      Lanes sum = j == 0 ? Vec::all(0.0f) : Vec::load(rest + r * W);
+      for (std::size_t c = 0; c < part.keys; c += W) {
+        const Lanes e = Vec::exp2(Vec::load(p + c));
+        Vec::store(e, p + c);
+        sum = Vec::add(sum, e);
+      }
+      Vec::store(sum, rest + r * W);
+    }
+    const Factors f{s, wide, 1, part.v, h.v_row, part.keys};
+    if (!last) {
+      j == 0 ? product(f, rows, h.width, Store{out, h.out_row, 1.0f}) : product(f, rows, h.width, Add{out, h.out_row, 1.0f});
+      continue;
+    }
+    for (std::size_t r = 0; r < rows; r += W) {
+      const Lanes total = across(rest + r * W, rows - r, [](Lanes a, Lanes b) { return Vec::add(a, b); });
+      const std::size_t n = rows - r < W ? rows - r : W;
+      far |= std::uint64_t{Vec::outside(total, least_sum, most_sum) & ((1u << n) - 1u)} << r;
+      Vec::store(Vec::div(Vec::all(1.0f), total), one + r);
+      if (h.lse != nullptr) Vec::store(log_of(total), h.lse + i + r, n);
+    }
+    if (h.weights != nullptr) {
+      for (std::size_t r = 0; r < rows; ++r)
+        if ((far >> r & 1u) == 0) keep_weights(h, i + r, all + static_cast<Step>(r) * wide, one[r]);
+    }
+    j == 0 ? product(f, rows, h.width, StoreRows{out, h.out_row, one}) : product(f, rows, h.width, AddRows{out, h.out_row, one});
+  }
+  return far;
+}
+
 void forward(const Head<float>& h, float* scratch) {
   const std::size_t block = rows_at_once(h.queries);
-  const auto wide = static_cast<Step>(ahead(h.keys));
-  float* const from = scratch;
-  float* const one = from + most_rows;
-  float* const rest = one + most_rows;
-  float* const s = rest + most_rows * W;
+  Room room;
+  room.from = scratch;
+  room.one = room.from + most_rows;
+  room.rest = room.one + most_rows;
+  room.s = room.rest + most_rows * W;
+  room.wide = static_cast<Step>(ahead(h.keys));
+  Room near = room;
+  near.wide = static_cast<Step>(ahead(h.weights != nullptr ? h.keys : keys_at_once(h.keys)));
   for (std::size_t i = 0; i < h.queries; i += block) {
     const std::size_t rows = h.queries - i < block ? h.queries - i : block;
-    logits(h, i, rows, s, wide);
-    soften(s, wide, rows, h.keys, rest, from, one, h.lse == nullptr ? nullptr : h.lse + i, [&](std::size_t r) {
-      const auto row = static_cast<Step>(i + r);
-      if (h.next_q != nullptr) ask_for(h.next_q + row * h.q_row, h.depth);
-      if (h.next_k == nullptr || i + r >= h.keys) return;
-      ask_for(h.next_k + row * h.next_k_row, h.depth);
-      ask_for(h.next_v + row * h.v_row, h.width);
-    });
-    if (h.weights != nullptr) {
-      for (std::size_t r = 0; r < rows; ++r) keep_weights(h, i + r, s + static_cast<Step>(r) * wide, one[r]);
+    std::uint64_t far = forward_near(h, i, rows, near);
+    while (far != 0) {  // runs of rows
+      const auto first = static_cast<std::size_t>(__builtin_ctzll(far));
+      const std::uint64_t rest = ~(far >> first);
+      const std::size_t n = rest == 0 ? 64 : static_cast<std::size_t>(__builtin_ctzll(rest));
+      forward_far(h, i + first, n, room);
+      far = n == 64 ? 0 : far & ~(((std::uint64_t{1} << n) - 1) << first);
     }
-    product({s, wide, 1, h.v, h.v_row, h.keys}, rows, h.width,
-            StoreRows{h.out + static_cast<Step>(i) * h.out_row, h.out_row, one});
   }
 }
 
@@ -324,7 +394,7 @@ void backward(const HeadGradient<float>& g, float* scratch) {
     const std::size_t rows = h.queries - i < block ? h.queries - i : block;
     const auto at = static_cast<Step>(i);
     const float* const dout = g.out_gradient + at * g.out_gradient_row;
-    logits(h, i, rows, p, wide);
+    logits(h, wide, i, rows, p, wide);
     product({dout, g.out_gradient_row, 1, g.turned_v, wide, h.width}, rows, padded(h.keys), Store{d, wide, 1.0f});
     for (std::size_t r = 0; r < rows; ++r) {
       const auto row = static_cast<Step>(r);
@@ -336,10 +406,10 @@ void backward(const HeadGradient<float>& g, float* scratch) {
       const auto row = static_cast<Step>(r);
       float *const weight = p + row * wide, *const change = d + row * wide;
       const float lse = h.lse[i + r];
-      const Lanes shift = Vec::all(lse == none ? 0.0f : lse), less = Vec::all(delta[r]);
+      const Lanes shift = Vec::all(lse == none ? 0.0f : lse * log2_e), less = Vec::all(delta[r]);
       float* const bias = g.bias_gradient == nullptr ? nullptr : g.bias_gradient + (at + row) * g.bias_gradient_row;
       for (std::size_t j = 0; j < h.keys; j += W) {
-        const Lanes e = exp2_down(Vec::mul(Vec::sub(Vec::load(weight + j), shift), Vec::all(log2_e)));
+        const Lanes e = Vec::exp2(Vec::sub(Vec::load(weight + j), shift));
         const Lanes c = Vec::mul(e, Vec::sub(Vec::load(change + j), less));
         Vec::store(e, weight + j);
         Vec::store(c, change + j);
@@ -360,18 +430,26 @@ void backward(const HeadGradient<float>& g, float* scratch) {
 }
 
 void turn(const float* rows, Step row, std::size_t n, std::size_t depth, float* out) {
-  const std::size_t wide = ahead(n), end = padded(n);
-  for (std::size_t j = 0; j < end; j += W) {
-    const std::size_t m = j >= n ? 0 : n - j < W ? n - j : W;
-    for (std::size_t d = 0; d < depth; d += W) {
-      Lanes square[W];
-      const std::size_t c = depth - d < W ? depth - d : W;
-      for (std::size_t l = 0; l < W; ++l) {
-        const float* const from = rows + static_cast<Step>(j + l) * row + d;
-        square[l] = l >= m ? Vec::all(0.0f) : c == W ? Vec::load(from) : Vec::load(from, c);
+  const auto wide = static_cast<Step>(ahead(n));
+  for (std::size_t j = 0; j < n; j += W, rows += static_cast<Step>(W) * row, out += W) {
+    const std::size_t m = n - j < W ? n - j : W;
+    std::size_t d = 0;
+    if (m % 4 == 0) {
+      const float* from = rows;
+#pragma GCC unroll 1
+      for (; d + 4 <= depth; d += 4, from += 4) {
+        // So few pointers that they stay in registers.
+        const float *const a = from, *const b = m > 4 ? a + 4 * row : a, *const c = m > 8 ? b + 4 * row : a, *const e = m > 12 ? c + 4 * row : a;
+        Vec::turn([=](std::size_t r) { return (r < 4 ? a : r < 8 ? b : r < 12 ? c : e) + static_cast<Step>(r % 4) * row; },
+                  out + static_cast<Step>(d) * wide, wide);
       }
-      Vec::turn(square);
-      for (std::size_t l = 0; l < c; ++l) Vec::store(square[l], out + (d + l) * wide + j);
+    } else {
+      const float* from[W];
+      for (std::size_t r = 0; r < W; ++r) from[r] = rows + static_cast<Step>(r < m ? r : m - 1) * row;
+      for (; d + 4 <= depth; d += 4) Vec::turn([&](std::size_t r) { return from[r] + d; }, out + static_cast<Step>(d) * wide, wide);
+    }
+    for (; d < depth; ++d) {
+      for (std::size_t r = 0; r < m; ++r) out[static_cast<Step>(d) * wide + static_cast<Step>(r)] = rows[static_cast<Step>(r) * row + static_cast<Step>(d)];
     }
   }
 }

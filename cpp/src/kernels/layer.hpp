@@ -45,6 +45,7 @@ struct LayerKernels {
   void (*normalise_gradient)(const NormaliseGradient<T>&);
   void (*add)(T* to, const T* x, std::size_t n);
   void (*sum_rows)(const T* x, std::size_t row, std::size_t rows, std::size_t n, T* out);  // out[j] = sum of x[i][j]
+  void (*mean)(const T* x, std::size_t row, std::size_t rows, std::size_t n, T* out);      // the mean of x[i][j]
   void (*activate[3])(T* x, std::size_t n);                                                 // relu, gelu, tanh
 };
 

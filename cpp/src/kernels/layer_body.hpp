@@ -83,6 +83,18 @@ void sum_rows(const T* x, std::size_t row, std::size_t rows, std::size_t n, T* o
   for (std::size_t i = 0; i < rows; ++i) add(out, x + i * row, n);
 }
 
+template <class T>
+void mean(const T* x, std::size_t row, std::size_t rows, std::size_t n, T* out) {
+  const T part = T(1) / static_cast<T>(rows);
+  if (rows == 4) {  // as most layers have
+    const T *const a = x + row, *const b = a + row, *const c = b + row;
+    for (std::size_t j = 0; j < n; ++j) out[j] = (((x[j] + a[j]) + b[j]) + c[j]) * part;
+    return;
+  }
+  sum_rows(x, row, rows, n, out);
+  for (std::size_t j = 0; j < n; ++j) out[j] *= part;
+}
+
 // e^y for y <= 0, within 1e-7 of it; see attention_body.hpp.
 inline float exp_down(float y) {
   float z = y * 0x1.715476p+0f;
@@ -130,7 +142,7 @@ void tanh(T* x, std::size_t n) {
 
 template <class T>
 constexpr LayerKernels<T> layer_kernels() {
-  return {compiled_for, normalise<T>, normalise_gradient<T>, add<T>, sum_rows<T>, {relu<T>, gelu<T>, tanh<T>}};
+  return {compiled_for, normalise<T>, normalise_gradient<T>, add<T>, sum_rows<T>, mean<T>, {relu<T>, gelu<T>, tanh<T>}};
 }
 
 }  // namespace

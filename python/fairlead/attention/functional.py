@@ -45,13 +45,15 @@ def attention(
             right, with any strides. Float32 or bfloat16; float64 where q is. In torch it may require a gradient.
         mask: Boolean, broadcast as the bias; True where a query may look at a key.
         counts: How many queries and keys of each batch are there, the first ones; a pair of two such sequences where
-            they differ (either may be None). int64 arrays or plain sequences.
+            they differ (either may be None). Arrays or plain sequences of whole numbers. What lies beyond is never
+            read; of what a mask hides, v must be finite (zero times NaN is NaN).
         scale: 1 / sqrt(depth) if it is None.
         weights: "each" to get the weights (batch, heads, queries, keys), "mean" for their mean over heads (batch,
             queries, keys). They carry no gradient.
         return_lse: To get the logarithm of the sum of exponentials, (batch, heads, queries); -inf where no key takes
             part.
-        out: Where to write the output, (batch, heads, queries, width): memory of its own. Nothing is allocated then.
+        out: Where to write the output, (batch, heads, queries, width): memory of its own, without gradients. Nothing is
+            allocated then.
         threads: At most so many. None: as many as there are cores, one where the work is small.
 
     Any strides will do, so views of (batch, rows, heads, depth) or of packed projections are not copied; only where the
@@ -100,8 +102,8 @@ def attention_gradients(
     ``out`` and ``lse`` are what :func:`attention` returned for the same arguments. The gradient of the bias has its
     shape: it is summed over the axes along which the bias was broadcast.
 
-    Raises ValueError and TypeError as :func:`attention` does; rows with a stride other than 1 are not copied but
-    refused.
+    Raises ValueError and TypeError as :func:`attention` does; rows of q, k, v and out with a stride other than 1 are
+    not copied but refused.
 
     >>> import numpy as np
     >>> q = np.eye(3).reshape(1, 1, 3, 3)
@@ -116,7 +118,7 @@ def attention_gradients(
 
 
 def _prepare() -> None:
-    """Makes torch's side ready, if torch is about: a tensor of its cannot be without it."""
+    """Makes torch's side ready, if torch is about: there is no tensor without it."""
     global _torch_ready
     if sys.modules.get("torch") is not None:
         from fairlead.attention import tensors

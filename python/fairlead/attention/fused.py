@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from fairlead._core import AttentionLayer as _Layer
 from fairlead._core import AttentionLayer64 as _Layer64
 
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
+_MUST = ("x", "gradient")
+_WHICH: dict[Any, str] = {False: "none", "each": "each", "mean": "mean"}
 _NAMES = ("in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias", "norm.weight", "norm.bias")
 
 
@@ -47,6 +51,13 @@ class AttentionLayer:
         residual: bool = False,
         epsilon: float = 1e-5,
     ) -> None:
+        for name, n in (("embed", embed), ("heads", heads)):
+            if not hasattr(n, "__index__"):
+                raise TypeError(f"{name} is {n!r}, must be a whole number")
+            if n < 1:
+                raise ValueError(f"{name} is {n}, must be at least 1")
+        if embed % heads != 0:
+            raise ValueError(f"heads is {heads}, must divide embed, which is {embed}")
         self.embed, self.heads, self.norm, self.residual, self.epsilon = embed, heads, norm, residual, epsilon
         self.version = 0
         self._core: Any = _Layer(embed, heads, norm, residual, epsilon)
@@ -56,23 +67,25 @@ class AttentionLayer:
         return f"AttentionLayer({self.embed}, heads={self.heads}{more})"
 
     def load(self, weights: Mapping[str, Any], *, gradients: bool = True) -> None:
-        """Copies the weights (arrays, by name), and packs them.
+        """Copies the weights (arrays, or a torch state dict, by name), and packs them.
 
         gradients: also for `backward`. What `forward` saved before is refused by `backward` after this. Raises KeyError
         for a weight that is missing, ValueError for an unknown name or a wrong shape.
         """
-        import numpy as np
-
         if unknown := sorted(set(weights) - set(_NAMES if self.norm else _NAMES[:4])):
             raise ValueError(
                 f"weights has {unknown[0]!r}, must be among {', '.join(_NAMES if self.norm else _NAMES[:4])}"
             )
-        wide = np.asarray(weights["in_proj_weight"]).dtype == np.float64
+        for name in ("in_proj_weight", "out_proj.weight"):
+            if weights[name] is None:
+                raise ValueError(f"{name} is None, must be an array")
+        plain = {name: x.detach() if hasattr(x, "detach") else x for name, x in weights.items()}  # torch's parameters
+        given = [_array(plain.get(name), name) for name in _NAMES]
+        wide = given[0].dtype == np.float64
         kind: Any = _Layer64 if wide else _Layer
         core = self._core
         if not isinstance(core, kind):
             core = kind(self.embed, self.heads, self.norm, self.residual, self.epsilon)
-        given = [weights["out_proj.weight"] if name == "out_proj.weight" else weights.get(name) for name in _NAMES]
         core.pack(*given, self.version + 1, gradients)
         self._core = core
         self.version += 1
@@ -87,7 +100,7 @@ class AttentionLayer:
         counts: Any = None,
         context_counts: Any = None,
         need_weights: Literal[False, "each", "mean"] = False,
-        threads: int = 1,
+        threads: int | None = None,
         out: Array | None = None,
     ) -> Any:
         """The layer's output, of x's shape; with `need_weights` (output, weights).
@@ -96,13 +109,19 @@ class AttentionLayer:
         embed). bias: added to the logits, broadcast to (batch, heads, n, m). mask: bool, False where a query does not
         look at a key, broadcast likewise. counts: (batch,), rows of x that are there; the others give zeros.
         context_counts: of the context. need_weights: "each" gives (batch, heads, n, m), "mean" (batch, n, m). threads:
-        0 for as many as is best. out: a C-contiguous array for the output. Raises ValueError that names the argument
-        and both shapes.
+        at most so many; None: as many as there are cores, one where the work is small. out: a C-contiguous array for
+        the output. Raises ValueError that names the argument and both shapes.
         """
         one, given = self._given(x, context, bias, mask, counts, context_counts)
+        if need_weights not in _WHICH:
+            raise ValueError(f"need_weights is {need_weights!r}, must be False, 'each' or 'mean'")
         if out is not None and one:
+            if not isinstance(out, np.ndarray):
+                raise TypeError(f"out is {type(out).__name__}, must be a C-contiguous array")
+            if out.shape != given[0].shape[1:]:
+                raise ValueError(f"out has shape {out.shape}, must have {given[0].shape[1:]}, as x")
             out = out[None]
-        made, weights, _ = self._core.forward(*given, need_weights or "none", False, self.version, threads, out)
+        made, weights, _ = self._core.forward(*given, _WHICH[need_weights], False, self.version, _most(threads), out)
         if one:
             made, weights = made[0], None if weights is None else weights[0]
         return (made, weights) if need_weights else made
@@ -116,24 +135,29 @@ class AttentionLayer:
         mask: Any = None,
         counts: Any = None,
         context_counts: Any = None,
-        threads: int = 1,
+        threads: int | None = None,
     ) -> tuple[Array, Saved]:
         """(output, what `backward` needs): as calling the layer."""
-        one, given = self._given(x, context, bias, mask, counts, context_counts)
-        made, _, kept = self._core.forward(*given, "none", True, self.version, threads, None)
-        return (made[0] if one else made), Saved(one, given, kept, self.version, getattr(bias, "shape", None))
 
-    def backward(self, gradient: Any, saved: Saved, *, threads: int = 1) -> dict[str, Array]:
+        one, given = self._given(x, context, bias, mask, counts, context_counts)
+        made, _, kept = self._core.forward(*given, "none", True, self.version, _most(threads), None)
+        shape = None if bias is None else np.shape(bias)
+        return (made[0] if one else made), Saved(one, given, kept, self.version, shape)
+
+    def backward(self, gradient: Any, saved: Saved, *, threads: int | None = None) -> dict[str, Array]:
         """Gradients by name, given that of the output: ``x``, ``context``, ``bias`` and those of the weights.
 
         Raises ValueError if weights were loaded since `forward`, or loaded without gradients.
         """
-        import numpy as np
-
-        gradient = np.asarray(gradient)
+        if not isinstance(saved, Saved):
+            raise TypeError(f"saved is {type(saved).__name__}, must be what forward returned")
+        gradient = _array(gradient, "gradient")
+        shape = saved.given[0].shape[1:] if saved.one else saved.given[0].shape
+        if gradient.shape != shape:
+            raise ValueError(f"gradient has shape {gradient.shape}, must have {shape}, as x")
         if saved.one:
             gradient = gradient[None]
-        found: dict[str, Array] = self._core.backward(gradient, saved.kept, *saved.given, saved.version, threads)
+        found: dict[str, Array] = self._core.backward(gradient, saved.kept, *saved.given, saved.version, _most(threads))
         if saved.one:
             for name in ("x", "context"):
                 if name in found:
@@ -142,16 +166,39 @@ class AttentionLayer:
             found["bias"] = found["bias"].reshape(saved.bias_shape)
         return found
 
-    @staticmethod
-    def _given(x: Any, context: Any, *rest: Any) -> tuple[bool, tuple[Any, ...]]:
-        import numpy as np
-
-        x = np.asarray(x)
+    def _given(self, x: Any, context: Any, *rest: Any) -> tuple[bool, tuple[Any, ...]]:
+        if self.version == 0:
+            raise ValueError("the layer has no weights yet: load them first")
+        x = _array(x, "x")
+        if x.ndim not in (2, 3):
+            raise ValueError(f"x has shape {x.shape}, must be (batch, n, {self.embed}) or (n, {self.embed})")
         one = x.ndim == 2
+        if context is not None:
+            context = _array(context, "context")
+            if context.ndim != x.ndim:
+                raise ValueError(f"context has shape {context.shape}, x has {x.shape}: as many axes are needed")
         if one:
             x = x[None]
-            context = None if context is None else np.asarray(context)[None]
+            context = None if context is None else context[None]
         return one, (x, context, *rest)
+
+
+def _array(given: Any, name: str) -> Any:
+    if given is None or type(given) is np.ndarray:
+        if given is None and name in _MUST:
+            raise TypeError(f"{name} is None, must be an array")
+        return given
+    try:
+        return np.asarray(given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{name} is {type(given).__name__}, must be an array of numbers: {error}") from error
+
+
+def _most(threads: int | None) -> int:
+    """As the core has it: 0 for as many as is best."""
+    if threads is not None and (type(threads) is not int or not 1 <= threads <= 4096):
+        raise ValueError(f"threads is {threads!r}, must be a whole number in [1, 4096], or None")
+    return threads or 0
 
 
 class Saved:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from fairlead._core import attention_module as _module
+from fairlead._core import attention_module_repack as _repack
+from fairlead._core import attention_module_weights as _weights_of
 from fairlead.attention.functional import attention
 
 try:
@@ -13,11 +16,24 @@ try:
 except ImportError as error:  # pragma: no cover
     raise ImportError('this needs torch: pip install "fairlead[torch]"') from error
 
+from fairlead.attention import training
+
+_TOLD = training.READY
+
 
 class MultiHeadAttention(nn.Module):
     """Multi-head attention of sets (assets, models), with the parameter names of ``torch.nn.MultiheadAttention``.
 
     Vaswani et al., "Attention Is All You Need", 2017. A state dict of torch's layer loads, and gives the same numbers.
+
+    On the CPU, in float32 or float64, and where keys and values are one tensor, all of it is one call of compiled code,
+    forward and backward. What wants to see the parts (hooks, tracing, torch.compile, torch.func, autocast) sees them,
+    at torch's speed. Second derivatives are refused.
+
+    The compiled code works with a packed copy of the weights, made anew when they have changed: another tensor, another
+    place in memory, another version (any operation of torch in place), or other numbers, for what is written past torch
+    (``parameter.data.copy_()``, numpy). Of the numbers all of the biases and of weights up to 1024 are compared, and 64
+    of each larger weight: after writing a few numbers of a large weight through ``.data``, call :meth:`repack`.
 
     Args:
         embed_dim: Numbers of a row of the input and of the output; a multiple of ``heads``.
@@ -57,7 +73,10 @@ class MultiHeadAttention(nn.Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        if heads < 1 or embed_dim < 1 or embed_dim % heads != 0:
+        for name, n in (("embed_dim", embed_dim), ("heads", heads), ("kdim", kdim), ("vdim", vdim)):
+            if n is not None and (not hasattr(n, "__index__") or (n < 1 and name != "heads")):
+                raise ValueError(f"{name} is {n!r}, must be a whole number, at least 1")
+        if heads < 1 or embed_dim % heads != 0:
             raise ValueError(f"heads is {heads}, must divide embed_dim, which is {embed_dim}")
         self.embed_dim, self.heads = embed_dim, heads
         self.kdim = embed_dim if kdim is None else kdim
@@ -83,7 +102,8 @@ class MultiHeadAttention(nn.Module):
         else:
             self.register_parameter("in_proj_bias", None)
         self.out_proj = nn.Linear(embed_dim, embed_dim, bias=bias, device=device, dtype=dtype)
-        self._weights: Any = None
+        self._weights: Any = None  # of the last forward; None: the fused layer has them, False: there are none
+        self._fused: Any = None  # the fused layer: made by the compiled function when it is first called
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -95,13 +115,36 @@ class MultiHeadAttention(nn.Module):
             nn.init.zeros_(self.in_proj_bias)
             nn.init.zeros_(self.out_proj.bias)
 
+    def __call__(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor | None = None,
+        value: torch.Tensor | None = None,
+        *,
+        bias: torch.Tensor | None = None,
+        mask: torch.Tensor | None = None,
+        counts: Any = None,
+        need_weights: bool | None = None,
+        average_attn_weights: bool = True,
+    ) -> Any:
+        """As `forward`: straight to the fused layer where there are no hooks: torch's own way takes as long."""
+        made = None
+        if self.__class__ is MultiHeadAttention:
+            made = _module(self, query, key, value, bias, mask, counts, need_weights, average_attn_weights)
+        if made is None:
+            made = super().__call__(
+                query, key, value, bias=bias, mask=mask, counts=counts, need_weights=need_weights,
+                average_attn_weights=average_attn_weights,
+            )  # fmt: skip
+        return made
+
     def forward(
         self,
         query: torch.Tensor,
         key: torch.Tensor | None = None,
         value: torch.Tensor | None = None,
-        bias: torch.Tensor | None = None,
         *,
+        bias: torch.Tensor | None = None,
         mask: torch.Tensor | None = None,
         counts: Any = None,
         need_weights: bool | None = None,
@@ -120,27 +163,59 @@ class MultiHeadAttention(nn.Module):
             need_weights: None: as the layer was told when it was made.
             average_attn_weights: False for the weights of each head.
 
+        Rows of the output beyond a count are zeros.
+
         Raises ValueError and TypeError, which name the argument, where shapes or dtypes do not fit.
         """
+        made: Any = _module(self, query, key, value, bias, mask, counts, need_weights, average_attn_weights)
+        if made is None:
+            made = self._composed(query, key, value, bias, mask, counts, need_weights, average_attn_weights)
+        return made  # type: ignore[no-any-return]
+
+    def _composed(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor | None,
+        value: torch.Tensor | None,
+        bias: torch.Tensor | None,
+        mask: torch.Tensor | None,
+        counts: Any,
+        need_weights: bool | None,
+        average: bool,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The same from torch's parts: what is compiled, traced or hooked, cross-attention with values of their own."""
         key = query if key is None else key
         value = key if value is None else value
+        batch = 0 if self.batch_first else 1
         for name, x, size in (("query", query, self.embed_dim), ("key", key, self.kdim), ("value", value, self.vdim)):
+            if not isinstance(x, torch.Tensor):
+                raise TypeError(f"{name} is {type(x).__name__}, must be a torch tensor")
             if x.ndim not in (2, 3) or x.shape[-1] != size:
                 raise ValueError(f"{name} has shape {tuple(x.shape)}, must be (batch, rows, {size}) or (rows, {size})")
             if x.ndim != query.ndim:
                 raise ValueError(f"{name} has shape {tuple(x.shape)}, query has {tuple(query.shape)}")
+            if x.ndim == 3 and x.shape[batch] != query.shape[batch]:
+                raise ValueError(
+                    f"{name} has shape {tuple(x.shape)}, query has {tuple(query.shape)}: the batch must be the same"
+                )
+            if x.dtype is not self.out_proj.weight.dtype and not torch.is_autocast_enabled("cpu"):
+                raise TypeError(f"{name} has dtype {x.dtype}, the layer has {self.out_proj.weight.dtype}")
+        if value.shape[:-1] != key.shape[:-1]:
+            raise ValueError(f"value has shape {tuple(value.shape)}, key has {tuple(key.shape)}: rows must be the same")
         q, k, v = self._projected(query, key, value)
         wanted = self.need_weights if need_weights is None else need_weights
         made = attention(
             q, k, v, bias, mask=mask, counts=counts, weights="each" if wanted else None, threads=self.threads
         )
         out, weights = made if wanted else (made, None)
-        self._weights = None if weights is None else weights.detach()
+        self._weights = False if weights is None else weights.detach()
         rows = out.transpose(-3, -2).flatten(-2)
         result: torch.Tensor = self.out_proj(rows)
+        if counts is not None:
+            result = _cleared(result, counts)
         if not self.batch_first and query.ndim == 3:
             result = result.transpose(0, 1)
-        if weights is not None and average_attn_weights:
+        if weights is not None and average:
             weights = weights.mean(dim=-3)
         return result, weights
 
@@ -149,7 +224,9 @@ class MultiHeadAttention(nn.Module):
 
         Raises RuntimeError where the last forward made none, IndexError for a head that is not there.
         """
-        weights: torch.Tensor | None = self._weights
+        weights: torch.Tensor | None = None if self._weights is False else self._weights
+        if self._weights is None and self._fused is not None:
+            self._weights = weights = _weights_of(self._fused)
         if weights is None:
             raise RuntimeError("there are no weights: no forward yet, or the last one had need_weights=False")
         if head is None:
@@ -181,9 +258,29 @@ class MultiHeadAttention(nn.Module):
             for x, weight, shift in zip((query, key, value), weights, biases, strict=True)
         ]
 
+    def repack(self) -> None:
+        """Has the weights packed anew at the next call, whether or not they seem to have changed."""
+        if self._fused is not None:
+            _repack(self._fused)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the fused layer, of which a copy makes its own, and the weights of the last forward."""
+        return self.__dict__ | {"_fused": None, "_weights": False}
+
     def extra_repr(self) -> str:
         """What torch shows of it."""
         return f"{self.embed_dim}, heads={self.heads}"
+
+
+def _cleared(rows: torch.Tensor, counts: Any) -> torch.Tensor:
+    """Zeros beyond the counts: no asset, no output, not even the bias of the projection."""
+    two = isinstance(counts, tuple) and len(counts) == 2 and not isinstance(counts[0], int)
+    there = counts[0] if two else counts
+    if there is None:
+        return rows
+    first = torch.as_tensor(there, device=rows.device)
+    kept = torch.arange(rows.shape[-2], device=rows.device) < first[:, None]
+    return rows.masked_fill(~(kept if rows.ndim == 3 else kept[0])[..., None], 0.0)
 
 
 class CorrelationBias(nn.Module):
@@ -206,8 +303,9 @@ class CorrelationBias(nn.Module):
 
     def __init__(self, heads: int = 4, *, hidden: int | None = None, device: Any = None, dtype: Any = None) -> None:
         super().__init__()
-        if heads < 1:
-            raise ValueError(f"heads is {heads}, must be at least 1")
+        for name, n in (("heads", heads), ("hidden", hidden)):
+            if n is not None and (not hasattr(n, "__index__") or n < 1):
+                raise ValueError(f"{name} is {n!r}, must be a whole number, at least 1")
         self.heads, self.hidden = heads, hidden
         if hidden is None:
             self.slope = nn.Parameter(torch.zeros(heads, device=device, dtype=dtype))
@@ -216,11 +314,12 @@ class CorrelationBias(nn.Module):
             self.onto = nn.Linear(hidden, heads, bias=False, device=device, dtype=dtype)
             nn.init.zeros_(self.onto.weight)
 
-    def forward(self, correlation: torch.Tensor) -> torch.Tensor:
+    def forward(self, correlation: Any) -> torch.Tensor:
         """(assets, assets) into (heads, assets, assets); a batch of them into (batch, heads, assets, assets).
 
-        Raises ValueError for a matrix that is not square.
+        Of torch or numpy. Raises ValueError for a matrix that is not square.
         """
+        correlation = torch.as_tensor(correlation)
         if correlation.ndim not in (2, 3) or correlation.shape[-1] != correlation.shape[-2]:
             raise ValueError(
                 f"correlation has shape {tuple(correlation.shape)}, must be (assets, assets) or (batch, assets, assets)"

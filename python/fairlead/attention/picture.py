@@ -16,13 +16,16 @@ from fairlead.svg import number, round_ticks, shorten, tick_texts
 _CELLS = 40_000  # that a page draws: more would make it slow to open
 _WRITTEN = 12  # rows up to which a single map has its numbers written into the cells
 _LABEL = 14  # characters
+_ROOMY = 24  # names along an axis that fit anywhere
+_PITCH = 10  # pixels that a name takes
+_NAMED = 100  # names along an axis of a file
 
 _CSS = """
 .maps{display:grid;gap:1.2rem 1.6rem;margin:1.4rem 0 0;
-grid-template-columns:repeat(auto-fit,minmax(min(100%,380px),1fr))}
-.maps.one{grid-template-columns:minmax(0,720px)}
+grid-template-columns:repeat(auto-fit,minmax(min(100%,max(380px,min(var(--wide),440px))),1fr))}
+.maps.one{grid-template-columns:minmax(0,max(720px,var(--wide)))}
 .map h3{margin:0 0 .3rem;color:var(--ink)}
-.heat{margin:var(--above) 8px 8px var(--beside)}
+.heat{container-type:inline-size;margin:var(--above) 8px 8px var(--beside)}
 .heat svg{display:block;width:100%;height:100%;overflow:visible;font-size:12px;fill:var(--ink)}
 .heat>svg>rect{fill:none;stroke:var(--faint)}
 .heat .cell rect{fill:currentColor}
@@ -30,6 +33,7 @@ grid-template-columns:repeat(auto-fit,minmax(min(100%,380px),1fr))}
 .heat .cell:hover .whole{stroke:var(--ink);stroke-width:1.5}
 .heat .cell text{fill:var(--ink);text-anchor:middle;pointer-events:none}
 .heat .cell text.light{fill:var(--paper)}
+.heat .many{font-size:9.5px}
 .heat .none rect{fill:var(--faint)}
 .scale{margin:1.6rem 12px 0;max-width:420px;font-size:12px}
 .scale svg{display:block;width:100%;height:34px;overflow:visible;fill:var(--soft)}
@@ -87,7 +91,12 @@ def plot_attention(
 
 def _maps(weights: Any, head: int | str | None) -> tuple[Any, list[str]]:
     """(maps, queries, keys) in float64, and the name of each."""
-    given = weights.detach().cpu().double().numpy() if hasattr(weights, "detach") else np.asarray(weights)
+    try:
+        given = weights.detach().cpu().double().numpy() if hasattr(weights, "detach") else np.asarray(weights)
+    except (NotImplementedError, ValueError) as error:  # on torch's "meta", or a ragged list
+        raise TypeError(f"weights is {type(weights).__name__}, must be an array of numbers: {error}") from error
+    if given.dtype.kind not in "fiub":
+        raise TypeError(f"weights has dtype {given.dtype}, must be real numbers")
     maps = np.asarray(given, dtype=np.float64)
     while maps.ndim > 3 and maps.shape[0] == 1:
         maps = maps[0]
@@ -105,6 +114,8 @@ def _maps(weights: Any, head: int | str | None) -> tuple[Any, list[str]]:
         if head != "mean":
             raise ValueError(f"head is {head!r}, must be a number, 'mean' or None")
         return maps.mean(axis=0, keepdims=True), ["mean of all heads"]
+    if isinstance(head, bool) or not hasattr(head, "__index__"):
+        raise TypeError(f"head is {head!r}, must be a number, 'mean' or None")
     if not -len(maps) <= head < len(maps):
         raise IndexError(f"head is {head}, there are {len(maps)}")
     return maps[head][None], [f"head {head % len(maps)}"]
@@ -115,6 +126,9 @@ def _labels(labels: Any, rows: int, columns: int) -> tuple[list[str], list[str]]
         return [str(i) for i in range(rows)], [str(j) for j in range(columns)]
     pair = isinstance(labels, tuple) and len(labels) == 2 and not any(isinstance(x, str) for x in labels)
     both = labels if pair else (labels, labels)
+    for names in both:
+        if isinstance(names, (str, bytes)) or not hasattr(names, "__iter__"):
+            raise TypeError(f"labels is {labels!r}, must be a sequence of names, or a pair of them")
     found = [[str(name) for name in names] for names in both]
     for names, size, what in zip(found, (rows, columns), ("queries", "keys"), strict=True):
         if len(names) != size:
@@ -137,15 +151,24 @@ def _page(maps: Any, names: list[str], rows: list[str], columns: list[str], titl
         '<p class="caption">A row is who looks, a column at whom; a row sums to 1, or to 0 where there is nobody to '
         "look at. Rest the pointer on a cell for its weight.</p>"
     )
-    body = f'{note}<div class="maps{" one" if len(maps) == 1 else ""}">{panels}</div>{_scale(top)}'
-    return page.render("Fairlead attention", title, "", body, css=_CSS)
+    most = max(len(rows), len(columns))
+    wide = f"--wide:{_beside(rows) + 8 + _PITCH * most}px"
+    body = f'{note}<div class="maps{" one" if len(maps) == 1 else ""}" style="{wide}">{panels}</div>{_scale(top)}'
+    # Names for which a narrow map has no room: every asset has one where each gets its pixels.
+    css = f"{_CSS}@container (max-width:{_PITCH * most - 1}px){{.heat .more{{display:none}}}}\n"
+    return page.render("Fairlead attention", title, "", body, css=css)
+
+
+def _beside(rows: list[str]) -> int:
+    """Pixels that the names of the rows take."""
+    return 16 + 7 * max(len(shorten(text, _LABEL)) for text in rows)
 
 
 def _map(one: Any, name: str, rows: list[str], columns: list[str], top: float, alone: bool) -> str:
     n, m = one.shape
     wide, high = 100.0 / m, 100.0 / n
-    beside = 16 + 7 * max(len(shorten(text, _LABEL)) for text in rows)
-    above = 12 + 5 * max(len(shorten(text, _LABEL)) for text in columns)
+    beside = _beside(rows)
+    above = 12 + (5 if m <= _ROOMY else 6) * max(len(shorten(text, _LABEL)) for text in columns)
     written = alone and max(n, m) <= _WRITTEN
     heading = f"<h3>{escape(name)}</h3>" if name else ""
     out = [
@@ -170,21 +193,30 @@ def _map(one: Any, name: str, rows: list[str], columns: list[str], top: float, a
             out.append("</g>")
     out.append('<rect width="100%" height="100%"/>')
     out += [
-        f'<text x="-8" y="{(i + 0.5) * high:.3f}%" dy=".35em" text-anchor="end">{escape(shorten(rows[i], _LABEL))}'
-        f"<title>{escape(rows[i])}</title></text>"
-        for i in _some(n)
+        f'<text class="{_fits(i, n)}" x="-8" y="{(i + 0.5) * high:.3f}%" dy=".35em" text-anchor="end">'
+        f"{escape(shorten(rows[i], _LABEL))}<title>{escape(rows[i])}</title></text>"
+        for i in range(n)
     ]
+    leaning = 'transform="rotate(-45)"' if m <= _ROOMY else 'transform="rotate(-90)" dy=".35em"'
     out += [
-        f'<svg x="{(j + 0.5) * wide:.3f}%" y="-8" overflow="visible"><text transform="rotate(-45)">'
-        f"{escape(shorten(columns[j], _LABEL))}<title>{escape(columns[j])}</title></text></svg>"
-        for j in _some(m)
+        f'<svg class="{_fits(j, m)}" x="{(j + 0.5) * wide:.3f}%" y="-8" overflow="visible">'
+        f"<text {leaning}>{escape(shorten(columns[j], _LABEL))}<title>{escape(columns[j])}</title></text>"
+        "</svg>"
+        for j in range(m)
     ]
     return "".join([*out, "</svg></div></figure>"])
 
 
+def _fits(i: int, n: int) -> str:
+    """The class of name i of n."""
+    if n <= _ROOMY:
+        return ""
+    return "many" if i % math.ceil(n / _ROOMY) == 0 else "many more"
+
+
 def _some(n: int) -> range:
-    """Which of n names there is room for."""
-    return range(0, n, math.ceil(n / 24))
+    """Which of n names a file has room for."""
+    return range(0, n, math.ceil(n / _NAMED))
 
 
 def _scale(top: float) -> str:
@@ -211,7 +243,9 @@ def _draw(path: Path, maps: Any, names: list[str], rows: list[str], columns: lis
         raise ImportError(f'matplotlib draws {path.name}: pip install "fairlead[plot]"') from error
     across = min(len(maps), math.ceil(math.sqrt(len(maps))))
     down = math.ceil(len(maps) / across)
-    figure = Figure(figsize=(1.2 + 4.4 * across, 0.6 + 4.2 * down), layout="constrained")
+    small = max(maps.shape[1:]) > _ROOMY
+    side = max(3.6, 0.115 * min(max(maps.shape[1:]), _NAMED))  # inches, so that names do not touch
+    figure = Figure(figsize=(1.2 + (side + 0.8) * across, 0.6 + (side + 0.6) * down), layout="constrained")
     axes = figure.subplots(down, across, squeeze=False)
     top = _top(maps)
     drawn = None
@@ -224,7 +258,7 @@ def _draw(path: Path, maps: Any, names: list[str], rows: list[str], columns: lis
         axis.set_title(names[place], fontsize=10)
         axis.set_xticks(list(_some(maps.shape[2])), [shorten(columns[j], _LABEL) for j in _some(maps.shape[2])])
         axis.set_yticks(list(_some(maps.shape[1])), [shorten(rows[i], _LABEL) for i in _some(maps.shape[1])])
-        axis.tick_params(length=0, labelsize=8)
+        axis.tick_params(length=0, labelsize=6.5 if small else 8)
         for text in axis.get_xticklabels():
             text.set_rotation(90 if max(map(len, columns)) > 2 else 0)
         if max(maps.shape[1:]) <= _WRITTEN and len(maps) == 1:

@@ -28,6 +28,8 @@ def policy_metadata(
     >>> policy_metadata(heads=4, pooled=["value"])["pooled"]
     'value'
     """
+    if isinstance(pooled, str):
+        raise TypeError(f"pooled is {pooled!r}, must be a sequence of names")
     return {
         "fairlead": "attention_policy",
         "heads": str(heads),

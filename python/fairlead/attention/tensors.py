@@ -8,9 +8,11 @@ torch knows from ``Library``.
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any
 
 import torch
+from torch.autograd import forward_ad
 
 from fairlead._core import attention as _attention
 from fairlead._core import attention_gradients as _gradients
@@ -48,6 +50,7 @@ class _Attention(torch.autograd.Function):
         return_lse: bool,
         threads: int | None,
     ) -> Any:
+        counts = _kept(counts)
         result = _numbers(q, k, v, bias, mask, counts, scale, weights, True, None, threads)
         out, lse = result[0], result[-1]
         ctx.save_for_backward(q, k, v, bias, mask, out, lse)
@@ -61,7 +64,9 @@ class _Attention(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor | None, *_: Any) -> Any:
         if torch.is_grad_enabled():  # create_graph=True: fine, as long as nobody goes on through what is made here
-            return _backward_once(ctx, grad)
+            with torch.no_grad():
+                made = _backward(ctx, grad)
+            return *_End.apply(*made[:4], *ctx.saved_tensors[:4], grad), *made[4:]
         return _backward(ctx, grad)
 
 
@@ -77,7 +82,30 @@ def _backward(ctx: Any, grad: torch.Tensor | None) -> Any:
     return dq, dk, dv, dbias, None, None, None, None, None, None
 
 
-_backward_once = torch.autograd.function.once_differentiable(_backward)
+def _kept(counts: Any) -> Any:
+    """Counts that nobody else can change before the backward pass reads them again."""
+    if isinstance(counts, tuple):
+        return tuple(map(_kept, counts))
+    if isinstance(counts, torch.Tensor):
+        return counts.clone()
+    return counts.copy() if hasattr(counts, "copy") else counts
+
+
+class _End(torch.autograd.Function):
+    """Gradients from where no derivative goes on, whatever that of the output was: ``once_differentiable`` lets them
+    pass as constants where that one was constant, or where only some derivatives are asked for."""
+
+    @staticmethod
+    def forward(_: Any, *given: Any) -> Any:  # the gradients, then what they were made of
+        return tuple(x if x is None else x.detach() for x in given[:4])
+
+    @staticmethod
+    def backward(*_: Any) -> Any:
+        raise NotImplementedError(_TWICE)
+
+
+_TWICE = "attention has no second derivatives: its gradients cannot be differentiated"
+_FORWARD_MODE = "attention has no forward-mode derivative (jvp): use backward(), torch.func.grad or torch.func.vjp"
 
 
 def _rows(x: torch.Tensor) -> torch.Tensor:
@@ -150,7 +178,7 @@ def _forward_fake(
     weights: int,
     threads: int,
 ) -> Any:
-    check(q, k, v, bias, mask)
+    check(q, k, v, bias, mask, query_counts, key_counts)
     batch, heads, queries, depth = q.shape
     keys, width = v.shape[-2:]
     out = torch.empty_like(_rows(q)) if width == depth else q.new_empty((batch, heads, queries, width))
@@ -186,12 +214,16 @@ def _setup(ctx: Any, inputs: Any, output: Any) -> None:
     ctx.scale, ctx.threads, ctx.bias_wanted = scale, threads, bias is not None and ctx.needs_input_grad[3]
 
 
-def _op_backward(ctx: Any, grad: Any, *_: Any) -> Any:
+def _op_backward(ctx: Any, grad: Any, *_: Any, through: Any = None) -> Any:
     q, k, v, bias, mask, query_counts, key_counts, out, lse = ctx.saved_tensors
-    dq, dk, dv, dbias = torch.ops.fairlead.attention_backward(
+    dq, dk, dv, dbias = (through or torch.ops.fairlead.attention_backward)(
         grad, q, k, v, bias, mask, query_counts, key_counts, ctx.scale, out, lse, ctx.bias_wanted, ctx.threads
     )
     return dq, dk, dv, dbias if ctx.bias_wanted else None, None, None, None, None, None, None
+
+
+def _no_second(*_: Any) -> Any:
+    raise NotImplementedError(_TWICE)
 
 
 class _Transformed(torch.autograd.Function):
@@ -206,7 +238,33 @@ class _Transformed(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        return _op_backward(ctx, *grads)
+        return _op_backward(ctx, *grads, through=_TransformedBackward.apply)
+
+    @staticmethod
+    def jvp(*_: Any) -> Any:
+        raise NotImplementedError(_FORWARD_MODE)
+
+
+class _TransformedBackward(torch.autograd.Function):
+    """The backward operator under torch.func: where derivatives end."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        pass
+
+    @staticmethod
+    def forward(*args: Any) -> Any:
+        return torch.ops.fairlead.attention_backward(*args)
+
+    @staticmethod
+    def backward(*_: Any) -> Any:
+        raise NotImplementedError(_TWICE)
+
+    @staticmethod
+    def jvp(*_: Any) -> Any:
+        raise NotImplementedError(_TWICE)
 
 
 # --- torch.func.vmap: the axis that is mapped becomes part of the batch ---
@@ -266,6 +324,7 @@ _library.impl("attention_backward", _backward_cpu, "CPU")
 torch.library.register_fake("fairlead::attention", _forward_fake, lib=_library)
 torch.library.register_fake("fairlead::attention_backward", _backward_fake, lib=_library)
 torch.library.register_autograd("fairlead::attention", _op_backward, setup_context=_setup, lib=_library)
+torch.library.register_autograd("fairlead::attention_backward", _no_second, lib=_library)
 torch.library.register_vmap("fairlead::attention", _forward_vmap, lib=_library)
 torch.library.register_vmap("fairlead::attention_backward", _backward_vmap, lib=_library)
 
@@ -273,7 +332,7 @@ torch.library.register_vmap("fairlead::attention_backward", _backward_vmap, lib=
 # --- the way in -------------------------------------------------------------------------------------------------------
 
 
-def check(q: Any, k: Any, v: Any, bias: Any, mask: Any) -> None:
+def check(q: Any, k: Any, v: Any, bias: Any, mask: Any, query_counts: Any = None, key_counts: Any = None) -> None:
     """The shapes, for tensors that hold no numbers: the kernel checks those that do, in the same words."""
     for name, x in (("k", k), ("v", v)):
         if x.ndim != q.ndim:
@@ -290,9 +349,33 @@ def check(q: Any, k: Any, v: Any, bias: Any, mask: Any) -> None:
         raise _wrong("v", v, "k", k, "the number of keys must be the same")
     if k.shape[1] == 0 or q.shape[1] % k.shape[1] != 0:
         raise _wrong("k", k, "q", q, "its heads must divide those of q")
+    _check_grids(q, k, bias, mask)
+    double = q.dtype is torch.float64
+    if bias is not None and bias.dtype not in ((torch.float64,) if double else (torch.float32, torch.bfloat16)):
+        if bias.dtype is torch.bool:
+            raise TypeError("bias has dtype torch.bool, what is boolean is a mask: mask=")
+        wanted = "float64" if q.dtype is torch.float64 else "float32 or bfloat16"
+        raise TypeError(f"bias has dtype {bias.dtype}, must be {wanted}, as q is {q.dtype}")
+    if mask is not None and mask.dtype is not torch.bool:
+        raise TypeError(f"mask has dtype {mask.dtype}, must be bool; what is added to the logits is bias=")
+    for i, x in enumerate((query_counts, key_counts)):
+        if x is not None and tuple(x.shape) != (q.shape[0],):
+            raise ValueError(
+                f"counts[{i}] has shape {tuple(x.shape)}, must have ({q.shape[0]},): one for each of the batch"
+            )
+        if x is not None and x.dtype is not torch.int64:
+            raise TypeError(f"counts[{i}] has dtype {x.dtype}, must be int64")
+
+
+def _check_grids(q: Any, k: Any, bias: Any, mask: Any) -> None:
+    """That what is given for them is broadcast to the logits of q and k, which have all axes."""
     full = (q.shape[0], q.shape[1], q.shape[2], k.shape[2])
     for name, x in (("bias", bias), ("mask", mask)):
-        if x is not None and any(size not in (1, whole) for size, whole in zip(x.shape, full, strict=True)):
+        if x is None:
+            continue
+        if x.ndim > 4:
+            raise ValueError(f"{name} has shape {tuple(x.shape)}, must have at most 4 dimensions")
+        if any(size not in (1, whole) for size, whole in zip(reversed(x.shape), reversed(full), strict=False)):
             said = f"{name} has shape {tuple(x.shape)}, which does not broadcast to"
             raise ValueError(f"{said} (batch, heads, queries, keys) = {tuple(full)}")
 
@@ -327,6 +410,9 @@ def attention(
             raise ValueError(f"{name} is on {x.device}, q is on {q.device}")
         if x.layout is not torch.strided:
             raise TypeError(f"{name} has the layout {x.layout}, must be torch.strided")
+    for x in counts if isinstance(counts, tuple) else (counts,):
+        if isinstance(x, torch.Tensor) and x.device.type not in ("cpu", q.device.type):
+            raise ValueError(f"counts is on {x.device}, must be on the CPU")
     if weights not in _WHICH:
         raise ValueError(f"weights is {weights!r}, must be None, 'each' or 'mean'")
     if q.ndim < 2 or q.ndim > 4:
@@ -338,21 +424,34 @@ def attention(
     if q.dtype not in _KINDS:
         raise TypeError(f"q has dtype {q.dtype}, must be float32, bfloat16 or float64")
     needs_grad = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in (q, k, v, bias))
-    if out is not None and needs_grad:
+    if out is not None and (needs_grad or (torch.is_grad_enabled() and out.requires_grad)):
         raise ValueError("out is given, but a gradient is asked for: what autograd follows needs memory of its own")
     if torch.compiler.is_compiling() or not _plain(q, k, v, bias, mask, out):
         result = _through_operator(q, k, v, bias, mask, counts, scale, weights, threads)
         return _chosen(result, weights, return_lse, out)
+    if forward_ad._current_level >= 0 and any(
+        x is not None and forward_ad.unpack_dual(x).tangent is not None for x in (q, k, v, bias)
+    ):
+        raise NotImplementedError(_FORWARD_MODE)
     q, k, v, bias = (x if x is None else x.resolve_neg() for x in (q, k, v, bias))
     q, k, v = _rows(q), _rows(k), _rows(v)
     if needs_grad:
         return _train(q, k, v, bias, mask, counts, scale, weights, return_lse, threads)
-    return _numbers(q, k, v, bias, mask, counts, scale, weights, return_lse, out, threads)
+    result = _numbers(q, k, v, bias, mask, counts, scale, weights, return_lse, out, threads)
+    if out is not None:
+        torch.autograd.graph.increment_version(out)
+    return result
 
 
 def _chosen(result: Any, weights: str | None, return_lse: bool | None, out: Any) -> Any:
     """What was asked for, of what the operator gives."""
-    made = result[0] if out is None else out.copy_(result[0])
+    made = result[0]
+    if out is not None:
+        if out.shape != made.shape:
+            raise ValueError(f"out has shape {tuple(out.shape)}, must have {tuple(made.shape)}")
+        if out.dtype is not made.dtype:
+            raise TypeError(f"out has dtype {out.dtype}, must be {made.dtype}, as q is")
+        made = out.copy_(made)
     if weights is None and not return_lse:
         return made
     rest = ([] if weights is None else [result[2]]) + ([result[1]] if return_lse else [])
@@ -361,7 +460,7 @@ def _chosen(result: Any, weights: str | None, return_lse: bool | None, out: Any)
 
 def _plain(*given: Any) -> bool:
     """Tensors with memory of their own, and nobody who watches what happens to them."""
-    if _dispatch_modes() or _transforms_active():
+    if _dispatch_modes() or _transforms_active() or torch._C._is_tracing():
         return False
     return all(x is None or (type(x) in (torch.Tensor, torch.nn.Parameter) and x.device.type == "cpu") for x in given)
 
@@ -390,15 +489,16 @@ def _through_operator(
     for name, x in (("k", k), ("v", v)):
         if x.ndim != q.ndim:
             raise _wrong(name, x, "q", q, "the number of dimensions must be the same")
-    q, k, v, bias, mask = (_with_axes(x) for x in (q, k, v, bias, mask))
+    q, k, v = (_with_axes(x) for x in (q, k, v))
+    _check_grids(q, k, bias, mask)
+    bias, mask = _with_axes(bias), _with_axes(mask)
+    pair = isinstance(counts, tuple) and len(counts) == 2 and not (_number(counts[0]) or _number(counts[1]))
     query_counts, key_counts = (
-        counts
-        if isinstance(counts, tuple) and len(counts) == 2 and not isinstance(counts[0], int)
-        else (counts, counts)
+        (_whole(counts[0], "counts[0]"), _whole(counts[1], "counts[1]")) if pair else (_whole(counts, "counts"),) * 2
     )
     call = _Transformed.apply if _transforms_active() else torch.ops.fairlead.attention
     out, lse, made = call(
-        _rows(q), _rows(k), _rows(v), bias, mask, _whole(query_counts), _whole(key_counts),
+        _rows(q), _rows(k), _rows(v), bias, mask, query_counts, key_counts,
         q.shape[-1] ** -0.5 if scale is None else float(scale), _WHICH[weights], threads or 0,
     )  # fmt: skip
     for _ in range(missing):
@@ -413,10 +513,22 @@ def _with_axes(x: Any) -> Any:
     return x if x is None or x.ndim >= 4 else x.reshape((1,) * (4 - x.ndim) + tuple(x.shape))
 
 
-def _whole(counts: Any) -> Any:
-    return (
-        counts if counts is None or isinstance(counts, torch.Tensor) else torch.tensor(list(counts), dtype=torch.int64)
-    )
+def _number(x: Any) -> bool:
+    """Whether it is one: Python's, numpy's or a tensor without axes."""
+    return isinstance(x, int) or getattr(x, "ndim", 1) == 0
+
+
+def _whole(counts: Any, name: str) -> Any:
+    if counts is None:
+        return None
+    if isinstance(counts, torch.Tensor):
+        if counts.dtype.is_floating_point or counts.dtype is torch.bool:
+            raise TypeError(f"{name} has dtype {counts.dtype}, must be int64")
+        return counts.to(torch.int64)
+    try:
+        return torch.tensor([index(n) for n in counts], dtype=torch.int64, device="cpu")
+    except TypeError:
+        raise TypeError(f"{name} is {counts!r}, must be an int64 array or a sequence of whole numbers") from None
 
 
 _dispatch_modes: Any = torch._C._len_torch_dispatch_stack
@@ -438,6 +550,10 @@ def tell(exchange: bool = True) -> None:
         torch.empty,
         torch.empty_like,
         (torch.float32, torch.float64, torch.bfloat16, torch.bool, torch.int64),
+        torch.device("cpu"),
+        vars(forward_ad),
+        torch.autograd.graph.increment_version,
+        torch._C._is_tracing,
     )
 
 

@@ -1,4 +1,4 @@
-"""The command line: `fairlead demo`, `replay`, `journal`, `store`, `reflect`. One file a command."""
+"""The command line: `fairlead demo`, `replay`, `journal`, `store`, `reflect`, `route`. One file a command."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from fairlead import __version__
 from fairlead.cli.journal import add_journal
 from fairlead.cli.reflect import add_reflect
 from fairlead.cli.replay import add_replay
+from fairlead.cli.route import add_route
 from fairlead.cli.store import add_store
 from fairlead.errors import FairleadError, JournalDamagedError
 
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     add_journal(commands)
     add_store(commands)
     add_reflect(commands)
+    add_route(commands)
     return parser
 
 

@@ -3,5 +3,14 @@
 from __future__ import annotations
 
 from fairlead.policy.pooled import DEFAULT_STRATEGY, STRATEGIES, as_decision, strategy_index
+from fairlead.policy.task_classifier import TaskClassifier, TaskExplanation, TaskType
 
-__all__ = ["DEFAULT_STRATEGY", "STRATEGIES", "as_decision", "strategy_index"]
+__all__ = [
+    "DEFAULT_STRATEGY",
+    "STRATEGIES",
+    "TaskClassifier",
+    "TaskExplanation",
+    "TaskType",
+    "as_decision",
+    "strategy_index",
+]
