@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace fairlead::bindings {
@@ -226,6 +227,21 @@ Calendar from_days(std::int64_t first_day, const std::vector<std::int64_t>& star
   return out;
 }
 
+using Runs = std::vector<std::pair<std::int64_t, std::int64_t>>;
+
+Runs runs(const Calendar& calendar) {
+  Runs out;
+  for (const Calendar::Run& run : calendar.runs()) out.emplace_back(run.start, run.day);
+  return out;
+}
+Calendar from_runs(const Runs& given) {
+  std::vector<Calendar::Run> read;
+  for (const auto& [start, day] : given) read.push_back({start, day});
+  Calendar out;
+  check(Calendar::from_runs(read, out), "runs");
+  return out;
+}
+
 py::bytes snapshot(const Budgets& budgets) { return budgets.snapshot(); }
 std::unique_ptr<Budgets> restored(const py::bytes& state) {
   auto budgets = std::make_unique<Budgets>();
@@ -300,11 +316,14 @@ void bind_budget(py::module_& m) {
             return Calendar::number_of_day(checked<Period>(period, 4, "period"), day);
           },
           py::arg("period"), py::arg("day"), "The number of the day, week or month that a day lies in.")
-      .def_property_readonly("runs", &Calendar::runs, "Runs of days of 24 hours that it is kept as.")
+      .def_property_readonly("runs", &runs,
+                             "What it is made of: (start, number of its first day) of each run of days of 24 hours.")
+      .def_static("from_runs", &from_runs, py::arg("runs"), "A calendar of such runs. Raises ValueError for others.")
+      .def(py::pickle(&runs, &from_runs))
       .def("__eq__", [](const Calendar& a, py::handle b) {
         return py::isinstance<Calendar>(b) && a == b.cast<const Calendar&>();
       })
-      .def("__hash__", [](const Calendar& c) { return c.runs(); });
+      .def("__hash__", [](const Calendar& c) { return c.runs().size(); });
 
   auto cls =
       py::class_<Budgets>(m, "Budgets", R"(Budgets of ids, in nano-dollars; `fairlead.Budgets` has names, and dollars.

@@ -41,26 +41,26 @@ Tally now_of(const Budgets& budgets, BudgetId id, Time now = 0) {
 TEST_CASE("budget: no overshoot with 64 threads, and all that fits is granted") {
   Budgets budgets;
   BudgetId all = -1, model = -1;
-  // 64 * 300 calls of 10 ask for 192,000.
-  REQUIRE(budgets.define("all", {.limit = 100'000}, 0, all) == Status::ok);
-  REQUIRE(budgets.define("model", {.limit = 50'000, .scope = Scope::model, .of = 0}, 0, model) == Status::ok);
+  // 64 * 20,000 calls of 10 ask for 12,800,000.
+  REQUIRE(budgets.define("all", {.limit = 7'500'000}, 0, all) == Status::ok);
+  REQUIRE(budgets.define("model", {.limit = 3'000'000, .scope = Scope::model, .of = 0}, 0, model) == Status::ok);
   std::atomic<std::int64_t> granted{0}, of_model{0}, seen_over{0};
   together([&](int t) {
-    for (int i = 0; i < calls; ++i) {
+    for (int i = 0; i < 20'000; ++i) {
       const Where where{.model = (t + i) % 2};
       Reservation made;
       if (!budgets.reserve(where, 10, 0, made).granted()) continue;
       granted += 1;
       of_model += where.model == 0 ? 1 : 0;
       Budgets::View view;
-      if (i % 50 == 0 && budgets.view(all, 0, view) == Status::ok && view.now.spent + view.now.held > 100'000) seen_over += 1;
+      if (i % 500 == 0 && budgets.view(all, 0, view) == Status::ok && view.now.spent + view.now.held > 7'500'000) seen_over += 1;
       if (budgets.settle(made, 10, 0) != Status::ok) seen_over += 1;
     }
   });
   CHECK(seen_over == 0);
-  CHECK(of_model <= 5'000);
-  CHECK(granted == 10'000);  // to the last one: nobody was refused what there was
-  CHECK(now_of(budgets, all).spent == 100'000);
+  CHECK(of_model <= 300'000);
+  CHECK(granted == 750'000);  // to the last one: nobody was refused what there was
+  CHECK(now_of(budgets, all).spent == 7'500'000);
   CHECK(now_of(budgets, all).held == 0);
   CHECK(now_of(budgets, model).spent == of_model * 10);
 }

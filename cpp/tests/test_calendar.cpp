@@ -61,7 +61,7 @@ TEST_CASE("calendar: days of 23, 25 and 0 hours") {
     if (t >= 144 * hour) expected = 6 + (t - 120 * hour) / day;
     REQUIRE(calendar.day(t) == expected);
   }
-  CHECK(calendar.runs() <= 7);
+  CHECK(calendar.runs().size() <= 7);
 }
 
 TEST_CASE("calendar: tables that cannot be are refused, and snapshots hold what they were given") {
@@ -81,4 +81,13 @@ TEST_CASE("calendar: tables that cannot be are refused, and snapshots hold what 
   read.get(in);
   REQUIRE(in.finish() == Status::ok);
   CHECK(read == calendar);
+  Calendar made;
+  REQUIRE(Calendar::from_runs(calendar.runs(), made) == Status::ok);
+  CHECK(made == calendar);
+  using Runs = std::vector<Calendar::Run>;
+  for (const Runs& bad : {Runs{}, Runs{{0, 1}}, Runs{{3 * day, 0}}, Runs{{0, 0}, {day, 2}, {day - 1, 3}}, Runs{{0, 0}, {day, 2}, {2 * day, 2}},
+                          Runs{{0, 0}, {Calendar::end_of_time, 2}}, Runs{{0, 0}, {day, 200'001}}}) {
+    CHECK(Calendar::from_runs(bad, made) == Status::out_of_range);
+  }
+  CHECK(made == calendar);
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from datetime import date, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -75,8 +76,12 @@ def test_every_zone_there_is() -> None:
 def test_what_a_calendar_is_made_of() -> None:
     assert calendar_of() == Calendar()
     assert calendar_of(timezone(timedelta(hours=5, minutes=30))) == Calendar(5 * HOUR + HOUR // 2)
-    assert calendar_of("Asia/Kolkata").runs == 1
-    assert calendar_of("Europe/London").runs < 300
+    assert len(calendar_of("Asia/Kolkata").runs) == 1
+    london = calendar_of("Europe/London")
+    assert len(london.runs) < 300
+    assert Calendar.from_runs(london.runs) == london == pickle.loads(pickle.dumps(london))
+    with pytest.raises(ValueError, match="runs"):
+        Calendar.from_runs([])
     mine = Calendar(HOUR)
     assert calendar_of(mine) is mine
     # After the table its last offset goes on.

@@ -10,7 +10,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -108,7 +107,20 @@ class Calendar {
     return start_of_day(first_day(period, number));
   }
 
-  std::size_t runs() const noexcept { return runs_.size(); }
+  // What it is made of: days of 24 hours from `start` on, the first of which has this number. The first run also goes back
+  // for ever, the last goes on for ever. For an event that says which calendar it was: zones change their rules.
+  struct Run {
+    Time start;
+    std::int64_t day;
+    friend bool operator==(const Run&, const Run&) = default;
+  };
+  std::span<const Run> runs() const noexcept { return runs_; }
+  // out_of_range for runs that are no calendar's.
+  static Status from_runs(std::span<const Run> runs, Calendar& out) {
+    if (!sound(runs)) return Status::out_of_range;
+    out.runs_.assign(runs.begin(), runs.end());
+    return Status::ok;
+  }
   friend bool operator==(const Calendar&, const Calendar&) = default;
 
   void put(SnapshotWriter& to) const {
@@ -118,20 +130,21 @@ class Calendar {
   void get(SnapshotReader& from) {
     std::vector<Run> read(from.length(sizeof(Run)));
     from.get_raw(std::span<Run>(read));
-    from.require(!read.empty() && read[0].day == 0 && std::abs(read[0].start) <= 2 * day_length);
-    for (std::size_t i = 1; from.ok() && i < read.size(); ++i) {
-      from.require(read[i].start >= (i == 1 ? earliest : read[i - 1].start) && read[i].start <= latest);
-      from.require((i == 1 || read[i].day > read[i - 1].day) && std::abs(read[i].day) <= 200'000);
-    }
+    from.require(sound(read));
     if (from.ok()) runs_ = std::move(read);
   }
 
  private:
-  struct Run {
-    Time start;
-    std::int64_t day;
-    friend bool operator==(const Run&, const Run&) = default;
-  };
+  static bool sound(std::span<const Run> runs) noexcept {
+    const auto within = [](std::int64_t x, std::int64_t low, std::int64_t high) { return x >= low && x <= high; };
+    if (runs.empty() || runs[0].day != 0 || !within(runs[0].start, -2 * day_length, 2 * day_length)) return false;
+    for (std::size_t i = 1; i < runs.size(); ++i) {
+      if (!within(runs[i].start, i == 1 ? earliest : runs[i - 1].start, latest)) return false;
+      if (!within(runs[i].day, i == 1 ? -20'000 : runs[i - 1].day + 1, 200'000)) return false;
+    }
+    return true;
+  }
+
   static constexpr Time farthest = 8'000'000'000'000'000'000;  // 1716 and 2223: no sum below overflows
   static constexpr Time earliest = -1'000'000'000'000'000'000, latest = 7'300'000'000'000'000'000;
 

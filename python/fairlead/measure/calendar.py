@@ -47,7 +47,8 @@ def _named(zone: str, first: date, last: date) -> Calendar:
     try:
         found = ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        hint = did_you_mean(zone, available_timezones())
+        known = available_timezones()
+        hint = did_you_mean(zone, known) if known else "; there is none here: pip install tzdata"
         raise InvalidRecordError(f"zone is {zone!r}, which the IANA time zone database does not have{hint}") from error
     return _days(found, first, last)
 
