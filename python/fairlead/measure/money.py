@@ -69,16 +69,19 @@ def nearest(usd: float) -> int:
 
 
 def usd_text(nanos: int) -> str:
-    """Dollars for people: to the cent, and what is smaller by its first digits.
+    """Dollars for people: to the cent, and what is below a dollar to three digits.
 
-    >>> usd_text(1_234_567_890_000), usd_text(4_200_000), usd_text(0), usd_text(7)
-    ('$1,234.57', '$0.0042', '$0.00', '$0.000000007')
+    >>> usd_text(1_234_567_890_000), usd_text(125_000_000), usd_text(4_200_000), usd_text(0), usd_text(7)
+    ('$1,234.57', '$0.125', '$0.0042', '$0.00', '$0.000000007')
     """
+    if nanos < 0:
+        return f"-{usd_text(-nanos)}"
     usd = Decimal(nanos).scaleb(-9)
-    if usd and abs(usd) < Decimal("0.1"):
-        places = -usd.adjusted() + 1
-        return f"${usd.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN).normalize():f}"
-    return f"${usd.quantize(Decimal('0.01'), ROUND_HALF_EVEN):,}" if nanos >= 0 else f"-{usd_text(-nanos)}"
+    if not nanos or usd >= 1:
+        return f"${usd.quantize(Decimal('0.01'), ROUND_HALF_EVEN):,}"
+    digits = usd.quantize(Decimal(1).scaleb(usd.adjusted() - 2), ROUND_HALF_EVEN).normalize()
+    whole, _, rest = f"{digits:f}".partition(".")
+    return f"${whole}.{rest.ljust(2, '0')}"
 
 
 def _exact(usd: Money, field: str) -> Fraction:

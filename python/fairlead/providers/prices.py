@@ -205,8 +205,9 @@ class PriceTable:
             "" if self._snapshot is not None else "; genai-prices is not installed (pip install 'fairlead[prices]')"
         )
         return (
-            f"no price is known for model {model!r}{of}{did_you_mean(model, known)}{missing}; give your own in dollars "
-            f"a million tokens: load_prices({{{model!r}: Prices.usd(1, 4)}}), or Prices.usd(0, 0) if it costs nothing"
+            f"no price is known for model {model!r}{of}{missing}; give your own in dollars a million tokens: "
+            f"load_prices({{{model!r}: Prices.usd(1, 4)}}), or Prices.usd(0, 0) if it costs nothing"
+            f"{did_you_mean(model, known)}"
         )
 
 
