@@ -106,9 +106,9 @@ TEST_CASE("budget: nothing changes where there is an error") {
 TEST_CASE("budget: no more than max_matching budgets for one call, however they are scoped") {
   Budgets budgets;
   BudgetId id = -1;
-  for (int i = 0; i < 10; ++i) define(budgets, ("all" + std::to_string(i)).c_str(), {.limit = 1});
-  for (int i = 0; i < 6; ++i) define(budgets, ("m" + std::to_string(i)).c_str(), {.limit = 1, .scope = Scope::model, .of = 3});
-  for (int i = 0; i < 6; ++i) define(budgets, ("n" + std::to_string(i)).c_str(), {.limit = 1, .scope = Scope::model, .of = 4});
+  for (int i = 0; i < 10; ++i) define(budgets, (std::string("all") + std::to_string(i)).c_str(), {.limit = 1});
+  for (int i = 0; i < 6; ++i) define(budgets, (std::string("m") + std::to_string(i)).c_str(), {.limit = 1, .scope = Scope::model, .of = 3});
+  for (int i = 0; i < 6; ++i) define(budgets, (std::string("n") + std::to_string(i)).c_str(), {.limit = 1, .scope = Scope::model, .of = 4});
   CHECK(budgets.define("more", {.limit = 1}, 0, id) == Status::wrong_length);
   CHECK(budgets.define("more", {.limit = 1, .scope = Scope::model, .of = 3}, 0, id) == Status::wrong_length);
   CHECK(budgets.define("more", {.limit = 1, .scope = Scope::tier, .of = 0}, 0, id) == Status::wrong_length);
