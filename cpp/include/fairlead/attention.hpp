@@ -11,6 +11,8 @@
 // A query whose keys are all masked (bias -inf, mask 0, or beyond the count of its batch) gives zeros, a log-sum-exp of
 // -inf and zero gradients. Results do not depend on the number of threads.
 //
+// Softmax in float: 2^logit is taken as it is; a row whose sum leaves [2^-40, 2^40] is done again with its largest logit taken
+// off first. So values beyond 1e26, which no weight can make smaller in between, may overflow.
 // Precision against long arithmetic, of the largest value of a tensor: float 2e-6 forward, 1e-5 gradients; bfloat16 1e-2.
 // Memory: `AttentionWorkspace` grows to what the largest call has needed, and allocates nothing after that.
 #pragma once
