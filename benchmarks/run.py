@@ -149,7 +149,7 @@ def main() -> None:
         "",
         "## Breakers and the response cache in C++",
         "",
-        "`benchmarks/cpp/health.cpp`. Bars: outcome, cost, budget and breaker together <= 300 ns; a cache hit <= 200 ns.",
+        "`benchmarks/cpp/health.cpp`. Bars: outcome, cost, budget and breaker together <= 300 ns; a hit <= 200 ns.",
         "",
         "```",
         program(arguments.build / "bench_health"),
