@@ -329,5 +329,7 @@ def test_a_server_of_one_s_own_gets_no_key_of_others(server: Server, monkeypatch
     for name in ("OPENAI_API_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_ADMIN_KEY"):
         monkeypatch.setenv(name, f"sk-{name}-0123456789")
     assert "OPENAI_API_KEY" in os.environ
-    OpenAIProvider(server.url + "/v1").ask_sync("m", TASK)
+    provider = OpenAIProvider(server.url + "/v1")
+    provider.ask_sync("m", TASK)
+    provider.close()
     assert "0123456789" not in repr(server.requests[0].headers)
