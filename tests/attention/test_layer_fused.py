@@ -321,12 +321,25 @@ def test_an_expanded_gradient_and_accumulation() -> None:
         near(parameter.grad, 2 * one)
 
 
-def test_no_second_derivative() -> None:
+@pytest.mark.parametrize("power", [1, 2])  # 1: the gradient of the output is a constant
+def test_no_second_derivative(power: int) -> None:
     layer = layer_of()
     x = torch.randn(2, 6, 32, requires_grad=True)
-    (first,) = torch.autograd.grad(layer(x)[0].square().sum(), x, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        first.sum().backward()
+    (first,) = torch.autograd.grad(layer(x)[0].pow(power).sum(), x, create_graph=True)
+    with pytest.raises(NotImplementedError, match="no second derivatives"):
+        (first.sum() + x.sum()).backward()
+
+
+def test_counts_that_change_after_the_forward() -> None:
+    layer, x = layer_of(), torch.randn(2, 6, 32, requires_grad=True)
+    gradients = []
+    for change in (False, True):
+        counts = torch.tensor([3, 5])
+        out = layer(x, counts=counts)[0].square().sum()
+        if change:
+            counts.fill_(6)
+        gradients.append(torch.autograd.grad(out, x)[0])
+    assert torch.equal(*gradients)
 
 
 def test_what_changed_before_the_gradient_is_refused() -> None:

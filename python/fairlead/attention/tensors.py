@@ -50,7 +50,7 @@ class _Attention(torch.autograd.Function):
         return_lse: bool,
         threads: int | None,
     ) -> Any:
-        counts = _kept(counts)
+        counts = kept(counts)
         result = _numbers(q, k, v, bias, mask, counts, scale, weights, True, None, threads)
         out, lse = result[0], result[-1]
         ctx.save_for_backward(q, k, v, bias, mask, out, lse)
@@ -66,7 +66,7 @@ class _Attention(torch.autograd.Function):
         if torch.is_grad_enabled():  # create_graph=True: fine, as long as nobody goes on through what is made here
             with torch.no_grad():
                 made = _backward(ctx, grad)
-            return *_End.apply(*made[:4], *ctx.saved_tensors[:4], grad), *made[4:]
+            return *ended(made[:4], *ctx.saved_tensors[:4], grad), *made[4:]
         return _backward(ctx, grad)
 
 
@@ -82,10 +82,10 @@ def _backward(ctx: Any, grad: torch.Tensor | None) -> Any:
     return dq, dk, dv, dbias, None, None, None, None, None, None
 
 
-def _kept(counts: Any) -> Any:
+def kept(counts: Any) -> Any:
     """Counts that nobody else can change before the backward pass reads them again."""
     if isinstance(counts, tuple):
-        return tuple(map(_kept, counts))
+        return tuple(map(kept, counts))
     if isinstance(counts, torch.Tensor):
         return counts.clone()
     return counts.copy() if hasattr(counts, "copy") else counts
@@ -96,12 +96,17 @@ class _End(torch.autograd.Function):
     pass as constants where that one was constant, or where only some derivatives are asked for."""
 
     @staticmethod
-    def forward(_: Any, *given: Any) -> Any:  # the gradients, then what they were made of
-        return tuple(x if x is None else x.detach() for x in given[:4])
+    def forward(_: Any, n: int, *given: Any) -> Any:  # n gradients, then what they were made of
+        return tuple(x if x is None else x.detach() for x in given[:n])
 
     @staticmethod
     def backward(*_: Any) -> Any:
         raise NotImplementedError(_TWICE)
+
+
+def ended(gradients: Any, *of: Any) -> Any:
+    """The gradients, which were made of these, as what cannot be differentiated."""
+    return _End.apply(len(gradients), *gradients, *of)
 
 
 _TWICE = "attention has no second derivatives: its gradients cannot be differentiated"

@@ -34,6 +34,7 @@ class _Layer(torch.autograd.Function):
         average: bool,
         threads: int | None,
     ) -> Any:
+        counts = tensors.kept(counts)
         parts = query, context, bias, mask, counts, in_weight, in_bias, out_weight, out_bias
         out, weights, saved = _forward(core, *parts, need_weights, average, threads)
         ctx.save_for_backward(query, context, bias, mask, in_weight, in_bias, out_weight, out_bias, saved)
@@ -46,7 +47,9 @@ class _Layer(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor | None, *_: Any) -> Any:
         if torch.is_grad_enabled():  # create_graph=True: fine, as long as nobody goes on through what is made here
-            return _backward_once(ctx, grad)
+            with torch.no_grad():
+                made = _backward(ctx, grad)
+            return tensors.ended(made, *ctx.saved_tensors[:8], grad)
         return _backward(ctx, grad)
 
 
@@ -62,8 +65,6 @@ def _backward(ctx: Any, grad: torch.Tensor | None) -> Any:
     )  # fmt: skip
     return None, dq, dc, db, None, None, *weights, None, None, None
 
-
-_backward_once = torch.autograd.function.once_differentiable(_backward)
 
 # Past what Function.apply does in Python for torch.func, which never comes here.
 _apply: Any = super(torch.autograd.Function, _Layer).apply
