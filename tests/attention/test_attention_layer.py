@@ -189,3 +189,9 @@ def test_correlations_of_numpy() -> None:
     encode.slope.data += 1.0
     correlation = np.corrcoef(np.random.default_rng(0).normal(size=(4, 30)))
     assert torch.equal(encode(correlation), encode(torch.from_numpy(correlation)))
+
+
+@pytest.mark.parametrize("counts", [(np.int64(3), 4), (torch.tensor(3), torch.tensor(4))], ids=["numpy", "torch"])
+def test_two_numbers_of_any_kind_are_the_counts_of_a_batch_of_two(counts: Any) -> None:
+    layer, x = MultiHeadAttention(8, 2), torch.randn(2, 5, 8)
+    assert torch.equal(layer(x, counts=counts)[0], layer(x, counts=[3, 4])[0])

@@ -16,7 +16,7 @@ try:
 except ImportError as error:  # pragma: no cover
     raise ImportError('this needs torch: pip install "fairlead[torch]"') from error
 
-from fairlead.attention import training
+from fairlead.attention import tensors, training
 
 _TOLD = training.READY
 
@@ -274,8 +274,7 @@ class MultiHeadAttention(nn.Module):
 
 def _cleared(rows: torch.Tensor, counts: Any) -> torch.Tensor:
     """Zeros beyond the counts: no asset, no output, not even the bias of the projection."""
-    two = isinstance(counts, tuple) and len(counts) == 2 and not isinstance(counts[0], int)
-    there = counts[0] if two else counts
+    there = counts[0] if tensors.is_pair(counts) else counts
     if there is None:
         return rows
     first = torch.as_tensor(there, device=rows.device)

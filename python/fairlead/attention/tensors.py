@@ -497,9 +497,10 @@ def _through_operator(
     q, k, v = (_with_axes(x) for x in (q, k, v))
     _check_grids(q, k, bias, mask)
     bias, mask = _with_axes(bias), _with_axes(mask)
-    pair = isinstance(counts, tuple) and len(counts) == 2 and not (_number(counts[0]) or _number(counts[1]))
     query_counts, key_counts = (
-        (_whole(counts[0], "counts[0]"), _whole(counts[1], "counts[1]")) if pair else (_whole(counts, "counts"),) * 2
+        (_whole(counts[0], "counts[0]"), _whole(counts[1], "counts[1]"))
+        if is_pair(counts)
+        else (_whole(counts, "counts"),) * 2
     )
     call = _Transformed.apply if _transforms_active() else torch.ops.fairlead.attention
     out, lse, made = call(
@@ -516,6 +517,11 @@ def _through_operator(
 
 def _with_axes(x: Any) -> Any:
     return x if x is None or x.ndim >= 4 else x.reshape((1,) * (4 - x.ndim) + tuple(x.shape))
+
+
+def is_pair(counts: Any) -> bool:
+    """Whether they are those of the queries and those of the keys, and not one for each of a batch of two."""
+    return isinstance(counts, tuple) and len(counts) == 2 and not (_number(counts[0]) or _number(counts[1]))
 
 
 def _number(x: Any) -> bool:
