@@ -18,6 +18,8 @@ TYPES = (
     "decision",
     "outcome",
     "closed",
+    "route",
+    "called",
     "note",
     "alert",
     "training_run",
@@ -25,12 +27,13 @@ TYPES = (
     "deployment",
     "budget",
     "health",
+    "routing",
     "summary",
     "custom",
 )
 """What can happen, by the core's names."""
 
-COLD = ("note", "alert", "training_run", "model_version", "deployment", "budget", "health", "summary")
+COLD = ("note", "alert", "training_run", "model_version", "deployment", "budget", "health", "routing", "summary")
 """Events whose data is whatever JSON object they were given."""
 
 

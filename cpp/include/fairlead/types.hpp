@@ -38,6 +38,32 @@ enum Reason : std::uint32_t {
   models_removed = 1u << 6,  // some answers came from models that have left the fleet
 };
 
+// What a route is to be good at: see Objective in router.hpp.
+enum class Goal : std::uint8_t { quality, cost, latency, value, mix };
+inline constexpr std::array<std::string_view, 5> goal_names{"quality", "cost", "latency", "value", "mix"};
+
+// How a call that was routed ended. `released`: it was never made. `lost`: whoever made it is gone, so that nobody knows.
+enum class CallEnd : std::uint8_t { answered, failed, released, lost };
+inline constexpr std::array<std::string_view, 4> call_end_names{"answered", "failed", "released", "lost"};
+
+// Why a route looks the way it does, as bits.
+enum RouteReason : std::uint32_t {
+  best_expected = 1u << 0,  // it is expected to serve the objective best
+  explored = 1u << 1,       // tried although another is expected to be better: the evidence is thin
+  only_candidate = 1u << 2,
+  pinned = 1u << 3,         // the rules or the caller name it
+  tier_floor = 1u << 4,     // models of lower tiers were left out
+  banned = 1u << 5,         // the rules or the caller left models out
+  tried_before = 1u << 6,   // models that failed this task were left out
+  unhealthy = 1u << 7,      // models whose breaker is open were left out
+  held_back = 1u << 8,      // models that may have no more calls in flight for now were left out
+  over_budget = 1u << 9,    // models that their budget has no money for were left out
+  degraded = 1u << 10,      // so that a lower tier is asked
+  below_quality = 1u << 11, // nobody is expected to reach min_quality
+  refused = 1u << 12,       // a budget refuses the call, or has it wait
+  nobody = 1u << 13,        // there is nobody to ask
+};
+
 // Names one open task of one Scoreboard. A handle outlives its task safely: the generation no longer matches.
 struct TaskHandle {
   std::uint32_t slot = 0;
