@@ -213,7 +213,10 @@ py::dict event_data(const Event& event, const NameTable& models) {
     case Type::deployment:
     case Type::budget:
     case Type::health:
+    case Type::routing:
     case Type::summary: return json_data(event);
+    case Type::route:
+    case Type::called:
     case Type::mark:
     case Type::seal:
     case Type::names:
