@@ -63,6 +63,10 @@ enum RouteReason : std::uint32_t {
   refused = 1u << 12,       // a budget refuses the call, or has it wait
   nobody = 1u << 13,        // there is nobody to ask
 };
+// The words of the bits, from the lowest on.
+inline constexpr std::array<std::string_view, 14> route_reason_names{
+    "best_expected", "explored",  "only_candidate", "pinned",   "tier_floor",    "banned",  "tried_before",
+    "unhealthy",     "held_back", "over_budget",    "degraded", "below_quality", "refused", "nobody"};
 
 // Names one open task of one Scoreboard. A handle outlives its task safely: the generation no longer matches.
 struct TaskHandle {
