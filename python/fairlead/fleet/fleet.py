@@ -242,8 +242,8 @@ class Fleet(RoutedFleet):
     def add(self, model: Model | str, provider: Any = None, *, breaker: Mapping[str, Any] | None = None) -> None:
         """Adds a model, at any time. One that comes back after `remove` keeps its record.
 
-        provider: who answers for it, as in `connect`. breaker: options of its circuit breaker, as `fl.Breaker` has them,
-        where those of all others do not fit; only for a model that is new.
+        provider: who answers for it, as in `connect`. breaker: options of its circuit breaker, as `fl.Breaker` has
+        them, where those of all others do not fit; only for a model that is new.
 
         Raises InvalidRecordError where another model has this name already, or the provider or an option cannot be.
         """

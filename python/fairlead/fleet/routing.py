@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from fairlead._core import Breaker, Route
@@ -44,8 +43,8 @@ class RoutedFleet:
     # --- who answers ---
 
     def connect(self, model: str, provider: Any) -> None:
-        """Who answers for a model of the fleet: a provider, a callable, or the name of a provider, as `as_provider` takes
-        it. The journal does not keep it; connect again after `Fleet.open`.
+        """Who answers for a model of the fleet: a provider, a callable, or the name of a provider, as `as_provider`
+        takes it. The journal does not keep it; connect again after `Fleet.open`.
 
         Raises UnknownModelError, and InvalidRecordError for what is no provider.
         """
