@@ -96,8 +96,8 @@ class RoutedFleet:
         is an event, with its reasons and its propensity.
 
         type: of the task; None: what the classifier says of its text. objective: see `Objective`; at_least, pin, ban:
-        see `Rules`, which this goes before. without: models that were tried before. bounds: USD that a call of each model
-        costs at most; of others, 4 times what is expected.
+        see `Rules`, which this goes before. without: models that were tried before. bounds: USD that a call of each
+        model costs at most; of others, 4 times what is expected.
 
         A route is false where nobody is asked: a budget refuses (`refused_by`, `then`, `until`), nobody is healthy
         (`unhealthy` among the reasons), or those who are may have no more calls in flight for now (`held_back`).
