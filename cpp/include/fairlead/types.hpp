@@ -47,23 +47,24 @@ enum class CallEnd : std::uint8_t { answered, failed, released, lost };
 inline constexpr std::array<std::string_view, 4> call_end_names{"answered", "failed", "released", "lost"};
 
 // Why a route looks the way it does, as bits.
-enum RouteReason : std::uint32_t {
-  best_expected = 1u << 0,  // it is expected to serve the objective best
-  explored = 1u << 1,       // tried although another is expected to be better: the evidence is thin
-  only_candidate = 1u << 2,
-  pinned = 1u << 3,         // the rules or the caller name it
-  tier_floor = 1u << 4,     // models of lower tiers were left out
-  banned = 1u << 5,         // the rules or the caller left models out
-  tried_before = 1u << 6,   // models that failed this task were left out
-  unhealthy = 1u << 7,      // models whose breaker is open were left out
-  held_back = 1u << 8,      // models that may have no more calls in flight for now were left out
-  over_budget = 1u << 9,    // models that their budget has no money for were left out
-  degraded = 1u << 10,      // so that a lower tier is asked
-  below_quality = 1u << 11, // nobody is expected to reach min_quality
-  refused = 1u << 12,       // a budget refuses the call, or has it wait
-  nobody = 1u << 13,        // there is nobody to ask
+struct RouteReason {
+  enum Bits : std::uint32_t {
+    best_expected = 1u << 0,  // it is expected to serve the objective best
+    explored = 1u << 1,       // tried although another is expected to be better: the evidence is thin
+    only_candidate = 1u << 2,
+    pinned = 1u << 3,         // the rules or the caller name it
+    tier_floor = 1u << 4,     // models of lower tiers were left out
+    banned = 1u << 5,         // the rules or the caller left models out
+    tried_before = 1u << 6,   // models that failed this task were left out
+    unhealthy = 1u << 7,      // models whose breaker is open were left out
+    held_back = 1u << 8,      // models that may have no more calls in flight for now were left out
+    over_budget = 1u << 9,    // models that their budget has no money for were left out
+    degraded = 1u << 10,      // so that a lower tier is asked
+    below_quality = 1u << 11, // nobody is expected to reach min_quality
+    refused = 1u << 12,       // a budget refuses the call, or has it wait
+    nobody = 1u << 13,        // there is nobody to ask
+  };
 };
-// The words of the bits, from the lowest on.
 inline constexpr std::array<std::string_view, 14> route_reason_names{
     "best_expected", "explored",  "only_candidate", "pinned",   "tier_floor",    "banned",  "tried_before",
     "unhealthy",     "held_back", "over_budget",    "degraded", "below_quality", "refused", "nobody"};

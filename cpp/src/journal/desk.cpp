@@ -52,7 +52,7 @@ std::vector<Seq> snapshots_in(const std::string& folder, Disk& disk) {
   return found;
 }
 
-Failure denied(int error, const std::string& what) {
+Failure refused(int error, const std::string& what) {
   return {Status::system_refused, -error, what + ": " + std::strerror(-error)};
 }
 
@@ -303,7 +303,7 @@ Failure snapshot_desk(const std::string& folder, Seq& out, Disk& disk) {
     out = fleet.last();
     if (report.snapshot == fleet.last()) return {};
     const std::string snapshots = snapshots_of(folder);
-    if (const int made = disk.make_folder(snapshots); made < 0) return denied(made, snapshots);
+    if (const int made = disk.make_folder(snapshots); made < 0) return refused(made, snapshots);
     std::vector<std::string> names;
     disk.list(snapshots, names);
     for (const std::string& name : names) {
@@ -314,17 +314,17 @@ Failure snapshot_desk(const std::string& folder, Seq& out, Disk& disk) {
     const std::string bytes = fleet.snapshot(origin);
     {
       const File file(disk, temporary, O_WRONLY | O_CREAT | O_TRUNC);
-      if (file.get() < 0) return denied(file.get(), temporary);
+      if (file.get() < 0) return refused(file.get(), temporary);
       for (std::size_t done = 0; done < bytes.size();) {
         const std::int64_t wrote = disk.write(file.get(), bytes.data() + done, bytes.size() - done, done);
-        if (wrote < 0) return denied(static_cast<int>(wrote), temporary);
+        if (wrote < 0) return refused(static_cast<int>(wrote), temporary);
         if (wrote == 0) return {Status::system_refused, 0, temporary + ": the disk takes no more"};
         done += static_cast<std::size_t>(wrote);
       }
-      if (const int synced = disk.sync(file.get()); synced < 0) return denied(synced, temporary);
+      if (const int synced = disk.sync(file.get()); synced < 0) return refused(synced, temporary);
     }
-    if (const int renamed = disk.rename(temporary, path); renamed < 0) return denied(renamed, path);
-    if (const int synced = disk.sync_folder(snapshots); synced < 0) return denied(synced, snapshots);
+    if (const int renamed = disk.rename(temporary, path); renamed < 0) return refused(renamed, path);
+    if (const int synced = disk.sync_folder(snapshots); synced < 0) return refused(synced, snapshots);
     const std::vector<Seq> all = snapshots_in(folder, disk);
     // Those that are ahead of the journal take no place of good ones.
     std::size_t good = 0;
