@@ -21,6 +21,7 @@ inline constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
 enum class Kind : std::uint8_t { binary, categorical, numeric };
 enum class Tier : std::uint8_t { reasoning, standard, fast };
+inline constexpr std::array<std::string_view, 3> tier_names{"reasoning", "standard", "fast"};
 
 // How a decision was pooled. The names are those of the Python and JSON interfaces.
 enum class Strategy : std::uint8_t { mean, median, log, weighted, hedge };
@@ -36,6 +37,7 @@ enum Reason : std::uint32_t {
   models_disagree = 1u << 4, // disagreement is above 0.1
   models_failed = 1u << 5,   // some calls failed and were left out
   models_removed = 1u << 6,  // some answers came from models that have left the fleet
+  in_emergency = 1u << 7,    // nothing healthy was left: the position scale is cut
 };
 
 // What a route is to be good at: see Objective in router.hpp.

@@ -171,7 +171,7 @@ struct CalledFixed {
   std::uint16_t attempt = 0;        // of the route
   std::uint16_t calls = 1;          // requests that were sent, repeats included
   CallEnd end = CallEnd::answered;
-  std::uint8_t failure = 0;         // of a call that failed: Failure of breaker.hpp
+  std::uint8_t failure = 0;         // of a call that failed: CallFailure of breaker.hpp
   std::uint8_t padding[2] = {};
 };
 static_assert(sizeof(CalledFixed) == 80);
