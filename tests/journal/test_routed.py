@@ -15,8 +15,7 @@ import fairlead as fl
 from fairlead import journal
 from fairlead._core import SegmentLog, snapshot_desk
 from fairlead.cli import main
-from fairlead.journal.columns import ROUTE_REASONS
-from fairlead.policy.route import Rules
+from fairlead.policy.route import ROUTE_REASONS, Rules
 from fairlead.providers import Answer, ProviderError
 
 HOUR = 3600 * 10**9
