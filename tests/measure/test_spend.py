@@ -164,6 +164,6 @@ def test_bad_calls_change_nothing() -> None:
         spend.add(-1, 0)
     with pytest.raises(fl.InvalidRecordError, match="did you mean 'model'"):
         spend.report("modle")
-    with pytest.raises(fl.InvalidRecordError, match="no model that was seen"):
+    with pytest.raises(fl.InvalidRecordError, match="which was never seen"):
         spend.history("daily", "model", "b")
     assert spend.core.snapshot() == before

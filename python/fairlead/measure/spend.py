@@ -211,8 +211,8 @@ class Spend:
 
 def spend_report(core: Core, names: Names, by: str, period: str, at: int) -> SpendReport:
     """See Spend.report; for any core."""
-    scope = _one_of("by", by, SCOPES)
-    kind = _one_of("period", period, PERIODS)
+    scope = one_of("by", by, SCOPES)
+    kind = one_of("period", period, PERIODS)
     number = core.calendar.number(kind, at)
     first, end = (core.calendar.first_day(kind, number + i) for i in (0, 1))
     rows = []
@@ -225,25 +225,37 @@ def spend_report(core: Core, names: Names, by: str, period: str, at: int) -> Spe
     return SpendReport(by, period_name(period, number), tuple(rows), _row("(all)", total))
 
 
-def spend_history(core: Core, names: Names, period: str, by: str = "all", name: str = "all") -> SpendReport:
-    """See Spend.history; for any core."""
-    scope, kind = _one_of("by", by, SCOPES), _one_of("period", period, PERIODS[1:]) + 1
-    known = names.of[by]
-    if name not in known:
-        raise InvalidRecordError(f"name is {name!r}, no {by} that was seen{did_you_mean(name, known)}")
+def spend_history(
+    core: Core,
+    names: Names,
+    period: str,
+    by: str = "all",
+    name: str = "all",
+    within: tuple[str, int] | None = None,
+) -> SpendReport:
+    """See Spend.history; for any core. within: only days of the day, week or month that a time lies in."""
+    scope, kind = one_of("by", by, SCOPES), one_of("period", period, PERIODS[1:]) + 1
+    id = names.known(by, name)
+    first, end, label = -ANY_DAY, ANY_DAY, "all" if by == "all" else f"{by}={name}"
+    if within is not None:
+        longer = one_of("period", within[0], PERIODS)
+        number = core.calendar.number(longer, within[1])
+        first, end = (core.calendar.first_day(longer, number + i) for i in (0, 1))
+        label = f"{label} in {period_name(within[0], number)}"
     sums: dict[int, list[int]] = {}
-    for row in core.days(scope, known[name]):
-        first = row[0]
-        number = Calendar.number_of_day(kind, first)
-        total = sums.setdefault(number, [0] * 9)
+    for row in core.days(scope, id):
+        if not first <= row[0] < end:
+            continue
+        number = Calendar.number_of_day(kind, row[0])
+        of_it = sums.setdefault(number, [0] * 9)
         for i, value in enumerate(row):
-            total[i] += value
-    rows = [_row(period_name(period, number), tuple(total)) for number, total in sums.items()]  # type: ignore[arg-type]
-    older = core.older(scope, known[name])
-    if older[1]:
+            of_it[i] += value
+    rows = [_row(period_name(period, number), tuple(of_it)) for number, of_it in sums.items()]  # type: ignore[arg-type]
+    older = core.older(scope, id)
+    if older[1] and within is None:
         rows.insert(0, _row("(before)", older))
-    label = "all" if by == "all" else f"{by}={name}"
-    return SpendReport(label, period, tuple(rows), _row("(all)", core.total(scope, known[name])))
+    total = core.total(scope, id) if within is None else core.sum(scope, id, first, end)
+    return SpendReport(label, period, tuple(rows), _row("(all)", total))
 
 
 def spend_call_cost(core: Core, names: Names, model: str, context: str = "all", name: str = "all") -> CallCost:
@@ -345,7 +357,7 @@ def whole_number(field: str, value: object, most: int) -> None:
         raise InvalidRecordError(f"{field} is {value!r}, must be an integer in [1, {most}]")
 
 
-def _one_of(field: str, value: object, known: tuple[str, ...]) -> int:
+def one_of(field: str, value: object, known: tuple[str, ...]) -> int:
     if value not in known:
         close = did_you_mean(value, known) if isinstance(value, str) else ""
         raise InvalidRecordError(f"{field} is {value!r}, must be one of {', '.join(known)}{close}")
