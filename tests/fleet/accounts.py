@@ -7,7 +7,7 @@ from typing import Any
 
 from fairlead._core import Budgets, Calendar, Scoreboard, Spend
 from fairlead.fleet.spending import AlertRow
-from fairlead.measure.budget import ON_EXHAUSTED, SCOPES, TIERS
+from fairlead.measure.budget import LEVELS, ON_EXHAUSTED, SCOPES, TIERS
 from fairlead.measure.calendar import PERIODS
 
 
@@ -26,18 +26,24 @@ class Accounts:
 
     def alerts(self, time: int) -> list[AlertRow]:
         found = self.budgets.due()
-        for one in found:
-            self._do(("alert", one[:3]))
-        return found
+        out = []
+        for id, level, *numbers in found:
+            out.append((self.budgets.view(id, time)["name"], LEVELS[level], *numbers))
+            self._do(("alert", (id, level, numbers[0])))
+        return out  # type: ignore[return-value]
 
     def spend_names(self, scope: str) -> list[str]:
         return self.names[scope]
+
+    def estimate(self, kind: str, where: Any) -> list[tuple[str, float, float, float]]:
+        return []
 
     # What fleet.route and fleet.called do.
 
     def route(self, bound: int, time: int, model: str, tier: str, category: str | None, type: str | None) -> int | None:
         where = self._where(model, tier, category, type)
-        if self.budgets.check(bound, time, *where) is not None:
+        if (found := self.budgets.check(bound, time, *where)) is not None:
+            self.refusal = (self.budgets.view(found[0], time)["name"], ON_EXHAUSTED[found[1]])
             self._do(("refused", bound, time, where))
             return None
         self._do(("route", bound, time, where))
@@ -45,6 +51,9 @@ class Accounts:
 
     def called(self, call: int, cost: int, time: int, where: tuple[Any, ...], *tokens: int) -> None:
         self._do(("called", call, cost, time, self._where(*where), tokens))
+
+    def charge(self, cost: int, time: int, *where: Any) -> None:
+        self._do(("charged", cost, time, self._where(*where)))
 
     def release(self, call: int) -> None:
         self._do(("released", call))
@@ -76,6 +85,9 @@ class Accounts:
             self.call = self.budgets.take(rest[0], rest[1], *rest[2])
         elif kind == "released":
             self.budgets.cancel(rest[0])
+        elif kind == "charged":
+            self.budgets.charge(rest[0], rest[1], *rest[2])
+            self.spend.add(rest[0], rest[1], *rest[2])
         else:
             call, cost, time, where, tokens = rest
             self.budgets.settle(call, cost, time)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Literal, Protocol, TypeVar
 
 from fairlead._core import Budgets, Scoreboard, Spend, raise_status
@@ -16,6 +17,7 @@ from fairlead.errors import InvalidRecordError, did_you_mean
 from fairlead.fleet import checks
 from fairlead.fleet.listeners import Listeners
 from fairlead.measure.budget import (
+    LEVELS,
     ON_EXHAUSTED,
     SCOPES,
     Alert,
@@ -40,9 +42,11 @@ from fairlead.measure.spend import (
     spend_history,
     spend_report,
 )
+from fairlead.measure.value import ENOUGH_CALLS, ValueReport, value_report, value_row
 from fairlead.times import as_time
 
-AlertRow = tuple[int, int, int, int, int, int, int, int]
+AlertRow = tuple[str, str, int, int, int, int, int, int]
+EstimateRow = tuple[str, float, float, float]
 OnAlert = TypeVar("OnAlert", bound=Callable[[Alert], Awaitable[object] | object])
 
 BY_TIME = {"day": "daily", "week": "weekly", "month": "monthly"}
@@ -62,6 +66,7 @@ class Accounts(Protocol):
     def budget_event(self, record: str, time: int) -> int: ...
     def alerts(self, time: int) -> list[AlertRow]: ...
     def spend_names(self, scope: str) -> list[str]: ...
+    def estimate(self, kind: str, where: Sequence[tuple[str, str]]) -> list[EstimateRow]: ...
 
 
 class FleetBudgets:
@@ -152,7 +157,7 @@ class FleetBudgets:
         """Tells of the alerts that are due, and returns them. The fleet does it after every call that may raise one."""
         told = []
         while found := self._core.alerts(checks.moment(self._clock)):
-            told += [alert(self._core.budgets, one) for one in found]
+            told += [_alert(self._core.budgets, one) for one in found]
         for one in told:
             self._recent.append(one)
         for one in told:
@@ -269,6 +274,29 @@ class FleetCosts:
         scope, name = _one({"category": category, "type": type})
         return spend_call_cost(self._core.spend, names_of(self._core), model, scope, name)
 
+    def value(
+        self, *, category: str | None = None, type: str | None = None, kind: Literal["binary", "numeric"] = "binary"
+    ) -> ValueReport:
+        """Quality for money: of each model in the fleet, what its answers are expected to be worth, what a call of it
+        costs lately, and how much quality a dollar buys. Overall, or in one category or task type; best first.
+
+        Both are those by which `objective="value"` routes: quality in [0, 1] (of probabilities 1 - loss / 2) of tasks
+        of this kind, drawn to the mean of all models where there are few results; the cost of calls there once there
+        were 5, else of all. kind: `"binary"` for probabilities, categorical ones too.
+        """
+        scope, name = _one({"category": category, "type": type})
+        one_of("kind", kind, ("binary", "numeric"))
+        names = names_of(self._core)
+        names.known(scope, name)
+        found = self._core.estimate(kind, () if scope == "all" else ((scope, name),))
+        rows = []
+        for model, quality, spread, results in found:
+            cost = spend_call_cost(self._core.spend, names, model, scope, name)
+            if cost.calls < ENOUGH_CALLS:
+                cost = spend_call_cost(self._core.spend, names, model)
+            rows.append(value_row(model, quality, spread, results, cost))
+        return value_report("overall" if scope == "all" else f"{scope}={name}", rows)
+
     def __repr__(self) -> str:
         return f"<costs of {self._core.spend.total(0)[1]} calls>"
 
@@ -280,6 +308,12 @@ def names_of(core: Accounts) -> Names:
     for scope in ("category", "type"):
         names.of[scope] = {name: id for id, name in enumerate(core.spend_names(scope))}
     return names
+
+
+def _alert(core: Budgets, found: AlertRow) -> Alert:
+    name, level, *numbers = found
+    known = alert(core, (core.find(name), LEVELS.index(level), *numbers))  # type: ignore[arg-type]
+    return replace(known, budget=name)
 
 
 def _record(budget: Budget) -> dict[str, object]:
