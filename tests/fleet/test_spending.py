@@ -90,6 +90,20 @@ def test_what_cannot_be_is_told_and_changes_nothing(desk: Desk, what: Callable[[
     assert (str(desk.budgets), desk.events()) == (before, events)
 
 
+def test_a_call_falls_under_16_budgets_at_most(desk: Desk) -> None:
+    scopes = ("all", "model=gpt-5", "model=haiku", "tier=fast", "category=politics")
+    for scope in scopes:
+        desk.budgets.define(*(fl.Budget(1, scope=scope, name=f"{scope} {i}") for i in range(4)))
+    before = desk.events()
+    for scope in scopes:
+        with pytest.raises(fl.InvalidRecordError, match="'more', with which one call could fall under more than 16"):
+            desk.budgets.define(fl.Budget(1, scope=scope, name="more"))
+    assert desk.events() == before
+    desk.budgets.define(fl.Budget(1, scope="model=gpt-5-mini"))
+    desk.budgets.remove("all 0")
+    desk.budgets.define(fl.Budget(1, scope="category=politics", name="more"))
+
+
 def test_what_does_not_fit_is_refused_and_counted(desk: Desk) -> None:
     desk.budgets.define(fl.Budget(3, "daily"), fl.Budget(1, "daily", "category=politics"))
     assert desk.call("gpt-5", 1, category="politics")

@@ -7,8 +7,8 @@ tables are those of `fairlead.measure.budget` and `fairlead.measure.spend`.
 from __future__ import annotations
 
 import json
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Literal, Protocol, TypeVar
 
@@ -50,6 +50,8 @@ EstimateRow = tuple[str, float, float, float]
 OnAlert = TypeVar("OnAlert", bound=Callable[[Alert], Awaitable[object] | object])
 
 BY_TIME = {"day": "daily", "week": "weekly", "month": "monthly"}
+MOST_AT_ONCE = 16
+"""Budgets that one call may fall under (`Budgets::max_matching`)."""
 _KEPT = 100
 """Alerts that `recent` holds."""
 
@@ -104,8 +106,14 @@ class FleetBudgets:
                     f"scope is {budget.scope!r}, but no model {name!r} was ever in the fleet{did_you_mean(name, known)}"
                 )
         for budget in budgets:
-            if budget not in self:
-                self._log(_record(budget), f"budget {budget.name!r}")
+            if budget in self:
+                continue
+            others = [one for one in self if one.name != budget.name]
+            if _most_at_once([*others, budget]) > MOST_AT_ONCE:
+                raise InvalidRecordError(
+                    f"budget is {budget.name!r}, with which one call could fall under more than {MOST_AT_ONCE}"
+                )
+            self._log(_record(budget), f"budget {budget.name!r}")
 
     def remove(self, budget: Budget | str) -> None:
         """Removes a budget, by its name or itself; what is held in it is let go.
@@ -203,6 +211,7 @@ class FleetBudgets:
         return found
 
     def _log(self, record: dict[str, object], what: str) -> None:
+        self.tell()  # of what is due while its budget is as it was
         status = self._core.budget_event(json.dumps(record, ensure_ascii=False), checks.moment(self._clock))
         if status:
             raise_status(status, what)
@@ -308,6 +317,12 @@ def names_of(core: Accounts) -> Names:
     for scope in ("category", "type"):
         names.of[scope] = {name: id for id, name in enumerate(core.spend_names(scope))}
     return names
+
+
+def _most_at_once(budgets: Iterable[Budget]) -> int:
+    """How many of some budgets the unluckiest call could fall under."""
+    of_each = Counter(budget.scope for budget in budgets)
+    return sum(max((n for scope, n in of_each.items() if scope.split("=")[0] == kind), default=0) for kind in SCOPES)
 
 
 def _alert(core: Budgets, found: AlertRow) -> Alert:
