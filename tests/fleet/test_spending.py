@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -27,8 +27,10 @@ MODELS = (
 
 
 @pytest.fixture
-def desk() -> Desk:
-    return Desk(MODELS, NOON)
+def desk() -> Iterator[Desk]:
+    desk = Desk(MODELS, NOON, journal=True)
+    yield desk
+    desk.close()
 
 
 # --- budgets ----------------------------------------------------------------------------------------------------------
@@ -51,12 +53,12 @@ def test_budgets_are_defined_changed_and_removed(desk: Desk) -> None:
     assert repr(budgets) == "<budgets: 'all daily', 'dear', 'category=politics monthly'>"
     assert [row.budget for row in budgets.state()] == ["all daily", "dear", "category=politics monthly"]
 
-    before = desk.events()
+    before = desk.logged()
     budgets.define(daily, third)  # the same again, as when a program starts
-    assert desk.events() == before
+    assert desk.logged() == before
     desk.call("gpt-5", 2)
     budgets.define(fl.Budget(5, "weekly", "model=gpt-5", name="dear"))  # goes on with what is spent
-    assert desk.events() == before + 3  # route, called, budget
+    assert desk.logged() == before + 1
     assert (budgets.state()["dear"].spent_usd, budgets.state()["dear"].left_usd) == (2, 3)
     budgets.define(fl.Budget(5, "daily", "model=gpt-5", name="dear"))  # another period: anew
     assert budgets.state()["dear"].spent_usd == 0
@@ -84,21 +86,21 @@ def test_budgets_are_defined_changed_and_removed(desk: Desk) -> None:
 )
 def test_what_cannot_be_is_told_and_changes_nothing(desk: Desk, what: Callable[[Any], object], words: str) -> None:
     desk.budgets.define(fl.Budget(10, "daily"))
-    before, events = str(desk.budgets), desk.events()
+    before, events = str(desk.budgets), desk.logged()
     with pytest.raises(fl.InvalidRecordError, match=words):
         what(desk.budgets)
-    assert (str(desk.budgets), desk.events()) == (before, events)
+    assert (str(desk.budgets), desk.logged()) == (before, events)
 
 
 def test_a_call_falls_under_16_budgets_at_most(desk: Desk) -> None:
     scopes = ("all", "model=gpt-5", "model=haiku", "tier=fast", "category=politics")
     for scope in scopes:
         desk.budgets.define(*(fl.Budget(1, scope=scope, name=f"{scope} {i}") for i in range(4)))
-    before = desk.events()
+    before = desk.logged()
     for scope in scopes:
         with pytest.raises(fl.InvalidRecordError, match="'more', with which one call could fall under more than 16"):
             desk.budgets.define(fl.Budget(1, scope=scope, name="more"))
-    assert desk.events() == before
+    assert desk.logged() == before
     desk.budgets.define(fl.Budget(1, scope="model=gpt-5-mini"))
     desk.budgets.remove("all 0")
     desk.budgets.define(fl.Budget(1, scope="category=politics", name="more"))
@@ -149,11 +151,11 @@ def test_days_and_months_are_those_of_the_zone(zone: str) -> None:
 
 def test_setting_the_zone_again_is_no_news(desk: Desk) -> None:
     desk.budgets.set_zone("UTC")
-    assert desk.events() == desk.events_at_first
+    assert desk.logged() == 0
     desk.budgets.set_zone("Europe/London")
     desk.budgets.set_zone("Europe/London")
     desk.budgets.set_zone(calendar_of("Europe/London"))
-    assert desk.events() == desk.events_at_first + 1
+    assert desk.logged() == 1
 
 
 # --- costs ------------------------------------------------------------------------------------------------------------
