@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 import subprocess
 import sys
 import threading
@@ -121,6 +122,27 @@ listeners.tell("news")
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert run.stdout == "news\n"
     assert run.stderr == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_does_not_wait_for_what_runs_in_its_parent() -> None:
+    code = """
+import asyncio, os, sys, time, warnings
+from fairlead.fleet.listeners import Listeners
+async def later(news):
+    await asyncio.sleep(1)
+listeners = Listeners("test")
+listeners.add(later)
+listeners.tell("news")
+warnings.simplefilter("ignore", DeprecationWarning)  # of threads and fork
+began = time.monotonic()
+if os.fork() == 0:
+    sys.exit(0)  # with all that runs at exit
+os.wait()
+print(time.monotonic() - began < 0.9)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert run.stdout == "True\n"
 
 
 def test_one_may_leave_while_being_told() -> None:

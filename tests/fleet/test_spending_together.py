@@ -93,6 +93,23 @@ def test_64_threads_never_overspend(tmp_path: Path, journal: bool) -> None:
         assert found["warnings"] == []
 
 
+def test_several_threads_find_the_same_budgets() -> None:
+    for _ in range(20):
+        fleet, found, start = fl.Fleet(), [], threading.Barrier(8)
+
+        def look(fleet: fl.Fleet = fleet, found: list[Any] = found, start: threading.Barrier = start) -> None:
+            start.wait()
+            found.append(fleet.budgets)
+
+        threads = [threading.Thread(target=look) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert all(one is fleet.budgets for one in found)
+        assert len(fleet.budgets) == 0
+
+
 def test_many_tasks_of_one_loop_and_a_callback_that_waits() -> None:
     fleet = opened(None, lambda: START)
     fleet.budgets.define(fl.Budget(1, "daily"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import inspect
+import os
 import warnings
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine
@@ -119,6 +120,10 @@ def _own_loop(listeners: Listeners[Any], work: Coroutine[Any, Any, None]) -> Fut
         atexit.register(_finish_all)  # after the loop's, so that it comes before it
     _waiting.add(listeners)
     return in_background(work)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_waiting.clear)  # what they wait for runs in the parent
 
 
 def _finish_all() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,6 +25,7 @@ _ENDS = {"answered": 0, "failed": 1, "released": 2, "lost": 3}
 _FAILURES = ("server", "timeout", "network", "rate_limited", "unparsable", "truncated", "refused", "cancelled")
 _MAYBE_BILLED = frozenset({"timeout", "truncated", "cancelled"})
 """Failures of calls that a provider may bill without telling."""
+_first = threading.Lock()
 _SPANS = ("slow_after", "window", "open_for", "open_at_most", "retry_after_at_most", "call_timeout")
 
 
@@ -51,7 +53,9 @@ class RoutedFleet:
         if self._budgets is None:
             from fairlead.fleet.spending import FleetBudgets
 
-            self._budgets = FleetBudgets(self._core, self._clock)
+            with _first:  # of several threads one makes it, as it knows who listens
+                if self._budgets is None:
+                    self._budgets = FleetBudgets(self._core, self._clock)
         return self._budgets
 
     @property
