@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from fairlead.measure.spend import Spend, SpendForecast, SpendReport
     from fairlead.measure.sweep import SweepResult, sweep
     from fairlead.providers import ResponseCache
+    from fairlead.providers.known_models import KnownModels, known_model, known_models
     from fairlead.providers.prices import Prices, PriceTable, load_prices
     from fairlead.reflection import Reflection, compare_folder, reflect, reflect_folder
     from fairlead.replays import ReplayResult, replay
@@ -116,6 +117,7 @@ __all__ = [
     "JournalWarning",
     "KSchedule",
     "KeyedPsi",
+    "KnownModels",
     "Leaderboard",
     "MLPoly",
     "Model",
@@ -156,6 +158,8 @@ __all__ = [
     "compare_folder",
     "drift",
     "evaluate_ratings",
+    "known_model",
+    "known_models",
     "load_prices",
     "pool",
     "pool_binary",
@@ -183,6 +187,9 @@ _LATER = {
     "Prices": "fairlead.providers.prices",
     "PriceTable": "fairlead.providers.prices",
     "load_prices": "fairlead.providers.prices",
+    "KnownModels": "fairlead.providers.known_models",
+    "known_model": "fairlead.providers.known_models",
+    "known_models": "fairlead.providers.known_models",
     "BradleyTerry": "fairlead.measure.bradley_terry",
     "BradleyTerryRatings": "fairlead.measure.bradley_terry",
     "PredictionScore": "fairlead.measure.ratings",

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 import fairlead as fl
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # what several files of tests share
 
 MODELS = ("a", "b", "c", "Ünïcödé", "e")
 LABELS = ("up", "flat", "down")
