@@ -35,12 +35,10 @@ class NoForecastError(FairleadError, ValueError):
 
 
 class BudgetExhaustedError(FairleadError):
-    """No money is left for a call. budget: its name, or `max_cost_usd`. left_usd: in it, None = not known. until: when
-    its period ends, in nanoseconds; None: never."""
+    """Too little money is left for a call. budget: its name, or `max_cost_usd`. left_usd: in it. until: when its period
+    ends, in nanoseconds; None: never."""
 
-    def __init__(
-        self, message: str, budget: str = "", left_usd: float | None = None, until: int | None = None
-    ) -> None:
+    def __init__(self, message: str, budget: str = "", left_usd: float = 0.0, until: int | None = None) -> None:
         super().__init__(message)
         self.budget = budget
         self.left_usd = left_usd
