@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "common.hpp"
+#include "task_classifier.hpp"
 
 namespace fairlead::bindings {
 
@@ -137,11 +138,6 @@ PyTypeObject* make_task_type() {
 }
 
 // --- TaskClassifier --------------------------------------------------------------------------------------------------
-
-struct Classifier {
-  TaskClassifier core;
-  py::tuple names;
-};
 
 // A str as UTF-8. Half a surrogate pair, which has none, counts as three bytes; `kept` holds them.
 std::string_view utf8(PyObject* text, py::object& kept) {

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import math
+import struct
 import subprocess
 import sys
 import warnings
@@ -58,9 +61,21 @@ def run(fleet: fl.Fleet, first: int, tasks: int) -> None:
     assert fleet.journal is not None
     fleet.journal.append("alert", {"severity": "high", "value": 3}, model="a")
     fleet.journal.append("training_run", {"run": "r1", "status": "done", "loss": 0.25}, model="b")
-    fleet.journal.append("budget", {"name": "day", "limit_usd": 5.0})
     fleet.journal.append("deployment", {"version": "v1", "stage": "live"}, model="b")
     fleet.journal.append("model_version", {"version": "v1", "digest": "ab"}, model="b")
+    routed(fleet.journal, first + 1)
+
+
+def routed(journal: fl.Journal, task: int) -> None:
+    """What only the fleet logs, else: a budget, and a call of one of its tasks, which is open."""
+    a, time = journal.name("models", "a"), 10**9
+    common = {"period": "daily", "scope": "all", "of": "", "warning": 800_000, "critical": 950_000}
+    budget = {"name": "day", "limit": 5 * 10**9, **common, "on_exhausted": "refuse"}
+    fixed = struct.pack("<Qq5dIHHHB5x", task, 1000, 0.5, 0.7, 0.1, 0.002, 900.0, 1, 1, 0, len(b"simple"), 0)
+    called = struct.pack("<Qq3d4qHHBB2x", task, 500, 812.5, 90.0, math.nan, 10, 20, 5, 3, 1, 1, 0, 0)
+    fl.Journal.append_bytes(journal, "budget", time, -1, -1, json.dumps(budget).encode())
+    fl.Journal.append_bytes(journal, "route", time, a, -1, fixed + b"simple")
+    fl.Journal.append_bytes(journal, "called", time, a, -1, called)
 
 
 @pytest.fixture

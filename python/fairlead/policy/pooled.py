@@ -61,5 +61,6 @@ def _reasons(bits: int, weights: dict[str, float], disagreement: float) -> tuple
         "models_disagree": f"the models contradict one another (disagreement {disagreement:.2f})",
         "models_failed": "some calls failed and were left out",
         "models_removed": "answers of models that have left were ignored",
+        "in_emergency": "no healthy model was left when this was asked: the position scale is cut",
     }
     return tuple(sentences[name] for name, bit in REASONS.items() if bits & bit)

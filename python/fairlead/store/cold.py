@@ -40,12 +40,34 @@ def _fields(table: Table) -> dict[str, Callable[[object], Any]]:
 _FIELDS = {kind: _fields(table) for kind, table in (LOGS | THINGS).items()}
 
 
+def is_thing(event: Event) -> bool:
+    """Whether an event tells of a thing. A budget event may be of the calendar that all budgets share."""
+    return event.type != "budget" or "name" in event.data or "zone" not in event.data
+
+
+def _said(kind: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """In the words of the columns: the fleet's budgets are in nano-dollars, and end by being removed."""
+    if kind != "budget":
+        return data
+    said = dict(data)
+    limit = values.integer(data.get("limit"))
+    if limit is not None:
+        said |= {"limit_usd": limit / 1e9, "status": "defined"}
+        del said["limit"]
+        if "on_exhausted" in said:
+            said["action"] = said.pop("on_exhausted")
+    elif data.get("removed") is True:
+        said["status"] = "removed"
+        del said["removed"]
+    return said
+
+
 def columns(kind: str, data: Mapping[str, Any]) -> tuple[Row, Row]:
     """The known fields by column, and the rest."""
     known: Row = {}
     rest: Row = {}
     fields = _FIELDS[kind]
-    for name, value in data.items():
+    for name, value in _said(kind, data).items():
         found = fields[name](value) if name in fields else None
         if found is None:
             rest[name] = value
