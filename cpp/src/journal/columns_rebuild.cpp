@@ -264,7 +264,7 @@ class Rebuilder {
 
   bool called() {
     CalledFixed fixed;
-    fairlead::Failure failure{};
+    CallFailure failure{};
     if (!c_.task.has(i_) || !named(c_.ended, i_, call_end_names.size(), fixed.end) ||
         (fixed.end == CallEnd::failed && !named(c_.failure, i_, failure_names.size(), failure))) {
       return false;

@@ -89,14 +89,14 @@ class RoutedFleet:
     ) -> Route:
         """Whom to ask a task, in a microsecond or two, and why; a task that is new is opened.
 
-        Among the models that are healthy, allowed and within their budgets it is the one that serves the objective best,
-        by a draw from what is known of each in this task's category, type, regime, time to expiry and slices (Thompson
-        sampling, so that what is little known is tried). The call begins with its route: the most that it may cost is
-        held by its budgets, until `called`, `record` of the answer, or `release`. On a journal the route is an event,
-        with its reasons and its propensity.
+        Among the models that are healthy, allowed and within their budgets it is the one that serves the objective
+        best, by a draw from what is known of each in this task's category, type, regime, time to expiry and slices
+        (Thompson sampling, so that what is little known is tried). The call begins with its route: the most that it
+        may cost is held by its budgets, until `called`, `record` of the answer, or `release`. On a journal the route
+        is an event, with its reasons and its propensity.
 
-        type: of the task; None: what the classifier says of its text. objective: see `Objective`; at_least, pin, ban: see
-        `Rules`, which this goes before. without: models that were tried before. bounds: USD that a call of each model
+        type: of the task; None: what the classifier says of its text. objective: see `Objective`; at_least, pin, ban:
+        see `Rules`, which this goes before. without: models that were tried before. bounds: USD that a call of each model
         costs at most; of others, 4 times what is expected.
 
         A route is false where nobody is asked: a budget refuses (`refused_by`, `then`, `until`), nobody is healthy
@@ -157,7 +157,7 @@ class RoutedFleet:
         self._end(route, "failed", None, _FAILURES.index("cancelled"))
 
     def release(self, route: Route) -> None:
-        """The call of a route was never made; its money is free again. Raises FairleadError where it has ended before."""
+        """The call of a route was never made; its money is free again. Raises FairleadError where it has ended."""
         self._end(route, "released")
 
     # --- health ---
@@ -202,7 +202,7 @@ class RoutedFleet:
                 self._model_id(name)
         self._log_cold(self._core.routing_event, {"rules": rules.to_dict()}, "rules")
 
-    def _set_breaker(self, model: str, options: Mapping[str, Any]) -> None:
+    def _set_breaker(self, model: str, options: Any) -> None:
         """The options of the breaker of a model that is not there yet."""
         if not isinstance(options, Mapping):
             raise InvalidRecordError(f"breaker is {options!r}, must be a mapping of options")
@@ -262,7 +262,7 @@ def _names(given: Iterable[str] | None, where: str) -> tuple[str, ...] | None:
     return tuple(given)
 
 
-def _nanos(usd: float, model: str) -> int:
+def _nanos(usd: Any, model: str) -> int:
     if isinstance(usd, bool) or not isinstance(usd, (int, float)) or not 0.0 <= usd <= 1e9:
         raise InvalidRecordError(f"bounds[{model!r}] is {usd!r}, must be USD, at least 0")
     return math.ceil(usd * 1e9)

@@ -19,7 +19,7 @@ TIERS = ("reasoning", "standard", "fast")
 
 
 class RunnerUp(NamedTuple):
-    """Whom a route would ask next, and what is expected of it: quality in [0, 1], USD, milliseconds (None: not known)."""
+    """Whom a route would ask next, and what is expected of it: quality in [0, 1], USD, milliseconds (None: unknown)."""
 
     model: str
     quality: float
@@ -115,15 +115,16 @@ class Rules:
     def __post_init__(self) -> None:
         if isinstance(self.objective, str):
             object.__setattr__(self, "objective", Objective(self.objective))
-        elif self.objective is not None and not isinstance(self.objective, Objective):
-            as_objective(self.objective)
+        as_objective(self.objective)
         tier_index(self.at_least)
-        if self.pin is not None and not (isinstance(self.pin, str) and self.pin):
-            raise InvalidRecordError(f"pin is {self.pin!r}, must be the name of a model")
-        if isinstance(self.ban, str) or not all(isinstance(name, str) for name in self.ban):
-            raise InvalidRecordError(f"ban is {self.ban!r}, must be names of models")
-        object.__setattr__(self, "ban", tuple(self.ban))
-        for name, rules in self.types.items():
+        given: Any = self.pin
+        if given is not None and not (isinstance(given, str) and given):
+            raise InvalidRecordError(f"pin is {given!r}, must be the name of a model")
+        given = self.ban
+        if isinstance(given, str) or not all(isinstance(name, str) for name in given):
+            raise InvalidRecordError(f"ban is {given!r}, must be names of models")
+        object.__setattr__(self, "ban", tuple(given))
+        for name, rules in dict[str, Any](self.types).items():
             if not isinstance(rules, Rules) or rules.types:
                 raise InvalidRecordError(f"types[{name!r}] is {rules!r}, must be Rules without types")
 
