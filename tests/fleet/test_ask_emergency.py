@@ -12,6 +12,7 @@ import pytest
 from fake_desk import budgets, costs
 
 import fairlead as fl
+from fairlead import _core
 from fairlead.journal import read
 from fairlead.policy.route import Rules
 from fairlead.providers import Similar
@@ -189,6 +190,31 @@ def test_who_cannot_be_asked() -> None:
         fleet.ask_sync("q")  # type: ignore[arg-type]
     with pytest.raises(fl.InvalidRecordError, match="strategy"):
         fleet.ask_sync(task("r"), strategy="best")
+
+
+def test_health_checks_find_out_that_a_model_is_there_again(tmp_path: Path) -> None:
+    clock, model = Clock(), Model()
+    with fl.Fleet.open(tmp_path, clock=clock, sync="never") as fleet:
+        fleet.add("a", model)
+        kill(fleet, model)
+        open_before = fleet.open_tasks
+        model.well = True
+        with fleet.check_health(every=0.01) as checks:
+            time.sleep(0.05)
+            assert model.hits == 5, "the interval is not over"
+            clock.pass_(31)
+            for _ in range(500):
+                if not fleet.emergency:
+                    break
+                time.sleep(0.01)
+        assert checks.problem is None
+        assert fleet.gate("a") == "yes"
+        assert not fleet.emergency
+        assert model.hits == 6
+        assert fleet.open_tasks == open_before
+        state = fleet._core.state()
+    assert _core.fold_desk(str(tmp_path), snapshots=False)[0].state() == state
+    assert [event.data["emergency"] for event in read(tmp_path, types=("health",))] == [True, False]
 
 
 # --- the response cache ---
