@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -181,6 +182,41 @@ def test_64_callers_on_a_budget_for_10(staff: Staff, server: Server) -> None:
     error = next(one for one in found if isinstance(one, fl.BudgetExhaustedError))
     assert error.budget == "all"
     assert error.left_usd < COST["a"]
+
+
+def test_64_threads_on_a_budget_for_10(staff: Staff, server: Server) -> None:
+    server.model("a", Reply(latency_s=0.01))
+    fleet = staff(fl.Fleet(), "a")
+    budgets(fleet).define(fl.Budget(10.5 * COST["a"]))
+    counts: Counter[str] = Counter()
+
+    def run(number: int) -> None:
+        try:
+            found: object = fleet.ask_sync(task(number), bounds={"a": COST["a"]})
+        except fl.BudgetExhaustedError as error:
+            found = error
+        counts[type(found).__name__] += 1
+
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(64)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert counts == {"Decision": 10, "BudgetExhaustedError": 54}
+    assert len(server.requests) == 10
+    (row,) = budgets(fleet).state()
+    assert row.spent_usd == pytest.approx(10 * COST["a"], abs=1e-12)
+
+
+def test_those_who_queue_for_money_are_never_too_many(staff: Staff, server: Server) -> None:
+    server.model("a", Reply(latency_s=0.002))
+    fleet = staff(fl.Fleet(), "a")
+    budgets(fleet).define(fl.Budget(20.5 * COST["a"], on_exhausted="queue"))
+    bounds = {"a": 10 * COST["a"]}  # ten times what it costs: two at once, and less when the money runs out
+    found = ask(fleet, *map(task, range(30)), bounds=bounds, deadline=1.0)
+    counts = Counter(type(one).__name__ for one in found)
+    assert counts == {"Decision": 11, "BudgetExhaustedError": 19}  # the 12th could pass the limit
+    assert server.most_at_once <= 2
 
 
 def test_cost_to_the_nano_dollar(staff: Staff, server: Server) -> None:

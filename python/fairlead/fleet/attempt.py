@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from copy import copy
 from time import perf_counter
-from typing import Protocol
+from typing import Any, Protocol
 
 from fairlead.errors import InvalidRecordError
 from fairlead.fleet import checks
@@ -15,11 +16,14 @@ from fairlead.providers.keys import scrub
 from fairlead.providers.provider import Answer, BaseProvider, Provider, call, failed
 from fairlead.types import Forecast, Model, Task
 
+_NONE: Mapping[str, Any] = {}  # never changed
+
 
 class Line(Protocol):
     """What a call needs of a fleet."""
 
-    def route(self, task: Task, *, type: str | None = None, pin: str | None = None) -> Route: ...
+    @property
+    def route(self) -> Callable[..., Route]: ...
     def called(self, route: Route, answer: Answer) -> None: ...
     def release(self, route: Route) -> None: ...
     def record(self, task: Task | str, forecast: Forecast) -> None: ...
@@ -43,7 +47,7 @@ class Attempt:
         "_repeated",
         "_start",
         "_task",
-        "_type",
+        "_wishes",
         "model",
         "route",
         "unfit",
@@ -56,7 +60,7 @@ class Attempt:
         who: tuple[Model, Provider],
         task: Task,
         limit: Deadline | None,
-        type: str | None = None,
+        wishes: Mapping[str, Any] = _NONE,
         recorded: bool = True,
     ) -> None:
         self._line = line
@@ -64,7 +68,7 @@ class Attempt:
         self.model, self._provider = who
         self._task = task
         self._limit = limit
-        self._type = type
+        self._wishes = wishes
         self._recorded = recorded
         self._begun = False
         self._over = False
@@ -129,7 +133,8 @@ class Attempt:
         if self._over:
             return False
         self._end(failed(self.model, copy(failure), self._start))  # a copy, as its traceback is the provider's
-        again = self._line.route(self._task, type=self._type, pin=self.model.name)
+        same = {name: self._wishes[name] for name in ("type", "bounds") if name in self._wishes}
+        again = self._line.route(self._task, pin=self.model.name, **same)
         if not again:
             return False
         self.route = again

@@ -115,7 +115,7 @@ class Errand:
             self._desk.release(route)
             self._tried = (*self._tried, model)
             return None
-        return Attempt(self._desk, route, who, self._task, self.limit, self._wishes.get("type"))
+        return Attempt(self._desk, route, who, self._task, self.limit, self._wishes)
 
     async def _race(self, first: Attempt, patience: Patience) -> Answer:
         """The answer of two, if the first takes long."""
