@@ -227,6 +227,31 @@ TEST_CASE("route: a dead sole model is hit five times, then once an interval") {
   desk.same_replayed();
 }
 
+TEST_CASE("route: an answer that is used again is no call: it costs nothing and heals nobody") {
+  Desk desk;
+  const fl::TaskNumber task = desk.open("q");
+  for (int i = 0; i < 5; ++i) {
+    const fl::Route made = desk.route(task, {.pin = "big"});
+    REQUIRE(desk.end(made, {.end = CallEnd::failed, .failure = static_cast<std::uint8_t>(fl::CallFailure::server)}) == Status::ok);
+  }
+  const fl::ModelId big = desk.fleet.find_model("big");
+  const auto calls = [&] { return desk.fleet.routing().spend().total(fl::Scope::all, 0).calls; };
+  REQUIRE(desk.fleet.routing().breakers().gate(big, second) == fl::Gate::no);
+  REQUIRE(calls() == 5);
+  const fl::TaskNumber next = desk.open("r");
+  const double p = 0.7;
+  const fl::Time later = 40 * second;  // a success would close it
+  const fl::Forecast again{.model = big, .p = std::span(&p, 1), .time = later};
+  REQUIRE(desk.fleet.record(next, again) == Status::ok);
+  CHECK(desk.fleet.routing().breakers().breaker(big).state() == fl::BreakerState::open);
+  CHECK(calls() == 5);
+  const fl::Forecast asked{.model = big, .p = std::span(&p, 1), .latency_ms = 50, .time = later};
+  REQUIRE(desk.fleet.record(next, asked) == Status::ok);  // with a latency: somebody asked it
+  CHECK(desk.fleet.routing().breakers().breaker(big).state() == fl::BreakerState::closed);
+  CHECK(calls() == 6);
+  desk.same_replayed();
+}
+
 TEST_CASE("route: alerts are told once, here and in a replay") {
   Desk desk;
   REQUIRE(desk.fleet.budget(R"({"name": "day", "limit": 1000, "period": "daily"})", 0) == Status::ok);

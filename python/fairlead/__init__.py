@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fairlead._core import __version__
 from fairlead.errors import (
+    BudgetExhaustedError,
     FairleadError,
     InvalidRecordError,
     JournalDamagedError,
@@ -96,6 +97,7 @@ __all__ = [
     "Breaker",
     "Breakers",
     "Budget",
+    "BudgetExhaustedError",
     "BudgetReport",
     "Budgets",
     "Calibration",

@@ -242,6 +242,8 @@ void FleetRouting::answered(const TaskRouting& task, TaskNumber number, const Fo
   const Usage usage{.input = whole(forecast.tokens_in), .output = whole(forecast.tokens_out)};
   const bool failed = !forecast.error.empty();
   if (to_nanos(forecast.cost_usd, cost) != Status::ok) cost = 0;
+  // Neither a latency nor a cost, tokens or an error: an answer that is used again. No call was made.
+  if (slot == none && !failed && !(forecast.latency_ms >= 0.0) && cost == 0 && usage.input == 0 && usage.output == 0) return;
   BreakersCall ticket = 0;
   if (slot != none) {
     ticket = calls_[slot].ticket;

@@ -27,7 +27,7 @@ from fairlead.errors import (
     did_you_mean,
 )
 from fairlead.fleet import checks
-from fairlead.fleet.routing import RoutedFleet
+from fairlead.fleet.asked import AskedFleet
 from fairlead.measure.scoreboard import Leaderboard, Window, leaderboard
 from fairlead.policy import DEFAULT_STRATEGY, as_decision, strategy_index
 from fairlead.settings import Settings
@@ -47,7 +47,7 @@ _PATIENCE = 10.0
 """Seconds that closing waits for the store. What it lacks then it gets when the desk is opened again."""
 
 
-class Fleet(RoutedFleet):
+class Fleet(AskedFleet):
     """Models that answer the same tasks, and what is known of them. In memory; on a journal with `Fleet.open(folder)`.
 
     settings: the numbers it is built with. clock: what stamps decisions, and events that come without a time; it gives
@@ -82,6 +82,7 @@ class Fleet(RoutedFleet):
         self._snapshots: Snapshots | None = None
         self._store: StoreWriter | None = None
         self._start_routing()
+        self._start_asking()
 
     @classmethod
     def open(
@@ -268,6 +269,7 @@ class Fleet(RoutedFleet):
         self._check(self._core.add(model.name, record, self._now()), f"model {model.name!r}")
         if provider is not None:
             self.connect(model.name, provider)
+        self._look_around()
 
     def remove(self, model: str) -> None:
         """Lets a model leave.
@@ -277,6 +279,7 @@ class Fleet(RoutedFleet):
         """
         self._model_id(model)
         self._check(self._core.remove(model, self._now()), f"model {model!r}")
+        self._look_around()
 
     # --- the life of a task ---
 

@@ -212,16 +212,6 @@ class RoutedFleet:
         """Whether nobody healthy was left: until that is over, position scales of decisions are a quarter."""
         return self._core.emergency
 
-    def enter_emergency(self, reason: str = "") -> None:
-        """Nobody healthy is left; nothing happens where that is so already."""
-        if not self.emergency:
-            self._log_cold(self._core.health_event, {"emergency": True, "reason": reason}, "reason")
-
-    def leave_emergency(self, reason: str = "") -> None:
-        """The emergency is over; nothing happens where there is none."""
-        if self.emergency:
-            self._log_cold(self._core.health_event, {"emergency": False, "reason": reason}, "reason")
-
     # --- rules ---
 
     @property
