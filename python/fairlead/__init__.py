@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from fairlead.measure.ratings import PredictionScore, evaluate_ratings
     from fairlead.measure.spend import Spend, SpendForecast, SpendReport
     from fairlead.measure.sweep import SweepResult, sweep
+    from fairlead.policy.prompt_model import LinearPromptModel, NearestPromptModel, PromptModel, load_prompt_model
     from fairlead.providers import ResponseCache
     from fairlead.providers.prices import Prices, PriceTable, load_prices
     from fairlead.reflection import Reflection, compare_folder, reflect, reflect_folder
@@ -117,15 +118,18 @@ __all__ = [
     "KSchedule",
     "KeyedPsi",
     "Leaderboard",
+    "LinearPromptModel",
     "MLPoly",
     "Model",
     "ModelRow",
+    "NearestPromptModel",
     "NoForecastError",
     "Outcome",
     "PageHinkley",
     "PredictionScore",
     "PriceTable",
     "Prices",
+    "PromptModel",
     "Psi",
     "Reflection",
     "ReplayResult",
@@ -157,6 +161,7 @@ __all__ = [
     "drift",
     "evaluate_ratings",
     "load_prices",
+    "load_prompt_model",
     "pool",
     "pool_binary",
     "providers",
@@ -180,6 +185,10 @@ _LATER = {
     "Spend": "fairlead.measure.spend",
     "SpendForecast": "fairlead.measure.spend",
     "SpendReport": "fairlead.measure.spend",
+    "LinearPromptModel": "fairlead.policy.prompt_model",
+    "NearestPromptModel": "fairlead.policy.prompt_model",
+    "PromptModel": "fairlead.policy.prompt_model",
+    "load_prompt_model": "fairlead.policy.prompt_model",
     "Prices": "fairlead.providers.prices",
     "PriceTable": "fairlead.providers.prices",
     "load_prices": "fairlead.providers.prices",
