@@ -19,27 +19,7 @@ from harness import Row, Run, Size, peer
 from fairlead import LinearPromptModel, NearestPromptModel
 from fairlead.policy.routing import CallCurve, RoutingTable, read_routing_table
 
-WORDS = [
-    "which",
-    "of",
-    "the",
-    "following",
-    "is",
-    "not",
-    "true",
-    "about",
-    "energy",
-    "market",
-    "price",
-    "theory",
-    "cell",
-    "force",
-    "law",
-    "court",
-    "river",
-    "prove",
-    "that",
-]
+WORDS = ["which", "of", "following", "not", "energy", "market", "price", "theory", "cell", "force", "law", "river"]
 Predict = Callable[[list[str]], Any]
 
 
