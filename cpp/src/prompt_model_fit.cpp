@@ -169,6 +169,8 @@ std::vector<std::size_t> deal(std::size_t n, std::size_t folds) {
   return out;
 }
 
+constexpr std::size_t most_held_out = 50'000;  // texts times folds that are fitted to find the penalties
+
 constexpr std::size_t padded(std::size_t columns) noexcept { return (columns + 3) / 4 * 4; }
 
 // A right-hand side and its mask, [texts][columns]. Of each of some sets of texts: column 0 how much easier a text is than
@@ -226,9 +228,10 @@ LinearPromptFit fit_linear_prompt_model(std::span<const std::string_view> texts,
   folds = std::min(folds, n);
   if (folds > 1) {  // set f: all texts but those of fold f
     const std::vector<std::size_t> fold = deal(n, folds);
-    Targets targets(n, models, folds);
+    const std::size_t sets = std::clamp<std::size_t>(most_held_out / n, 1, folds);  // of many texts, not all are held out
+    Targets targets(n, models, sets);
     std::vector<std::vector<double>> mean_without;
-    for (std::size_t f = 0; f < folds; ++f) {
+    for (std::size_t f = 0; f < sets; ++f) {
       mean_without.push_back(means(quality, models, mean, [&](std::size_t i) { return fold[i] != f; }));
       for (std::size_t i = 0; i < n; ++i)
         if (fold[i] != f) targets.put(f, i, of(i), mean_without[f]);
@@ -241,6 +244,7 @@ LinearPromptFit fit_linear_prompt_model(std::span<const std::string_view> texts,
       double level_error = 0.0, difference_error = 0.0;
       Targets truth(1, models, 1);
       for (std::size_t i = 0; i < n; ++i) {
+        if (fold[i] >= sets) continue;
         const double* const from = said.data() + i * columns + fold[i] * (models + 1);
         truth.mask.assign(truth.mask.size(), 0);
         truth.put(0, 0, of(i), mean_without[fold[i]]);
@@ -257,7 +261,7 @@ LinearPromptFit fit_linear_prompt_model(std::span<const std::string_view> texts,
     }
     HeldOut held(models);
     for (std::size_t i = 0; i < n; ++i)
-      for (std::size_t m = 0; m < models; ++m) {
+      for (std::size_t m = 0; fold[i] < sets && m < models; ++m) {
         const double q = of(i)[m], around = mean_without[fold[i]][m];
         if (!std::isnan(q)) held.add(m, q, around + level.said[i] + difference.said[i * models + m], around);
       }

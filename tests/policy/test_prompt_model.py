@@ -136,6 +136,21 @@ def test_nearest_is_knn_of_scikit_learn(neighbours: int, shrink: float) -> None:
     assert np.allclose(model.predict_many(texts[150:]), wanted, atol=1e-5)
 
 
+def test_many_texts_hold_out_fewer_folds_and_are_the_same_ridge() -> None:
+    n = 26_000  # one fold of five
+    dice = np.random.default_rng(2)
+    place = dice.integers(0, len(WORDS), size=(n, 2))
+    texts = [f"{WORDS[i]} {WORDS[j]}" for i, j in place]
+    quality = (dice.random((n, 2)) < np.column_stack([place[:, 0], place[:, 1]]) / len(WORDS)).astype(float)
+    model = fl.LinearPromptModel.fit(texts, quality, ["a", "b"], bits=8)
+    x = features(texts[:5000], model._arrays["idf"].astype(float), 8)
+    assert np.allclose(
+        model.predict_many(texts[:5000]), np.clip(quality.mean(axis=0) + x @ model._arrays["weights"], 0, 1), atol=3e-6
+    )
+    assert all(0.25 < share < 0.35 for share in model.explained)  # 1/3 can be explained: var(p) / var(y)
+    assert model.explained == fl.LinearPromptModel.fit(texts, quality, ["a", "b"], bits=8).explained
+
+
 def test_leaving_one_out_finds_what_there_is_to_explain() -> None:
     texts, quality = table(600, models=2, seed=3)
     noise = np.random.default_rng(1).integers(0, 2, size=600).astype(float)
