@@ -135,8 +135,8 @@ class LinearPromptModel(_Saved, _LinearCore):
         `weight`).
 
         Takes about a second for 4,000 texts and two models and grows with texts times models. Of more than 10,000 texts
-        fewer folds are held out (from 25,000 on, one): a minute and 320 MB for 100,000 texts of 50 words. Memory is about
-        (folds x (models + 1)) x 50 bytes a text. Deterministic: the same texts give the same bytes.
+        fewer folds are held out (from 25,000 on, one): a minute and 320 MB for 100,000 texts of 50 words. Memory is
+        about (folds x (models + 1)) x 50 bytes a text. Deterministic: the same texts give the same bytes.
 
         Raises ValueError for lengths that differ, a quality outside [0, 1], a model without a label, or an option
         outside its range.
