@@ -42,7 +42,7 @@ struct HeldFleet {
   std::vector<Dimension> slice_views = {};
   std::vector<ModelId> ban = {}, without = {};
   std::vector<Nanos> bounds = {};
-  std::vector<double> predicted = {};
+  std::vector<double> predicted = {}, predicted_n = {};
 };
 
 // The fields of a task in the order of Task, from its record.

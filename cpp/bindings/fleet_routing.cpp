@@ -128,7 +128,8 @@ PyObject* fleet_route(PyObject* self, PyObject* const* args, Py_ssize_t n) {
     }
     read_column(a.object(8), *held, Nanos{-1}, held->bounds, [](PyObject* value) { return integer(value); });
     read_column(a.object(9), *held, nan, held->predicted, [](PyObject* value) { return real(value, nan); });
-    request.predicted_n = a.real(10, 0.0);
+    read_column(a.object(10), *held, 0.0, held->predicted_n, [](PyObject* value) { return real(value, 0.0); });
+    request.predicted_n = held->predicted_n;
     request.ban = held->ban;
     request.without = held->without;
     request.bounds = held->bounds;
@@ -198,7 +199,7 @@ PyObject* fleet_called(PyObject* self, PyObject* const* args, Py_ssize_t n) {
 PyMethodDef routing_methods[] = {
     fast_method("route", fleet_route,
                 "route($self, task, clock, type=None, objective=None, at_least=None, pin=None, ban=None, without=None, bounds=None, "
-                "predicted=None, predicted_n=0, /)\n--\n\n"
+                "predicted=None, predicted_n=None, /)\n--\n\n"
                 "Whom to ask a Task or the id of an open one: a Route, or the number of a status."),
     fast_method("called", fleet_called,
                 "called($self, route, clock, end, cost_usd=None, failure=0, latency_ms=None, first_token_ms=None, retry_after_ms=None, "
@@ -215,7 +216,16 @@ py::object runner_up(const HeldRoute& self, const Candidate& other) {
 void bind_route(py::module_& m) {
   py::class_<HeldRoute>(m, "Route", R"(Whom to ask a task, and why. True where somebody is asked.
 
-The call has begun with it: its money is held, until `Fleet.called`, `Fleet.record` of its answer, or `Fleet.release`.)")
+The call has begun with it: its money is held, until `Fleet.called`, `Fleet.record` of its answer, or `Fleet.release`.
+
+>>> import fairlead as fl
+>>> fleet = fl.Fleet()
+>>> fleet.add("gpt-4o")
+>>> route = fleet.route(fl.Task("q-1"))
+>>> route.model, route.attempt, route.propensity, route.reasons
+('gpt-4o', 1, 1.0, ('only_candidate',))
+>>> bool(fleet.route(fl.Task("q-1"), without=["gpt-4o"]))
+False)")
       .def_property_readonly("task", [](const HeldRoute& self) { return self.task; }, "The id of the task.")
       .def_property_readonly("model", [](const HeldRoute& self) { return self.route.asks() ? self.name(self.route.model) : py::none(); },
                              "Who is asked; None: nobody.")
@@ -293,6 +303,7 @@ void bind_fleet_routing(py::module_& m, py::class_<HeldFleet>& cls) {
   m.attr("GOALS") = texts(goal_names);
   m.attr("ROUTE_REASONS") = texts(route_reason_names);
   m.attr("CALL_ENDS") = texts(call_end_names);
+  m.attr("CALL_FAILURES") = texts(failure_names);
   for (PyMethodDef& method : routing_methods) attach(cls, method);
   cls.def("use_classifier",
           [](HeldFleet& held, const py::object& classifier) {

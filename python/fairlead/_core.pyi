@@ -1567,7 +1567,7 @@ class Fleet:
         without: Sequence[str] | None = None,
         bounds: dict[str, int] | None = None,
         predicted: dict[str, float] | None = None,
-        predicted_n: float = 0,
+        predicted_n: dict[str, float] | None = None,
         /,
     ) -> Route | int: ...
     def called(
@@ -1628,6 +1628,7 @@ class Fleet:
 GOALS: tuple[str, ...]
 ROUTE_REASONS: tuple[str, ...]
 CALL_ENDS: tuple[str, ...]
+CALL_FAILURES: tuple[str, ...]
 
 class Route:
     @property

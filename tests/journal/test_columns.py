@@ -353,14 +353,14 @@ def test_the_words_are_those_of_the_core() -> None:
     )
     said = [event[5] for event in journal_events(records, MODELS, CATEGORIES)]
     assert tuple(data["goal"] for data in said[:5]) == GOALS
-    assert tuple(data["end"] for data in said[5:9]) == columns.ENDS
-    assert tuple(data["failure"] for data in said[9:]) == (*columns.FAILURES, "failure_8")
+    assert tuple(data["end"] for data in said[5:9]) == CALL_ENDS
+    assert tuple(data["failure"] for data in said[9:]) == (*CALL_FAILURES, "failure_8")
     known = len(ROUTE_REASONS)
     assert said[0]["reasons"] == (*ROUTE_REASONS, *(f"reason_{bit}" for bit in range(known, 32)))
     rows = columns.from_records(records, MODELS, CATEGORIES).to_pylist()
     assert [row["goal"] for row in rows[:5]] == list(GOALS)
-    assert [row["ended"] for row in rows[5:9]] == list(columns.ENDS)
-    assert [row["failure"] for row in rows[9:]] == [*columns.FAILURES, None]
+    assert [row["ended"] for row in rows[5:9]] == list(CALL_ENDS)
+    assert [row["failure"] for row in rows[9:]] == [*CALL_FAILURES, None]
 
 
 def test_a_slice_of_a_table_comes_back() -> None:

@@ -64,7 +64,7 @@ struct RouteRequest {
   std::span<const ModelId> without = {};     // tried before, for this task
   std::span<const Nanos> bounds = {};        // by ModelId: the most that a call may cost; -1: not known
   std::span<const double> predicted = {};    // by ModelId: what a model of the prompt expects; NaN: nothing
-  double predicted_n = 0.0;                  // how many results that is worth
+  std::span<const double> predicted_n = {};  // by ModelId, as many: how many results that is worth
 };
 
 // Whom to ask, and why. A route is `made` where its event was logged: somebody is asked, or a budget refused.

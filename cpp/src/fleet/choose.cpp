@@ -44,9 +44,9 @@ Candidate FleetRouting::candidate(ModelId model, const TaskRouting& task, std::i
   Candidate out{.model = model,
                 .cost_usd = expected_cost(model, task.category, type, text_bytes),
                 .latency_ms = members_[index(model)].usual_ms};
-  if (index(model) < request.predicted.size()) {
+  if (index(model) < std::min(request.predicted.size(), request.predicted_n.size())) {
     out.predicted = request.predicted[index(model)];
-    out.predicted_n = request.predicted_n;
+    out.predicted_n = request.predicted_n[index(model)];
   }
   return out;
 }

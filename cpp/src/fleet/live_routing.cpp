@@ -58,8 +58,10 @@ Status Fleet::route(TaskNumber number, const RouteRequest& request, Route& out, 
       const Candidate& other = out.others[i];
       others[i] = {numbers_[index(other.model)], other.quality, other.cost_usd, other.latency_ms};
     }
+    std::string_view type = request.type;
+    if (type.empty() && task.routing.type >= 0) type = routing_->types().name(task.routing.type);
     journal::encode(buffer_, fixed, now, out.model >= 0 ? numbers_[index(out.model)] : -1, task.category,
-                    std::span(others).first(out.n_others), request.type);
+                    std::span(others).first(out.n_others), type);
     return log();
   });
 }
@@ -69,6 +71,10 @@ Status Fleet::called(const Route& route, journal::CalledFixed fixed, Time now) n
     if (route.model < 0 || index(route.model) >= members_.size()) return Status::unknown_model;
     fixed.task = route.task;
     fixed.attempt = route.attempt;
+    if (fixed.end == CallEnd::released) {
+      fixed.cost_nanos = 0;
+      fixed.calls = 0;
+    }
     if (const Status status = routing_->check(route.model, fixed); status != Status::ok) return status;
     const std::uint32_t slot = tasks_.find(route.task);
     const std::int32_t category = slot != FleetTasks::none ? tasks_[slot].category : -1;

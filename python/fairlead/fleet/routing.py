@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from fairlead._core import Breaker, Route
+from fairlead._core import CALL_ENDS, CALL_FAILURES, Breaker, Route
 from fairlead.errors import FairleadError, InvalidRecordError, did_you_mean
 from fairlead.fleet import checks
 from fairlead.policy.route import Objective, Rules, as_objective, tier_index
@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     from fairlead._core import Fleet as CoreFleet
     from fairlead.fleet.spending import FleetBudgets, FleetCosts
     from fairlead.policy import TaskClassifier
+    from fairlead.policy.prompt_model import PromptModel
     from fairlead.providers import Answer, Provider
 
-_ENDS = {"answered": 0, "failed": 1, "released": 2, "lost": 3}
-_FAILURES = ("server", "timeout", "network", "rate_limited", "unparsable", "truncated", "refused", "cancelled")
 _MAYBE_BILLED = frozenset({"timeout", "truncated", "cancelled"})
 """Failures of calls that a provider may bill without telling."""
 _first = threading.Lock()
@@ -37,12 +36,14 @@ class RoutedFleet:
     _providers: dict[str, Provider]
     _classifier: TaskClassifier | None
     _classifier_known: bool
+    _prompt_model: PromptModel | None
     _budgets: FleetBudgets | None
 
     def _start_routing(self) -> None:
         self._providers = {}
         self._classifier = None
         self._classifier_known = False
+        self._prompt_model = None
         self._budgets = None
 
     # --- money ---
@@ -98,6 +99,21 @@ class RoutedFleet:
         self._classifier = classifier
         self._classifier_known = True
 
+    @property
+    def prompt_model(self) -> PromptModel | None:
+        """What expects the quality of each model from the text of a task, beside what outcomes have told; it counts as
+        many results as its `weight` says. None at first: fit one where there are labels."""
+        return self._prompt_model
+
+    @prompt_model.setter
+    def prompt_model(self, model: PromptModel | None) -> None:
+        from fairlead.policy.prompt_model import PromptModel
+
+        given: object = model
+        if given is not None and not isinstance(given, PromptModel):
+            raise InvalidRecordError(f"prompt_model is {given!r}, must be a LinearPromptModel, or what predicts like one")
+        self._prompt_model = model
+
     # --- routes ---
 
     def route(
@@ -140,9 +156,10 @@ class RoutedFleet:
         if not self._classifier_known:
             _ = self.classifier
         limits = None if bounds is None else {name: _nanos(usd, name) for name, usd in bounds.items()}
+        predicted, worth = (None, None) if self._prompt_model is None else self._predicted(task)
         found = self._core.route(
             task, self._clock, type, as_objective(objective), tier_index(at_least), pin, _names(ban, "ban"),
-            _names(without, "without"), limits,
+            _names(without, "without"), limits, predicted, worth,
         )  # fmt: skip
         if isinstance(found, int):
             self._explain_route(task, found, (*(() if pin is None else (pin,)), *(ban or ()), *(without or ())))
@@ -167,7 +184,7 @@ class RoutedFleet:
             route,
             "answered" if failure is None else "failed",
             cost,
-            0 if failure is None else _FAILURES.index(failure.kind),
+            0 if failure is None else CALL_FAILURES.index(failure.kind),
             math.nan if forecast.latency_ms is None else forecast.latency_ms,
             math.nan if answer.first_token_s is None else 1e3 * answer.first_token_s,
             math.nan if failure is None or failure.retry_after_s is None else 1e3 * failure.retry_after_s,
@@ -181,7 +198,7 @@ class RoutedFleet:
     def cancel(self, route: Route) -> None:
         """The call of a route was cancelled after it was sent: nothing is known of its model's health, and it may be
         billed, so it counts as the most that it could cost. Raises FairleadError where it has ended before."""
-        self._end(route, "failed", None, _FAILURES.index("cancelled"))
+        self._end(route, "failed", None, CALL_FAILURES.index("cancelled"))
 
     def release(self, route: Route) -> None:
         """The call of a route was never made; its money is free again. Raises FairleadError where it has ended."""
@@ -245,8 +262,20 @@ class RoutedFleet:
 
     # --- inside ---
 
+    def _predicted(self, task: Task | str) -> tuple[dict[str, float] | None, dict[str, float] | None]:
+        """What the prompt model expects of each model, and what that is worth."""
+        model = self._prompt_model
+        if not isinstance(task, Task):
+            found = self._core.task(checks.task_id(task))
+            if found is None:
+                return None, None
+            task = Task(*found[0])
+        if model is None or not task.text:
+            return None, None
+        return dict(zip(model.models, model.predict(task.text).tolist())), dict(zip(model.models, model.weight))
+
     def _end(self, route: Route, end: str, *rest: Any) -> None:
-        status = self._core.called(route, self._clock, _ENDS[end], *rest)
+        status = self._core.called(route, self._clock, CALL_ENDS.index(end), *rest)
         if status:
             if not route:
                 raise FairleadError(f"route is {route!r}, which asks nobody")

@@ -36,16 +36,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fairlead._core import GOALS, journal_columns, journal_rebuild
+from fairlead._core import CALL_ENDS, CALL_FAILURES, GOALS, journal_columns, journal_rebuild
 from fairlead.errors import JournalDamagedError
 from fairlead.events import TYPES
 from fairlead.journal.arrow import pa, pc
 
 KINDS = ("binary", "categorical", "numeric")
 STRATEGIES = ("mean", "median", "log", "weighted", "hedge")
-ENDS = ("answered", "failed", "released", "lost")
-FAILURES = ("server", "timeout", "network", "rate_limited", "unparsable", "truncated", "refused", "cancelled")
-_NAMED = {"type": TYPES, "kind": KINDS, "strategy": STRATEGIES, "goal": GOALS, "ended": ENDS, "failure": FAILURES}
+_NAMED = {"type": TYPES, "kind": KINDS, "strategy": STRATEGIES, "goal": GOALS, "ended": CALL_ENDS, "failure": CALL_FAILURES}
 LISTED = ("voters", "runners_up")
 """Columns that are lists of models' names."""
 
