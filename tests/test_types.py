@@ -41,6 +41,7 @@ EXAMPLES = [
     fl.Decision("q", {"a": 0.25, "b": 0.75}, 0.6, None, 0.1, 0.9, 0.2, 0.01, "hedge", ("because",), 7),
     fl.Decision("q", {"a": 1.0}, {"up": 0.5, "down": 0.5}, None, 0.0, 1.0, 0.0, 0.0, "mean", ()),
     fl.Decision("q", {"a": 1.0}, None, 4.5, 0.0, 1.0, 0.0, 0.0, "mean", ()),
+    fl.Decision("q", {}, None, None, 0.0, 1.0, 0.0, 0.01, "hedge", ("nobody is there: no decision",)),
     fl.Outcome("q-17", "up", time=9, profit_usd=-2.5),
     fl.Outcome("q-18", 1),
     fl.Outcome("q-18", None),
@@ -279,3 +280,26 @@ def test_errors_are_ordinary_python_errors_too() -> None:
 )
 def test_the_answer_of_a_decision(decision: fl.Decision, answer: object) -> None:
     assert decision.answer == answer
+
+
+def test_an_abstention_has_no_answer() -> None:
+    decision = EXAMPLES[13]
+    assert decision.abstained
+    assert not EXAMPLES[10].abstained
+    assert str(decision) == "q: abstains (position scale 0): nobody is there: no decision"
+    with pytest.raises(fl.NoForecastError, match="task 'q' is to abstain"):
+        _ = decision.answer
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"p": 0.5}, "p is 0.5, but weights is empty"),
+        ({"value": 2.0}, "value is 2.0, but weights is empty"),
+        ({"position_scale": 0.5}, "position_scale is 0.5, must be 0"),
+    ],
+)
+def test_what_nobody_answered_is_nothing_to_act_on(fields: dict[str, object], words: str) -> None:
+    with pytest.raises(fl.InvalidRecordError) as caught:
+        fl.Decision.from_dict({**EXAMPLES[13].to_dict(), **fields})
+    assert words in str(caught.value)

@@ -47,7 +47,7 @@ void breakers(std::size_t n) {
   });
   bench::measure("Breakers: a failure of a model that is dead", n, [&](std::size_t i) {
     const fl::Time now = start + static_cast<fl::Time>(i) * 1'000'000;
-    bench::keep(all.failure(3, 0, now, fl::Failure::timeout));
+    bench::keep(all.failure(3, 0, now, fl::CallFailure::timeout));
   });
   bench::measure("Breakers: the 95th percentile of latency", n, [&](std::size_t i) {
     bench::keep(all.latency(static_cast<fl::ModelId>(i % 16)).quantile(0.95));

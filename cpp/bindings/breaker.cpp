@@ -85,14 +85,14 @@ Time retry_after(const Arguments& arguments, Py_ssize_t i) {
   return seconds < 9e9 ? static_cast<Time>(seconds * 1e9) : std::numeric_limits<Time>::max();
 }
 
-Failure kind(const Arguments& arguments, Py_ssize_t i) {
-  if (!arguments.given(i)) return Failure::server;
+CallFailure kind(const Arguments& arguments, Py_ssize_t i) {
+  if (!arguments.given(i)) return CallFailure::server;
   Py_ssize_t size = 0;
   const char* const text = PyUnicode_AsUTF8AndSize(arguments.object(i), &size);
   if (text == nullptr) throw py::error_already_set();
   const std::string_view name(text, static_cast<std::size_t>(size));
   for (std::size_t k = 0; k < failure_names.size(); ++k) {
-    if (failure_names[k] == name) return static_cast<Failure>(k);
+    if (failure_names[k] == name) return static_cast<CallFailure>(k);
   }
   std::string known;
   for (const std::string_view each : failure_names) known += (known.empty() ? "" : ", ") + quoted(each);

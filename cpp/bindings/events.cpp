@@ -3,6 +3,8 @@
 #include <cmath>
 #include <string_view>
 
+#include "fairlead/breaker.hpp"
+#include "fairlead/journal/encode.hpp"
 #include "fairlead/journal/events.hpp"
 
 namespace fairlead::bindings {
@@ -167,6 +169,72 @@ py::dict closed_data(const Event& event) {
   return out;
 }
 
+// What newer versions know and this one does not is told by its number.
+py::str reason_of(std::uint32_t bit) {
+  return bit < route_reason_names.size() ? text(route_reason_names[bit]) : text("reason_" + std::to_string(bit));
+}
+
+double usd(std::int64_t nanos) { return static_cast<double>(nanos) / 1e9; }
+
+py::dict route_data(const Event& event, const NameTable& models) {
+  journal::DecodedRoute route;
+  if (!journal::decode(event.bytes(), route)) refuse(event);
+  const journal::RouteFixed& fixed = route.fixed;
+  py::list reasons;
+  for (std::uint32_t bit = 0; bit < 32; ++bit) {
+    if ((fixed.reasons >> bit & 1) != 0) reasons.append(reason_of(bit));
+  }
+  py::list others;
+  for (std::size_t i = 0; i < route.others.size(); ++i) {
+    py::dict other;
+    other["model"] = name_of(models, route.others[i]);
+    other["quality"] = number(route.quality[i]);
+    other["cost_usd"] = number(route.cost_usd[i]);
+    other["latency_ms"] = number(route.latency_ms[i]);
+    others.append(other);
+  }
+  py::dict out;
+  out["task"] = fixed.task;
+  out["attempt"] = fixed.attempt;
+  out["type"] = text(route.type);
+  out["goal"] = text(goal_names[static_cast<std::size_t>(fixed.goal)]);
+  out["propensity"] = number(fixed.propensity);
+  out["quality"] = number(fixed.quality);
+  out["spread"] = number(fixed.spread);
+  out["cost_usd"] = number(fixed.cost_usd);
+  out["latency_ms"] = number(fixed.latency_ms);
+  out["reserved_usd"] = usd(fixed.reserved_nanos);
+  out["reserved_nanos"] = fixed.reserved_nanos;
+  out["reasons"] = py::tuple(reasons);
+  out["runners_up"] = others;
+  return out;
+}
+
+py::dict called_data(const Event& event) {
+  journal::CalledFixed fixed;
+  if (!journal::decode(event.bytes(), fixed)) refuse(event);
+  py::dict out;
+  out["task"] = fixed.task;
+  out["attempt"] = fixed.attempt;
+  out["end"] = text(call_end_names[static_cast<std::size_t>(fixed.end)]);
+  if (fixed.end == CallEnd::failed) {
+    const std::size_t kind = fixed.failure;
+    out["failure"] = kind < failure_names.size() ? text(failure_names[kind]) : text("failure_" + std::to_string(kind));
+  }
+  const bool priced = fixed.cost_nanos != -1;
+  out["cost_usd"] = priced ? py::object(py::float_(usd(fixed.cost_nanos))) : py::object(py::none());
+  out["cost_nanos"] = priced ? py::object(py::int_(fixed.cost_nanos)) : py::object(py::none());
+  out["latency_ms"] = number(fixed.latency_ms);
+  out["first_token_ms"] = number(fixed.first_token_ms);
+  out["retry_after_ms"] = number(fixed.retry_after_ms);
+  out["tokens_in"] = fixed.tokens_in;
+  out["tokens_out"] = fixed.tokens_out;
+  out["tokens_cached"] = fixed.tokens_cached;
+  out["tokens_written"] = fixed.tokens_written;
+  out["calls"] = fixed.calls;
+  return out;
+}
+
 // One JSON object; read by Python's own reader, as these events are cold.
 py::dict json_data(const Event& event) {
   static PyObject* const loads = py::object(py::module_::import("json").attr("loads")).release().ptr();
@@ -204,6 +272,8 @@ py::dict event_data(const Event& event, const NameTable& models) {
     case Type::decision: return decision_data(event, models);
     case Type::outcome: return outcome_data(event);
     case Type::closed: return closed_data(event);
+    case Type::route: return route_data(event, models);
+    case Type::called: return called_data(event);
     case Type::settings:
     case Type::model:
     case Type::note:
@@ -213,6 +283,7 @@ py::dict event_data(const Event& event, const NameTable& models) {
     case Type::deployment:
     case Type::budget:
     case Type::health:
+    case Type::routing:
     case Type::summary: return json_data(event);
     case Type::mark:
     case Type::seal:

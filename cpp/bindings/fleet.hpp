@@ -9,6 +9,7 @@
 #include "common.hpp"
 #include "fairlead/fleet.hpp"
 #include "fairlead/journal.hpp"
+#include "fairlead/task_classifier.hpp"
 
 namespace fairlead::bindings {
 
@@ -32,15 +33,21 @@ struct HeldFleet {
   std::vector<Held> tasks = {};
   std::vector<py::object> names = {};
   Decision decision = {};
+  py::object classifier = py::none();           // kept alive for its core
+  const TaskClassifier* task_types = nullptr;   // the same
 
   // Buffers of a call.
   std::vector<double> p = {};
   std::vector<std::string_view> label_views = {};
   std::vector<Dimension> slice_views = {};
+  std::vector<ModelId> ban = {}, without = {};
+  std::vector<Nanos> bounds = {};
+  std::vector<double> predicted = {};
 };
 
 // The fields of a task in the order of Task, from its record.
 py::tuple task_fields(const FleetTask& task);
 
+void bind_fleet_routing(py::module_& m, py::class_<HeldFleet>& cls);
 
 }  // namespace fairlead::bindings

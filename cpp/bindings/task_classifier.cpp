@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "common.hpp"
+#include "task_classifier.hpp"
 #include "texts.hpp"
 
 namespace fairlead::bindings {
@@ -139,10 +140,6 @@ PyTypeObject* make_task_type() {
 
 // --- TaskClassifier --------------------------------------------------------------------------------------------------
 
-struct Classifier {
-  TaskClassifier core;
-  py::tuple names;
-};
 
 py::str as_str(const std::string& text) {
   PyObject* const made = PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "replace");

@@ -43,6 +43,7 @@ void bind_types(py::module_& m) {
   reasons["models_disagree"] = py::int_(static_cast<unsigned>(Reason::models_disagree));
   reasons["models_failed"] = py::int_(static_cast<unsigned>(Reason::models_failed));
   reasons["models_removed"] = py::int_(static_cast<unsigned>(Reason::models_removed));
+  reasons["in_emergency"] = py::int_(static_cast<unsigned>(Reason::in_emergency));
   m.attr("REASONS") = reasons;
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "fairlead/fleet.hpp"
+#include "fairlead/snapshot.hpp"
 
 namespace life {
 
@@ -57,6 +58,15 @@ inline std::string view(fl::Fleet& fleet) {
       put(d.uncertainty);
     }
   }
+  fl::SnapshotWriter routing("routing", 1);
+  silent->routing().save(routing);
+  for (const std::uint32_t slot : silent->tasks().open()) {
+    const fl::TaskRouting& task = silent->tasks()[slot].routing;
+    put(task.attempts);
+    put(task.type);
+    for (const std::int32_t context : task.where()) put(context);
+  }
+  out += routing.finish();
   for (const std::uint32_t slot : fleet.tasks().ended()) {
     put(fleet.tasks()[slot].state);
     put(fleet.tasks()[slot].outcome);
@@ -74,7 +84,10 @@ class Life {
     const unsigned what = roll(100);
     if (what < 6) return fleet.add({.name = name(), .price_in = 2.5}, t);
     if (what < 8) return fleet.remove(name(), t);
-    if (what < 70) return answer(fleet, t);
+    if (what < 46) return answer(fleet, t);
+    if (what < 58) return route(fleet, t);
+    if (what < 68) return end_call(fleet, t);
+    if (what < 70) return cold(fleet, t);
     if (what < 75) {
       fl::Decision d;
       return fleet.decide(id(), static_cast<fl::Strategy>(roll(5)), d, t);
@@ -113,8 +126,55 @@ class Life {
     return roll(2) == 0 ? fleet.record(task, forecast) : fleet.record(task.id, forecast);
   }
 
+  Status route(fl::Fleet& fleet, int t) {
+    const std::string id = this->id();
+    const std::uint32_t slot = fleet.tasks().find(std::string_view(id));
+    if (slot == fl::FleetTasks::none || fleet.tasks()[slot].state != fl::FleetTask::State::open) return Status::unknown_task;
+    const std::vector<fl::Nanos> bounds(static_cast<std::size_t>(fleet.board().models().size()), 20'000'000);
+    fl::RouteRequest request{.type = roll(3) == 0 ? "" : roll(2) == 0 ? "reasoning" : "simple"};
+    if (roll(2) == 0) request.bounds = bounds;
+    if (roll(3) == 0) request.objective = fl::Objective{.goal = static_cast<fl::Goal>(roll(5)), .cost = 0.5, .latency = 0.1};
+    fl::Route made;
+    const Status status = fleet.route(fleet.tasks()[slot].number, request, made, t * 1'000'000'000LL);
+    if (status == Status::ok && made.asks()) calls_.push_back(made);
+    return status;
+  }
+
+  Status end_call(fl::Fleet& fleet, int t) {
+    if (calls_.empty()) return Status::unknown_key;
+    const unsigned at = roll(static_cast<unsigned>(calls_.size()));
+    const fl::Route made = calls_[at];
+    if (roll(8) != 0) calls_.erase(calls_.begin() + at);
+    const auto end = static_cast<fl::CallEnd>(roll(4));
+    return fleet.called(made,
+                        {.cost_nanos = static_cast<std::int64_t>(roll(3)) * 10'000'000 - (roll(9) == 0 ? 1 : 0),
+                         .latency_ms = 1.0 + roll(900),
+                         .tokens_in = roll(1000),
+                         .tokens_out = roll(100),
+                         .tokens_cached = roll(1500),
+                         .end = end,
+                         .failure = static_cast<std::uint8_t>(roll(8))},
+                        t * 1'000'000'000LL);
+  }
+
+  Status cold(fl::Fleet& fleet, int t) {
+    const fl::Time now = t * 1'000'000'000LL;
+    std::vector<fl::Alert> alerts;
+    switch (roll(8)) {
+      case 0: return fleet.budget(R"({"name": "day", "limit": 90000000, "period": "daily", "on_exhausted": "degrade"})", now);
+      case 1: return fleet.budget(R"({"name": "m", "limit": 60000000, "scope": "model", "of": "model-1"})", now);
+      case 2: return fleet.budget(R"({"name": "t", "limit": 70000000, "scope": "type", "of": "reasoning", "on_exhausted": "queue"})", now);
+      case 3: return fleet.budget(R"({"name": "m", "removed": true})", now);
+      case 4: return fleet.health(roll(2) == 0 ? R"({"emergency": true})" : R"({"emergency": false})", now);
+      case 5: return fleet.routing_rules(R"({"rules": {"all": {"ban": ["model-3"]}, "types": {"simple": {"objective": {"goal": "cost"}}}}})", now);
+      case 6: return fleet.routing_rules(R"({"breaker": {"failures": 2}, "model": "model-5"})", now);
+      default: return fleet.take_alerts(alerts, now);
+    }
+  }
+
   std::mt19937 random_;
   unsigned at_ = 0;
+  std::vector<fl::Route> calls_;  // that have not ended, but for some
 };
 
 inline fl::Fleet lived(unsigned seed, int steps, fl::EventSink* sink, const fl::FleetSettings& settings = {}) {

@@ -18,7 +18,7 @@ using fl::BreakerCall;
 using fl::Breakers;
 using fl::BreakersCall;
 using fl::BreakerState;
-using fl::Failure;
+using fl::CallFailure;
 using fl::Gate;
 using fl::OpenCause;
 using fl::Status;
@@ -40,7 +40,7 @@ BreakerCall begun(Breaker& breaker, Time now) {
 Time trip(Breaker& breaker, Time now) {
   while (breaker.state() == BreakerState::closed) {
     now += s;
-    breaker.failure(begun(breaker, now), now, Failure::server);
+    breaker.failure(begun(breaker, now), now, CallFailure::server);
   }
   return now;
 }
@@ -61,7 +61,7 @@ TEST_CASE("breaker: of 200 calls asked for at once a dead model gets five") {
   CHECK(waiting == 195);
   for (std::size_t i = 0; i < hits.size(); ++i) {  // none more, whenever their failures come
     CHECK(breaker.state() == BreakerState::closed);
-    breaker.failure(hits[i], start + s, Failure::timeout);
+    breaker.failure(hits[i], start + s, CallFailure::timeout);
     CHECK_FALSE(breaker.allow(start + s));
   }
   CHECK(breaker.state() == BreakerState::open);
@@ -73,7 +73,7 @@ TEST_CASE("breaker: of 200 calls asked for at once a dead model gets five") {
     if (breaker.begin(now, call) != Gate::yes) continue;
     ++probes;
     CHECK_FALSE(breaker.allow(now));
-    breaker.failure(call, now, Failure::timeout);
+    breaker.failure(call, now, CallFailure::timeout);
   }
   CHECK(probes == 9);  // after 30, 60, 120, 240, 480 and then 600 seconds
 }
@@ -93,7 +93,7 @@ TEST_CASE("breaker: a healthy model is soon not held back, and a failure holds b
   for (const BreakerCall call : std::exchange(flight, {})) breaker.success(call, start + 2 * s, s);
   fill(start + 2 * s);
   CHECK(flight.size() == 180);
-  breaker.failure(flight.back(), start + 3 * s, Failure::server);
+  breaker.failure(flight.back(), start + 3 * s, CallFailure::server);
   flight.pop_back();
   CHECK(breaker.gate(start + 3 * s) == Gate::wait);
   breaker.success(flight.back(), start + 3 * s, s);
@@ -111,27 +111,27 @@ TEST_CASE("breaker: a healthy model is soon not held back, and a failure holds b
 TEST_CASE("breaker: what began before it opened or closed changes nothing") {
   Breaker breaker;
   const BreakerCall early = begun(breaker, start), late = begun(breaker, start), later = begun(breaker, start);
-  breaker.failure(begun(breaker, start), start + s, Failure::rate_limited, 10 * s);
+  breaker.failure(begun(breaker, start), start + s, CallFailure::rate_limited, 10 * s);
   REQUIRE(breaker.state() == BreakerState::open);
   CHECK(breaker.cause() == OpenCause::retry_after);
   CHECK(breaker.until() == start + 11 * s);
   breaker.success(early, start + 2 * s, s);  // did not see what opened it
   CHECK(breaker.state() == BreakerState::open);
-  breaker.failure(late, start + 3 * s, Failure::rate_limited, 20 * s);  // but may say to wait longer
+  breaker.failure(late, start + 3 * s, CallFailure::rate_limited, 20 * s);  // but may say to wait longer
   CHECK(breaker.until() == start + 23 * s);
   CHECK(breaker.opened() == 1);
   const BreakerCall probe = begun(breaker, start + 23 * s);
-  breaker.failure(later, start + 24 * s, Failure::server);
+  breaker.failure(later, start + 24 * s, CallFailure::server);
   CHECK(breaker.state() == BreakerState::half_open);
   breaker.success(probe, start + 25 * s, 2 * s);
   CHECK(breaker.state() == BreakerState::closed);
-  for (int i = 0; i < 10; ++i) breaker.failure(late, start + 26 * s, Failure::server);
+  for (int i = 0; i < 10; ++i) breaker.failure(late, start + 26 * s, CallFailure::server);
   CHECK(breaker.state() == BreakerState::closed);
   CHECK(breaker.streak() == 0);
   // Without a ticket the latency tells: this one began while it was open.
-  for (int i = 0; i < 10; ++i) breaker.failure(0, start + 26 * s, Failure::server, Breaker::unknown, 5 * s);
+  for (int i = 0; i < 10; ++i) breaker.failure(0, start + 26 * s, CallFailure::server, Breaker::unknown, 5 * s);
   CHECK(breaker.state() == BreakerState::closed);
-  for (int i = 0; i < 5; ++i) breaker.failure(0, start + 26 * s, Failure::server, Breaker::unknown, s / 2);
+  for (int i = 0; i < 5; ++i) breaker.failure(0, start + 26 * s, CallFailure::server, Breaker::unknown, s / 2);
   CHECK(breaker.state() == BreakerState::open);
 }
 
@@ -156,7 +156,7 @@ TEST_CASE("breaker: opens on the share of failures and on that of slow calls") {
     CHECK(breaker.state() == BreakerState::closed);
     now += s;
     if (i % 2 == 0) {
-      breaker.failure(begun(breaker, now), now, Failure::server);
+      breaker.failure(begun(breaker, now), now, CallFailure::server);
     } else {
       breaker.success(begun(breaker, now), now, s / 2);
     }
@@ -179,12 +179,12 @@ TEST_CASE("breaker: opens on the share of failures and on that of slow calls") {
 
 TEST_CASE("breaker: results leave the window by age and by number") {
   Breaker breaker({.failures = 100, .window = 10 * s, .window_calls = 8, .least_calls = 4});
-  for (int i = 0; i < 3; ++i) breaker.failure(0, start, Failure::server);
+  for (int i = 0; i < 3; ++i) breaker.failure(0, start, CallFailure::server);
   breaker.success(0, start + 10 * s, 0);
   CHECK(breaker.window_size() == 1);
   for (int i = 0; i < 20; ++i) breaker.success(0, start + 11 * s, 0);
   CHECK(breaker.window_size() == 8);
-  breaker.failure(0, start + 5 * s, Failure::server);  // late: counts as if it came now
+  breaker.failure(0, start + 5 * s, CallFailure::server);  // late: counts as if it came now
   CHECK(breaker.window_size() == 8);
   CHECK(breaker.window_failed() == 1);
   breaker.success(0, start - 3600 * s, 0);  // the clock was set back
@@ -198,13 +198,13 @@ TEST_CASE("breaker: a clock that is set back costs a probe, not the model") {
   CHECK(breaker.allow(opened - 3600 * s));
   const BreakerCall probe = begun(breaker, opened - 3600 * s);
   CHECK_FALSE(breaker.allow(opened - 3600 * s));
-  breaker.failure(probe, opened - 3600 * s, Failure::server);
+  breaker.failure(probe, opened - 3600 * s, CallFailure::server);
   CHECK(breaker.until() == opened - 3540 * s);
   constexpr Time first = std::numeric_limits<Time>::min(), last = std::numeric_limits<Time>::max();
   for (const Time now : {first, last, Time{0}, first, last}) {
     BreakerCall call = 0;
     (void)breaker.begin(now, call);
-    breaker.failure(call, now, Failure::rate_limited, last, last);
+    breaker.failure(call, now, CallFailure::rate_limited, last, last);
     breaker.success(call, now, last);
     (void)breaker.in_flight(now);
   }
@@ -224,7 +224,7 @@ TEST_CASE("breaker: what says nothing of health frees its place and nothing else
   Breaker breaker({.failures = 1});
   const BreakerCall call = begun(breaker, start);
   CHECK_FALSE(breaker.allow(start));
-  breaker.failure(call, start, Failure::cancelled);
+  breaker.failure(call, start, CallFailure::cancelled);
   CHECK(breaker.allow(start));
   CHECK(breaker.failures() == 0);
 }
@@ -235,11 +235,11 @@ TEST_CASE("breaker: soon after closing the interval goes on growing; later it st
   CHECK(breaker.until() - now == 30 * s);
   now = breaker.until();
   breaker.success(begun(breaker, now), now, 0);
-  breaker.failure(begun(breaker, now + s), now + s, Failure::server);
+  breaker.failure(begun(breaker, now + s), now + s, CallFailure::server);
   CHECK(breaker.until() - (now + s) == 60 * s);
   now = breaker.until();
   breaker.success(begun(breaker, now), now, 0);
-  breaker.failure(begun(breaker, now + 60 * s), now + 60 * s, Failure::server);
+  breaker.failure(begun(breaker, now + 60 * s), now + 60 * s, CallFailure::server);
   CHECK(breaker.until() - (now + 60 * s) == 30 * s);
 }
 
@@ -257,7 +257,7 @@ TEST_CASE("breakers: a dead provider closes the gate for all its models, a dead 
       BreakersCall call = 0;
       if (breakers.begin(big, start, call) != Gate::yes) continue;
       ++hits;
-      CHECK(breakers.failure(big, call, start, Failure::server) == Status::ok);
+      CHECK(breakers.failure(big, call, start, CallFailure::server) == Status::ok);
     }
     CHECK(hits == 5);
     CHECK(breakers.gate(big, start) == Gate::no);
@@ -269,7 +269,7 @@ TEST_CASE("breakers: a dead provider closes the gate for all its models, a dead 
       CHECK(breakers.provider_breaker(0).streak() == 0);
     }
     SUBCASE("and the other fails, too") {
-      CHECK(breakers.failure(mini, call, start, Failure::server) == Status::ok);
+      CHECK(breakers.failure(mini, call, start, CallFailure::server) == Status::ok);
       CHECK(breakers.gate(mini, start) == Gate::no);
       CHECK(breakers.provider_breaker(0).state() == BreakerState::open);
       CHECK(breakers.breaker(mini).state() == BreakerState::closed);
@@ -283,14 +283,14 @@ TEST_CASE("breakers: a dead provider closes the gate for all its models, a dead 
       if (breakers.begin(model, start, call) == Gate::yes) hits.emplace_back(model, call);
     }
     CHECK(hits.size() == 5);
-    for (const auto& [model, call] : hits) CHECK(breakers.failure(model, call, start, Failure::network) == Status::ok);
+    for (const auto& [model, call] : hits) CHECK(breakers.failure(model, call, start, CallFailure::network) == Status::ok);
     CHECK(breakers.gate(big, start) == Gate::no);
     CHECK(breakers.gate(mini, start) == Gate::no);
   }
   SUBCASE("a limit is a model's own") {
     BreakersCall call = 0;
     REQUIRE(breakers.begin(big, start, call) == Gate::yes);
-    CHECK(breakers.failure(big, call, start, Failure::rate_limited, 60 * s) == Status::ok);
+    CHECK(breakers.failure(big, call, start, CallFailure::rate_limited, 60 * s) == Status::ok);
     CHECK(breakers.gate(big, start + 59 * s) == Gate::no);
     CHECK(breakers.gate(mini, start) == Gate::yes);
     CHECK(breakers.until(big) == start + 60 * s);
@@ -298,7 +298,7 @@ TEST_CASE("breakers: a dead provider closes the gate for all its models, a dead 
   CHECK(breakers.gate(other, start) == Gate::yes);
   CHECK(breakers.gate(17, start) == Gate::no);
   CHECK(breakers.success(17, 0, start) == Status::unknown_model);
-  CHECK(breakers.failure(-1, 0, start, Failure::server) == Status::unknown_model);
+  CHECK(breakers.failure(-1, 0, start, CallFailure::server) == Status::unknown_model);
 }
 
 TEST_CASE("breakers: a snapshot goes on as if nothing had been, and is refused where it was cut or altered") {
@@ -317,7 +317,7 @@ TEST_CASE("breakers: a snapshot goes on as if nothing had been, and is refused w
       const auto [of, call] = flight[r % flight.size()];
       flight.erase(flight.begin() + static_cast<std::ptrdiff_t>(r % flight.size()));
       if (r % 5 < 2) {
-        (void)breakers.failure(of, call, now, static_cast<Failure>(r % 8), static_cast<Time>(r % 60) * s);
+        (void)breakers.failure(of, call, now, static_cast<CallFailure>(r % 8), static_cast<Time>(r % 60) * s);
       } else {
         (void)breakers.success(of, call, now, static_cast<Time>(r % 1500) * 1'000'000);
       }

@@ -224,7 +224,7 @@ TEST_CASE("desk: what was lived is replayed, in the same state, with the scores 
   {
     const auto desk = open(folder.str(), &narrow, report);
     Life life(31);
-    for (int t = 1; t <= 2'000; ++t) {
+    for (int t = 1; t <= 3'000; ++t) {
       (void)life.step(desk->fleet(), t);
       if (t == 1'000) {
         REQUIRE(desk->journal().wait_written(0, -1) == Status::ok);

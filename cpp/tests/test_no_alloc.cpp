@@ -230,7 +230,7 @@ TEST_CASE("no_alloc: breakers from the first call, the cache from the first valu
           for (int i = 0; i < 2'000; ++i) {
             fl::BreakersCall call = 0;
             if (breakers.begin(model, i, call) == fl::Gate::yes) {
-              ok &= (i % 3 == 0 ? breakers.failure(model, call, i, fl::Failure::server)
+              ok &= (i % 3 == 0 ? breakers.failure(model, call, i, fl::CallFailure::server)
                                 : breakers.success(model, call, i, 1'000 * i)) == Status::ok;
             }
             const fl::CacheKey key{"m", "", prompts[static_cast<std::size_t>(i)]};

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fairlead._core import __version__
 from fairlead.errors import (
+    BudgetExhaustedError,
     FairleadError,
     InvalidRecordError,
     JournalDamagedError,
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from fairlead.measure.sweep import SweepResult, sweep
     from fairlead.policy.prompt_model import LinearPromptModel, NearestPromptModel, PromptModel, load_prompt_model
     from fairlead.providers import ResponseCache
+    from fairlead.providers.known_models import KnownModels, known_model, known_models
     from fairlead.providers.prices import Prices, PriceTable, load_prices
     from fairlead.reflection import Reflection, compare_folder, reflect, reflect_folder
     from fairlead.replays import ReplayResult, replay
@@ -96,6 +98,7 @@ __all__ = [
     "Breaker",
     "Breakers",
     "Budget",
+    "BudgetExhaustedError",
     "BudgetReport",
     "Budgets",
     "Calibration",
@@ -117,6 +120,7 @@ __all__ = [
     "JournalWarning",
     "KSchedule",
     "KeyedPsi",
+    "KnownModels",
     "Leaderboard",
     "LinearPromptModel",
     "MLPoly",
@@ -160,6 +164,8 @@ __all__ = [
     "compare_folder",
     "drift",
     "evaluate_ratings",
+    "known_model",
+    "known_models",
     "load_prices",
     "load_prompt_model",
     "pool",
@@ -192,6 +198,9 @@ _LATER = {
     "Prices": "fairlead.providers.prices",
     "PriceTable": "fairlead.providers.prices",
     "load_prices": "fairlead.providers.prices",
+    "KnownModels": "fairlead.providers.known_models",
+    "known_model": "fairlead.providers.known_models",
+    "known_models": "fairlead.providers.known_models",
     "BradleyTerry": "fairlead.measure.bradley_terry",
     "BradleyTerryRatings": "fairlead.measure.bradley_terry",
     "PredictionScore": "fairlead.measure.ratings",

@@ -34,6 +34,17 @@ class NoForecastError(FairleadError, ValueError):
     """A decision is asked for, but no active model has answered."""
 
 
+class BudgetExhaustedError(FairleadError):
+    """Too little money is left for a call. budget: its name, or `max_cost_usd`. left_usd: in it. until: when its period
+    ends, in nanoseconds; None: never."""
+
+    def __init__(self, message: str, budget: str = "", left_usd: float = 0.0, until: int | None = None) -> None:
+        super().__init__(message)
+        self.budget = budget
+        self.left_usd = left_usd
+        self.until = until
+
+
 class TableError(FairleadError, ValueError):
     """A table of forecasts that cannot be read as one, or a bad row in strict mode."""
 

@@ -18,6 +18,8 @@ TYPES = (
     "decision",
     "outcome",
     "closed",
+    "route",
+    "called",
     "note",
     "alert",
     "training_run",
@@ -25,12 +27,13 @@ TYPES = (
     "deployment",
     "budget",
     "health",
+    "routing",
     "summary",
     "custom",
 )
 """What can happen, by the core's names."""
 
-COLD = ("note", "alert", "training_run", "model_version", "deployment", "budget", "health", "summary")
+COLD = ("note", "alert", "training_run", "model_version", "deployment", "budget", "health", "routing", "summary")
 """Events whose data is whatever JSON object they were given."""
 
 
@@ -42,6 +45,21 @@ class Event:
     category: what it is about, None where that makes no sense. data: the rest, by field; of a forecast for instance the
     number of its `task`, `p` or `value`, `confidence`, `latency_ms`, `cost_usd`, `tokens_in`, `tokens_out`, `error`;
     of a program's own event its `payload`, bytes.
+
+    route: whom a task is asked of, and why. model: who is asked, or was wanted where a budget refused; None: nobody
+    is there. `task`, `attempt` (the n-th call for the task, from 1; 0: nobody is asked), `type` (of the task, "" for
+    none), `goal`; `propensity`, how likely this choice was; what is expected of the answer: `quality` in [0, 1],
+    `spread` (its standard deviation), `cost_usd`, `latency_ms`; `reserved_usd`, the most that the call may cost, and
+    `reserved_nanos`, the same in nano-dollars; `reasons`, words; `runners_up`, the next best first: `model`,
+    `quality`, `cost_usd`, `latency_ms`.
+
+    called: how such a call ended. `task`, `attempt`, `end` ("answered", "failed", "released": it was never made,
+    "lost": nobody knows), `failure` (its kind, of one that failed), `cost_usd` and `cost_nanos` (None: not known),
+    `latency_ms`, `first_token_ms`, `retry_after_ms` (the server's wish), `tokens_in`, and how many of them were
+    `tokens_cached` and `tokens_written` (read from the provider's cache, written to it), `tokens_out`, `calls`
+    (requests sent).
+
+    Numbers that are not known are None. Words that this version does not know are a number: "reason_20", "failure_9".
     """
 
     seq: int

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
-from fairlead.errors import InvalidRecordError
+from fairlead.errors import InvalidRecordError, NoForecastError
 from fairlead.times import as_time
 
 if TYPE_CHECKING:
@@ -347,6 +347,9 @@ class Decision(Record):
     for numbers the expected error, in the answer's unit. position_scale: in [0, 1], 1 = full size; for a binary
     answer the Kelly fraction at even odds, |2p - 1|, times (1 - disagreement). cost_usd: spent on the answers. The
     formulas stand in `cpp/src/scoreboard.cpp` at `Scoreboard::describe`.
+
+    An abstention has neither weights nor an answer: p and value are None, position_scale is 0, uncertainty 1, and
+    reasons say why. `fleet.ask` gives it where nobody can be asked and nothing is known.
     """
 
     task: str
@@ -374,9 +377,11 @@ class Decision(Record):
         _name(decision.task, "task")
         _name(decision.strategy, "strategy")
         weights = [_number(w, f"weights[{m!r}]", least=0.0, most=1.0) for m, w in decision.weights.items()]
-        if abs(math.fsum(weights) - 1.0) > SUM_TOLERANCE:
+        if not weights:
+            decision._check_abstention()
+        elif abs(math.fsum(weights) - 1.0) > SUM_TOLERANCE:
             raise InvalidRecordError(f"weights sum to {math.fsum(weights):g}, must sum to 1")
-        if (decision.p is None) == (decision.value is None):
+        elif (decision.p is None) == (decision.value is None):
             raise InvalidRecordError(f"p is {decision.p!r} and value is {decision.value!r}: exactly one must be given")
         if decision.p is not None:
             _probabilities(decision.p)
@@ -388,7 +393,21 @@ class Decision(Record):
         as_time(decision.time)
         return decision
 
+    def _check_abstention(self) -> None:
+        for name in ("p", "value"):
+            if getattr(self, name) is not None:
+                raise InvalidRecordError(f"{name} is {getattr(self, name)!r}, but weights is empty: nobody answered")
+        if self.position_scale != 0.0:
+            raise InvalidRecordError(f"position_scale is {self.position_scale!r}, must be 0 where nobody answered")
+
+    @property
+    def abstained(self) -> bool:
+        """Whether nobody's answer went into it: there is none, and no position."""
+        return not self.weights
+
     def __str__(self) -> str:
+        if not self.weights:
+            return f"{self.task}: abstains (position scale 0): {'; '.join(self.reasons)}"
         if isinstance(self.p, dict):
             answer = ", ".join(f"{label} {p:.3f}" for label, p in self.p.items())
         else:
@@ -401,9 +420,11 @@ class Decision(Record):
 
     @property
     def answer(self) -> float | dict[str, float]:
-        """The combined answer: a probability, probabilities by label, or a number."""
+        """The combined answer: a probability, probabilities by label, or a number. Raises NoForecastError for an
+        abstention, which has none."""
         answer = self.value if self.p is None else self.p
-        assert answer is not None  # a decision always has one of the two
+        if answer is None:
+            raise NoForecastError(f"the decision on task {self.task!r} is to abstain: it has no answer")
         return answer
 
 

@@ -1,13 +1,23 @@
-"""A life of a fleet that depends on nothing but a seed, for tests of what it is logged to."""
+"""A life of a fleet that depends on nothing but a seed, for tests of what it is logged to; and a scripted server with
+two providers, for tests of asking."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 import fairlead as fl
+from fairlead.policy.route import Rules
+from fairlead.providers import AnthropicProvider, LanguageModelProvider, OpenAIProvider, Retries
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "providers"))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from server import Server
 
 MODELS = ("a", "b", "c", "Ünïcödé", "e")
 LABELS = ("up", "flat", "down")
@@ -69,3 +79,66 @@ def life(seed: int) -> Callable[[fl.Fleet, int], object]:
 @pytest.fixture(scope="session")
 def live() -> Callable[[int], Callable[[fl.Fleet, int], object]]:
     return life
+
+
+KEY = "sk-test-Xq7vN2mKd81LpZr4"
+
+
+@pytest.fixture(scope="session")
+def running_server() -> Iterator[Server]:
+    with Server() as running:
+        yield running
+
+
+@pytest.fixture
+def server(running_server: Server) -> Server:
+    """As if it had just been started."""
+    running_server.reset()
+    return running_server
+
+
+@pytest.fixture(scope="session")
+def sdks(running_server: Server) -> Iterator[dict[str, LanguageModelProvider]]:
+    """A provider of the server through each SDK, imported already, so that deadlines may be short."""
+    pytest.importorskip("openai")
+    pytest.importorskip("anthropic")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in (
+            "HTTP_PROXY",
+            "HTTPS_PROXY",
+            "ALL_PROXY",
+            "OPENAI_BASE_URL",
+            "OPENAI_ORG_ID",
+            "ANTHROPIC_BASE_URL",
+        ):
+            patch.delenv(name, raising=False)
+            patch.delenv(name.lower(), raising=False)
+        patch.setenv("TEST_KEY", KEY)
+        options = {"key": "TEST_KEY", "retries": Retries(wait=0.01), "max_tokens": 20}
+        made = {
+            "openai": OpenAIProvider(running_server.url + "/v1", **options),
+            "anthropic": AnthropicProvider(base_url=running_server.url, **options),
+            "streamed": OpenAIProvider(running_server.url + "/v1", stream=True, **options),
+        }
+        for provider in made.values():
+            provider.open()
+        yield made
+        for provider in made.values():
+            provider.close()
+
+
+@pytest.fixture
+def staff(sdks: dict[str, LanguageModelProvider], server: Server) -> Callable[[fl.Fleet], fl.Fleet]:
+    """Adds "a", which is asked first where the cost counts, and "b", at another provider, to a fleet."""
+
+    def hire(fleet: fl.Fleet, *names: str) -> fl.Fleet:
+        models = {
+            "a": fl.Model("a", provider="openai", price_in=1.0, price_out=4.0),
+            "b": fl.Model("b", provider="anthropic", price_in=2.0, price_out=10.0),
+        }
+        for name in names or ("a", "b"):
+            fleet.add(models[name], sdks[models[name].provider])
+        fleet.rules = Rules("cost")
+        return fleet
+
+    return hire

@@ -21,6 +21,8 @@ CODES = {
     "decision": 21,
     "outcome": 22,
     "closed": 23,
+    "route": 24,
+    "called": 25,
     "note": 32,
     "alert": 33,
     "training_run": 34,
@@ -28,6 +30,7 @@ CODES = {
     "deployment": 36,
     "budget": 37,
     "health": 38,
+    "routing": 39,
     "summary": 48,
     "custom": 1024,
 }
@@ -126,6 +129,43 @@ def outcome(number: int, value: float = 1.0, *, kind: str = "binary", profit: fl
 
 def closed(number: int) -> bytes:
     return struct.pack("<Q", number)
+
+
+def route(
+    number: int,
+    *,
+    attempt: int = 1,
+    goal: int = 0,
+    reserved: int = 0,
+    expected: Sequence[float] = (0.5, 0.7, 0.1, 0.002, 900.0),
+    reasons: int = 1,
+    others: Sequence[tuple[int, float, float, float]] = (),
+    type: str | bytes = "",
+    padding: bytes = bytes(5),
+) -> bytes:
+    """expected: propensity, quality, spread, cost and latency. others: model, quality, cost, latency."""
+    raw = type if isinstance(type, bytes) else type.encode()
+    fixed = struct.pack(
+        "<Qq5dIHHHB5s", number, reserved, *expected, reasons, attempt, len(others), len(raw), goal, padding
+    )
+    columns = [struct.pack("<d", other[i]) for i in (1, 2, 3) for other in others]
+    return fixed + b"".join(columns) + struct.pack(f"<{len(others)}i", *(other[0] for other in others)) + raw
+
+
+def called(
+    number: int,
+    *,
+    attempt: int = 1,
+    cost: int = -1,
+    times: Sequence[float] = (NAN, NAN, NAN),
+    tokens: Sequence[int] = (0, 0, 0, 0),
+    calls: int = 1,
+    end: int = 0,
+    failure: int = 0,
+    padding: bytes = bytes(2),
+) -> bytes:
+    """times: latency, first token, retry after. tokens: in, out, cached, written."""
+    return struct.pack("<Qq3d4qHHBB2s", number, cost, *times, *tokens, attempt, calls, end, failure, padding)
 
 
 def cold(**data: object) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import struct
 from pathlib import Path
 
@@ -12,10 +14,19 @@ import record_bytes as made
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairlead._core import JournalColumns, SegmentWriter, journal_columns, journal_rebuild
+from fairlead._core import (
+    GOALS,
+    ROUTE_REASONS,
+    JournalColumns,
+    SegmentWriter,
+    journal_columns,
+    journal_events,
+    journal_rebuild,
+)
 from fairlead.errors import JournalDamagedError
-from fairlead.events import TYPES
+from fairlead.events import TYPES, Event
 from fairlead.journal import columns
+from fairlead.journal.plain import as_json
 
 MODELS = ["gpt", "llama", "größe"]
 CATEGORIES = ["crypto", "weather"]
@@ -68,10 +79,45 @@ def every_type() -> list[bytes]:
         ),
         made.record("outcome", 11, 9, made.outcome(1, 2.0, kind="categorical", profit=-1.5), category=0),
         made.record("closed", 12, 9, made.closed(2)),
+        made.record(
+            "route",
+            13,
+            10,
+            made.route(
+                1,
+                attempt=2,
+                goal=3,
+                reserved=3_000_000,
+                expected=(0.5, 0.7, made.NAN, 0.002, 900.0),
+                reasons=0b101,
+                others=[(2, 0.6, 0.001, made.NAN), (1, 0.5, 0.0, 20.0)],
+                type="tool_use ✂",
+            ),
+            model=0,
+            category=0,
+        ),
+        made.record(
+            "called",
+            14,
+            11,
+            made.called(
+                1,
+                attempt=2,
+                cost=2_500_001,
+                times=(812.5, 90.0, made.NAN),
+                tokens=(10, 20, 5, 3),
+                calls=2,
+                end=1,
+                failure=3,
+            ),
+            model=0,
+            category=0,
+        ),
+        made.record("called", 15, 11, made.called(1, end=2), model=0),
     ]
-    cold = ("note", "alert", "training_run", "model_version", "deployment", "budget", "health", "summary")
-    rows += [made.record(kind, 13 + i, -10, made.cold(said=kind)) for i, kind in enumerate(cold)]
-    return [*rows, made.record("custom", 21, 11, b"\xff\x00any"), made.record(2000, 22, 11, b"")]
+    cold = ("note", "alert", "training_run", "model_version", "deployment", "budget", "health", "routing", "summary")
+    rows += [made.record(kind, 16 + i, -10, made.cold(said=kind)) for i, kind in enumerate(cold)]
+    return [*rows, made.record("custom", 25, 11, b"\xff\x00any"), made.record(2000, 26, 11, b"")]
 
 
 def test_every_type_comes_back_and_can_be_read() -> None:
@@ -88,10 +134,24 @@ def test_every_type_comes_back_and_can_be_read() -> None:
     assert dict(zip(decision["voters"], decision["weights"], strict=True)) == {"größe": 0.25, "gpt": 0.75}
     assert decision["strategy"] == "hedge"
     assert (outcome["value"], outcome["profit_usd"], outcome["kind"]) == (2.0, -1.5, "categorical")
+    route, failed, released = rows[12:15]
+    assert (route["model"], route["attempt"], route["goal"], route["task_type"]) == ("gpt", 2, "value", "tool_use ✂")
+    expected = ("propensity", "quality", "spread", "cost_usd", "latency_ms", "reserved_nanos", "reasons")
+    assert [route[name] for name in expected] == [0.5, 0.7, None, 0.002, 900.0, 3_000_000, 5]
+    assert route["runners_up"] == ["größe", "llama"]
+    assert route["runners_up_quality"] == [0.6, 0.5]
+    assert route["runners_up_cost_usd"] == [0.001, 0.0]
+    assert route["runners_up_latency_ms"][1] == 20.0
+    assert math.isnan(route["runners_up_latency_ms"][0])
+    assert (failed["ended"], failed["failure"], failed["cost_nanos"]) == ("failed", "rate_limited", 2_500_001)
+    assert [failed[f"tokens_{what}"] for what in ("in", "out", "cached", "written")] == [10, 20, 5, 3]
+    assert [failed[name] for name in ("latency_ms", "first_token_ms", "retry_after_ms")] == [812.5, 90.0, None]
+    assert (failed["attempt"], failed["calls"]) == (2, 2)
+    assert (released["ended"], released["failure"], released["cost_nanos"]) == ("released", None, None)
     # Only what the columns cannot tell is kept as bytes.
     raw = {row["type"] for row in rows if row["payload"] is not None}
     assert raw == {"name", "gap", "dropped", "custom"}
-    assert [row["seq"] for row in rows if row["header"] is not None] == [22]
+    assert [row["seq"] for row in rows if row["header"] is not None] == [26]
 
 
 @pytest.mark.parametrize(
@@ -116,6 +176,19 @@ def test_every_type_comes_back_and_can_be_read() -> None:
         ("task", made.task(1, reserved=7), {}),
         ("outcome", made.outcome(1)[:-1] + b"\x01", {}),
         ("closed", made.closed(1) + b"x", {}),
+        ("route", made.route(1, goal=5), {}),
+        ("route", made.route(1, type=b"\xff"), {}),
+        ("route", made.route(1, type="x")[:-1], {}),
+        ("route", made.route(1) + b"x", {}),
+        ("route", made.route(1, padding=b"\0\0\0\0\1"), {}),
+        ("route", made.route(1, others=[(3, 0.5, 0.5, 0.5)], type="x"), {}),
+        ("route", made.route(1, others=[(-1, 0.5, 0.5, 0.5), (0, 0.5, 0.5, 0.5)]), {}),
+        ("route", made.route(1), {"version": 2}),
+        ("called", made.called(1, end=4), {}),
+        ("called", made.called(1, end=1, failure=8), {}),
+        ("called", made.called(1, failure=1), {}),
+        ("called", made.called(1, padding=b"\0\1"), {}),
+        ("called", made.called(1)[:-1], {}),
         ("model_removed", b"x", {}),
         ("note", b"\xf5\x80\x80\x80 no text", {}),
         (99, b"a type of the future", {}),
@@ -137,6 +210,35 @@ BITS = st.one_of(
     st.integers(0, 2**64 - 1), NANS, st.sampled_from([0x7FF8000000000000, 0x8000000000000000, 0, 0x7FF0000000000000])
 )
 DOUBLES = BITS.map(lambda bits: struct.unpack("<d", struct.pack("<Q", bits))[0])
+
+
+WHOLE = st.integers(-(2**63), 2**63 - 1)
+COUNTS = st.integers(0, 0xFFFF)
+FEW = st.sampled_from([0, 0, 0, 0, 1, 255])
+ROUTES = st.builds(
+    made.route,
+    st.integers(0, 2**64 - 1),
+    attempt=COUNTS,
+    goal=st.one_of(st.integers(0, 4), st.integers(0, 255)),
+    reserved=WHOLE,
+    expected=st.lists(DOUBLES, min_size=5, max_size=5),
+    reasons=st.integers(0, 2**32 - 1),
+    others=st.lists(st.tuples(st.sampled_from([0, 1, 2, 2, 3, -1, 2**31 - 1]), DOUBLES, DOUBLES, DOUBLES), max_size=4),
+    type=st.one_of(st.text(max_size=5), st.sampled_from(["", "x" * 65535]), st.binary(max_size=3)),
+    padding=FEW.map(lambda last: bytes([0, 0, 0, 0, last])),
+)
+CALLED = st.builds(
+    made.called,
+    st.integers(0, 2**64 - 1),
+    attempt=COUNTS,
+    cost=st.one_of(WHOLE, st.sampled_from([-1, 0, -2])),
+    times=st.lists(DOUBLES, min_size=3, max_size=3),
+    tokens=st.lists(WHOLE, min_size=4, max_size=4),
+    calls=COUNTS,
+    end=st.one_of(st.integers(0, 3), st.integers(0, 255)),
+    failure=st.one_of(st.just(0), st.integers(0, 9), st.integers(0, 255)),
+    padding=FEW.map(lambda last: bytes([0, last])),
+)
 
 
 def raw(value: float) -> bytes:
@@ -179,6 +281,8 @@ def test_every_bit_of_every_number_comes_back(values: list[int], p: list[int]) -
                 ),
                 st.builds(made.outcome, st.integers(0, 9), DOUBLES),
                 st.builds(made.cold, said=st.text()),
+                ROUTES,
+                CALLED,
             ),
             st.integers(-3, 4),
             st.integers(-3, 4),
@@ -195,6 +299,68 @@ def test_any_records_come_back(rows: list[tuple[int, int, bytes, int, int, int]]
         )
     )
     assert again(records).tobytes() == records.tobytes()
+
+
+@given(
+    rows=st.lists(
+        st.one_of(
+            st.tuples(st.just("route"), ROUTES, st.integers(-2, 3)),
+            st.tuples(st.just("called"), CALLED, st.integers(-2, 3)),
+        ),
+        max_size=8,
+    )
+)
+def test_routes_and_calls_come_back_and_can_be_read(rows: list[tuple[str, bytes, int]]) -> None:
+    made_of = [made.record(kind, i, i, payload, model=model) for i, (kind, payload, model) in enumerate(rows, 1)]
+    records = made.array(*made_of)
+    assert again(records).tobytes() == records.tobytes()
+    for record, (kind, payload, _) in zip(made_of, rows, strict=True):
+        if payload[66 if kind == "route" else 76] > (4 if kind == "route" else 3):  # no such goal, no such end
+            with pytest.raises(ValueError, match=f"of type {kind}"):
+                journal_events(made.array(record), MODELS, CATEGORIES)
+            continue
+        event = Event(*journal_events(made.array(record), MODELS, CATEGORIES)[0])
+        said = json.loads(as_json(event.to_dict()))["data"]
+        assert said["task"] == struct.unpack_from("<Q", payload)[0]
+        if kind == "route":
+            bits = struct.unpack_from("<I", payload, 56)[0]
+            assert len(said["reasons"]) == bits.bit_count()
+            assert len(said["runners_up"]) == struct.unpack_from("<H", payload, 62)[0]
+        else:
+            assert ("failure" in said) == (said["end"] == "failed")
+            cost = struct.unpack_from("<q", payload, 8)[0]
+            assert said["cost_nanos"] == (None if cost == -1 else cost)
+
+
+def test_a_table_of_an_older_version_is_read() -> None:
+    """It has none of the columns that came later, and its dictionary of types is another one."""
+    older = [record for record in every_type() if struct.unpack_from("<H", record, 12)[0] not in (24, 25, 39)]
+    batch = columns.from_records(made.array(*older), MODELS, CATEGORIES)
+    words = pa.array(batch["type"].to_pylist()[::-1], pa.string()).dictionary_encode()  # in another order
+    batch = batch.set_column(2, "type", words.take(pa.array(range(len(batch) - 1, -1, -1))))
+    batch = batch.drop_columns(sorted(columns.LATER))
+    assert len(batch.schema) == 33
+    assert b"".join(part.tobytes() for part in columns.records(batch, MODELS, CATEGORIES)) == b"".join(older)
+    with pytest.raises(JournalDamagedError, match="column 'data' is missing"):
+        list(columns.records(batch.drop_columns(["data"]), MODELS, CATEGORIES))
+
+
+def test_the_words_are_those_of_the_core() -> None:
+    records = made.array(
+        *(made.record("route", 1 + i, 0, made.route(1, goal=i, reasons=2**32 - 1)) for i in range(5)),
+        *(made.record("called", 6 + i, 0, made.called(1, end=i)) for i in range(4)),
+        *(made.record("called", 10 + i, 0, made.called(1, end=1, failure=i)) for i in range(9)),
+    )
+    said = [event[5] for event in journal_events(records, MODELS, CATEGORIES)]
+    assert tuple(data["goal"] for data in said[:5]) == GOALS
+    assert tuple(data["end"] for data in said[5:9]) == columns.ENDS
+    assert tuple(data["failure"] for data in said[9:]) == (*columns.FAILURES, "failure_8")
+    known = len(ROUTE_REASONS)
+    assert said[0]["reasons"] == (*ROUTE_REASONS, *(f"reason_{bit}" for bit in range(known, 32)))
+    rows = columns.from_records(records, MODELS, CATEGORIES).to_pylist()
+    assert [row["goal"] for row in rows[:5]] == list(GOALS)
+    assert [row["ended"] for row in rows[5:9]] == list(columns.ENDS)
+    assert [row["failure"] for row in rows[9:]] == [*columns.FAILURES, None]
 
 
 def test_a_slice_of_a_table_comes_back() -> None:
@@ -220,7 +386,7 @@ def test_a_table_that_is_none_of_events_is_refused() -> None:
         (batch.set_column(2, "type", pa.array(["nonsense"] * len(batch))), "a name that the journal does not have"),
         (batch.set_column(2, "type", pa.nulls(len(batch), pa.string())), "row 0 of the columns"),
         (batch.set_column(8, "p", pa.array([[None, 1.0]] * len(batch))), "none within a list"),
-        (batch.set_column(30, "data", pa.nulls(len(batch), pa.string())), "row 3 of the columns"),
+        (batch.set_column(len(columns.SCHEMA) - 3, "data", pa.nulls(len(batch), pa.string())), "row 3 of the columns"),
     ]:
         with pytest.raises(JournalDamagedError, match=said):
             list(columns.records(bad, MODELS, CATEGORIES))

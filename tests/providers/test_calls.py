@@ -182,6 +182,14 @@ def test_whoever_counts_hits_can_end_it(made: Made, server: Server) -> None:
     assert answer.calls == len(server.requests) == len(seen) == 5
 
 
+def test_nobody_is_asked_for_a_repetition_that_will_not_be(made: Made, server: Server) -> None:
+    provider = made(retries=Retries(attempts=3, wait=0.001))
+    server.always = RESET
+    seen: list[str] = []
+    answer = asyncio.run(provider.call("m", TASK, may_retry=lambda failure: seen.append(failure.kind) is None))
+    assert (answer.calls, len(seen)) == (3, 2)
+
+
 @pytest.mark.parametrize(
     "bad", [{"attempts": 0}, {"attempts": True}, {"wait": -1}, {"patience": "soon"}, {"wait_max": "x"}]
 )

@@ -12,8 +12,9 @@ SECOND = 10**9
 HOUR = 3600 * SECOND
 
 
-def make_journal(seed: int, n: int, *, models: int = 3) -> list[Event]:
-    rng = random.Random(seed)
+def make_journal(seed: int, n: int, *, models: int = 3, routed_from: int = 0) -> list[Event]:
+    """routed_from: events before that number are those of a journal without routes and calls."""
+    rng, more = random.Random(seed), random.Random(seed)
     out: list[Event] = []
     now = rng.randrange(0, 10**18)
     names = [f"model-{i}" for i in range(models)]
@@ -36,6 +37,9 @@ def make_journal(seed: int, n: int, *, models: int = 3) -> list[Event]:
     for name in names:
         emit("model", name, None, {"name": name, "provider": "lab", "tier": "fast", "tags": ["a"]})
     while len(out) < n:
+        if len(out) >= routed_from and more.random() < 0.15:
+            out.append(Event(len(out) + 1, now, *_routed(more, names, open_tasks)))
+            continue
         what = rng.random()
         if what < 0.15 or not open_tasks:
             number, kind = next(tasks), rng.choice(["binary", "categorical", "numeric"])
@@ -76,6 +80,41 @@ def make_journal(seed: int, n: int, *, models: int = 3) -> list[Event]:
         else:
             emit(*_cold(rng, names))
     return out
+
+
+def _routed(
+    rng: random.Random, names: list[str], open_tasks: dict[int, tuple[str, str, int]]
+) -> tuple[str, str | None, str | None, dict[str, Any]]:
+    """A route of a task that is open, mostly; or the end of a call, also for a task that has ended."""
+    number = rng.choice([*open_tasks, rng.randrange(1, 9)])
+    category = open_tasks[number][1] if number in open_tasks else ""
+    about = {"task": number, "attempt": rng.randrange(4)}
+    nanos = rng.choice([None, 0, rng.randrange(10**7)])
+    if rng.random() < 0.5:
+        expected = ("propensity", "quality", "spread", "cost_usd", "latency_ms")
+        others = [{"model": name, "quality": rng.random(), "cost_usd": None} for name in rng.sample(names, 2)]
+        return (
+            "route",
+            rng.choice([None, *names]),
+            category or None,
+            about
+            | {"type": rng.choice(["", "tool_use", "\0 \ud83d"]), "goal": rng.choice(["cost", "mix"])}
+            | {name: rng.choice([None, rng.random()]) for name in expected}
+            | {"reserved_usd": (nanos or 0) / 1e9, "reserved_nanos": nanos or 0}
+            | {"reasons": ("best_expected", "reason_20")[: rng.randrange(3)], "runners_up": others},
+        )
+    end = rng.choice(["answered", "failed", "released", "lost"])
+    counts = ("tokens_in", "tokens_out", "tokens_cached", "tokens_written", "calls")
+    return (
+        "called",
+        rng.choice(names),
+        category or None,
+        about
+        | {"end": end, "cost_usd": None if nanos is None else nanos / 1e9, "cost_nanos": nanos}
+        | ({"failure": rng.choice(["timeout", "failure_9"])} if end == "failed" else {})
+        | {name: rng.choice([None, rng.random()]) for name in ("latency_ms", "first_token_ms", "retry_after_ms")}
+        | {name: rng.randrange(1000) for name in counts},
+    )
 
 
 def _cold(rng: random.Random, names: list[str]) -> tuple[str, str | None, str | None, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import warnings
@@ -14,6 +15,7 @@ from sqlalchemy import select
 
 import fairlead as fl
 from fairlead.journal import read
+from fairlead.providers import Answer
 from fairlead.store import Store, desk
 from fairlead.store.tables import PROJECTED
 
@@ -58,9 +60,12 @@ def run(fleet: fl.Fleet, first: int, tasks: int) -> None:
     assert fleet.journal is not None
     fleet.journal.append("alert", {"severity": "high", "value": 3}, model="a")
     fleet.journal.append("training_run", {"run": "r1", "status": "done", "loss": 0.25}, model="b")
-    fleet.journal.append("budget", {"name": "day", "limit_usd": 5.0})
     fleet.journal.append("deployment", {"version": "v1", "stage": "live"}, model="b")
     fleet.journal.append("model_version", {"version": "v1", "digest": "ab"}, model="b")
+    daily = {"name": "day", "limit": 5 * 10**9, "period": "daily", "scope": "all", "on_exhausted": "refuse"}
+    assert fleet._core.budget_event(json.dumps(daily), 10**9) == 0
+    route = fleet.route(f"q-{first}", pin="a")  # which is open
+    fleet.called(route, Answer(fl.Forecast("a", p=0.5, cost_usd=0.002, latency_ms=812.5)))
 
 
 @pytest.fixture

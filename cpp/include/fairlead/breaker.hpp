@@ -80,13 +80,13 @@ inline constexpr std::array<std::string_view, 3> gate_names{"yes", "wait", "no"}
 
 // How a call failed; all but `cancelled` tell of the model's health. `server`: 5xx. `refused`: a bad key, no credit, a
 // request that it will not answer. `cancelled`: whoever asked gave up, or knows that the request was at fault.
-enum class Failure : std::uint8_t { server, timeout, network, rate_limited, unparsable, truncated, refused, cancelled };
+enum class CallFailure : std::uint8_t { server, timeout, network, rate_limited, unparsable, truncated, refused, cancelled };
 inline constexpr std::array<std::string_view, 8> failure_names{"server",     "timeout",   "network", "rate_limited",
                                                                "unparsable", "truncated", "refused", "cancelled"};
-constexpr bool tells_health(Failure kind) noexcept { return kind != Failure::cancelled; }
+constexpr bool tells_health(CallFailure kind) noexcept { return kind != CallFailure::cancelled; }
 // What a model's provider answers for: the rest is the model's own affair.
-constexpr bool tells_provider_health(Failure kind) noexcept {
-  return kind == Failure::server || kind == Failure::timeout || kind == Failure::network;
+constexpr bool tells_provider_health(CallFailure kind) noexcept {
+  return kind == CallFailure::server || kind == CallFailure::timeout || kind == CallFailure::network;
 }
 
 // When a call began, in the breaker's own count. 0 is no call that `begin` has let through.
@@ -138,11 +138,11 @@ class Breaker {
 
   // retry_after: nanoseconds from now, of `rate_limited` and `server`, or `unknown`. may_open: false where this failure alone is no
   // reason to open: the failures in a row then stop one short.
-  void failure(BreakerCall call, Time now, Failure kind, Time retry_after = unknown, Time latency = unknown,
+  void failure(BreakerCall call, Time now, CallFailure kind, Time retry_after = unknown, Time latency = unknown,
                bool may_open = true) noexcept {
     const bool tells = tells_health(kind);
     failures_ += tells;
-    if (kind != Failure::rate_limited && kind != Failure::server) retry_after = unknown;
+    if (kind != CallFailure::rate_limited && kind != CallFailure::server) retry_after = unknown;
     if (!is_fresh(call, now, latency)) {
       if (state_ == BreakerState::open && retry_after > 0) prolong(now, retry_after);
       return;

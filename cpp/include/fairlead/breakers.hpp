@@ -3,7 +3,7 @@
 // A call goes through where both let it, and its end is told to both. What a provider's breaker learns is the provider's
 // health alone: a rate limit, a refusal or an answer that cannot be read is its model's own affair. One model that fails while it alone
 // is asked does not close its provider for the others: failures in a row that are all of one model stop one short, until
-// another model's fails, too, or no connection was made at all (`Failure::network`).
+// another model's fails, too, or no connection was made at all (`CallFailure::network`).
 //
 // Adding models allocates; nothing else does.
 #pragma once
@@ -80,14 +80,14 @@ class Breakers {
     return Status::ok;
   }
 
-  Status failure(ModelId model, BreakersCall call, Time now, Failure kind, Time retry_after = Breaker::unknown,
+  Status failure(ModelId model, BreakersCall call, Time now, CallFailure kind, Time retry_after = Breaker::unknown,
                  Time latency = Breaker::unknown) noexcept {
     if (!known(model)) return Status::unknown_model;
     Model& me = at(model);
     me.breaker.failure(first(call), now, kind, retry_after, latency);
     Provider& its = provider(me);
     if (!tells_provider_health(kind)) {
-      its.breaker.failure(second(call), now, Failure::cancelled, Breaker::unknown, latency);
+      its.breaker.failure(second(call), now, CallFailure::cancelled, Breaker::unknown, latency);
       return Status::ok;
     }
     if (its.breaker.is_fresh(second(call), now, latency)) {
@@ -95,7 +95,7 @@ class Breakers {
       if (its.failing != model) its.failing = several;
     }
     its.breaker.failure(second(call), now, kind, Breaker::unknown, latency,
-                        its.failing == several || kind == Failure::network);
+                        its.failing == several || kind == CallFailure::network);
     return Status::ok;
   }
 

@@ -16,11 +16,14 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <new>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "fairlead/fleet_routing.hpp"
 #include "fairlead/fleet_tasks.hpp"
 #include "fairlead/journal/encode.hpp"
 #include "fairlead/journal/format.hpp"
@@ -113,6 +116,29 @@ class Fleet {
   Status close(std::string_view id, Time time, bool& news) noexcept;  // its outcome will never be known
   Status close(TaskNumber task, Time time) noexcept;
 
+  // --- routing: fleet_routing.hpp ---
+
+  // Whom to ask a task. Where somebody is, the call has begun: its end is told by `called`, or by `record` of the answer.
+  // Where a budget refuses, or nobody is there, that is logged too; where all are held back, nothing is. out_of_range: the
+  // task has had 65,535 calls.
+  Status route(TaskNumber task, const RouteRequest& request, Route& out, Time now) noexcept;
+  // How the call of a route ended; its forecast is recorded after it. unknown_key: it has ended, or never began.
+  // `fixed` but for its task and attempt.
+  Status called(const Route& route, journal::CalledFixed fixed, Time now) noexcept;
+  // The calls that a process that is gone left open have ended, nobody knows how: they count as made. May log many events.
+  Status lose_calls(Time now) noexcept;
+
+  // Cold events of routing, as JSON: fleet_routing.hpp says which.
+  Status budget(std::string_view json, Time time) noexcept;
+  Status health(std::string_view json, Time time) noexcept;
+  Status routing_rules(std::string_view json, Time time) noexcept;
+  // The alerts of budgets that wait, each logged, and told once. May throw std::bad_alloc.
+  Status take_alerts(std::vector<Alert>& out, Time now);
+
+  const FleetRouting& routing() const noexcept { return *routing_; }
+  // For whoever reads objects that are not const; they are changed by events alone.
+  FleetRouting& routing() noexcept { return *routing_; }
+
   // --- reading ---
 
   struct Member {
@@ -157,11 +183,21 @@ class Fleet {
   Status apply_forecast(const journal::Event& event) noexcept;
   Status apply_outcome(const journal::Event& event) noexcept;
   Status apply_closed(const journal::Event& event) noexcept;
+  Status apply_route(const journal::Event& event);
+  Status apply_called(const journal::Event& event) noexcept;
 
   template <class Change>
-  Status live(Change&& change) noexcept;
+  Status live(Change&& change) noexcept {
+    if (behind_) return Status::out_of_memory;
+    try {
+      return change();
+    } catch (const std::bad_alloc&) {
+      return Status::out_of_memory;
+    }
+  }
   Status log();  // the event in the buffer, then applies it
   Status hand_over() noexcept;
+  Status log_text(journal::Type type, std::string_view json, Time time);
   Status number_of(journal::Table table, std::string_view name, std::int32_t& out);
   Status open_new(const Task& task);
   Status record_at(std::uint32_t slot, const Forecast& forecast);
@@ -184,6 +220,7 @@ class Fleet {
   std::vector<ModelId> by_number_;   // by number of the model's name in the journal; -1: not in the fleet
   std::uint64_t joined_ = 0;
   FleetTasks tasks_;
+  std::unique_ptr<FleetRouting> routing_;  // so that it stays where it is
   TaskNumber next_task_ = 1;
   std::array<Numbers, journal::n_tables> names_;
   journal::Seq last_ = 0, first_passed_over_ = 0;
@@ -194,6 +231,7 @@ class Fleet {
   std::uint64_t unlogged_ = 0;
   journal::EventBuffer buffer_, compared_;
   journal::DecodedTask decoded_;
+  std::vector<double> losses_;  // of a settled task
 };
 
 }  // namespace fairlead

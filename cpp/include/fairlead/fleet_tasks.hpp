@@ -4,6 +4,7 @@
 // had their size. Memory: a task's record as it lies in the journal, and some 100 bytes.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -20,6 +21,18 @@ namespace fairlead {
 
 using journal::TaskNumber;
 
+// What routing keeps of an open task: fleet_routing.hpp.
+struct TaskRouting {
+  static constexpr std::size_t most_contexts = 11;
+  std::array<std::int32_t, most_contexts> contexts = {};  // of the router
+  std::uint8_t n_contexts = 0;
+  std::uint16_t attempts = 0;   // calls that were routed
+  std::int32_t category = -1;   // names of FleetRouting
+  std::int32_t type = -1;       // once a route has told it
+
+  std::span<const std::int32_t> where() const noexcept { return std::span(contexts).first(n_contexts); }
+};
+
 struct FleetTask {
   enum class State : std::uint8_t { unused, open, settled, voided };
 
@@ -31,12 +44,22 @@ struct FleetTask {
   std::int32_t category = -1;  // its number in the journal
   Kind kind = Kind::binary;
   State state = State::unused;
+  TaskRouting routing = {};    // while it is open
   std::string record = {};  // the payload of its event: journal/encode.hpp
 
-  std::string_view id() const noexcept {
-    std::uint32_t n = 0;
-    std::memcpy(&n, record.data() + sizeof(journal::TaskFixed), sizeof(n));
-    return std::string_view(record).substr(sizeof(journal::TaskFixed) + sizeof(n), n);
+  std::string_view id() const noexcept { return part(0); }
+  std::string_view text() const noexcept { return part(2); }
+
+ private:
+  std::string_view part(int n) const noexcept {  // id, category, text, regime
+    std::string_view left = std::string_view(record).substr(sizeof(journal::TaskFixed));
+    for (;; --n) {
+      std::uint32_t bytes = 0;
+      std::memcpy(&bytes, left.data(), sizeof(bytes));
+      left.remove_prefix(sizeof(bytes));
+      if (n == 0) return left.substr(0, bytes);
+      left.remove_prefix(bytes);
+    }
   }
 };
 
@@ -91,8 +114,8 @@ class FleetTasks {
 
   // A slot with this record in it, which is not yet found. May throw std::bad_alloc, then changes nothing that can be seen.
   std::uint32_t prepare(std::span<const std::byte> record);
-  void add(std::uint32_t prepared, TaskNumber number, TaskHandle handle, Kind kind, Time shown,
-           std::int32_t category) noexcept;
+  void add(std::uint32_t prepared, TaskNumber number, TaskHandle handle, Kind kind, Time shown, std::int32_t category,
+           const TaskRouting& routing = {}) noexcept;
   void end(std::uint32_t slot, FleetTask::State how, double outcome) noexcept;
   void forget(std::size_t keep) noexcept;  // the oldest that ended, until no more than `keep` are left
 

@@ -51,7 +51,7 @@ struct RouterOptions {
 //   quality: q.   cost: -c.   latency: -l.   value: q per dollar.
 //   mix: quality * q - cost * c / (the dearest candidate's) - latency * l / (the slowest one's).
 struct Objective {
-  enum class Goal : std::uint8_t { quality, cost, latency, value, mix };
+  using Goal = fairlead::Goal;
   Goal goal = Goal::quality;
   double quality = 1.0, cost = 0.0, latency = 0.0;  // of a mix; none negative
   double min_quality = 0.0;  // candidates expected to be worse are taken only where nobody is better

@@ -21,6 +21,7 @@ inline constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
 enum class Kind : std::uint8_t { binary, categorical, numeric };
 enum class Tier : std::uint8_t { reasoning, standard, fast };
+inline constexpr std::array<std::string_view, 3> tier_names{"reasoning", "standard", "fast"};
 
 // How a decision was pooled. The names are those of the Python and JSON interfaces.
 enum class Strategy : std::uint8_t { mean, median, log, weighted, hedge };
@@ -36,7 +37,39 @@ enum Reason : std::uint32_t {
   models_disagree = 1u << 4, // disagreement is above 0.1
   models_failed = 1u << 5,   // some calls failed and were left out
   models_removed = 1u << 6,  // some answers came from models that have left the fleet
+  in_emergency = 1u << 7,    // nothing healthy was left: the position scale is cut
 };
+
+// What a route is to be good at: see Objective in router.hpp.
+enum class Goal : std::uint8_t { quality, cost, latency, value, mix };
+inline constexpr std::array<std::string_view, 5> goal_names{"quality", "cost", "latency", "value", "mix"};
+
+// How a call that was routed ended. `released`: it was never made. `lost`: whoever made it is gone, so that nobody knows.
+enum class CallEnd : std::uint8_t { answered, failed, released, lost };
+inline constexpr std::array<std::string_view, 4> call_end_names{"answered", "failed", "released", "lost"};
+
+// Why a route looks the way it does, as bits.
+struct RouteReason {
+  enum Bits : std::uint32_t {
+    best_expected = 1u << 0,  // it is expected to serve the objective best
+    explored = 1u << 1,       // tried although another is expected to be better: the evidence is thin
+    only_candidate = 1u << 2,
+    pinned = 1u << 3,         // the rules or the caller name it
+    tier_floor = 1u << 4,     // models of lower tiers were left out
+    banned = 1u << 5,         // the rules or the caller left models out
+    tried_before = 1u << 6,   // models that failed this task were left out
+    unhealthy = 1u << 7,      // models whose breaker is open were left out
+    held_back = 1u << 8,      // models that may have no more calls in flight for now were left out
+    over_budget = 1u << 9,    // models that their budget has no money for were left out
+    degraded = 1u << 10,      // so that a lower tier is asked
+    below_quality = 1u << 11, // nobody is expected to reach min_quality
+    refused = 1u << 12,       // a budget refuses the call, or has it wait
+    nobody = 1u << 13,        // there is nobody to ask
+  };
+};
+inline constexpr std::array<std::string_view, 14> route_reason_names{
+    "best_expected", "explored",  "only_candidate", "pinned",   "tier_floor",    "banned",  "tried_before",
+    "unhealthy",     "held_back", "over_budget",    "degraded", "below_quality", "refused", "nobody"};
 
 // Names one open task of one Scoreboard. A handle outlives its task safely: the generation no longer matches.
 struct TaskHandle {

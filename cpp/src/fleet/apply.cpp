@@ -17,11 +17,12 @@ constexpr std::int32_t most_names = 1 << 24;  // so that a false number takes no
 
 constexpr std::size_t index(std::int32_t id) noexcept { return static_cast<std::size_t>(id); }
 
-bool ours(Type type) noexcept { return type >= Type::settings && type <= Type::closed; }
+bool ours(Type type) noexcept { return type >= Type::settings && type <= Type::called; }
 
 }  // namespace
 
-Fleet::Fleet(const FleetSettings& settings) : settings_(settings), board_(settings.board()) {}
+Fleet::Fleet(const FleetSettings& settings)
+    : settings_(settings), board_(settings.board()), routing_(std::make_unique<FleetRouting>()) {}
 
 Status Fleet::apply(const Event& event) noexcept {
   const journal::RecordHeader& header = *event.header;
@@ -55,6 +56,12 @@ Status Fleet::dispatch(const Event& event) {
     case Type::forecast: return apply_forecast(event);
     case Type::outcome: return apply_outcome(event);
     case Type::closed: return apply_closed(event);
+    case Type::route: return apply_route(event);
+    case Type::called: return apply_called(event);
+    case Type::budget: return routing_->budget(journal::text_of(event.bytes()), event.header->time);
+    case Type::alert: return routing_->alert(journal::text_of(event.bytes()));
+    case Type::health: return routing_->health(journal::text_of(event.bytes()), event.header->time);
+    case Type::routing: return routing_->rules(journal::text_of(event.bytes()));
     default: return Status::ok;
   }
 }
@@ -99,12 +106,14 @@ Status Fleet::apply_model(const Event& event) {
   std::string copy(record);
   members_.reserve(members_.size() + 1);
   numbers_.reserve(numbers_.size() + 1);
+  losses_.reserve(members_.size() + 1);
   if (by_number_.size() <= index(number)) by_number_.resize(index(number) + 1, NameTable::absent);
   const ModelId model = board_.add(known.names.name(known.id[index(number)]));
   if (index(model) == members_.size()) {
     members_.emplace_back();
     numbers_.push_back(number);
   }
+  routing_->add(model, board_.models().name(model), record);
   members_[index(model)] = {std::move(copy), ++joined_, number, true};
   numbers_[index(model)] = number;
   by_number_[index(number)] = model;
@@ -116,6 +125,7 @@ Status Fleet::apply_model_removed(const Event& event) noexcept {
   if (model < 0) return Status::unknown_model;
   if (!members_[index(model)].present) return Status::inactive_model;
   members_[index(model)].present = false;
+  routing_->remove(model);
   return board_.remove(model);
 }
 
@@ -126,9 +136,11 @@ Status Fleet::apply_task(const Event& event) {
   }
   if (tasks_.find(decoded_.number) != FleetTasks::none) return Status::task_differs;
   const std::uint32_t slot = tasks_.prepare(event.bytes());
+  const TaskRouting routing = routing_->open(decoded_.task);
   TaskHandle handle;
   if (const Status status = board_.open(decoded_.task, handle); status != Status::ok) return status;
-  tasks_.add(slot, decoded_.number, handle, decoded_.task.kind, event.header->time, event.header->category);
+  tasks_.add(slot, decoded_.number, handle, decoded_.task.kind, event.header->time, event.header->category,
+             routing);
   if (decoded_.number >= next_task_) next_task_ = decoded_.number + 1;
   return Status::ok;
 }
@@ -141,7 +153,9 @@ Status Fleet::apply_forecast(const Event& event) noexcept {
   if (tasks_[slot].kind != given.kind) return Status::wrong_kind;
   given.forecast.model = model_of(event.header->model);
   given.forecast.time = event.header->time;
-  return board_.record(tasks_[slot].handle, given.forecast);
+  const Status status = board_.record(tasks_[slot].handle, given.forecast);
+  if (status == Status::ok) routing_->answered(tasks_[slot].routing, given.task, given.forecast);
+  return status;
 }
 
 Status Fleet::apply_outcome(const Event& event) noexcept {
@@ -152,6 +166,11 @@ Status Fleet::apply_outcome(const Event& event) noexcept {
   if (tasks_[slot].kind != given.kind) return Status::wrong_kind;
   const Outcome outcome{.task = tasks_[slot].handle, .value = given.value, .time = event.header->time};
   if (const Status status = board_.settle(outcome); status != Status::ok) return status;
+  const std::span<const Marks> marks = board_.settled_marks();
+  losses_.clear();  // it has room for every model: apply_model
+  for (const Marks& mark : marks) losses_.push_back(mark.loss);
+  routing_->settled(tasks_[slot].routing, given.kind, board_.settled_models(), losses_);
+  routing_->ended(given.task);
   tasks_.end(slot, FleetTask::State::settled, given.value);
   tasks_.forget(settings_.remember);
   return Status::ok;
@@ -163,9 +182,28 @@ Status Fleet::apply_closed(const Event& event) noexcept {
   const std::uint32_t slot = tasks_.find(given.task);
   if (slot == FleetTasks::none) return Status::unknown_task;
   if (const Status status = board_.close(tasks_[slot].handle); status != Status::ok) return status;
+  routing_->ended(given.task);
   tasks_.end(slot, FleetTask::State::voided, nan);
   tasks_.forget(settings_.remember);
   return Status::ok;
+}
+
+Status Fleet::apply_route(const Event& event) {
+  journal::DecodedRoute given;
+  if (!journal::decode(event.bytes(), given)) return Status::bad_event;
+  const std::uint32_t slot = tasks_.find(given.fixed.task);
+  if (slot == FleetTasks::none) return Status::unknown_task;
+  return routing_->route(tasks_[slot].routing, given.fixed.task, model_of(event.header->model), given.fixed, given.type,
+                         event.header->time);
+}
+
+Status Fleet::apply_called(const Event& event) noexcept {
+  journal::CalledFixed given;
+  if (!journal::decode(event.bytes(), given)) return Status::bad_event;
+  const Status status = routing_->called(model_of(event.header->model), given, event.header->time);
+  // Of a task that has ended no forecast comes.
+  if (status == Status::ok && tasks_.find(given.task) == FleetTasks::none) routing_->ended(given.task);
+  return status;
 }
 
 std::vector<ModelId> Fleet::members() const {

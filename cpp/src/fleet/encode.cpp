@@ -117,6 +117,26 @@ void encode_closed(EventBuffer& out, TaskNumber task, Time time, std::int32_t ca
   out.start(Type::closed, time, -1, category, sizeof(ClosedFixed)).put(ClosedFixed{.task = task});
 }
 
+void encode(EventBuffer& out, RouteFixed fixed, Time time, std::int32_t model, std::int32_t category,
+            std::span<const RouteOther> others, std::string_view type) {
+  others = others.first(std::min<std::size_t>(others.size(), std::numeric_limits<std::uint16_t>::max()));
+  type = beginning(type, std::numeric_limits<std::uint16_t>::max());
+  fixed.n_others = static_cast<std::uint16_t>(others.size());
+  fixed.n_type = static_cast<std::uint16_t>(type.size());
+  PayloadWriter to = out.start(Type::route, time, model, category,
+                               sizeof(fixed) + others.size() * (3 * sizeof(double) + sizeof(std::int32_t)) + type.size());
+  to.put(fixed);
+  for (const RouteOther& other : others) to.put(other.quality);
+  for (const RouteOther& other : others) to.put(other.cost_usd);
+  for (const RouteOther& other : others) to.put(other.latency_ms);
+  for (const RouteOther& other : others) to.put(other.model);
+  to.put(std::span<const char>(type));
+}
+
+void encode(EventBuffer& out, const CalledFixed& fixed, Time time, std::int32_t model, std::int32_t category) {
+  out.start(Type::called, time, model, category, sizeof(fixed)).put(fixed);
+}
+
 void encode_name(EventBuffer& out, Table table, std::int32_t number, std::string_view name) {
   PayloadWriter to = out.start(Type::name, 0, -1, -1, 1 + sizeof(number) + of(name));
   to.put(table);
@@ -177,6 +197,23 @@ bool decode(std::span<const std::byte> payload, OutcomeFixed& out) noexcept {
 }
 
 bool decode(std::span<const std::byte> payload, ClosedFixed& out) noexcept { return decode_fixed(payload, out); }
+
+bool decode(std::span<const std::byte> payload, DecodedRoute& out) noexcept {
+  PayloadReader in(payload);
+  std::span<const char> type;
+  const RouteFixed& fixed = out.fixed;
+  if (!in.get(out.fixed) || !in.get(out.quality, fixed.n_others) || !in.get(out.cost_usd, fixed.n_others) ||
+      !in.get(out.latency_ms, fixed.n_others) || !in.get(out.others, fixed.n_others) || !in.get(type, fixed.n_type) ||
+      !in.done()) {
+    return false;
+  }
+  out.type = {type.data(), type.size()};
+  return static_cast<std::size_t>(fixed.goal) < goal_names.size();
+}
+
+bool decode(std::span<const std::byte> payload, CalledFixed& out) noexcept {
+  return decode_fixed(payload, out) && static_cast<std::size_t>(out.end) < call_end_names.size();
+}
 
 bool decode(std::span<const std::byte> payload, DecodedName& out) noexcept {
   PayloadReader in(payload);

@@ -9,51 +9,11 @@
 #include <utility>
 
 #include "fairlead/fleet.hpp"
+#include "json_value.hpp"
 
 namespace fairlead {
 
 namespace {
-
-constexpr std::array<std::string_view, 3> tier_names{"reasoning", "standard", "fast"};
-
-bool space(char c) noexcept { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
-
-// Takes one token at a time from the front of a text.
-class Reader {
- public:
-  explicit Reader(std::string_view text) noexcept : left_(text) {}
-  bool take(char c) noexcept {
-    skip();
-    if (left_.empty() || left_.front() != c) return false;
-    left_.remove_prefix(1);
-    return true;
-  }
-  bool name(std::string_view& out) noexcept {  // without escapes, which no name of ours needs
-    if (!take('"')) return false;
-    const std::size_t end = left_.find('"');
-    if (end == std::string_view::npos) return false;
-    out = left_.substr(0, end);
-    left_.remove_prefix(end + 1);
-    return true;
-  }
-  bool number(double& out) noexcept {
-    skip();
-    const auto [end, error] = std::from_chars(left_.data(), left_.data() + left_.size(), out);
-    if (error != std::errc()) return false;
-    left_.remove_prefix(static_cast<std::size_t>(end - left_.data()));
-    return true;
-  }
-  bool done() noexcept {
-    skip();
-    return left_.empty();
-  }
-
- private:
-  void skip() noexcept {
-    while (!left_.empty() && space(left_.front())) left_.remove_prefix(1);
-  }
-  std::string_view left_;
-};
 
 bool set(double& target, double value, double least, double most) noexcept {
   if (!(value >= least && value <= most)) return false;
@@ -147,14 +107,16 @@ std::string FleetSettings::json() const {
 
 Status FleetSettings::parse(std::string_view json, FleetSettings& out) noexcept {
   FleetSettings read;
-  Reader in(json);
-  if (!in.take('{')) return Status::bad_event;
-  bool first = true;
-  while (!in.take('}')) {
-    std::string_view name;
-    double value = nan;
-    if ((!first && !in.take(',')) || !in.name(name) || !in.take(':') || !in.number(value)) return Status::bad_event;
-    first = false;
+  JsonValue given;
+  try {
+    if (!JsonValue::parse(json, given) || !given.is(JsonValue::Kind::object)) return Status::bad_event;
+  } catch (const std::bad_alloc&) {
+    return Status::out_of_memory;
+  }
+  for (std::size_t i = 0; i < given.names.size(); ++i) {
+    const std::string& name = given.names[i];
+    if (!given.items[i].is(JsonValue::Kind::number)) return Status::bad_event;
+    const double value = given.items[i].number;
     bool fits = false;  // the bounds of python/fairlead/settings.py
     if (name == "k") fits = set(read.k, value, 1e-9, 1e6);
     else if (name == "scale") fits = set(read.scale, value, 1e-3, 1e9);
@@ -167,7 +129,6 @@ Status FleetSettings::parse(std::string_view json, FleetSettings& out) noexcept 
     else return Status::unknown_format;
     if (!fits) return Status::bad_event;
   }
-  if (!in.done()) return Status::bad_event;
   out = read;
   return Status::ok;
 }

@@ -17,16 +17,6 @@ constexpr std::size_t index(std::int32_t id) noexcept { return static_cast<std::
 
 }  // namespace
 
-template <class Change>
-Status Fleet::live(Change&& change) noexcept {
-  if (behind_) return Status::out_of_memory;
-  try {
-    return change();
-  } catch (const std::bad_alloc&) {
-    return Status::out_of_memory;
-  }
-}
-
 Status Fleet::hand_over() noexcept {
   if (sink_ == nullptr) return Status::ok;
   journal::Seq seq = 0;
@@ -38,7 +28,8 @@ Status Fleet::hand_over() noexcept {
 Status Fleet::log() {
   if (const Status status = hand_over(); status != Status::ok) return status;
   const Status status = apply(buffer_.event());
-  behind_ = status != Status::ok && sink_ != nullptr;  // all else was checked: only memory can be the reason
+  // All else was checked, but for a budget too many for one call, which a replay passes over, too.
+  behind_ = status != Status::ok && status != Status::wrong_length && sink_ != nullptr;
   return status;
 }
 
@@ -179,6 +170,10 @@ Status Fleet::decide(TaskNumber task, Strategy strategy, Decision& out, Time now
 Status Fleet::decide_at(std::uint32_t slot, Strategy strategy, Decision& out, Time now) noexcept {
   const FleetTask& task = tasks_[slot];
   if (const Status status = board_.decide(task.handle, strategy, out, now); status != Status::ok) return status;
+  if (routing_->emergency()) {
+    out.position_scale *= FleetRouting::emergency_scale;
+    out.reasons |= in_emergency;
+  }
   if (sink_ == nullptr) return Status::ok;
   Status logged = Status::out_of_memory;
   try {

@@ -12,7 +12,7 @@ using journal::Table;
 
 namespace {
 
-constexpr std::uint32_t version = 1;
+constexpr std::uint32_t version = 2;
 constexpr std::string_view family = "fleet";
 constexpr std::string_view state_family = "fleet state";
 
@@ -58,6 +58,7 @@ void Fleet::save(SnapshotWriter& out) const {
     out.put(member.joined);
     out.put(static_cast<std::uint8_t>(member.present));
   }
+  routing_->save(out);
   out.put(next_task_);
   out.put(static_cast<std::uint64_t>(tasks_.n_open()));
   for (const std::uint32_t slot : tasks_.open()) {
@@ -65,6 +66,7 @@ void Fleet::save(SnapshotWriter& out) const {
     out.put(task.handle.slot);
     out.put(task.handle.generation);
     out.put(task.shown);
+    routing_->save_task(task.routing, out);
     out.put(std::string_view(task.record));
   }
   out.put(static_cast<std::uint64_t>(tasks_.n_ended()));
@@ -100,7 +102,12 @@ void Fleet::load(SnapshotReader& in) {
     in.get(present);
     member.present = present == 1;
     in.require(present <= 1 && member.joined <= joined_ && member.present == board_.active(model));
+    if (!in.ok()) return;
+    routing_->add(model, board_.models().name(model), member.record);
+    if (!member.present) routing_->remove(model);
   }
+  losses_.reserve(members_.size());
+  routing_->load(in);
   in.get(next_task_);
 
   const auto next_record = [&](std::uint32_t& slot) {
@@ -121,9 +128,15 @@ void Fleet::load(SnapshotReader& in) {
     in.get(handle.slot);
     in.get(handle.generation);
     in.get(shown);
+    TaskRouting routing;
+    in.get(routing.attempts);
+    in.get(routing.type);
     next_record(slot);
     in.require(board_.is_open(handle));
-    if (in.ok()) tasks_.add(slot, decoded_.number, handle, decoded_.task.kind, shown, -1);
+    if (in.ok()) {
+      tasks_.add(slot, decoded_.number, handle, decoded_.task.kind, shown, -1,
+                 routing_->load_task(decoded_.task, routing, in));
+    }
   }
   n = 0;
   in.get(n);

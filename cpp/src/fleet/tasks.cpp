@@ -44,7 +44,7 @@ std::uint32_t FleetTasks::prepare(std::span<const std::byte> record) {
 }
 
 void FleetTasks::add(std::uint32_t prepared, TaskNumber number, TaskHandle handle, Kind kind, Time shown,
-                     std::int32_t category) noexcept {
+                     std::int32_t category, const TaskRouting& routing) noexcept {
   free_.pop_back();  // the one that was prepared
   FleetTask& task = tasks_[prepared];
   task.number = number;
@@ -52,6 +52,7 @@ void FleetTasks::add(std::uint32_t prepared, TaskNumber number, TaskHandle handl
   task.kind = kind;
   task.shown = shown;
   task.category = category;
+  task.routing = routing;
   task.outcome = nan;
   task.state = FleetTask::State::open;
   by_id_.insert(NameTable::hash(task.id()), prepared);

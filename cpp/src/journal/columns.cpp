@@ -4,6 +4,7 @@
 #include <cmath>
 #include <iterator>
 
+#include "fairlead/breaker.hpp"
 #include "fairlead/journal/utf8.hpp"
 
 namespace fairlead::journal {
@@ -120,6 +121,8 @@ bool Columns::told(const Event& event, const NameTable& models, const NameTable&
     case Type::decision: return decision(event, models);
     case Type::outcome: return outcome(event);
     case Type::closed: return closed(event);
+    case Type::route: return route(event, models);
+    case Type::called: return called(event);
     case Type::settings:
     case Type::model:
     case Type::note:
@@ -129,6 +132,7 @@ bool Columns::told(const Event& event, const NameTable& models, const NameTable&
     case Type::deployment:
     case Type::budget:
     case Type::health:
+    case Type::routing:
     case Type::summary:
       return put(data_, {reinterpret_cast<const char*>(event.payload()), event.payload_size()});
     case Type::model_removed: return event.payload_size() == 0;
@@ -204,6 +208,59 @@ bool Columns::closed(const Event& event) {
   return true;
 }
 
+bool Columns::route(const Event& event, const NameTable& models) {
+  PayloadReader in(event.bytes());
+  RouteFixed fixed;
+  std::span<const double> quality, cost, latency;
+  std::span<const std::int32_t> who;
+  std::span<const char> type;
+  if (!in.get(fixed) || !in.get(quality, fixed.n_others) || !in.get(cost, fixed.n_others) ||
+      !in.get(latency, fixed.n_others) || !in.get(who, fixed.n_others) || !in.get(type, fixed.n_type) || !in.done()) {
+    return false;
+  }
+  bool all = std::all_of(std::begin(fixed.padding), std::end(fixed.padding), [](std::uint8_t b) { return b == 0; });
+  task_.set(row_, fixed.task, capacity_);
+  attempt_.set(row_, fixed.attempt, capacity_);
+  reasons_.set(row_, fixed.reasons, capacity_);
+  reserved_nanos_.set(row_, fixed.reserved_nanos, capacity_);
+  all &= put(goal_, static_cast<std::uint8_t>(fixed.goal), goal_names.size());
+  all &= put(propensity_, fixed.propensity);
+  all &= put(quality_, fixed.quality);
+  all &= put(spread_, fixed.spread);
+  all &= put(cost_usd_, fixed.cost_usd);
+  all &= put(latency_ms_, fixed.latency_ms);
+  if (!type.empty()) all &= put(task_type_, std::string_view(type.data(), type.size()));
+  const auto known = [&](std::int32_t id) { return id >= 0 && id < models.size(); };
+  if (!std::all_of(who.begin(), who.end(), known)) return false;
+  all &= put(runners_up_quality_, quality);
+  all &= put(runners_up_cost_usd_, cost);
+  all &= put(runners_up_latency_ms_, latency);
+  if (!who.empty()) runners_up_.set(row_, who, capacity_);
+  bytes_ += who.size_bytes();
+  return all;
+}
+
+bool Columns::called(const Event& event) {
+  PayloadReader in(event.bytes());
+  CalledFixed fixed;
+  if (!in.get(fixed) || !in.done()) return false;
+  bool all = fixed.padding[0] == 0 && fixed.padding[1] == 0;
+  task_.set(row_, fixed.task, capacity_);
+  attempt_.set(row_, fixed.attempt, capacity_);
+  calls_.set(row_, fixed.calls, capacity_);
+  if (fixed.cost_nanos != -1) cost_nanos_.set(row_, fixed.cost_nanos, capacity_);
+  tokens_in_.set(row_, fixed.tokens_in, capacity_);
+  tokens_out_.set(row_, fixed.tokens_out, capacity_);
+  tokens_cached_.set(row_, fixed.tokens_cached, capacity_);
+  tokens_written_.set(row_, fixed.tokens_written, capacity_);
+  all &= put(latency_ms_, fixed.latency_ms);
+  all &= put(first_token_ms_, fixed.first_token_ms);
+  all &= put(retry_after_ms_, fixed.retry_after_ms);
+  all &= put(ended_, static_cast<std::uint8_t>(fixed.end), call_end_names.size());
+  all &= fixed.end == CallEnd::failed ? put(failure_, fixed.failure, failure_names.size()) : fixed.failure == 0;
+  return all;
+}
+
 bool Columns::task(const Event& event, const NameTable& categories) {
   // Once to see whether all is as it should be, then once to take it: lists must not be left half filled.
   PayloadReader in(event.bytes());
@@ -249,6 +306,7 @@ bool Columns::task(const Event& event, const NameTable& categories) {
 ColumnsView Columns::view() noexcept {
   const auto finish = [n = size_](auto&... columns) { (columns.finish(n), ...); };
   finish(p_, weights_, voters_, error_, id_, text_, regime_, data_, payload_, header_, labels_, slices_);
+  finish(task_type_, runners_up_, runners_up_quality_, runners_up_cost_usd_, runners_up_latency_ms_);
   ColumnsView out;
   out.size = size_;
   const auto take = [n = size_](auto& to, const auto& from) { to = from.view(n); };
@@ -261,7 +319,14 @@ ColumnsView Columns::view() noexcept {
   take(out.reasons, reasons_), take(out.weights, weights_), take(out.voters, voters_), take(out.id, id_);
   take(out.text, text_), take(out.regime, regime_), take(out.labels, labels_), take(out.slices, slices_);
   take(out.stake_usd, stake_usd_), take(out.expires_in_s, expires_in_s_), take(out.data, data_);
-  take(out.payload, payload_), take(out.header, header_);
+  take(out.payload, payload_), take(out.header, header_), take(out.task_type, task_type_), take(out.goal, goal_);
+  take(out.attempt, attempt_), take(out.propensity, propensity_), take(out.quality, quality_);
+  take(out.spread, spread_), take(out.reserved_nanos, reserved_nanos_), take(out.runners_up, runners_up_);
+  take(out.runners_up_quality, runners_up_quality_), take(out.runners_up_cost_usd, runners_up_cost_usd_);
+  take(out.runners_up_latency_ms, runners_up_latency_ms_), take(out.ended, ended_), take(out.failure, failure_);
+  take(out.cost_nanos, cost_nanos_), take(out.first_token_ms, first_token_ms_);
+  take(out.retry_after_ms, retry_after_ms_), take(out.tokens_cached, tokens_cached_);
+  take(out.tokens_written, tokens_written_), take(out.calls, calls_);
   return out;
 }
 

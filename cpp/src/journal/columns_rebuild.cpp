@@ -2,6 +2,7 @@
 #include <cstring>
 #include <iterator>
 
+#include "fairlead/breaker.hpp"
 #include "fairlead/journal/columns.hpp"
 
 namespace fairlead::journal {
@@ -148,6 +149,8 @@ class Rebuilder {
       case Type::closed:
         to_.put(ClosedFixed{number(c_.task, i_)});
         return c_.task.has(i_);
+      case Type::route: return route();
+      case Type::called: return called();
       case Type::settings:
       case Type::model:
       case Type::note:
@@ -157,6 +160,7 @@ class Rebuilder {
       case Type::deployment:
       case Type::budget:
       case Type::health:
+      case Type::routing:
       case Type::summary: {
         std::string_view data;
         if (!c_.data.has(i_) || !text(c_.data, i_, data)) return false;
@@ -222,6 +226,59 @@ class Rebuilder {
     fixed.task = c_.task.values[i_];
     fixed.value = number(c_.value, i_, nan);
     fixed.profit_usd = number(c_.profit_usd, i_, nan);
+    to_.put(fixed);
+    return true;
+  }
+
+  bool route() {
+    RouteFixed fixed;
+    std::span<const double> quality, cost, latency;
+    std::span<const std::int32_t> others;
+    std::string_view type;
+    if (!c_.task.has(i_) || !named(c_.goal, i_, goal_names.size(), fixed.goal) || !text(c_.task_type, i_, type) ||
+        !items(c_.runners_up, i_, others) || !items(c_.runners_up_quality, i_, quality) ||
+        !items(c_.runners_up_cost_usd, i_, cost) || !items(c_.runners_up_latency_ms, i_, latency) ||
+        quality.size() != others.size() || cost.size() != others.size() || latency.size() != others.size() ||
+        others.size() > 0xffff || type.size() > 0xffff) {
+      return false;
+    }
+    fixed.task = c_.task.values[i_];
+    fixed.reserved_nanos = number(c_.reserved_nanos, i_);
+    fixed.propensity = number(c_.propensity, i_, nan);
+    fixed.quality = number(c_.quality, i_, nan);
+    fixed.spread = number(c_.spread, i_, nan);
+    fixed.cost_usd = number(c_.cost_usd, i_, nan);
+    fixed.latency_ms = number(c_.latency_ms, i_, nan);
+    fixed.reasons = number(c_.reasons, i_);
+    fixed.attempt = number(c_.attempt, i_);
+    fixed.n_others = static_cast<std::uint16_t>(others.size());
+    fixed.n_type = static_cast<std::uint16_t>(type.size());
+    to_.put(fixed);
+    to_.put(quality);
+    to_.put(cost);
+    to_.put(latency);
+    to_.put(others);
+    to_.put(std::span<const char>(type));
+    return true;
+  }
+
+  bool called() {
+    CalledFixed fixed;
+    if (!c_.task.has(i_) || !named(c_.ended, i_, call_end_names.size(), fixed.end) ||
+        (fixed.end == CallEnd::failed && !named(c_.failure, i_, failure_names.size(), fixed.failure))) {
+      return false;
+    }
+    fixed.task = c_.task.values[i_];
+    fixed.cost_nanos = number(c_.cost_nanos, i_, std::int64_t{-1});
+    fixed.latency_ms = number(c_.latency_ms, i_, nan);
+    fixed.first_token_ms = number(c_.first_token_ms, i_, nan);
+    fixed.retry_after_ms = number(c_.retry_after_ms, i_, nan);
+    fixed.tokens_in = number(c_.tokens_in, i_);
+    fixed.tokens_out = number(c_.tokens_out, i_);
+    fixed.tokens_cached = number(c_.tokens_cached, i_);
+    fixed.tokens_written = number(c_.tokens_written, i_);
+    fixed.attempt = number(c_.attempt, i_);
+    fixed.calls = number(c_.calls, i_);
     to_.put(fixed);
     return true;
   }

@@ -7,7 +7,7 @@ import os
 import time as _time
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -27,6 +27,7 @@ from fairlead.errors import (
     did_you_mean,
 )
 from fairlead.fleet import checks
+from fairlead.fleet.asked import AskedFleet
 from fairlead.measure.scoreboard import Leaderboard, Window, leaderboard
 from fairlead.policy import DEFAULT_STRATEGY, as_decision, strategy_index
 from fairlead.settings import Settings
@@ -46,12 +47,13 @@ _PATIENCE = 10.0
 """Seconds that closing waits for the store. What it lacks then it gets when the desk is opened again."""
 
 
-class Fleet:
+class Fleet(AskedFleet):
     """Models that answer the same tasks, and what is known of them. In memory; on a journal with `Fleet.open(folder)`.
 
     settings: the numbers it is built with. clock: what stamps decisions, and events that come without a time; it gives
     integer nanoseconds since the epoch. That a forecast comes before the outcome is checked by the order of the calls,
-    not by their times. Every other state follows from the events alone. Use one thread at a time.
+    not by their times. Every other state follows from the events alone. Each call is
+    done as a whole, so that threads and tasks of an event loop may share one.
 
     >>> fleet = Fleet()
     >>> fleet.add(Model("gpt-4o", provider="openai", tier="reasoning"))
@@ -79,6 +81,8 @@ class Fleet:
         self._journal: Journal | None = None
         self._snapshots: Snapshots | None = None
         self._store: StoreWriter | None = None
+        self._start_routing()
+        self._start_asking()
 
     @classmethod
     def open(
@@ -137,6 +141,7 @@ class Fleet:
             fleet._stamp = clock
             fleet._journal = log
             fleet._settle_settings(settings, wanted)
+            fleet._check(core.lose_calls(checks.moment(clock)), "calls that never ended")
         except BaseException:
             log.close()
             raise
@@ -235,10 +240,13 @@ class Fleet:
         """The models that are in the fleet now, in the order in which they came."""
         return tuple(Model.from_json(record) for record in self._core.models())
 
-    def add(self, model: Model | str) -> None:
+    def add(self, model: Model | str, provider: Any = None, *, breaker: Mapping[str, Any] | None = None) -> None:
         """Adds a model, at any time. One that comes back after `remove` keeps its record.
 
-        Raises InvalidRecordError where another model has this name already.
+        provider: who answers for it, as in `connect`. breaker: options of its circuit breaker, as `fl.Breaker` has
+        them, where those of all others do not fit; only for a model that is new.
+
+        Raises InvalidRecordError where another model has this name already, or the provider or an option cannot be.
         """
         model = Model(model) if isinstance(model, str) else model
         if not isinstance(model, Model):
@@ -248,9 +256,20 @@ class Fleet:
             present = Model.from_json(known)
             if present != model:
                 raise InvalidRecordError(f"name is {model.name!r}, which the fleet has already as {present}")
+            if provider is not None:
+                self.connect(model.name, provider)
             return
+        if provider is not None:
+            from fairlead.providers import as_provider
+
+            provider = as_provider(provider)
+        if breaker is not None and self._board.find_model(model.name) < 0:
+            self._set_breaker(model.name, breaker)
         record = checks.utf8(json.dumps(model.to_dict(), allow_nan=False, ensure_ascii=False), "provider or tags")
         self._check(self._core.add(model.name, record, self._now()), f"model {model.name!r}")
+        if provider is not None:
+            self.connect(model.name, provider)
+        self._look_around()
 
     def remove(self, model: str) -> None:
         """Lets a model leave.
@@ -260,6 +279,7 @@ class Fleet:
         """
         self._model_id(model)
         self._check(self._core.remove(model, self._now()), f"model {model!r}")
+        self._look_around()
 
     # --- the life of a task ---
 
@@ -275,11 +295,13 @@ class Fleet:
         the task but not the answer, as it is full, the task is open without one.
         """
         try:
-            status = self._core.record(task, forecast, self._stamp)
+            status = self._core.record(task, forecast, self._clock)
         except UnicodeEncodeError as error:
             raise InvalidRecordError(f"{error.object!r} is no text: {error.reason}") from error
         if status:
             self._explain_record(task, forecast, status)
+        if self._core.any_alert:
+            self.budgets.tell()
 
     def decide(self, task: Task | str, *, strategy: str = DEFAULT_STRATEGY) -> Decision:
         """One decision from the answers so far; it changes nothing, so ask as often as you like.
@@ -482,7 +504,7 @@ class Fleet:
         self._model_id(forecast.model)
         checks.answer(whole, forecast)
         if known is not None and isinstance(task, Task):  # the same in other words: slices in another order, say
-            status = self._core.record(task_id, forecast, self._stamp)
+            status = self._core.record(task_id, forecast, self._clock)
         self._check(status, f"task {task_id!r}")
 
     def _explain_settle(self, known: Outcome, status: int) -> None:

@@ -7,8 +7,10 @@ from typing import Any, NoReturn
 from fairlead.errors import InvalidRecordError
 from fairlead.journal import Journal
 
-_FLEETS = ("settings", "model", "model_removed", "task", "forecast", "decision", "outcome", "closed")
+_HOT = ("settings", "model", "model_removed", "task", "forecast", "decision", "outcome", "closed", "route", "called")
 _FIRST = 16  # the number of the first of these; the others follow
+_COLD = {37: "budget", 38: "health", 39: "routing"}
+_FLEETS = (*_HOT, *_COLD.values())
 
 
 class FleetJournal(Journal):
@@ -31,13 +33,13 @@ class FleetJournal(Journal):
 
 
 def _check(type: str | int) -> None:
-    if isinstance(type, int) and 0 <= type - _FIRST < len(_FLEETS):
-        type = _FLEETS[type - _FIRST]
+    if isinstance(type, int):
+        type = _HOT[type - _FIRST] if 0 <= type - _FIRST < len(_HOT) else _COLD.get(type, type)
     if type in _FLEETS:
         raise _refused(type)
 
 
 def _refused(type: str | int) -> InvalidRecordError:
     return InvalidRecordError(
-        f"type is {type!r}, which only the fleet logs on its journal: use fleet.add, record, decide and settle"
+        f"type is {type!r}, which only the fleet logs on its journal: use fleet.add, route, record, decide and settle"
     )

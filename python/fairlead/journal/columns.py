@@ -2,7 +2,7 @@
 
     seq           uint64         its number
     time          timestamp[ns]  its own, UTC
-    type          dictionary     task, forecast, decision, outcome, closed, note, ...
+    type          dictionary     task, forecast, decision, outcome, closed, route, called, note, ...
     model         dictionary
     category      dictionary
     task          uint64         number of the task
@@ -13,11 +13,19 @@
     profit_usd    double         outcome
     disagreement, uncertainty, position_scale (double), strategy, reasons (uint32, bits), weights, voters: decision
     id, text, regime (string), labels, slices (list<string>, "dimension=value"), stake_usd, expires_in_s: task
+    attempt       uint16         route, called: the n-th call for the task, from 1; 0: nobody is asked
+    task_type (string), goal (dictionary), propensity, quality, spread (double), reserved_nanos (int64), runners_up
+    (list<string>) with runners_up_quality, _cost_usd and _latency_ms (list<double>): route, whose cost_usd and
+    latency_ms are what is expected, and whose reasons are bits, from the lowest on those of
+    `fairlead.policy.route.ROUTE_REASONS`
+    ended, failure (dictionary), cost_nanos, tokens_cached, tokens_written (int64), first_token_ms, retry_after_ms
+    (double), calls (uint16): called, which has latency_ms, tokens_in and tokens_out, too. cost_nanos: none if not known
     data          string         JSON: cold events, settings, models, summaries
     payload       binary         of a program's own events, and whatever the columns above cannot tell in full
     header        binary         where the header cannot be told by the columns: another version, an unknown type
 
-The columns lose nothing: `records` makes the events' bytes again. NaN is none.
+The columns lose nothing: `records` makes the events' bytes again. NaN is none. What an older version has written lacks
+the columns that came later, which are none then.
 """
 
 from __future__ import annotations
@@ -28,14 +36,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fairlead._core import journal_columns, journal_rebuild
+from fairlead._core import GOALS, journal_columns, journal_rebuild
 from fairlead.errors import JournalDamagedError
 from fairlead.events import TYPES
 from fairlead.journal.arrow import pa, pc
 
 KINDS = ("binary", "categorical", "numeric")
 STRATEGIES = ("mean", "median", "log", "weighted", "hedge")
-_NAMED = {"type": TYPES, "kind": KINDS, "strategy": STRATEGIES}
+ENDS = ("answered", "failed", "released", "lost")
+FAILURES = ("server", "timeout", "network", "rate_limited", "unparsable", "truncated", "refused", "cancelled")
+_NAMED = {"type": TYPES, "kind": KINDS, "strategy": STRATEGIES, "goal": GOALS, "ended": ENDS, "failure": FAILURES}
+LISTED = ("voters", "runners_up")
+"""Columns that are lists of models' names."""
 
 _name = pa.dictionary(pa.int32(), pa.string())
 _word = pa.dictionary(pa.int8(), pa.string())
@@ -72,17 +84,39 @@ SCHEMA = pa.schema(
         ("slices", pa.list_(pa.string())),
         ("stake_usd", pa.float64()),
         ("expires_in_s", pa.float64()),
+        ("task_type", pa.string()),
+        ("goal", _word),
+        ("attempt", pa.uint16()),
+        ("propensity", pa.float64()),
+        ("quality", pa.float64()),
+        ("spread", pa.float64()),
+        ("reserved_nanos", pa.int64()),
+        ("runners_up", pa.list_(pa.string())),
+        ("runners_up_quality", pa.list_(pa.float64())),
+        ("runners_up_cost_usd", pa.list_(pa.float64())),
+        ("runners_up_latency_ms", pa.list_(pa.float64())),
+        ("ended", _word),
+        ("failure", _word),
+        ("cost_nanos", pa.int64()),
+        ("first_token_ms", pa.float64()),
+        ("retry_after_ms", pa.float64()),
+        ("tokens_cached", pa.int64()),
+        ("tokens_written", pa.int64()),
+        ("calls", pa.uint16()),
         ("data", pa.string()),
         ("payload", pa.binary()),
         ("header", pa.binary()),
     ]
 )
 
+LATER = frozenset(SCHEMA.names[SCHEMA.names.index("task_type") : SCHEMA.names.index("data")])
+"""Columns that tables of fairlead 0.1.0 do not have."""
+
 Buffers = dict[str, Any]
 
 
 def to_arrow(rows: int, columns: Buffers, models: Sequence[str], categories: Sequence[str]) -> pa.RecordBatch:
-    """Buffers of the core as an Arrow batch of `SCHEMA`; nothing is copied but the names of voters."""
+    """Buffers of the core as an Arrow batch of `SCHEMA`; nothing is copied but names in lists."""
     names = {"model": pa.array(models, pa.string()), "category": pa.array(categories, pa.string())}
     names.update({column: pa.array(words, pa.string()) for column, words in _NAMED.items()})
     arrays = []
@@ -95,7 +129,7 @@ def to_arrow(rows: int, columns: Buffers, models: Sequence[str], categories: Seq
         if pa.types.is_dictionary(field.type):
             places = pa.Array.from_buffers(field.type.index_type, rows, [valid, *rest])
             arrays.append(pa.DictionaryArray.from_arrays(places, names[field.name], safe=False))
-        elif field.name == "voters":
+        elif field.name in LISTED:
             ids = pa.Array.from_buffers(pa.int32(), len(found[2]), [None, rest[1]])
             who = pa.DictionaryArray.from_arrays(ids, names["model"], safe=False).dictionary_decode()
             arrays.append(pa.Array.from_buffers(field.type, rows, [valid, rest[0]], children=[who]))
@@ -142,6 +176,9 @@ def _buffers(batch: pa.RecordBatch, models: Sequence[str], categories: Sequence[
     out: Buffers = {}
     for field in SCHEMA:
         place = batch.schema.get_field_index(field.name)
+        if place < 0 and field.name in LATER:
+            out[field.name] = None
+            continue
         if place < 0:
             raise JournalDamagedError(f"no table of events: column {field.name!r} is missing")
         array = batch.column(place)
@@ -152,7 +189,7 @@ def _buffers(batch: pa.RecordBatch, models: Sequence[str], categories: Sequence[
             if field.name in numbers:
                 index = field.type.index_type
                 out[field.name] = _number(_places(array, numbers[field.name], index), _dtype(index))
-            elif field.name == "voters":
+            elif field.name in LISTED:
                 array = array.cast(pa.list_(pa.string()))
                 ids = _places(array.values, models, pa.int32())
                 out[field.name] = (_bits(array), _whole(array.offsets), _number(ids, np.dtype(np.int32))[1])

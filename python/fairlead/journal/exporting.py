@@ -151,9 +151,9 @@ def events_of(found: Iterable[pa.RecordBatch]) -> Iterator[Event]:
 
     for batch in found:
         models, categories = names_of(batch, "model"), names_of(batch, "category")
-        voters = batch["voters"]
-        if voters.null_count < len(voters):
-            models += [name for name in voters.flatten().unique().to_pylist() if name not in models]
+        for listed in (batch[column] for column in columns.LISTED):
+            if listed.null_count < len(listed):
+                models += [name for name in listed.flatten().unique().to_pylist() if name not in models]
         for records in columns.records(batch, models, categories):
             for event in journal_events(records, models, categories):
                 yield Event(*event)

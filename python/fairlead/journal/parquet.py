@@ -19,7 +19,7 @@ import numpy.typing as npt
 from fairlead.errors import JournalDamagedError, JournalError
 from fairlead.journal import columns
 from fairlead.journal.arrow import pa, pc, pq
-from fairlead.journal.columns import SCHEMA
+from fairlead.journal.columns import LISTED, SCHEMA
 
 _GROWING = ("seq", "time", "task")
 _SAMPLE = 1 << 14
@@ -31,9 +31,9 @@ def encodings(table: pa.Table) -> dict[str, Any]:
     for field in table.schema:
         if field.name in _GROWING:
             encoding[field.name] = "DELTA_BINARY_PACKED"
-        elif pa.types.is_dictionary(field.type) or field.name in ("regime", "error", "reasons", "voters"):
+        elif pa.types.is_dictionary(field.type) or field.name in ("regime", "error", "reasons", "task_type", *LISTED):
             dictionary.append(_path(field))
-        elif field.type in (pa.float64(), pa.int64(), pa.uint32()):
+        elif field.type in (pa.float64(), pa.int64(), pa.uint32(), pa.uint16()):
             sample = table[field.name].drop_null()[:_SAMPLE].combine_chunks()
             numbers = field.type != pa.float64()
             if pc.count_distinct(sample).as_py() <= len(sample) * (3 if numbers else 1) // 4:
@@ -44,7 +44,7 @@ def encodings(table: pa.Table) -> dict[str, Any]:
                 encoding[field.name] = "BYTE_STREAM_SPLIT"
         elif field.name in ("labels", "slices"):
             dictionary.append(_path(field))
-        elif field.name in ("p", "weights"):
+        elif field.type == pa.list_(pa.float64()):
             encoding[_path(field)] = "BYTE_STREAM_SPLIT"
     return {
         "compression": "zstd",

@@ -19,7 +19,7 @@ from fairlead.journal.manifest import ArchivedFile
 from fairlead.journal.parquet import EventFile
 from fairlead.journal.query import Query, query_of
 
-_CODES = dict(zip(TYPES, (4, 5, 6, *range(16, 24), *range(32, 39), 48, 1024), strict=True))
+_CODES = dict(zip(TYPES, (4, 5, 6, *range(16, 26), *range(32, 40), 48, 1024), strict=True))
 
 
 def scan(

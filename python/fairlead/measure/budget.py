@@ -58,7 +58,7 @@ class Budget:
                 raise InvalidRecordError(
                     f"{field} is {value!r}, must be one of {', '.join(known)}{_close(value, known)}"
                 )
-        _scope(self.scope)
+        one_of_scope(self.scope)
         for field in ("warning", "critical"):
             value = getattr(self, field)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 1e-6 <= value <= 1:
@@ -332,6 +332,13 @@ class Names:
             known[name] = len(known)
         return known[name]
 
+    def known(self, scope: str, name: str) -> int:
+        """The id of a name that is there. Raises InvalidRecordError where it is not."""
+        found = self.of[scope]
+        if name not in found:
+            raise InvalidRecordError(f"{scope} is {name!r}, which was never seen{_close(name, found)}")
+        return found[name]
+
     def where(
         self, model: str | None, tier: str | None, category: str | None, type: str | None
     ) -> tuple[int | None, int | None, int | None, int | None]:
@@ -353,7 +360,7 @@ class Names:
 
 def define(core: Core, names: Names, budget: Budget, now: int, spent: int = 0) -> int:
     """Tells the core of a budget; returns its id there."""
-    scope, name = _scope(budget.scope)
+    scope, name = one_of_scope(budget.scope)
     try:
         return core.define(
             budget.name,
@@ -395,8 +402,7 @@ def budget_report(core: Core, names: Names, now: int) -> BudgetReport:
     past: list[BudgetRow] = []
     for id in core.budgets():
         view = core.view(id, now)
-        scope, period = SCOPES[view["scope"]], PERIODS[view["period"]]
-        of = "all" if scope == "all" else f"{scope}={names.name(scope, view['of'])}"
+        of, period = scope_text(names, view["scope"], view["of"]), PERIODS[view["period"]]
         for tally in (*view["closed"], view["now"]):
             left = max(0, tally["limit"] - tally["spent"] - tally["held"])
             row = BudgetRow(
@@ -436,7 +442,12 @@ def table(cells: Sequence[tuple[str, ...]], left: tuple[int, ...]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _scope(text: object) -> tuple[str, str]:
+def scope_text(names: Names, scope: int, of: int) -> str:
+    """What a budget is of, as it is written: the other way round than `one_of_scope`."""
+    return "all" if scope == 0 else f"{SCOPES[scope]}={names.name(SCOPES[scope], of)}"
+
+
+def one_of_scope(text: object) -> tuple[str, str]:
     """`model=gpt-5` as ("model", "gpt-5"), `all` as ("all", "all")."""
     if not isinstance(text, str):
         raise InvalidRecordError(f"scope is {text!r}, must be a string such as 'all' or 'model=gpt-5'")

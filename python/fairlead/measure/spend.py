@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from statistics import NormalDist
 from typing import Any
 
 from fairlead._core import Calendar
@@ -14,6 +13,7 @@ from fairlead.errors import InvalidRecordError, did_you_mean
 from fairlead.measure.budget import SCOPES, Names, When, table
 from fairlead.measure.calendar import PERIODS, Zone, calendar_of, period_name
 from fairlead.measure.money import Money, as_usd, cost_nanos, nearest, usd_text
+from fairlead.measure.student import t_quantile
 from fairlead.times import as_time
 
 Row = tuple[int, int, int, int, int, int, int, int, int]
@@ -205,23 +205,14 @@ class Spend:
         """What a call of a model costs, overall or in one category or task type: what quality per dollar needs."""
         if category is not None and type is not None:
             raise InvalidRecordError("category and type are both given: a context is one of them")
-        context, name = (3, category) if category is not None else (4, type)
-        known = self.names.of[SCOPES[context]] if name is not None else {}
-        if model not in self.names.of["model"] or (name is not None and name not in known):
-            return CallCost(0, math.nan, math.nan, math.nan)
-        id = self.names.of["model"][model]
-        calls, cost, lately, out = (
-            self.core.call_cost(id) if name is None else self.core.call_cost(id, context, known[name])
-        )
-        if not calls:
-            return CallCost(0, math.nan, math.nan, math.nan)
-        return CallCost(calls, as_usd(cost) / calls, lately / 1e9, out)
+        context, name = ("category", category) if category is not None else ("type", type)
+        return spend_call_cost(self.core, self.names, model, *(("all", "all") if name is None else (context, name)))
 
 
 def spend_report(core: Core, names: Names, by: str, period: str, at: int) -> SpendReport:
     """See Spend.report; for any core."""
-    scope = _one_of("by", by, SCOPES)
-    kind = _one_of("period", period, PERIODS)
+    scope = one_of("by", by, SCOPES)
+    kind = one_of("period", period, PERIODS)
     number = core.calendar.number(kind, at)
     first, end = (core.calendar.first_day(kind, number + i) for i in (0, 1))
     rows = []
@@ -234,25 +225,48 @@ def spend_report(core: Core, names: Names, by: str, period: str, at: int) -> Spe
     return SpendReport(by, period_name(period, number), tuple(rows), _row("(all)", total))
 
 
-def spend_history(core: Core, names: Names, period: str, by: str = "all", name: str = "all") -> SpendReport:
-    """See Spend.history; for any core."""
-    scope, kind = _one_of("by", by, SCOPES), _one_of("period", period, PERIODS[1:]) + 1
-    known = names.of[by]
-    if name not in known:
-        raise InvalidRecordError(f"name is {name!r}, no {by} that was seen{did_you_mean(name, known)}")
+def spend_history(
+    core: Core,
+    names: Names,
+    period: str,
+    by: str = "all",
+    name: str = "all",
+    within: tuple[str, int] | None = None,
+) -> SpendReport:
+    """See Spend.history; for any core. within: only days of the day, week or month that a time lies in."""
+    scope, kind = one_of("by", by, SCOPES), one_of("period", period, PERIODS[1:]) + 1
+    id = names.known(by, name)
+    first, end, label = -ANY_DAY, ANY_DAY, "all" if by == "all" else f"{by}={name}"
+    if within is not None:
+        longer = one_of("period", within[0], PERIODS)
+        number = core.calendar.number(longer, within[1])
+        first, end = (core.calendar.first_day(longer, number + i) for i in (0, 1))
+        label = f"{label} in {period_name(within[0], number)}"
     sums: dict[int, list[int]] = {}
-    for row in core.days(scope, known[name]):
-        first = row[0]
-        number = Calendar.number_of_day(kind, first)
-        total = sums.setdefault(number, [0] * 9)
+    for row in core.days(scope, id):
+        if not first <= row[0] < end:
+            continue
+        number = Calendar.number_of_day(kind, row[0])
+        of_it = sums.setdefault(number, [0] * 9)
         for i, value in enumerate(row):
-            total[i] += value
-    rows = [_row(period_name(period, number), tuple(total)) for number, total in sums.items()]  # type: ignore[arg-type]
-    older = core.older(scope, known[name])
-    if older[1]:
+            of_it[i] += value
+    rows = [_row(period_name(period, number), tuple(of_it)) for number, of_it in sums.items()]  # type: ignore[arg-type]
+    older = core.older(scope, id)
+    if older[1] and within is None:
         rows.insert(0, _row("(before)", older))
-    label = "all" if by == "all" else f"{by}={name}"
-    return SpendReport(label, period, tuple(rows), _row("(all)", core.total(scope, known[name])))
+    total = core.total(scope, id) if within is None else core.sum(scope, id, first, end)
+    return SpendReport(label, period, tuple(rows), _row("(all)", total))
+
+
+def spend_call_cost(core: Core, names: Names, model: str, context: str = "all", name: str = "all") -> CallCost:
+    """See Spend.call_cost; for any core."""
+    id, place = names.of["model"].get(model), names.of[context].get(name)
+    if id is None or place is None:
+        return CallCost(0, math.nan, math.nan, math.nan)
+    calls, cost, lately, out = core.call_cost(id, SCOPES.index(context), place)
+    if not calls:
+        return CallCost(0, math.nan, math.nan, math.nan)
+    return CallCost(calls, as_usd(cost) / calls, lately / 1e9, out)
 
 
 def spend_forecast(
@@ -315,7 +329,7 @@ def spend_forecast(
         residual = sum((cost - means[day % 7]) ** 2 for day, cost in zip(whole, costs, strict=True)) / freedom
         length = sum(share for _, share in to_come)
         squares = sum(share**2 for _, share in to_come)
-        spread = _student(0.5 + confidence / 2, freedom) * math.sqrt(residual * (squares + length**2 / n))
+        spread = t_quantile(freedom, 0.5 - confidence / 2) * math.sqrt(residual * (squares + length**2 / n))
         low, high = (spent + max(0.0, rest - spread)) / 1e9, (spent + rest + spread) / 1e9
     return SpendForecast(
         name,
@@ -331,19 +345,6 @@ def spend_forecast(
     )
 
 
-def _student(q: float, freedom: float) -> float:
-    """A quantile of Student's t by the expansion of Cornish and Fisher, within 1 % from 4 degrees of freedom on (A & S
-    26.7.5)."""
-    z = NormalDist().inv_cdf(q)
-    terms = (
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
-    )
-    return z + sum(term / freedom ** (i + 1) for i, term in enumerate(terms))
-
-
 def _row(name: str, found: Row) -> SpendRow:
     _, calls, unpriced, failed, tokens_in, tokens_out, cached, written, cost = found
     each = as_usd(cost) / (calls - unpriced) if calls > unpriced else math.nan
@@ -356,7 +357,7 @@ def whole_number(field: str, value: object, most: int) -> None:
         raise InvalidRecordError(f"{field} is {value!r}, must be an integer in [1, {most}]")
 
 
-def _one_of(field: str, value: object, known: tuple[str, ...]) -> int:
+def one_of(field: str, value: object, known: tuple[str, ...]) -> int:
     if value not in known:
         close = did_you_mean(value, known) if isinstance(value, str) else ""
         raise InvalidRecordError(f"{field} is {value!r}, must be one of {', '.join(known)}{close}")

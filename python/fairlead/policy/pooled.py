@@ -11,11 +11,13 @@ The rules that make weights stand in `cpp/src/scoreboard.cpp` (`Scoreboard::weig
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 from fairlead._core import DEFAULT_STRATEGY, REASONS, STRATEGIES
 from fairlead.errors import InvalidRecordError, did_you_mean
-from fairlead.types import Decision
+from fairlead.types import Decision, FrozenDict
 
 __all__ = ["DEFAULT_STRATEGY", "STRATEGIES", "as_decision", "strategy_index"]
 
@@ -33,33 +35,50 @@ def strategy_index(strategy: str) -> int:
         raise InvalidRecordError(f"strategy is {strategy!r}, must be one of {', '.join(STRATEGIES)}{hint}") from error
 
 
+_task, _weights, _p, _value, _disagreement, _uncertainty, _position_scale, _cost_usd, _strategy, _whys, _time = (
+    vars(Decision)[field.name].__set__ for field in fields(Decision)
+)
+
+
 def as_decision(task: str, strategy: str, found: tuple[Any, ...]) -> Decision:
-    """What the core decided of a task, in words."""
+    """What the core decided of a task, in words. Written into the slots of a Decision, as there is nothing to validate
+    and its constructor would take longer than the core."""
     weights, p, value, disagreement, uncertainty, scale, cost, bits, time = found
-    return Decision(
-        task=task,
-        weights=weights,
-        p=p,
-        value=value,
-        disagreement=disagreement,
-        uncertainty=uncertainty,
-        position_scale=scale,
-        cost_usd=cost,
-        strategy=strategy,
-        reasons=_reasons(bits, weights, disagreement),
-        time=time,
-    )
+    decision = object.__new__(Decision)
+    _task(decision, task)
+    _weights(decision, FrozenDict(weights))
+    _p(decision, FrozenDict(p) if isinstance(p, dict) else p)
+    _value(decision, value)
+    _disagreement(decision, disagreement)
+    _uncertainty(decision, uncertainty)
+    _position_scale(decision, scale)
+    _cost_usd(decision, cost)
+    _strategy(decision, strategy)
+    _whys(decision, _reasons(bits, weights, disagreement))
+    _time(decision, time)
+    return decision
 
 
 def _reasons(bits: int, weights: dict[str, float], disagreement: float) -> tuple[str, ...]:
-    top = max(weights, key=lambda name: weights[name])
-    sentences = {
-        "single_model": f"{top} is the only model that answered",
-        "no_history": "no outcome has told these models apart yet: equal weights",
-        "equal_weights": "this strategy gives every model one vote",
-        "learned_weights": f"past outcomes favour {top}, which carries {weights[top]:.0%} of the weight",
-        "models_disagree": f"the models contradict one another (disagreement {disagreement:.2f})",
-        "models_failed": "some calls failed and were left out",
-        "models_removed": "answers of models that have left were ignored",
-    }
-    return tuple(sentences[name] for name, bit in REASONS.items() if bits & bit)
+    top = max(weights, key=weights.__getitem__)
+    words = [
+        told if isinstance(told, str) else told(top, weights[top], disagreement) for bit, told in _TOLD if bits & bit
+    ]
+    return tuple(words)
+
+
+_SENTENCES: dict[str, str | Callable[[str, float, float], str]] = {
+    "single_model": lambda top, share, disagreement: f"{top} is the only model that answered",
+    "no_history": "no outcome has told these models apart yet: equal weights",
+    "equal_weights": "this strategy gives every model one vote",
+    "learned_weights": lambda top, share, disagreement: (
+        f"past outcomes favour {top}, which carries {share:.0%} of the weight"
+    ),
+    "models_disagree": lambda top, share, disagreement: (
+        f"the models contradict one another (disagreement {disagreement:.2f})"
+    ),
+    "models_failed": "some calls failed and were left out",
+    "models_removed": "answers of models that have left were ignored",
+    "in_emergency": "no healthy model was left when this was asked: the position scale is cut",
+}
+_TOLD = tuple((bit, _SENTENCES[name]) for name, bit in REASONS.items())

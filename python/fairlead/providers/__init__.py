@@ -15,6 +15,7 @@ from fairlead.providers.callables import CallableProvider
 from fairlead.providers.deadlines import Deadline
 from fairlead.providers.failure import FAILURE_KINDS, FailureKind, ProviderError
 from fairlead.providers.keys import Secret, SecretsWarning
+from fairlead.providers.known_models import KnownModels, known_model, known_models
 from fairlead.providers.language_model import LanguageModelProvider
 from fairlead.providers.litellm import LiteLLMProvider
 from fairlead.providers.openai import ENDPOINTS, Endpoint, OpenAIProvider
@@ -38,6 +39,7 @@ __all__ = [
     "Deadline",
     "Endpoint",
     "FailureKind",
+    "KnownModels",
     "LanguageModelProvider",
     "LiteLLMProvider",
     "OpenAIProvider",
@@ -58,6 +60,8 @@ __all__ = [
     "ask_sync",
     "call",
     "cost_of",
+    "known_model",
+    "known_models",
     "load_prices",
     "parse_reply",
 ]

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from fairlead.errors import FairleadError
 from fairlead.providers.usage import NOTHING, Usage
 
-FailureKind = Literal["network", "timeout", "rate_limited", "server", "refused", "unparsable", "truncated"]
+FailureKind = Literal["network", "timeout", "rate_limited", "server", "refused", "unparsable", "truncated", "cancelled"]
 FAILURE_KINDS: tuple[FailureKind, ...] = (
     "network",
     "timeout",
@@ -21,6 +21,7 @@ FAILURE_KINDS: tuple[FailureKind, ...] = (
     "refused",
     "unparsable",
     "truncated",
+    "cancelled",
 )
 MAX_MESSAGE = 300
 """Characters of a provider's words that are kept."""
@@ -31,7 +32,7 @@ class ProviderError(FairleadError):
 
     kind: `network` (no connection, or it broke before an answer), `timeout` (the deadline passed), `rate_limited`,
     `server` (it failed: 5xx), `refused` (it will not answer this: bad key, bad request, content filter), `unparsable`
-    (an answer that is none), `truncated` (an answer that ended too early).
+    (an answer that is none), `truncated` (an answer that ended too early), `cancelled` (nobody waits for it any more).
     retry_after_s: when the provider said to come back, in seconds from now, else None. status: of HTTP, else None.
     usage: what was billed all the same, as far as the provider told.
 

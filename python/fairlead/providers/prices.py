@@ -6,19 +6,17 @@ core. A model that neither knows raises UnknownPriceError: a price is never sile
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timezone
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 from fairlead._core import call_cost
 from fairlead.errors import InvalidRecordError, UnknownPriceError, did_you_mean
 from fairlead.measure.money import Money, as_nanos, per_million, usd_text
 from fairlead.times import as_time, datetime_ns
 
-Tier = Literal["reasoning", "standard", "fast"]
 _DAY = 86_400 * 10**9
 
 
@@ -228,65 +226,6 @@ def load_prices(own: Mapping[str, Prices] | None = None) -> PriceTable:
     except ImportError:
         return PriceTable(own)
     return PriceTable(own, get_snapshot())
-
-
-# --- tiers ------------------------------------------------------------------------------------------------------------
-
-WELL_KNOWN: dict[str, dict[Tier, tuple[str, ...]]] = {
-    "openai": {
-        "reasoning": ("gpt-5.4", "gpt-5.2", "gpt-5.1", "gpt-5", "gpt-5-pro", "o3", "o3-pro", "o4-mini", "o1"),
-        "standard": ("gpt-5-mini", "gpt-5.4-mini", "gpt-4.1", "gpt-4o"),
-        "fast": ("gpt-5-nano", "gpt-5.4-nano", "gpt-4.1-mini", "gpt-4.1-nano", "gpt-4o-mini"),
-    },
-    "anthropic": {
-        "reasoning": ("claude-opus-5", "claude-opus-4-8", "claude-opus-4-5", "claude-opus-4-1"),
-        "standard": ("claude-sonnet-5", "claude-sonnet-4-6", "claude-sonnet-4-5", "claude-sonnet-4-0"),
-        "fast": ("claude-haiku-5-5", "claude-haiku-4-5", "claude-3-5-haiku-latest"),
-    },
-    "google": {
-        "reasoning": ("gemini-3.1-pro-preview", "gemini-2.5-pro"),
-        "standard": ("gemini-3.5-flash", "gemini-2.5-flash"),
-        "fast": ("gemini-3.5-flash-lite", "gemini-2.5-flash-lite"),
-    },
-    "x-ai": {
-        "reasoning": ("grok-4.5", "grok-4.3", "grok-4-0709", "grok-4-fast-reasoning"),
-        "standard": ("grok-3", "grok-4-fast-non-reasoning"),
-        "fast": ("grok-3-mini",),
-    },
-    "deepseek": {"reasoning": ("deepseek-reasoner",), "standard": ("deepseek-chat",), "fast": ("deepseek-v4-flash",)},
-    "mistral": {
-        "reasoning": ("magistral-medium",),
-        "standard": ("mistral-large", "mistral-medium-latest"),
-        "fast": ("mistral-small-latest", "ministral-8b-latest"),
-    },
-}
-"""Models that are known well, by provider and tier."""
-
-_NAMED: dict[str, Tier] = {
-    name: tier for tiers in WELL_KNOWN.values() for tier, names in tiers.items() for name in names
-}
-_WORDS: tuple[tuple[Tier, re.Pattern[str]], ...] = (
-    ("standard", re.compile(r"non-reasoning|non-thinking")),
-    ("reasoning", re.compile(r"\b(reason\w*|think\w*|opus|pro|r1|o[13]|qwq|magistral|deep-research)\b")),
-    ("fast", re.compile(r"\b(nano|lite|mini|haiku|flash|small|tiny|instant|fast|ministral|[1-9]b)\b")),
-)
-
-
-def tier_of(model: str) -> Tier:
-    """The tier of a model: that of the table of well-known ones, else by the words of its name, else `standard`.
-
-    >>> tier_of("gpt-5-nano"), tier_of("claude-opus-9"), tier_of("openai/gpt-4o"), tier_of("my-model")
-    ('fast', 'reasoning', 'standard', 'standard')
-    """
-    name = model.lower().rpartition("/")[2]
-    dated = re.sub(r"[-@]20\d{2}-?\d{2}-?\d{2}$", "", name)
-    for known in (name, dated):
-        if known in _NAMED:
-            return _NAMED[known]
-    for tier, words in _WORDS:
-        if words.search(name):
-            return tier
-    return "standard"
 
 
 # --- reading genai-prices ---------------------------------------------------------------------------------------------

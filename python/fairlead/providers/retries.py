@@ -85,6 +85,8 @@ async def again(
         least = delay or attempt.next_wait
         if deadline is not None and least >= deadline.left():
             return False  # it would be in vain
+        if attempt.num == retries.attempts:
+            return False  # stamina would ask all the same
         if may_retry is not None and not may_retry(error):
             return False
         return delay or True

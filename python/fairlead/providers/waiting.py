@@ -7,6 +7,7 @@ import atexit
 import os
 import threading
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 _T = TypeVar("_T")
@@ -63,6 +64,11 @@ def _after_fork() -> None:
 atexit.register(lambda: _background.stop())
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+
+def in_background(work: Coroutine[Any, Any, _T]) -> Future[_T]:
+    """Starts a coroutine on the background loop, for a caller that does not wait for it."""
+    return asyncio.run_coroutine_threadsafe(work, _background.start())
 
 
 def wait_for(work: Coroutine[Any, Any, _T]) -> _T:

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from fairlead.measure.drift.distances import adjust
+from fairlead.measure.student import t_quantile, t_tail
 from fairlead.reflection.columns import Answers
 from fairlead.reflection.implied import of_excess, of_loss
 from fairlead.reflection.inference import (
@@ -22,8 +23,6 @@ from fairlead.reflection.inference import (
     believed,
     directions_for,
     evenly,
-    t_quantile,
-    t_tail,
 )
 
 Verdict = Literal["better", "worse", "same", "unknown"]

@@ -20,7 +20,7 @@ HOUR, DAY = 3_600_000_000_000, 86_400_000_000_000
 _TASKS = 50_000  # open tasks that stay in memory from one batch to the next; more are read again when they are needed
 _TURN = 32  # events from one pause to the next: a third of a millisecond
 _ENTRY = tuple[int, str | None, str, int, str | None, str]
-_ABOUT_TASKS = frozenset({"forecast", "decision", "outcome", "closed"})
+_ABOUT_TASKS = frozenset({"forecast", "decision", "outcome", "closed", "route"})
 
 
 class Source(Protocol):
@@ -153,7 +153,7 @@ class Projection:
     def _fetch(self, batch: list[Event]) -> None:
         """The open tasks that the batch tells of and that are not in memory."""
         wanted = {event.data["task"] for event in batch if event.type in _ABOUT_TASKS}
-        missing = sorted(wanted.difference(self._tasks))
+        missing = sorted(number for number in wanted.difference(self._tasks) if values.integer(number) is not None)
         if missing:
             for row in self._source.tasks(missing):
                 self._tasks[row["task"]] = dict(row)
@@ -325,6 +325,34 @@ class Projection:
         ended = {"outcome": None, "outcome_label": None, "outcome_time": event.time, "profit_usd": None}
         self._end(self._task_row(event, category), status="void", **ended)
 
+    # A route or a call opens no task: a call may end after its task did.
+
+    def _route(self, event: Event, model: str | None, category: str | None) -> None:
+        data = event.data
+        task = self._tasks.get(data["task"])
+        row: Row = {
+            **_call_row(event, model, category),
+            "task_id": task["task_id"] if task is not None else None,
+            "task_type": values.text(data.get("type")) or "",
+            "goal": values.text(data.get("goal")),
+            **{name: values.number(data.get(name)) for name in _EXPECTED},
+            "reserved_nanos": values.integer(data.get("reserved_nanos")),
+            "reasons": values.plain(list(data.get("reasons") or ())),
+            "runners_up": values.plain(list(data.get("runners_up") or ())),
+        }
+        self._changes.inserted.setdefault("routes", []).append(row)
+
+    def _called(self, event: Event, model: str | None, category: str | None) -> None:
+        data = event.data
+        row: Row = {
+            **_call_row(event, model, category),
+            "ended": values.text(data.get("end")) or "",
+            "failure": values.text(data.get("failure")),
+            **{name: values.number(data.get(name)) for name in _TIMED},
+            **{name: values.integer(data.get(name)) for name in _COUNTED},
+        }
+        self._changes.inserted.setdefault("calls", []).append(row)
+
     def _end(self, task: Row, **known: Any) -> None:
         number = task["task"]
         in_hand = self._decided.pop(number, [])
@@ -343,6 +371,8 @@ class Projection:
         self._changes.inserted.setdefault(table, []).append(cold.log_row(event, model, category))
 
     def _thing(self, event: Event, model: str | None, category: str | None) -> None:
+        if not cold.is_thing(event):
+            return
         key = cold.identity(event, model, category)
         place = (event.type, tuple(key.values()))
         old = self._things.get(place) or self._source.thing(event.type, key)
@@ -350,6 +380,9 @@ class Projection:
 
 
 _MEASURES = ("disagreement", "uncertainty", "position_scale", "cost_usd")
+_EXPECTED = ("propensity", "quality", "spread", "cost_usd", "latency_ms", "reserved_usd")
+_TIMED = ("cost_usd", "latency_ms", "first_token_ms", "retry_after_ms")
+_COUNTED = ("cost_nanos", "tokens_in", "tokens_out", "tokens_cached", "tokens_written", "calls")
 _HANDLERS = {
     "model": Projection._model,
     "model_removed": Projection._model_removed,
@@ -359,9 +392,22 @@ _HANDLERS = {
     "decision": Projection._decision,
     "outcome": Projection._outcome,
     "closed": Projection._closed,
+    "route": Projection._route,
+    "called": Projection._called,
     **dict.fromkeys(cold.LOGS, Projection._log),
     **dict.fromkeys(cold.THINGS, Projection._thing),
 }
+
+
+def _call_row(event: Event, model: str | None, category: str | None) -> Row:
+    return {
+        "seq": event.seq,
+        "timestamp": event.time,
+        "task": values.integer(event.data.get("task")),
+        "attempt": values.integer(event.data.get("attempt")),
+        "model_name": model,
+        "category": category or "",
+    }
 
 
 def _by_label(labels: list[str], answer: Any) -> dict[str, float] | None:

@@ -125,6 +125,48 @@ open_tasks = Table(
     *_of(BigInteger, "decisions", nullable=False),
 )
 
+# task and attempt say which call a route is of, and which route a call.
+routes = Table(
+    "routes",
+    metadata,
+    _key("seq"),
+    *_of(BigInteger, "timestamp", nullable=False),
+    *_of(BigInteger, "task", "attempt"),  # attempt: the n-th call for the task, from 1; 0: nobody is asked
+    _text("task_id"),
+    _text("model_name"),  # NULL: nobody is there to be asked
+    _text("category", nullable=False),
+    _text("task_type", nullable=False),  # '' = none
+    _text("goal"),
+    *_of(Double, "propensity"),
+    *_of(Double, "quality", "spread", "cost_usd", "latency_ms"),  # what was expected
+    *_of(Double, "reserved_usd"),
+    *_of(BigInteger, "reserved_nanos"),
+    *_of(Json, "reasons", "runners_up", nullable=False),
+    Index(None, "task"),
+    Index(None, "timestamp"),
+    Index(None, "model_name", "timestamp"),
+)
+
+calls = Table(
+    "calls",
+    metadata,
+    _key("seq"),
+    *_of(BigInteger, "timestamp", nullable=False),
+    *_of(BigInteger, "task", "attempt"),
+    _text("model_name"),
+    _text("category", nullable=False),
+    _text("ended", nullable=False),  # answered, failed, released, or lost
+    _text("failure"),  # of what kind, of one that failed
+    *_of(Double, "cost_usd"),  # NULL: not known
+    *_of(BigInteger, "cost_nanos"),  # the same in nano-dollars, to the last of them
+    *_of(Double, "latency_ms", "first_token_ms", "retry_after_ms"),
+    *_of(BigInteger, "tokens_in", "tokens_out", "tokens_cached", "tokens_written"),
+    *_of(BigInteger, "calls"),  # requests that were sent, repeats included
+    Index(None, "task"),
+    Index(None, "timestamp"),
+    Index(None, "model_name", "timestamp"),
+)
+
 journal_entries = Table(
     "journal_entries",
     metadata,

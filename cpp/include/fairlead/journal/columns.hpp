@@ -78,12 +78,24 @@ struct ColumnsView {
   NumberView<double> profit_usd;              // outcome
   NumberView<double> disagreement, uncertainty, position_scale;  // decision
   NumberView<std::int8_t> strategy;
-  NumberView<std::uint32_t> reasons;
+  NumberView<std::uint32_t> reasons;          // of a route: RouteReason
   ListView<double> weights;
   ListView<std::int32_t> voters;              // whose weights they are
   TextView id, text, regime;                  // task
   TextsView labels, slices;                   // slices: "dimension=value"
   NumberView<double> stake_usd, expires_in_s;
+  TextView task_type;                         // route
+  NumberView<std::int8_t> goal;
+  NumberView<std::uint16_t> attempt;          // route, called
+  NumberView<double> propensity, quality, spread;
+  NumberView<std::int64_t> reserved_nanos;
+  ListView<std::int32_t> runners_up;
+  ListView<double> runners_up_quality, runners_up_cost_usd, runners_up_latency_ms;
+  NumberView<std::int8_t> ended, failure;     // called
+  NumberView<std::int64_t> cost_nanos;        // not there: not known
+  NumberView<double> first_token_ms, retry_after_ms;
+  NumberView<std::int64_t> tokens_cached, tokens_written;
+  NumberView<std::uint16_t> calls;
   TextView data;                              // JSON of cold events, settings and models
   TextView payload, header;                   // bytes; see above
 
@@ -96,16 +108,22 @@ struct ColumnsView {
     f("profit_usd", profit_usd), f("disagreement", disagreement), f("uncertainty", uncertainty);
     f("position_scale", position_scale), f("strategy", strategy), f("reasons", reasons), f("weights", weights);
     f("voters", voters), f("id", id), f("text", text), f("regime", regime), f("labels", labels), f("slices", slices);
-    f("stake_usd", stake_usd), f("expires_in_s", expires_in_s), f("data", data), f("payload", payload);
-    f("header", header);
+    f("stake_usd", stake_usd), f("expires_in_s", expires_in_s), f("task_type", task_type), f("goal", goal);
+    f("attempt", attempt), f("propensity", propensity), f("quality", quality), f("spread", spread);
+    f("reserved_nanos", reserved_nanos), f("runners_up", runners_up), f("runners_up_quality", runners_up_quality);
+    f("runners_up_cost_usd", runners_up_cost_usd), f("runners_up_latency_ms", runners_up_latency_ms);
+    f("ended", ended), f("failure", failure), f("cost_nanos", cost_nanos), f("first_token_ms", first_token_ms);
+    f("retry_after_ms", retry_after_ms), f("tokens_cached", tokens_cached), f("tokens_written", tokens_written);
+    f("calls", calls), f("data", data), f("payload", payload), f("header", header);
   }
 };
 
-// The types that column `type` can name.
+// The types that column `type` can name. Tables that are stored have the words, so one may be put anywhere.
 inline constexpr Type column_types[] = {
-    Type::name,    Type::gap,     Type::dropped, Type::settings, Type::model,        Type::model_removed, Type::task,
-    Type::forecast, Type::decision, Type::outcome, Type::closed,   Type::note,         Type::alert,         Type::training_run,
-    Type::model_version, Type::deployment, Type::budget, Type::health, Type::summary, Type::custom};
+    Type::name,          Type::gap,        Type::dropped,  Type::settings, Type::model,   Type::model_removed,
+    Type::task,          Type::forecast,   Type::decision, Type::outcome,  Type::closed,  Type::route,
+    Type::called,        Type::note,       Type::alert,    Type::training_run, Type::model_version,
+    Type::deployment,    Type::budget,     Type::health,   Type::routing,  Type::summary, Type::custom};
 
 // --- building them ---
 
@@ -208,21 +226,25 @@ class Columns {
   bool decision(const Event& event, const NameTable& models);
   bool outcome(const Event& event);
   bool closed(const Event& event);
+  bool route(const Event& event, const NameTable& models);
+  bool called(const Event& event);
   bool told(const Event& event, const NameTable& models, const NameTable& categories);
 
   std::size_t capacity_, size_ = 0, row_ = 0, bytes_ = 0;
   NumberColumn<Seq> seq_;
   NumberColumn<Time> time_;
-  NumberColumn<std::int8_t> type_, kind_, strategy_;
+  NumberColumn<std::int8_t> type_, kind_, strategy_, goal_, ended_, failure_;
   NumberColumn<std::int32_t> model_, category_;
   NumberColumn<std::uint64_t> task_;
   NumberColumn<double> value_, confidence_, latency_ms_, cost_usd_, profit_usd_, disagreement_, uncertainty_;
-  NumberColumn<double> position_scale_, stake_usd_, expires_in_s_;
-  NumberColumn<std::int64_t> tokens_in_, tokens_out_;
+  NumberColumn<double> position_scale_, stake_usd_, expires_in_s_, propensity_, quality_, spread_;
+  NumberColumn<double> first_token_ms_, retry_after_ms_;
+  NumberColumn<std::int64_t> tokens_in_, tokens_out_, tokens_cached_, tokens_written_, reserved_nanos_, cost_nanos_;
   NumberColumn<std::uint32_t> reasons_;
-  ListColumn<double> p_, weights_;
-  ListColumn<std::int32_t> voters_;
-  ListColumn<char> error_, id_, text_, regime_, data_, payload_, header_;
+  NumberColumn<std::uint16_t> attempt_, calls_;
+  ListColumn<double> p_, weights_, runners_up_quality_, runners_up_cost_usd_, runners_up_latency_ms_;
+  ListColumn<std::int32_t> voters_, runners_up_;
+  ListColumn<char> error_, id_, text_, regime_, task_type_, data_, payload_, header_;
   TextsColumn labels_, slices_;
 };
 

@@ -42,6 +42,15 @@ void encode(EventBuffer& out, const Decision& decision, TaskNumber task, Kind ki
 void encode_outcome(EventBuffer& out, TaskNumber task, Kind kind, double value, Time time, double profit_usd,
                     std::int32_t category);
 void encode_closed(EventBuffer& out, TaskNumber task, Time time, std::int32_t category);
+// A runner-up of a route: its number in the journal, and what was expected of it.
+struct RouteOther {
+  std::int32_t model = -1;
+  double quality = nan, cost_usd = nan, latency_ms = nan;
+};
+// `fixed` but for its counts.
+void encode(EventBuffer& out, RouteFixed fixed, Time time, std::int32_t model, std::int32_t category,
+            std::span<const RouteOther> others, std::string_view type);
+void encode(EventBuffer& out, const CalledFixed& fixed, Time time, std::int32_t model, std::int32_t category);
 void encode_name(EventBuffer& out, Table table, std::int32_t number, std::string_view name);
 // Settings, model and the cold events, whose payload is JSON; or no payload at all.
 void encode_text(EventBuffer& out, Type type, Time time, std::int32_t model, std::int32_t category, std::string_view text);
@@ -66,6 +75,15 @@ bool decode(std::span<const std::byte> payload, DecodedForecast& out) noexcept;
 
 bool decode(std::span<const std::byte> payload, OutcomeFixed& out) noexcept;
 bool decode(std::span<const std::byte> payload, ClosedFixed& out) noexcept;
+
+struct DecodedRoute {
+  RouteFixed fixed = {};
+  std::span<const double> quality = {}, cost_usd = {}, latency_ms = {};  // of the runners-up
+  std::span<const std::int32_t> others = {};
+  std::string_view type = {};
+};
+bool decode(std::span<const std::byte> payload, DecodedRoute& out) noexcept;
+bool decode(std::span<const std::byte> payload, CalledFixed& out) noexcept;
 
 struct DecodedName {
   Table table = Table::models;

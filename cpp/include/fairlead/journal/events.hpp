@@ -136,6 +136,46 @@ struct ClosedFixed {
   std::uint64_t task = 0;
 };
 
+// --- route: header.model is asked, or was wanted where `reasons` says refused; -1: nobody was there to be asked ---
+
+struct RouteFixed {
+  std::uint64_t task = 0;
+  std::int64_t reserved_nanos = 0;  // the most that the call may cost, held until it has ended
+  double propensity = nan;          // how likely this choice was
+  double quality = nan;             // expected of the answer, in [0, 1]
+  double spread = nan;              // standard deviation of that
+  double cost_usd = nan;            // expected
+  double latency_ms = nan;          // expected
+  std::uint32_t reasons = 0;        // bits of RouteReason
+  std::uint16_t attempt = 0;        // the n-th call for this task, from 1; 0 where nobody is asked
+  std::uint16_t n_others = 0;       // runners-up, the next best first: quality, then cost, then latency, f64 each, then
+                                    // as many models, i32
+  std::uint16_t n_type = 0;         // bytes of the task's type that follow
+  Goal goal = Goal::quality;        // the router's objective
+  std::uint8_t padding[5] = {};
+};
+static_assert(sizeof(RouteFixed) == 72);
+
+// --- called: header.model was asked ---
+
+struct CalledFixed {
+  std::uint64_t task = 0;
+  std::int64_t cost_nanos = -1;  // what was billed; -1: not known
+  double latency_ms = nan;
+  double first_token_ms = nan;
+  double retry_after_ms = nan;   // the server's wish
+  std::int64_t tokens_in = 0;
+  std::int64_t tokens_out = 0;
+  std::int64_t tokens_cached = 0;   // of tokens_in: read from the provider's cache
+  std::int64_t tokens_written = 0;  // of tokens_in: written to it
+  std::uint16_t attempt = 0;        // of the route
+  std::uint16_t calls = 1;          // requests that were sent, repeats included
+  CallEnd end = CallEnd::answered;
+  std::uint8_t failure = 0;         // of a call that failed: CallFailure of breaker.hpp
+  std::uint8_t padding[2] = {};
+};
+static_assert(sizeof(CalledFixed) == 80);
+
 // --- task: header.time is when it was shown ---
 
 struct TaskFixed {
@@ -149,6 +189,6 @@ struct TaskFixed {
 };
 static_assert(sizeof(TaskFixed) == 32);
 
-// settings, model: one JSON object, what Settings and Model are in Python. model_removed: empty. The model is header.model.
+// settings, model: one JSON object, what Settings and Model are in Python. routing, budget, health, alert: fleet_routing.hpp. model_removed: empty. The model is header.model.
 
 }  // namespace fairlead::journal

@@ -66,6 +66,8 @@ enum class Type : std::uint16_t {
   decision = 21,
   outcome = 22,
   closed = 23,  // its outcome will never be known
+  route = 24,   // whom a task is asked of, and why
+  called = 25,  // how a call that was routed ended
 
   // Cold events: the payload is one JSON object, UTF-8.
   note = 32,
@@ -75,6 +77,7 @@ enum class Type : std::uint16_t {
   deployment = 36,
   budget = 37,
   health = 38,
+  routing = 39,
 
   // Compaction: what a range of archived hot events amounted to. JSON.
   summary = 48,
@@ -99,6 +102,8 @@ constexpr std::string_view type_name(Type type) noexcept {
     case Type::decision: return "decision";
     case Type::outcome: return "outcome";
     case Type::closed: return "closed";
+    case Type::route: return "route";
+    case Type::called: return "called";
     case Type::note: return "note";
     case Type::alert: return "alert";
     case Type::training_run: return "training_run";
@@ -106,6 +111,7 @@ constexpr std::string_view type_name(Type type) noexcept {
     case Type::deployment: return "deployment";
     case Type::budget: return "budget";
     case Type::health: return "health";
+    case Type::routing: return "routing";
     case Type::summary: return "summary";
     case Type::custom: return "custom";
   }
