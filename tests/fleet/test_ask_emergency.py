@@ -217,6 +217,60 @@ def test_health_checks_find_out_that_a_model_is_there_again(tmp_path: Path) -> N
     assert [event.data["emergency"] for event in read(tmp_path, types=("health",))] == [True, False]
 
 
+# --- what happens meanwhile ---
+
+
+class Meanwhile:
+    """Does something before it answers."""
+
+    def __init__(self, act: Any = None) -> None:
+        self.act = act
+
+    async def __call__(self, task: fl.Task) -> float:
+        await asyncio.sleep(0)
+        if self.act is not None:
+            self.act()
+        return 0.8
+
+
+def test_a_model_that_leaves_while_it_is_asked_is_followed_by_the_next() -> None:
+    first = Meanwhile()
+    fleet = fleet_of(first)
+    first.act = lambda: (fleet.add("b", Model(0.6)), fleet.remove("a"))
+    assert fleet.ask_sync(task("q")).weights == {"b": 1.0}
+    second = Meanwhile(lambda: (fleet.remove("c"), 1 / 0))
+    fleet.add("c", second)
+    fleet.rules = Rules(pin="c")
+    assert fleet.ask_sync(task("r", text="?"), strategy="mean").abstained
+    assert not fleet.emergency
+    assert not [call for call in fleet._core.open_calls() if not call[3]]
+
+
+def test_a_task_that_ends_while_it_is_asked() -> None:
+    model = Meanwhile()
+    fleet = fleet_of(model)
+    model.act = lambda: fleet.void("q")
+    with pytest.raises(fl.TaskEndedError):
+        fleet.ask_sync(task("q"))
+    assert not [call for call in fleet._core.open_calls() if not call[3]]
+
+
+def test_the_same_task_many_times_at_once() -> None:
+    async def main() -> list[fl.Decision]:
+        return await asyncio.gather(*(fleet.ask(task("q")) for _ in range(30)))
+
+    fleet = fleet_of(Model())
+    assert {decision.p for decision in asyncio.run(main())} == {0.8}
+    assert fleet._core.open_calls() == []
+
+
+def test_an_answer_that_somebody_records_by_hand_meanwhile() -> None:
+    model = Meanwhile()
+    fleet = fleet_of(model)
+    model.act = lambda: fleet.record("q", fl.Forecast("a", p=0.4, latency_ms=1.0))
+    assert fleet.ask_sync(task("q")).p == 0.8
+
+
 # --- the response cache ---
 
 
