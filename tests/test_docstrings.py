@@ -24,6 +24,8 @@ BEHIND = {
         "FleetCensus",
         "Journal",
         "JournalColumns",
+        "LinearPromptModel",
+        "NearestPromptModel",
         "Replay",
         "ResponseCache",
         "RollingWindow",

@@ -328,7 +328,7 @@ void bind_fleet_routing(py::module_& m, py::class_<HeldFleet>& cls) {
            [](HeldFleet& held) {
              py::list out;
              for (const FleetRouting::OpenCall& call : held.fleet.routing().open_calls()) {
-               out.append(py::make_tuple(call.task, held.name(call.where.model), call.attempt, call.ended, call.reserved, call.time));
+               out.append(py::make_tuple(call.task, held.name(call.where.model), call.attempt, call.awaited, call.reserved, call.time));
              }
              return out;
            })

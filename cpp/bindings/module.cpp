@@ -29,6 +29,7 @@ void bind_attention(py::module_& m);
 void bind_attention_layer(py::module_& m);
 void bind_attention_module(py::module_& m);
 void bind_attention_policy(py::module_& m);
+void bind_prompt_model(py::module_& m);
 void bind_task_classifier(py::module_& m);
 void bind_scoreboard(py::module_& m);
 void bind_journal(py::module_& m);
@@ -69,6 +70,7 @@ PYBIND11_MODULE(_core, m) {
   fairlead::bindings::bind_attention_layer(m);
   fairlead::bindings::bind_attention_module(m);
   fairlead::bindings::bind_attention_policy(m);
+  fairlead::bindings::bind_prompt_model(m);
   fairlead::bindings::bind_task_classifier(m);
   fairlead::bindings::bind_scoreboard(m);
   fairlead::bindings::bind_journal(m);

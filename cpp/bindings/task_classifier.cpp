@@ -8,6 +8,7 @@
 
 #include "common.hpp"
 #include "task_classifier.hpp"
+#include "texts.hpp"
 
 namespace fairlead::bindings {
 
@@ -139,17 +140,6 @@ PyTypeObject* make_task_type() {
 
 // --- TaskClassifier --------------------------------------------------------------------------------------------------
 
-// A str as UTF-8. Half a surrogate pair, which has none, counts as three bytes; `kept` holds them.
-std::string_view utf8(PyObject* text, py::object& kept) {
-  if (!PyUnicode_Check(text)) throw py::type_error("text is a " + std::string(Py_TYPE(text)->tp_name) + ", must be a str");
-  Py_ssize_t size = 0;
-  if (const char* const data = PyUnicode_AsUTF8AndSize(text, &size); data != nullptr) return {data, static_cast<std::size_t>(size)};
-  if (PyErr_ExceptionMatches(PyExc_UnicodeEncodeError) == 0) throw py::error_already_set();
-  PyErr_Clear();
-  kept = py::reinterpret_steal<py::object>(PyUnicode_AsEncodedString(text, "utf-8", "surrogatepass"));
-  if (!kept) throw py::error_already_set();
-  return {PyBytes_AS_STRING(kept.ptr()), static_cast<std::size_t>(PyBytes_GET_SIZE(kept.ptr()))};
-}
 
 py::str as_str(const std::string& text) {
   PyObject* const made = PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "replace");
@@ -189,22 +179,6 @@ PyMethodDef classify_method = fast_method("classify", &classify, R"(classify($se
 
 The TaskType of a text. Of one longer than 4096 bytes of UTF-8, the first 3072 and the last 1024 count. Raises TypeError for
 what is no str.)");
-
-// Texts and what keeps them alive.
-struct Texts {
-  std::vector<std::string_view> views;
-  std::vector<py::object> kept;
-
-  explicit Texts(const py::sequence& given) {
-    if (py::isinstance<py::str>(given)) throw py::type_error("texts is one str, must be a sequence of them");
-    for (const py::handle item : given) {
-      kept.push_back(py::reinterpret_borrow<py::object>(item));
-      py::object bytes;
-      views.push_back(utf8(item.ptr(), bytes));
-      if (bytes) kept.push_back(std::move(bytes));
-    }
-  }
-};
 
 py::array_t<double> probabilities(const Classifier& self, const py::sequence& given) {
   const Texts texts(given);

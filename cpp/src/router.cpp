@@ -112,6 +112,23 @@ double chance_of_first(std::span<const Line> lines, std::size_t i) noexcept {
   return std::clamp(sum, 0.0, 1.0);
 }
 
+// Places by falling key, without branches that depend on them: each one's place is the number of greater ones. False where
+// keys are equal.
+bool order_by(std::span<const double> keys, std::array<std::uint8_t, Pick::max_candidates>& order) noexcept {
+  constexpr std::uint8_t nobody = 0xff;
+  const std::size_t n = keys.size();
+  if (n > 64) return false;  // then it is slower
+  for (std::size_t i = 0; i < n; ++i) order[i] = nobody;
+  for (std::size_t i = 0; i < n; ++i) {
+    std::int64_t greater = 0;
+    for (std::size_t j = 0; j < n; ++j) greater += keys[j] > keys[i] ? 1 : 0;
+    std::uint8_t& place = order[static_cast<std::size_t>(greater)];
+    if (place != nobody) return false;
+    place = static_cast<std::uint8_t>(i);
+  }
+  return true;
+}
+
 }  // namespace
 
 double normal_quantile(double p) noexcept {
@@ -275,7 +292,10 @@ Status Router::pick(Kind kind, std::span<const ContextId> contexts, const Object
   for (const Candidate& candidate : candidates) able += candidate.quality >= objective.min_quality ? 1u : 0u;
   const double floor = able > 0 ? objective.min_quality : -HUGE_VAL;
   std::array<Line, Pick::max_candidates> lines;  // of those that are good enough
-  std::size_t n = 0, first = 0, greedy = 0;
+  std::array<double, Pick::max_candidates> keys;
+  std::array<std::uint8_t, Pick::max_candidates> line_of;
+  bool hopeless = false;
+  std::size_t n = 0, greedy = 0;
   double best = -HUGE_VAL, best_quality = 0.0;
   bool certain = true;
   for (std::size_t i = 0; i < candidates.size(); ++i) {
@@ -297,21 +317,11 @@ Status Router::pick(Kind kind, std::span<const ContextId> contexts, const Object
     candidate.sampled = candidate.quality;
     if (spread > 0.0) candidate.sampled += spread * normal_quantile(uniform(seed, candidate.model));
     candidate.utility = base + slope * candidate.sampled;
-    // Insertion into the order so far: the worse come last, what is equal stays in the order in which it came.
     const bool enough = candidate.quality >= floor;
-    std::size_t to = i;
-    for (; to > 0; --to) {
-      const Candidate& other = candidates[out.order[to - 1]];
-      const bool other_enough = other.quality >= floor;
-      const bool before = enough != other_enough ? enough
-                                                 : candidate.utility > other.utility ||
-                                                       (candidate.utility == other.utility && candidate.quality > other.quality);
-      if (!before) break;
-      out.order[to] = out.order[to - 1];
-    }
-    out.order[to] = static_cast<std::uint8_t>(i);
+    keys[i] = enough ? candidate.utility : -HUGE_VAL;
+    hopeless = hopeless || !(keys[i] > -HUGE_VAL);
     if (!enough) continue;
-    if (to == 0) first = n;
+    line_of[i] = static_cast<std::uint8_t>(n);
     const double expected = base + slope * candidate.quality;
     if (expected > best || (expected == best && candidate.quality > best_quality)) {
       best = expected;
@@ -321,7 +331,22 @@ Status Router::pick(Kind kind, std::span<const ContextId> contexts, const Object
     lines[n++] = {expected, slope * spread};
     certain = certain && slope * spread <= 0.0;
   }
-  out.propensity = certain ? 1.0 : chance_of_first(std::span(lines).first(n), first);
+  // Who is not good enough has no key.
+  if (hopeless || !order_by(std::span(keys).first(candidates.size()), out.order)) {
+    const auto before = [&](std::uint8_t a, std::uint8_t b) {
+      const Candidate &one = candidates[a], &other = candidates[b];
+      const bool enough = one.quality >= floor, other_enough = other.quality >= floor;
+      if (enough != other_enough) return enough;
+      return one.utility > other.utility || (one.utility == other.utility && one.quality > other.quality);
+    };
+    // By insertion: what is equal stays in the order in which it came.
+    for (std::size_t i = 0; i < candidates.size(); ++i) {
+      std::size_t to = i;
+      for (; to > 0 && before(static_cast<std::uint8_t>(i), out.order[to - 1]); --to) out.order[to] = out.order[to - 1];
+      out.order[to] = static_cast<std::uint8_t>(i);
+    }
+  }
+  out.propensity = certain ? 1.0 : chance_of_first(std::span(lines).first(n), line_of[out.order[0]]);
   out.below = able == 0;
   out.explored = out.order[0] != greedy;
   return Status::ok;

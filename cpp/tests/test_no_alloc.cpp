@@ -22,6 +22,7 @@
 #include "fairlead/fleet.hpp"
 #include "fairlead/glicko2.hpp"
 #include "fairlead/pooling.hpp"
+#include "fairlead/prompt_model.hpp"
 #include "fairlead/ratings.hpp"
 #include "fairlead/response_cache.hpp"
 #include "fairlead/scoreboard.hpp"
@@ -587,6 +588,26 @@ TEST_CASE("no_alloc: the type of a task, from the first call") {
     double p[5];
     CHECK(allocations_of([&] { classifier.classify("three apples?", p); }) == 0);
     CHECK(allocations_of([&] { classifier.classify(text, p); }) == 0);
+  }
+}
+
+TEST_CASE("no_alloc: a model of the prompt predicts") {
+  const std::vector<std::string_view> texts{"who is it", "what was this", "book a table", "prove the lemma"};
+  const std::vector<double> quality{1, 0, 0, 1, 1, 1, 0, 0.5}, penalties{1.0}, shrinks{1.0};
+  const std::vector<std::size_t> neighbours{2};
+  const fl::LinearPromptFit a = fl::fit_linear_prompt_model(texts, quality, 2, 17, penalties, 2);
+  const fl::NearestPromptFit b = fl::fit_nearest_prompt_model(texts, quality, 2, 10, neighbours, shrinks);
+  fl::LinearPromptModel linear;
+  fl::NearestPromptModel nearest;
+  REQUIRE(linear.assign({"a", "b"}, a.idf, a.weights, a.mean, a.explained) == Status::ok);
+  REQUIRE(nearest.assign({"a", "b"}, b.idf, b.texts.starts, b.texts.rows, b.quality, b.mean, b.explained, b.neighbours, b.shrink) == Status::ok);
+  fl::PromptScratch scratch;
+  scratch.resize(nearest.scratch_texts());
+  const std::string text(100'000, 'x');
+  double p[2];
+  for (const fl::PromptModel* model : {static_cast<const fl::PromptModel*>(&linear), static_cast<const fl::PromptModel*>(&nearest)}) {
+    CHECK(allocations_of([&] { model->predict("prove three apples?", p, scratch); }) == 0);
+    CHECK(allocations_of([&] { model->predict(text, p, scratch); }) == 0);
   }
 }
 

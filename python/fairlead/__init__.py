@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from fairlead.measure.ratings import PredictionScore, evaluate_ratings
     from fairlead.measure.spend import Spend, SpendForecast, SpendReport
     from fairlead.measure.sweep import SweepResult, sweep
+    from fairlead.policy.prompt_model import LinearPromptModel, NearestPromptModel, PromptModel, load_prompt_model
     from fairlead.providers import ResponseCache
     from fairlead.providers.known_models import KnownModels, known_model, known_models
     from fairlead.providers.prices import Prices, PriceTable, load_prices
@@ -121,15 +122,18 @@ __all__ = [
     "KeyedPsi",
     "KnownModels",
     "Leaderboard",
+    "LinearPromptModel",
     "MLPoly",
     "Model",
     "ModelRow",
+    "NearestPromptModel",
     "NoForecastError",
     "Outcome",
     "PageHinkley",
     "PredictionScore",
     "PriceTable",
     "Prices",
+    "PromptModel",
     "Psi",
     "Reflection",
     "ReplayResult",
@@ -163,6 +167,7 @@ __all__ = [
     "known_model",
     "known_models",
     "load_prices",
+    "load_prompt_model",
     "pool",
     "pool_binary",
     "providers",
@@ -186,6 +191,10 @@ _LATER = {
     "Spend": "fairlead.measure.spend",
     "SpendForecast": "fairlead.measure.spend",
     "SpendReport": "fairlead.measure.spend",
+    "LinearPromptModel": "fairlead.policy.prompt_model",
+    "NearestPromptModel": "fairlead.policy.prompt_model",
+    "PromptModel": "fairlead.policy.prompt_model",
+    "load_prompt_model": "fairlead.policy.prompt_model",
     "Prices": "fairlead.providers.prices",
     "PriceTable": "fairlead.providers.prices",
     "load_prices": "fairlead.providers.prices",

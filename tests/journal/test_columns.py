@@ -14,7 +14,15 @@ import record_bytes as made
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairlead._core import JournalColumns, SegmentWriter, journal_columns, journal_events, journal_rebuild
+from fairlead._core import (
+    GOALS,
+    ROUTE_REASONS,
+    JournalColumns,
+    SegmentWriter,
+    journal_columns,
+    journal_events,
+    journal_rebuild,
+)
 from fairlead.errors import JournalDamagedError
 from fairlead.events import TYPES, Event
 from fairlead.journal import columns
@@ -344,13 +352,13 @@ def test_the_words_are_those_of_the_core() -> None:
         *(made.record("called", 10 + i, 0, made.called(1, end=1, failure=i)) for i in range(9)),
     )
     said = [event[5] for event in journal_events(records, MODELS, CATEGORIES)]
-    assert tuple(data["goal"] for data in said[:5]) == columns.GOALS
+    assert tuple(data["goal"] for data in said[:5]) == GOALS
     assert tuple(data["end"] for data in said[5:9]) == columns.ENDS
     assert tuple(data["failure"] for data in said[9:]) == (*columns.FAILURES, "failure_8")
-    known = len(columns.ROUTE_REASONS)
-    assert said[0]["reasons"] == (*columns.ROUTE_REASONS, *(f"reason_{bit}" for bit in range(known, 32)))
+    known = len(ROUTE_REASONS)
+    assert said[0]["reasons"] == (*ROUTE_REASONS, *(f"reason_{bit}" for bit in range(known, 32)))
     rows = columns.from_records(records, MODELS, CATEGORIES).to_pylist()
-    assert [row["goal"] for row in rows[:5]] == list(columns.GOALS)
+    assert [row["goal"] for row in rows[:5]] == list(GOALS)
     assert [row["ended"] for row in rows[5:9]] == list(columns.ENDS)
     assert [row["failure"] for row in rows[9:]] == [*columns.FAILURES, None]
 

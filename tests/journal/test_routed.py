@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import fairlead as fl
 from fairlead import journal
 from fairlead._core import SegmentLog, snapshot_desk
 from fairlead.cli import main
-from fairlead.journal.columns import ROUTE_REASONS
+from fairlead.policy.route import ROUTE_REASONS, Rules
+from fairlead.providers import Answer, ProviderError
 
 HOUR = 3600 * 10**9
 TASKS = 120
@@ -144,38 +146,53 @@ def test_summaries_and_reflection_are_those_of_the_forecasts(desk: Path, tmp_pat
     assert ours.missing == theirs.missing
 
 
-def play(desk: Path, n: int) -> str:
-    """A fleet's desk; routes and calls of its tasks, and rules, are in its journal."""
-    with fl.Fleet.open(desk, clock=lambda: 1, segment_bytes=1 << 13) as fleet:
-        for name in ("gpt", "llama"):
-            if name not in fleet.models:
-                fleet.add(fl.Model(name))
-        for i in range(n):
-            task = fl.Task(f"t{i}", category="crypto", time=i * HOUR)
-            fleet.record(task, fl.Forecast("gpt", p=0.2 + 0.1 * (i % 7)))
-            if i % 5:
-                fleet.settle(fl.Outcome(f"t{i}", i % 2, time=i * HOUR + 1))
-        return str(fleet.leaderboard())
+def play(desk: Path, first: int, last: int) -> tuple[bytes, str]:
+    """Tasks that are routed, called, some of them twice, and settled, but for each fifth, under a budget. Some calls
+    never end. The fleet's state, and what is routed next."""
+    now = count(first * HOUR, 20 * 60 * 10**9)
+    with fl.Fleet.open(desk, clock=lambda: next(now), segment_bytes=1 << 13) as fleet:
+        if first == 0:
+            fleet.add(fl.Model("gpt-5", tier="reasoning", price_in=1.25, price_out=10))
+            fleet.add(fl.Model("gpt-5-mini", tier="fast", price_in=0.25, price_out=2))
+            fleet.rules = Rules(types={"simple": Rules(objective="cost")})
+            budget = {"name": "day", "limit": 10**9, "period": "daily", "scope": "all", "on_exhausted": "degrade"}
+            assert fleet._core.budget_event(json.dumps(budget), 1) == 0
+        for n in range(first, last):
+            task = fl.Task(f"t{n}", text=f"{n} + {n}?", category="sums", time=n * HOUR)
+            route = fleet.route(task, objective="mix")
+            if n % 4 == 0 and route.model is not None:
+                error = ProviderError("timeout", "too late")
+                fleet.called(route, Answer(fl.Forecast(route.model, error=str(error)), error))
+                route = fleet.route(task, without=[route.model])
+            if n % 7 == 0 or route.model is None:
+                continue  # it never ends
+            forecast = fl.Forecast(route.model, p=0.2 + 0.1 * (n % 7), latency_ms=300.0 + n, cost_usd=0.000_123_457)
+            fleet.called(route, Answer(forecast))
+            fleet.record(task, forecast)
+            if n % 5:
+                fleet.settle(fl.Outcome(f"t{n}", n % 2, time=n * HOUR + 1))
+        return fleet._core.state(), str(fleet.route(fl.Task(f"probe {last}", time=last * HOUR)))
 
 
-def test_a_fleets_desk_opens_and_replays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    desk = tmp_path / "desk"
-    board = play(desk, 60)
-    with fl.Journal(desk, segment_bytes=1 << 13) as log:
-        gpt, crypto = log.name("models", "gpt"), log.name("categories", "crypto")
-        for number in range(1, 60, 5):  # those that are open: 0, 5, 10, ...
-            at = 70 * HOUR + number
-            log.append_bytes("route", at, gpt, crypto, made.route(number, reserved=1000, type="simple"))
-            log.append_bytes("called", at, gpt, crypto, made.called(number, cost=500, tokens=(10, 20, 0, 0)))
-        log.append("routing", {"rules": {"all": {"at_least": "fast"}}}, time=71 * HOUR)
-    assert play(desk, 0) == board
+def test_a_fleets_desk_is_compacted_restored_and_replayed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    desk, twin, again = (tmp_path / name for name in ("desk", "twin", "again"))
+    assert play(desk, 0, 80) == play(twin, 0, 80)
+    hot = ["route", "called"]
+    before = list(journal.read(desk, types=[*hot, "routing", "budget"]))
+    assert {event.data["end"] for event in before if event.type == "called"} == {"answered", "failed"}
+    assert {event.data["reasons"] for event in before if event.type == "route"} >= {("only_candidate", "tried_before")}
     report = journal.compact(desk, keep=0, ensure_snapshot=lambda seq: snapshot_desk(str(desk)))
-    assert report.segments > 1
-    assert play(desk, 0) == board
-    assert len(list(journal.history(desk, types=["route", "called", "routing"]))) == 25
-    again = tmp_path / "again"
+    assert report.segments > 2
+    assert len(list(journal.read(desk, types=hot))) < len(before) // 2
+    assert list(journal.history(desk, types=[*hot, "routing", "budget"])) == before
+    assert play(desk, 80, 120) == play(twin, 80, 120)
+    assert "lost" in {event.data["end"] for event in journal.read(desk, types="called")}  # those that never ended
     journal.restore(desk, again)
-    assert play(again, 0) == board
+    assert play(again, 120, 130) == play(desk, 120, 130) == play(twin, 120, 130)
     assert main(["replay", str(again)]) == 0
-    assert "48 tasks" in capsys.readouterr().out
-    assert not math.isnan(fl.reflect_folder(desk, "gpt")["binary"].performance.brier)
+    assert "forecasts" in capsys.readouterr().out
+    assert not math.isnan(fl.reflect_folder(desk, "gpt-5-mini")["binary"].performance.brier)
+    with fl.Store(desk) as store:
+        assert main(["store", "update", str(desk)]) == 0
+        spent = store.query("SELECT sum(cost_nanos) AS nanos, count(*) AS n FROM calls WHERE ended = 'answered'")[0]
+        assert spent["nanos"] == 123_457 * spent["n"] > 0

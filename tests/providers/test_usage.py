@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import ROUND_CEILING, Decimal
+from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairlead import Model
+from fairlead import InvalidRecordError, Model
 from fairlead.providers import Usage, cost_of
 from fairlead.providers.usage import NOTHING, anthropic_usage, openai_usage
 
@@ -48,6 +50,8 @@ def test_parts_never_exceed_their_whole() -> None:
     reported = {"prompt_tokens": 10, "completion_tokens": 5}
     reported |= {"prompt_tokens_details": {"cached_tokens": 99}, "completion_tokens_details": {"reasoning_tokens": 99}}
     assert openai_usage(reported) == Usage(10, 5, cached_tokens=10, reasoning_tokens=5)
+    reported["prompt_tokens_details"] = {"cached_tokens": 7, "cache_write_tokens": 7}  # type: ignore[assignment]
+    assert openai_usage(reported) == Usage(10, 5, cached_tokens=7, cache_write_tokens=3, reasoning_tokens=5)
 
 
 def test_cached_tokens_cost_as_others_where_no_price_is_given() -> None:
@@ -62,7 +66,23 @@ counts = st.integers(0, 10**9)
 @given(counts, counts, counts, st.floats(0, 1e3), st.floats(0, 1e3), st.floats(0, 1e3))
 def test_cost_is_what_the_prices_say(plain: int, cached: int, out: int, a: float, b: float, c: float) -> None:
     model = Model("m", price_in=a, price_out=b, price_cached=c)
-    exact = (plain * a + cached * (c or a) + out * b) / 1e6
-    assert cost_of(model, Usage(plain + cached, out, cached_tokens=cached)) == pytest.approx(
-        exact, rel=1e-12, abs=1e-12
-    )
+    nanos = plain * Fraction(a) + cached * Fraction(c or a) + out * Fraction(b)
+    cost = cost_of(model, Usage(plain + cached, out, cached_tokens=cached))
+    # Prices are taken to the nano-dollar a million tokens; then it is exact, and rounded up once.
+    assert abs(Fraction(cost) - nanos / 10**6) <= Fraction(1, 10**9) * (1 + (plain + cached + out) / 10**6)
+
+
+@given(st.tuples(*[counts] * 4), st.tuples(*[st.integers(0, 10**10)] * 3))
+def test_cost_is_exact_to_the_nano_dollar(tokens: tuple[int, ...], prices: tuple[int, ...]) -> None:
+    """Prices of up to 1e4 dollars a million tokens, with 6 digits behind the point."""
+    plain, cached, kept, out = tokens
+    a, b, c = (Decimal(price).scaleb(-6) for price in prices)
+    model = Model("m", price_in=float(a), price_out=float(b), price_cached=float(c))
+    usage = Usage(plain + cached + kept, out, cached_tokens=cached, cache_write_tokens=kept)
+    exact = ((plain + kept) * a + cached * (c or a) + out * b) * 1000
+    assert Decimal(cost_of(model, usage)) == Decimal(int(exact.to_integral_value(ROUND_CEILING)) / 10**9)
+
+
+def test_what_cannot_be_is_refused() -> None:
+    with pytest.raises(InvalidRecordError, match="tokens"):
+        cost_of(Model("m", price_in=1), Usage(10, 0, cached_tokens=11))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-import struct
 import subprocess
 import sys
 import warnings
@@ -17,6 +15,7 @@ from sqlalchemy import select
 
 import fairlead as fl
 from fairlead.journal import read
+from fairlead.providers import Answer
 from fairlead.store import Store, desk
 from fairlead.store.tables import PROJECTED
 
@@ -63,19 +62,10 @@ def run(fleet: fl.Fleet, first: int, tasks: int) -> None:
     fleet.journal.append("training_run", {"run": "r1", "status": "done", "loss": 0.25}, model="b")
     fleet.journal.append("deployment", {"version": "v1", "stage": "live"}, model="b")
     fleet.journal.append("model_version", {"version": "v1", "digest": "ab"}, model="b")
-    routed(fleet.journal, first + 1)
-
-
-def routed(journal: fl.Journal, task: int) -> None:
-    """What only the fleet logs, else: a budget, and a call of one of its tasks, which is open."""
-    a, time = journal.name("models", "a"), 10**9
-    common = {"period": "daily", "scope": "all", "of": "", "warning": 800_000, "critical": 950_000}
-    budget = {"name": "day", "limit": 5 * 10**9, **common, "on_exhausted": "refuse"}
-    fixed = struct.pack("<Qq5dIHHHB5x", task, 1000, 0.5, 0.7, 0.1, 0.002, 900.0, 1, 1, 0, len(b"simple"), 0)
-    called = struct.pack("<Qq3d4qHHBB2x", task, 500, 812.5, 90.0, math.nan, 10, 20, 5, 3, 1, 1, 0, 0)
-    fl.Journal.append_bytes(journal, "budget", time, -1, -1, json.dumps(budget).encode())
-    fl.Journal.append_bytes(journal, "route", time, a, -1, fixed + b"simple")
-    fl.Journal.append_bytes(journal, "called", time, a, -1, called)
+    daily = {"name": "day", "limit": 5 * 10**9, "period": "daily", "scope": "all", "on_exhausted": "refuse"}
+    assert fleet._core.budget_event(json.dumps(daily), 10**9) == 0
+    route = fleet.route(f"q-{first}", pin="a")  # which is open
+    fleet.called(route, Answer(fl.Forecast("a", p=0.5, cost_usd=0.002, latency_ms=812.5)))
 
 
 @pytest.fixture

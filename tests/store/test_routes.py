@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from fairlead.events import Event
 from fairlead.store import Store
-from fairlead.store.tables import PROJECTED, budgets, calls, routes
+from fairlead.store.tables import PROJECTED, alerts, budgets, calls, routes
 
 TASK = {"task": 1, "id": "q-1", "kind": "binary", "category": "rates", "labels": ()}
 EXPECTED = {"propensity": 0.9, "quality": 0.75, "spread": 0.1, "cost_usd": 0.002, "latency_ms": 900.0}
@@ -115,11 +115,38 @@ def test_numbers_that_no_column_holds(store: Store) -> None:
     assert everything(store) == before
 
 
+def test_alerts_of_budgets(store: Store) -> None:
+    told = {
+        "kind": "budget",
+        "budget": "day",
+        "level": "warning",
+        "number": 3,
+        "limit": 2 * 10**9,
+        "spent": 1_700_000_001,
+    }
+    store.apply(
+        [
+            Event(1, 5, "alert", None, None, told),
+            Event(2, 6, "alert", "a", None, {"kind": "budget", "name": "x", "level": 3}),
+        ]
+    )
+    first, second = store.query("SELECT * FROM alerts ORDER BY seq")
+    assert (first["name"], first["severity"], first["value"], first["threshold"]) == (
+        "day",
+        "warning",
+        1.700000001,
+        2.0,
+    )
+    row, other = store.query(select(alerts).order_by(alerts.c.seq))
+    assert row["data"] == {"kind": "budget", "number": 3, "limit": 2 * 10**9, "spent": 1_700_000_001}
+    assert (second["name"], other["data"]) == ("x", {"kind": "budget", "level": 3})
+
+
 def test_budgets_in_the_words_of_the_fleet(store: Store) -> None:
     day = {"name": "day", "limit": 2_500_000_000, "period": "daily", "scope": "model", "of": "a", "warning": 800_000}
     store.apply(
         [
-            Event(1, 10, "budget", None, None, {"zone": "Europe/Berlin", "runs": [[0, 1]]}),
+            Event(1, 10, "budget", None, None, {"runs": [[0, 1]]}),
             Event(2, 20, "budget", None, None, {**day, "on_exhausted": "degrade"}),
             Event(3, 30, "budget", None, None, {**day, "name": "month", "on_exhausted": "queue"}),
         ]

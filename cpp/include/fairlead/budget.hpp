@@ -191,6 +191,13 @@ class Budgets {
     return admit(match(where), bound, now);
   }
 
+  // The same for each of several calls.
+  void check(std::span<const Where> where, std::span<const Nanos> bounds, Time now,
+             std::span<Admission> out) const noexcept {
+    const std::lock_guard guard(lock_);
+    for (std::size_t i = 0; i < where.size(); ++i) out[i] = admit(match(where[i]), bounds[i], now);
+  }
+
   Admission reserve(const Where& where, Nanos bound, Time now, Reservation& out, std::uint64_t tag = 0) noexcept {
     const std::lock_guard guard(lock_);
     const Matches matches = match(where);

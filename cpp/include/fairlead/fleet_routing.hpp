@@ -127,7 +127,7 @@ class FleetRouting {
 
   // --- reading ---
 
-  // A call that was begun and not ended; `ended`: that waits for its forecast.
+  // A call that was begun and has not ended; or, of a model and task, how many ended and wait for their forecasts.
   struct OpenCall {
     TaskNumber task = 0;
     BreakersCall ticket = 0;
@@ -136,8 +136,8 @@ class FleetRouting {
     Reservation reservation = {};
     Where where = {};
     std::uint16_t attempt = 0;
-    bool ended = false;
-    bool open = false;
+    std::uint16_t awaited = 0;  // forecasts of calls that have ended; 0: it has not
+    bool used = false;          // the slot
   };
   std::vector<OpenCall> open_calls() const;  // by task and attempt. May throw std::bad_alloc
 
@@ -196,6 +196,7 @@ class FleetRouting {
   Candidate candidate(ModelId model, const TaskRouting& task, std::int32_t type, std::size_t text_bytes,
                       const RouteRequest& request) const noexcept;
   Nanos bound(const Candidate& candidate, const RouteRequest& request) const noexcept;
+  Tier drop_over_budget(const TaskRouting& task, std::int32_t type, const RouteRequest& request, Time now, Route& out);
   void find_others(Route& out, const Pick& pick) const noexcept;
 
   std::uint32_t find_call(TaskNumber task, std::uint16_t attempt) const noexcept;
@@ -225,6 +226,8 @@ class FleetRouting {
   // Buffers of a choice.
   std::vector<Candidate> candidates_;
   std::vector<Admission> admissions_;  // of each candidate
+  std::vector<Where> places_;
+  std::vector<Nanos> bounds_;
   Pick pick_;
 };
 

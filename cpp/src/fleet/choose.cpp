@@ -58,6 +58,40 @@ Nanos FleetRouting::bound(const Candidate& candidate, const RouteRequest& reques
   return to_nanos(guess * candidate.cost_usd, nanos) == Status::ok ? nanos : max_amount;
 }
 
+// Takes out the candidates whose budget has no money and degrades: the highest tier among them. Where a budget queues or
+// refuses, its candidates stay: if it is one of them that is wanted, that is what happens.
+Tier FleetRouting::drop_over_budget(const TaskRouting& task, std::int32_t type, const RouteRequest& request, Time now,
+                                    Route& out) {
+  const std::size_t n = candidates_.size();
+  places_.clear();
+  bounds_.clear();
+  for (const Candidate& each : candidates_) {
+    places_.push_back(where(each.model, task, type));
+    bounds_.push_back(bound(each, request));
+  }
+  admissions_.resize(n);
+  budgets_.check(places_, bounds_, now, admissions_);
+  Tier highest = Tier::fast;
+  std::size_t left = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    const Admission& admission = admissions_[i];
+    if (!admission.granted()) out.reasons |= RouteReason::over_budget;
+    if (!admission.granted() && admission.then == OnExhausted::degrade) {
+      highest = std::min(highest, members_[index(candidates_[i].model)].tier);
+      if (out.admission.granted()) {
+        out.admission = admission;
+        out.expected = candidates_[i];
+      }
+      continue;
+    }
+    candidates_[left] = candidates_[i];
+    admissions_[left++] = admission;
+  }
+  candidates_.resize(left);
+  admissions_.resize(left);
+  return highest;
+}
+
 Status FleetRouting::choose(const TaskRouting& task, Kind kind, std::size_t text_bytes, const RouteRequest& request,
                             std::uint64_t seed, Time now, Route& out) {
   const std::string_view type = !request.type.empty() ? request.type
@@ -96,14 +130,12 @@ Status FleetRouting::choose(const TaskRouting& task, Kind kind, std::size_t text
 
   out = Route{.task = out.task, .goal = objective.goal};
   candidates_.clear();
-  admissions_.clear();
   const auto among = [](std::span<const ModelId> models, ModelId model) {
     return std::find(models.begin(), models.end(), model) != models.end();
   };
   const auto named = [this](const std::vector<std::string>& names, ModelId model) {
     return !names.empty() && std::find(names.begin(), names.end(), breakers_.name(model)) != names.end();
   };
-  Tier dropped = Tier::fast;  // the highest tier that went over a budget
   for (ModelId model = 0; index(model) < members_.size(); ++model) {
     const Member& member = members_[index(model)];
     if (!member.present) continue;
@@ -125,23 +157,9 @@ Status FleetRouting::choose(const TaskRouting& task, Kind kind, std::size_t text
       if (gate == Gate::no && (out.until == 0 || breakers_.until(model) < out.until)) out.until = breakers_.until(model);
       continue;
     }
-    const Candidate can = candidate(model, task, type_id, text_bytes, request);
-    Admission admission;
-    if (n_budgets_ > 0) {
-      admission = budgets_.check(where(model, task, type_id), bound(can, request), now);
-      if (!admission.granted()) out.reasons |= RouteReason::over_budget;
-      if (!admission.granted() && admission.then == OnExhausted::degrade) {
-        dropped = std::min(dropped, member.tier);
-        if (out.admission.granted()) {
-          out.admission = admission;
-          out.expected = can;
-        }
-        continue;
-      }
-    }
-    candidates_.push_back(can);
-    admissions_.push_back(admission);
+    candidates_.push_back(candidate(model, task, type_id, text_bytes, request));
   }
+  const Tier dropped = n_budgets_ > 0 ? drop_over_budget(task, type_id, request, now, out) : Tier::fast;
   if (!pin.empty()) out.reasons |= RouteReason::pinned;
   if (candidates_.empty()) {
     out.reasons |= RouteReason::nobody;
@@ -169,7 +187,7 @@ Status FleetRouting::choose(const TaskRouting& task, Kind kind, std::size_t text
     out.reasons |= RouteReason::degraded;
   }
   find_others(out, pick_);
-  out.admission = admissions_[first];
+  out.admission = n_budgets_ > 0 ? admissions_[first] : Admission{};
   if (!out.admission.granted()) {
     out.reasons |= RouteReason::refused;
   } else {

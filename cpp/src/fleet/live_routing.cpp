@@ -80,7 +80,7 @@ Status Fleet::called(const Route& route, journal::CalledFixed fixed, Time now) n
 Status Fleet::lose_calls(Time now) noexcept {
   return live([&] {
     for (const FleetRouting::OpenCall& call : routing_->open_calls()) {
-      if (call.ended) continue;
+      if (call.awaited > 0) continue;
       const Route route{.task = call.task, .model = call.where.model, .attempt = call.attempt};
       if (const Status status = called(route, {.end = CallEnd::lost}, now); status != Status::ok) return status;
     }

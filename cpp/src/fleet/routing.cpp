@@ -75,6 +75,8 @@ void FleetRouting::add(ModelId model, std::string_view name, std::string_view re
   members_[index(model)] = member;
   candidates_.reserve(members_.size());
   admissions_.reserve(members_.size());
+  places_.reserve(members_.size());
+  bounds_.reserve(members_.size());
 }
 
 void FleetRouting::remove(ModelId model) noexcept { members_[index(model)].present = false; }
@@ -104,18 +106,17 @@ Where FleetRouting::where(ModelId model, const TaskRouting& task, std::int32_t t
 
 std::uint32_t FleetRouting::find_call(TaskNumber task, std::uint16_t attempt) const noexcept {
   return calls_of_task_.find(spread(task), [&](std::uint32_t slot) {
-    return calls_[slot].task == task && calls_[slot].attempt == attempt;
+    return calls_[slot].task == task && calls_[slot].attempt == attempt && calls_[slot].awaited == 0;
   });
 }
 
-// The one whose forecast comes next: the first that has ended, else the newest that is open.
+// The one whose forecast comes next: one that has ended, else the newest that has not.
 std::uint32_t FleetRouting::find_call(TaskNumber task, ModelId model) const noexcept {
   std::uint32_t found = none;
   (void)calls_of_task_.find(spread(task), [&](std::uint32_t slot) {
     const OpenCall& call = calls_[slot];
     if (call.task != task || call.where.model != model) return false;
-    if (found == none || call.ended > calls_[found].ended ||
-        (call.ended == calls_[found].ended && (call.attempt > calls_[found].attempt) != call.ended)) {
+    if (found == none || call.awaited > 0 || (calls_[found].awaited == 0 && call.attempt > calls_[found].attempt)) {
       found = slot;
     }
     return false;
@@ -135,7 +136,7 @@ std::uint32_t FleetRouting::add_call() {
 
 void FleetRouting::drop_call(std::uint32_t slot) noexcept {
   calls_of_task_.erase(spread(calls_[slot].task), slot);
-  calls_[slot].open = false;
+  calls_[slot].used = false;
   free_calls_.push_back(slot);
 }
 
@@ -162,7 +163,7 @@ Status FleetRouting::route(TaskRouting& task, TaskNumber number, ModelId model, 
     return (fixed.reasons & RouteReason::refused) != 0 && model >= 0 ? budgets_.refuse(place, fixed.reserved_nanos, time) : Status::ok;
   }
   OpenCall call{.task = number, .reserved = fixed.reserved_nanos, .time = time, .where = place,
-                .attempt = fixed.attempt, .open = true};
+                .attempt = fixed.attempt, .used = true};
   if (const Status status = budgets_.take(place, call.reserved, time, call.reservation, number); status != Status::ok) {
     return status;
   }
@@ -194,7 +195,7 @@ void FleetRouting::tell_health(ModelId model, BreakersCall ticket, CallEnd end, 
 
 Status FleetRouting::check(ModelId model, const journal::CalledFixed& fixed) const noexcept {
   const std::uint32_t slot = find_call(fixed.task, fixed.attempt);
-  if (slot == none || calls_[slot].ended || calls_[slot].where.model != model) return Status::unknown_key;
+  if (slot == none || calls_[slot].where.model != model) return Status::unknown_key;
   const bool sound = fixed.cost_nanos >= -1 && fixed.cost_nanos <= max_amount && fixed.failure < failure_names.size();
   return sound ? Status::ok : Status::out_of_range;
 }
@@ -217,14 +218,25 @@ Status FleetRouting::called(ModelId model, const journal::CalledFixed& fixed, Ti
   }
   tell_health(model, call.ticket, fixed.end, static_cast<CallFailure>(fixed.failure), fixed.retry_after_ms, fixed.latency_ms,
               time);
-  call.ended = true;
-  if (fixed.end == CallEnd::released || fixed.end == CallEnd::lost) drop_call(slot);  // it has no forecast
+  const bool answers = fixed.end == CallEnd::answered || fixed.end == CallEnd::failed;  // a forecast comes
+  const std::uint32_t before = answers ? find_call(fixed.task, model) : none;
+  if (before != none && calls_[before].awaited > 0 && calls_[before].awaited < 0xffff) {
+    ++calls_[before].awaited;
+    drop_call(slot);
+  } else if (answers) {
+    call.awaited = 1;
+  } else {
+    drop_call(slot);
+  }
   return Status::ok;
 }
 
 void FleetRouting::answered(const TaskRouting& task, TaskNumber number, const Forecast& forecast) noexcept {
   const std::uint32_t slot = find_call(number, forecast.model);
-  if (slot != none && calls_[slot].ended) return drop_call(slot);  // all was told before
+  if (slot != none && calls_[slot].awaited > 0) {  // all was told before
+    if (--calls_[slot].awaited == 0) drop_call(slot);
+    return;
+  }
   Nanos cost = 0;
   const auto whole = [](std::int64_t n) { return std::clamp<std::int64_t>(n, 0, std::int64_t{1} << 40); };
   const Usage usage{.input = whole(forecast.tokens_in), .output = whole(forecast.tokens_out)};
@@ -254,7 +266,7 @@ void FleetRouting::settled(const TaskRouting& task, Kind kind, std::span<const M
 void FleetRouting::ended(TaskNumber number) noexcept {
   for (;;) {
     const std::uint32_t slot = calls_of_task_.find(
-        spread(number), [&](std::uint32_t at) { return calls_[at].task == number && calls_[at].ended; });
+        spread(number), [&](std::uint32_t at) { return calls_[at].task == number && calls_[at].awaited > 0; });
     if (slot == none) return;
     drop_call(slot);
   }
@@ -263,7 +275,7 @@ void FleetRouting::ended(TaskNumber number) noexcept {
 std::vector<FleetRouting::OpenCall> FleetRouting::open_calls() const {
   std::vector<OpenCall> out;
   for (const OpenCall& call : calls_) {
-    if (call.open) out.push_back(call);
+    if (call.used) out.push_back(call);
   }
   std::sort(out.begin(), out.end(), [](const OpenCall& a, const OpenCall& b) {
     return a.task != b.task ? a.task < b.task : a.attempt < b.attempt;

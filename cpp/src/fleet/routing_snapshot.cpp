@@ -29,7 +29,7 @@ void FleetRouting::save(SnapshotWriter& out) const {
   const std::vector<OpenCall> calls = open_calls();
   out.put(static_cast<std::uint64_t>(calls.size()));
   for (const OpenCall& call : calls) {
-    out.put(call.task), out.put(call.attempt), out.put(static_cast<std::uint8_t>(call.ended)), out.put(call.ticket);
+    out.put(call.task), out.put(call.attempt), out.put(call.awaited), out.put(call.ticket);
     out.put(call.reserved), out.put(call.time), out.put(call.reservation.slot), out.put(call.reservation.generation);
     out.put(call.where.model), out.put(call.where.tier), out.put(call.where.category), out.put(call.where.type);
   }
@@ -79,14 +79,13 @@ void FleetRouting::load(SnapshotReader& in) {
   in.get(n);
   for (std::uint64_t i = 0; in.ok() && i < n; ++i) {
     OpenCall call;
-    in.get(call.task), in.get(call.attempt), in.get(flag), in.get(call.ticket), in.get(call.reserved), in.get(call.time);
+    in.get(call.task), in.get(call.attempt), in.get(call.awaited), in.get(call.ticket), in.get(call.reserved), in.get(call.time);
     in.get(call.reservation.slot), in.get(call.reservation.generation), in.get(call.where.model), in.get(call.where.tier);
     in.get(call.where.category), in.get(call.where.type);
-    in.require(flag <= 1 && breakers_.known(call.where.model) && call.reserved >= 0 && call.reserved <= max_amount &&
-               find_call(call.task, call.attempt) == none);
+    in.require(breakers_.known(call.where.model) && call.reserved >= 0 && call.reserved <= max_amount &&
+               (call.awaited > 0 || find_call(call.task, call.attempt) == none));
     if (!in.ok()) return;
-    call.ended = flag == 1;
-    call.open = true;
+    call.used = true;
     const std::uint32_t slot = add_call();
     calls_[slot] = call;
     free_calls_.pop_back();

@@ -264,9 +264,8 @@ class Rebuilder {
 
   bool called() {
     CalledFixed fixed;
-    CallFailure failure{};
     if (!c_.task.has(i_) || !named(c_.ended, i_, call_end_names.size(), fixed.end) ||
-        (fixed.end == CallEnd::failed && !named(c_.failure, i_, failure_names.size(), failure))) {
+        (fixed.end == CallEnd::failed && !named(c_.failure, i_, failure_names.size(), fixed.failure))) {
       return false;
     }
     fixed.task = c_.task.values[i_];
@@ -280,7 +279,6 @@ class Rebuilder {
     fixed.tokens_written = number(c_.tokens_written, i_);
     fixed.attempt = number(c_.attempt, i_);
     fixed.calls = number(c_.calls, i_);
-    fixed.failure = static_cast<std::uint8_t>(failure);
     to_.put(fixed);
     return true;
   }

@@ -144,7 +144,10 @@ def _line(event: Event) -> str:
     return f"{event.seq:>10}  {_moment(event.time)}  {event.type:<13}  {about}{'  ' if about else ''}{rest}"
 
 
-_ZERO = ("cost_usd", "stake_usd", "tokens_in", "tokens_out", "tokens_cached", "tokens_written", "reserved_usd")
+_ZERO = (
+    *("cost_usd", "stake_usd", "reserved_usd", "reserved_nanos"),
+    *("tokens_in", "tokens_out", "tokens_cached", "tokens_written"),
+)
 """What need not be said where it is 0."""
 
 

@@ -1,9 +1,10 @@
-"""`fairlead route train-classifier DATA`: trains the task classifier and says how good it is on sources never seen."""
+"""`fairlead route`: trains the task classifier, and judges routers on a table of prompts."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -53,6 +54,80 @@ def add_route(commands: Commands) -> None:
     )
     train.add_argument("--threads", type=int, metavar="N", help="how many fits at once (default: one for each core)")
     train.set_defaults(run=_train)
+    _add_eval(verbs)
+
+
+def _add_eval(verbs: Commands) -> None:
+    about = "judge routers on a table of prompts with the quality of each model: APGR of two models, AIQ of more"
+    judge = verbs.add_parser("eval", help=about, description=about)
+    judge.add_argument(
+        "table", metavar="TABLE", help="parquet, csv or jsonl: prompt, task, a column of quality a model"
+    )
+    judge.add_argument("--prices", metavar="CSV", help="model, input_usd_per_1M, output_usd_per_1M")
+    judge.add_argument("--models", metavar="A,B", help="which columns are models (default: all that hold numbers)")
+    judge.add_argument(
+        "--where", action="append", default=[], metavar="COLUMN=VALUE", help="only these rows; may be given repeatedly"
+    )
+    how = judge.add_mutually_exclusive_group()
+    how.add_argument("--labels", type=int, metavar="N", help="fit on N prompts drawn at random, judge on the rest")
+    how.add_argument("--folds", type=int, default=5, metavar="K", help="cross-validation (the default, with 5)")
+    judge.add_argument("--repeats", type=int, default=4, metavar="R", help="how often --labels draws (default: 4)")
+    judge.add_argument("--seed", type=int, default=0, metavar="N", help="of what is drawn (default: 0)")
+    judge.add_argument(
+        "--budget",
+        type=float,
+        default=0.45,
+        metavar="X",
+        help="of agreement, in units of the best model (default: .45)",
+    )
+    judge.add_argument("--json", action="store_true", help="print JSON")
+    judge.add_argument("--out", metavar="SVG", help="draw the curves into this file")
+    judge.set_defaults(run=_eval)
+
+
+def _eval(arguments: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from fairlead.errors import TableError
+    from fairlead.policy.routing import evaluate_routers, read_prices, read_routing_table
+
+    where = dict(part.split("=", 1) for part in arguments.where if "=" in part)
+    if len(where) != len(arguments.where):
+        raise TableError(f"--where is {arguments.where}, must be COLUMN=VALUE, each column once")
+    table = read_routing_table(
+        arguments.table,
+        prices=None if arguments.prices is None else read_prices(arguments.prices),
+        where=where,
+        models=None if arguments.models is None else arguments.models.split(","),
+    )
+    try:
+        report = evaluate_routers(
+            table,
+            labels=arguments.labels,
+            folds=arguments.folds,
+            repeats=arguments.repeats,
+            seed=arguments.seed,
+            budget=arguments.budget,
+        )
+    except ValueError as error:
+        raise TableError(str(error)) from None
+    if arguments.out:
+        from fairlead.policy.routing.picture import draw
+
+        Path(arguments.out).write_text(draw(report), encoding="utf-8")
+    print(json.dumps(_plain(report.as_dict()), indent=1) if arguments.json else report)
+    if arguments.out and not arguments.json:
+        print(f"\n{arguments.out}: the curves")
+    return 0
+
+
+def _plain(value: Any) -> Any:
+    """JSON has neither NaN nor infinity: null."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _train(arguments: argparse.Namespace) -> int:

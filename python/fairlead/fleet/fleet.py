@@ -295,11 +295,13 @@ class Fleet(AskedFleet):
         the task but not the answer, as it is full, the task is open without one.
         """
         try:
-            status = self._core.record(task, forecast, self._stamp)
+            status = self._core.record(task, forecast, self._clock)
         except UnicodeEncodeError as error:
             raise InvalidRecordError(f"{error.object!r} is no text: {error.reason}") from error
         if status:
             self._explain_record(task, forecast, status)
+        if self._core.any_alert:
+            self.budgets.tell()
 
     def decide(self, task: Task | str, *, strategy: str = DEFAULT_STRATEGY) -> Decision:
         """One decision from the answers so far; it changes nothing, so ask as often as you like.
@@ -502,7 +504,7 @@ class Fleet(AskedFleet):
         self._model_id(forecast.model)
         checks.answer(whole, forecast)
         if known is not None and isinstance(task, Task):  # the same in other words: slices in another order, say
-            status = self._core.record(task_id, forecast, self._stamp)
+            status = self._core.record(task_id, forecast, self._clock)
         self._check(status, f"task {task_id!r}")
 
     def _explain_settle(self, known: Outcome, status: int) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import atexit
 import inspect
+import os
 import warnings
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_all
 from typing import Any, Generic, TypeVar
@@ -38,8 +39,8 @@ class Listeners(Generic[T]):
     def __init__(self, what: str) -> None:
         self._what = what
         self._listeners: tuple[Listener[T], ...] = ()
-        self._tasks: set[asyncio.Future[object]] = set()  # an event loop alone does not keep them alive
-        self._elsewhere: set[Future[object]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()  # an event loop alone does not keep them alive
+        self._elsewhere: set[Future[None]] = set()
 
     def __len__(self) -> int:
         return len(self._listeners)
@@ -75,23 +76,28 @@ class Listeners(Generic[T]):
         return not wait_all(tuple(self._elsewhere), timeout).not_done
 
     def _start(self, listener: Listener[T], work: Awaitable[object]) -> None:
+        whole = self._run(listener, work)
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            future = _own_loop(self, _whole(work))
+            future = _own_loop(self, whole)
             self._elsewhere.add(future)
             future.add_done_callback(lambda done: self._ended(listener, done, self._elsewhere))
             return
-        task = loop.create_task(_whole(work))
+        task = loop.create_task(whole)
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._ended(listener, done, self._tasks))
+
+    async def _run(self, listener: Listener[T], work: Awaitable[object]) -> None:
+        try:
+            await work
+        except Exception as error:
+            self._warn(listener, error)
 
     def _ended(self, listener: Listener[T], done: Any, among: set[Any]) -> None:
         among.discard(done)
         if done.cancelled():
             self._warn(listener, asyncio.CancelledError("its event loop ended first"))
-        elif (error := done.exception()) is not None:
-            self._warn(listener, error)
 
     def _warn(self, listener: Listener[T], error: BaseException) -> None:
         name = getattr(listener, "__qualname__", None) or repr(listener)
@@ -103,14 +109,10 @@ class Listeners(Generic[T]):
         )
 
 
-async def _whole(work: Awaitable[object]) -> object:
-    return await work
-
-
 _waiting: weakref.WeakSet[Listeners[Any]] = weakref.WeakSet()
 
 
-def _own_loop(listeners: Listeners[Any], work: Any) -> Future[object]:
+def _own_loop(listeners: Listeners[Any], work: Coroutine[Any, Any, None]) -> Future[None]:
     from fairlead.providers.waiting import in_background  # which ends its loop at exit
 
     if not _waiting:
@@ -118,6 +120,10 @@ def _own_loop(listeners: Listeners[Any], work: Any) -> Future[object]:
         atexit.register(_finish_all)  # after the loop's, so that it comes before it
     _waiting.add(listeners)
     return in_background(work)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_waiting.clear)  # what they wait for runs in the parent
 
 
 def _finish_all() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +17,7 @@ from fairlead.types import Task
 
 if TYPE_CHECKING:
     from fairlead._core import Fleet as CoreFleet
+    from fairlead.fleet.spending import FleetBudgets, FleetCosts
     from fairlead.policy import TaskClassifier
     from fairlead.providers import Answer, Provider
 
@@ -23,6 +25,7 @@ _ENDS = {"answered": 0, "failed": 1, "released": 2, "lost": 3}
 _FAILURES = ("server", "timeout", "network", "rate_limited", "unparsable", "truncated", "refused", "cancelled")
 _MAYBE_BILLED = frozenset({"timeout", "truncated", "cancelled"})
 """Failures of calls that a provider may bill without telling."""
+_first = threading.Lock()
 _SPANS = ("slow_after", "window", "open_for", "open_at_most", "retry_after_at_most", "call_timeout")
 
 
@@ -34,11 +37,33 @@ class RoutedFleet:
     _providers: dict[str, Provider]
     _classifier: TaskClassifier | None
     _classifier_known: bool
+    _budgets: FleetBudgets | None
 
     def _start_routing(self) -> None:
         self._providers = {}
         self._classifier = None
         self._classifier_known = False
+        self._budgets = None
+
+    # --- money ---
+
+    @property
+    def budgets(self) -> FleetBudgets:
+        """How much may be spent, and who is told when it is: `fleet.budgets.define(Budget(25, "daily"))`."""
+        if self._budgets is None:
+            from fairlead.fleet.spending import FleetBudgets
+
+            with _first:  # of several threads one makes it, as it knows who listens
+                if self._budgets is None:
+                    self._budgets = FleetBudgets(self._core, self._clock)
+        return self._budgets
+
+    @property
+    def costs(self) -> FleetCosts:
+        """What was spent: `fleet.costs("model", "monthly")`, `fleet.costs.forecast()`."""
+        from fairlead.fleet.spending import FleetCosts
+
+        return FleetCosts(self._core, self._clock)
 
     # --- who answers ---
 
@@ -96,8 +121,8 @@ class RoutedFleet:
         is an event, with its reasons and its propensity.
 
         type: of the task; None: what the classifier says of its text. objective: see `Objective`; at_least, pin, ban:
-        see `Rules`, which this goes before. without: models that were tried before. bounds: USD that a call of each model
-        costs at most; of others, 4 times what is expected.
+        see `Rules`, which this goes before. without: models that were tried before. bounds: USD that a call of each
+        model costs at most; of others, 4 times what is expected.
 
         A route is false where nobody is asked: a budget refuses (`refused_by`, `then`, `until`), nobody is healthy
         (`unhealthy` among the reasons), or those who are may have no more calls in flight for now (`held_back`).
@@ -121,6 +146,8 @@ class RoutedFleet:
         )  # fmt: skip
         if isinstance(found, int):
             self._explain_route(task, found, (*(() if pin is None else (pin,)), *(ban or ()), *(without or ())))
+        if self._core.any_alert:
+            self.budgets.tell()
         return found  # type: ignore[return-value]
 
     def called(self, route: Route, answer: Answer) -> None:
@@ -224,6 +251,8 @@ class RoutedFleet:
             if not route:
                 raise FairleadError(f"route is {route!r}, which asks nobody")
             self._check(status, f"the call {route!r}, attempt {route.attempt}, has ended before")
+        if self._core.any_alert:
+            self.budgets.tell()
 
     def _log_cold(self, log: Callable[[str, int], int], what: dict[str, Any], argument: str) -> None:
         text = checks.utf8(json.dumps(what, allow_nan=False, ensure_ascii=False), argument)
@@ -263,6 +292,6 @@ def _names(given: Iterable[str] | None, where: str) -> tuple[str, ...] | None:
 
 
 def _nanos(usd: Any, model: str) -> int:
-    if isinstance(usd, bool) or not isinstance(usd, (int, float)) or not 0.0 <= usd <= 1e9:
-        raise InvalidRecordError(f"bounds[{model!r}] is {usd!r}, must be USD, at least 0")
-    return math.ceil(usd * 1e9)
+    from fairlead.measure.money import cost_nanos
+
+    return cost_nanos(usd, f"bounds[{model!r}]")  # not usd * 1e9: 0.57 would be a nano-dollar more than 0.57

@@ -7,8 +7,9 @@ tables are those of `fairlead.measure.budget` and `fairlead.measure.spend`.
 from __future__ import annotations
 
 import json
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Literal, Protocol, TypeVar
 
 from fairlead._core import Budgets, Scoreboard, Spend, raise_status
@@ -16,6 +17,7 @@ from fairlead.errors import InvalidRecordError, did_you_mean
 from fairlead.fleet import checks
 from fairlead.fleet.listeners import Listeners
 from fairlead.measure.budget import (
+    LEVELS,
     ON_EXHAUSTED,
     SCOPES,
     Alert,
@@ -40,12 +42,16 @@ from fairlead.measure.spend import (
     spend_history,
     spend_report,
 )
+from fairlead.measure.value import ENOUGH_CALLS, ValueReport, value_report, value_row
 from fairlead.times import as_time
 
-AlertRow = tuple[int, int, int, int, int, int, int, int]
+AlertRow = tuple[str, str, int, int, int, int, int, int]
+EstimateRow = tuple[str, float, float, float]
 OnAlert = TypeVar("OnAlert", bound=Callable[[Alert], Awaitable[object] | object])
 
 BY_TIME = {"day": "daily", "week": "weekly", "month": "monthly"}
+MOST_AT_ONCE = 16
+"""Budgets that one call may fall under (`Budgets::max_matching`)."""
 _KEPT = 100
 """Alerts that `recent` holds."""
 
@@ -62,6 +68,7 @@ class Accounts(Protocol):
     def budget_event(self, record: str, time: int) -> int: ...
     def alerts(self, time: int) -> list[AlertRow]: ...
     def spend_names(self, scope: str) -> list[str]: ...
+    def estimate(self, kind: str, where: Sequence[tuple[str, str]]) -> list[EstimateRow]: ...
 
 
 class FleetBudgets:
@@ -99,8 +106,14 @@ class FleetBudgets:
                     f"scope is {budget.scope!r}, but no model {name!r} was ever in the fleet{did_you_mean(name, known)}"
                 )
         for budget in budgets:
-            if budget not in self:
-                self._log(_record(budget), f"budget {budget.name!r}")
+            if budget in self:
+                continue
+            others = [one for one in self if one.name != budget.name]
+            if _most_at_once([*others, budget]) > MOST_AT_ONCE:
+                raise InvalidRecordError(
+                    f"budget is {budget.name!r}, with which one call could fall under more than {MOST_AT_ONCE}"
+                )
+            self._log(_record(budget), f"budget {budget.name!r}")
 
     def remove(self, budget: Budget | str) -> None:
         """Removes a budget, by its name or itself; what is held in it is let go.
@@ -152,7 +165,7 @@ class FleetBudgets:
         """Tells of the alerts that are due, and returns them. The fleet does it after every call that may raise one."""
         told = []
         while found := self._core.alerts(checks.moment(self._clock)):
-            told += [alert(self._core.budgets, one) for one in found]
+            told += [_alert(self._core.budgets, one) for one in found]
         for one in told:
             self._recent.append(one)
         for one in told:
@@ -198,6 +211,7 @@ class FleetBudgets:
         return found
 
     def _log(self, record: dict[str, object], what: str) -> None:
+        self.tell()  # of what is due while its budget is as it was
         status = self._core.budget_event(json.dumps(record, ensure_ascii=False), checks.moment(self._clock))
         if status:
             raise_status(status, what)
@@ -269,6 +283,29 @@ class FleetCosts:
         scope, name = _one({"category": category, "type": type})
         return spend_call_cost(self._core.spend, names_of(self._core), model, scope, name)
 
+    def value(
+        self, *, category: str | None = None, type: str | None = None, kind: Literal["binary", "numeric"] = "binary"
+    ) -> ValueReport:
+        """Quality for money: of each model in the fleet, what its answers are expected to be worth, what a call of it
+        costs lately, and how much quality a dollar buys. Overall, or in one category or task type; best first.
+
+        Both are those by which `objective="value"` routes: quality in [0, 1] (of probabilities 1 - loss / 2) of tasks
+        of this kind, drawn to the mean of all models where there are few results; the cost of calls there once there
+        were 5, else of all. kind: `"binary"` for probabilities, categorical ones too.
+        """
+        scope, name = _one({"category": category, "type": type})
+        one_of("kind", kind, ("binary", "numeric"))
+        names = names_of(self._core)
+        names.known(scope, name)
+        found = self._core.estimate(kind, () if scope == "all" else ((scope, name),))
+        rows = []
+        for model, quality, spread, results in found:
+            cost = spend_call_cost(self._core.spend, names, model, scope, name)
+            if cost.calls < ENOUGH_CALLS:
+                cost = spend_call_cost(self._core.spend, names, model)
+            rows.append(value_row(model, quality, spread, results, cost))
+        return value_report("overall" if scope == "all" else f"{scope}={name}", rows)
+
     def __repr__(self) -> str:
         return f"<costs of {self._core.spend.total(0)[1]} calls>"
 
@@ -280,6 +317,18 @@ def names_of(core: Accounts) -> Names:
     for scope in ("category", "type"):
         names.of[scope] = {name: id for id, name in enumerate(core.spend_names(scope))}
     return names
+
+
+def _most_at_once(budgets: Iterable[Budget]) -> int:
+    """How many of some budgets the unluckiest call could fall under."""
+    of_each = Counter(budget.scope for budget in budgets)
+    return sum(max((n for scope, n in of_each.items() if scope.split("=")[0] == kind), default=0) for kind in SCOPES)
+
+
+def _alert(core: Budgets, found: AlertRow) -> Alert:
+    name, level, *numbers = found
+    known = alert(core, (core.find(name), LEVELS.index(level), *numbers))  # type: ignore[arg-type]
+    return replace(known, budget=name)
 
 
 def _record(budget: Budget) -> dict[str, object]:

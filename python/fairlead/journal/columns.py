@@ -16,7 +16,8 @@
     attempt       uint16         route, called: the n-th call for the task, from 1; 0: nobody is asked
     task_type (string), goal (dictionary), propensity, quality, spread (double), reserved_nanos (int64), runners_up
     (list<string>) with runners_up_quality, _cost_usd and _latency_ms (list<double>): route, whose cost_usd and
-    latency_ms are what is expected, and whose reasons are bits of `ROUTE_REASONS`
+    latency_ms are what is expected, and whose reasons are bits, from the lowest on those of
+    `fairlead.policy.route.ROUTE_REASONS`
     ended, failure (dictionary), cost_nanos, tokens_cached, tokens_written (int64), first_token_ms, retry_after_ms
     (double), calls (uint16): called, which has latency_ms, tokens_in and tokens_out, too. cost_nanos: none if not known
     data          string         JSON: cold events, settings, models, summaries
@@ -35,21 +36,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fairlead._core import journal_columns, journal_rebuild
+from fairlead._core import GOALS, journal_columns, journal_rebuild
 from fairlead.errors import JournalDamagedError
 from fairlead.events import TYPES
 from fairlead.journal.arrow import pa, pc
 
 KINDS = ("binary", "categorical", "numeric")
 STRATEGIES = ("mean", "median", "log", "weighted", "hedge")
-GOALS = ("quality", "cost", "latency", "value", "mix")
 ENDS = ("answered", "failed", "released", "lost")
 FAILURES = ("server", "timeout", "network", "rate_limited", "unparsable", "truncated", "refused", "cancelled")
-ROUTE_REASONS = (
-    *("best_expected", "explored", "only_candidate", "pinned", "tier_floor", "banned", "tried_before", "unhealthy"),
-    *("held_back", "over_budget", "degraded", "below_quality", "refused", "nobody"),
-)
-"""The bits of a route's `reasons`, from the lowest on."""
 _NAMED = {"type": TYPES, "kind": KINDS, "strategy": STRATEGIES, "goal": GOALS, "ended": ENDS, "failure": FAILURES}
 LISTED = ("voters", "runners_up")
 """Columns that are lists of models' names."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
+from fairlead.measure.money import as_usd
+from fairlead.providers.prices import Prices
 from fairlead.types import Model
 
 
@@ -26,11 +29,16 @@ class Usage(NamedTuple):
 
 
 NOTHING = Usage()
+_MOST = 2**36
+"""Tokens that a call may have; three such counts together are fewer than the core takes."""
 
 
 def cost_of(model: Model, usage: Usage) -> float:
-    """USD, by the prices of the model per million tokens. Cached tokens are charged at `price_cached`; where that is 0,
-    which is to say not given, as all other input. So is what is written into a cache.
+    """USD, to the nano-dollar, rounded up once, by the prices of the model per million tokens. Tokens read from a cache
+    are charged at `price_cached`; where that is 0, which is to say not given, as all other input. So are those that are
+    written to one.
+
+    Raises InvalidRecordError for numbers of tokens that cannot be.
 
     >>> model = Model("gpt-4o", price_in=2.5, price_out=10, price_cached=1.25)
     >>> cost_of(model, Usage(1_000_000, 100_000, cached_tokens=400_000))
@@ -38,13 +46,13 @@ def cost_of(model: Model, usage: Usage) -> float:
     """
     if not (model.price_in or model.price_out or model.price_cached):
         return 0.0
-    cached = usage.cached_tokens
-    dollars = (
-        (usage.input_tokens - cached) * model.price_in
-        + cached * (model.price_cached or model.price_in)
-        + usage.output_tokens * model.price_out
-    )
-    return dollars / 1e6
+    prices = _prices(model.price_in, model.price_out, model.price_cached)
+    return as_usd(prices.cost_of(usage))
+
+
+@lru_cache(maxsize=1024)
+def _prices(price_in: float, price_out: float, cached: float) -> Prices:
+    return Prices.usd(price_in, price_out, cached=cached or None)
 
 
 def openai_usage(reported: Any) -> Usage:
@@ -66,7 +74,8 @@ def openai_usage(reported: Any) -> Usage:
         reasoning = _count(about_written, "reasoning_tokens")
         if reasoning and _count(reported, "total_tokens") >= read + written + reasoning:
             written += reasoning
-    return Usage(read, written, min(cached, read), min(kept, read), min(reasoning, written))
+    cached = min(cached, read)
+    return Usage(read, written, cached, min(kept, read - cached), min(reasoning, written))
 
 
 def anthropic_usage(reported: Any, before: Usage = NOTHING) -> Usage:
@@ -95,6 +104,6 @@ def _part(thing: Any, name: str) -> Any:
 def _count(thing: Any, name: str, absent: int = 0) -> int:
     """A count of tokens; what is no such number (the SDKs check nothing) is taken as not reported."""
     value = thing.get(name) if isinstance(thing, Mapping) else getattr(thing, name, None)
-    if type(value) is int and 0 <= value < 2**53:
+    if type(value) is int and 0 <= value <= _MOST:
         return value
     return absent

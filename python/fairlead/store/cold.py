@@ -42,15 +42,20 @@ _FIELDS = {kind: _fields(table) for kind, table in (LOGS | THINGS).items()}
 
 def is_thing(event: Event) -> bool:
     """Whether an event tells of a thing. A budget event may be of the calendar that all budgets share."""
-    return event.type != "budget" or "name" in event.data or "zone" not in event.data
+    return event.type != "budget" or "name" in event.data or not event.data.keys() & {"zone", "runs"}
 
 
 def _said(kind: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
     """In the words of the columns: the fleet's budgets are in nano-dollars, and end by being removed."""
+    limit, spent = values.integer(data.get("limit")), values.integer(data.get("spent"))
+    said = dict(data)
+    if kind == "alert" and data.get("kind") == "budget" and "name" not in data:
+        said |= {"name": said.pop("budget", None), "severity": said.pop("level", None)}
+        said |= {} if spent is None else {"value": spent / 1e9}
+        said |= {} if limit is None else {"threshold": limit / 1e9}
+        return said
     if kind != "budget":
         return data
-    said = dict(data)
-    limit = values.integer(data.get("limit"))
     if limit is not None:
         said |= {"limit_usd": limit / 1e9, "status": "defined"}
         del said["limit"]
