@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_desk import budgets, costs
 
 import fairlead as fl
 from fairlead import _core
@@ -283,7 +282,7 @@ def test_a_hit_costs_nothing_and_asks_nobody() -> None:
     assert (hit.p, hit.cost_usd, hit.weights) == (0.8, 0.0, {"a": 1.0})
     assert hit.reasons[0] == "cached: a has answered this before"
     assert model.hits == 1
-    assert costs(fleet).total.cost_usd == 0.5
+    assert fleet.costs().total.cost_usd == 0.5
     assert not [call for call in fleet._core.open_calls() if not call[3]]
     for number, (state, fields) in enumerate(
         [("t", {}), ("s", {"regime": "wild"}), ("s", {"text": "Or not?"}), ("s", {"category": "rain"})]
@@ -323,12 +322,12 @@ def test_what_is_cached_is_free_when_the_money_is_gone_and_when_all_are_dead() -
     model = Model(cost_usd=0.5)
     fleet = fleet_of(model)
     fleet.cache = fl.ResponseCache(seed=1)
-    budgets(fleet).define(fl.Budget(0.6))
+    fleet.budgets.define(fl.Budget(0.6))
     fleet.ask_sync(task("q1"))
     with pytest.raises(fl.BudgetExhaustedError):
         fleet.ask_sync(task("q2", text="Or snow?"))
     assert fleet.ask_sync(task("q3")).p == 0.8
-    budgets(fleet).remove("all")
+    fleet.budgets.remove("all")
     kill(fleet, model)
     assert fleet.ask_sync(task("q4")).p == 0.8
 
