@@ -8,6 +8,7 @@ import sys
 import pytest
 
 HEAVY = [
+    "asyncio",
     "sqlalchemy",
     "alembic",
     "torch",

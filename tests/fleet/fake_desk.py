@@ -11,17 +11,7 @@ from typing import Any
 
 import fairlead as fl
 from fairlead.fleet.asking import Asking
-from fairlead.fleet.spending import FleetBudgets, FleetCosts
-from fairlead.measure.spend import SpendReport
 from fairlead.providers import Answer, as_provider
-
-
-def budgets(fleet: fl.Fleet) -> FleetBudgets:
-    return FleetBudgets(fleet._core, fleet._clock)
-
-
-def costs(fleet: fl.Fleet) -> SpendReport:
-    return FleetCosts(fleet._core, fleet._clock)()
 
 
 @dataclass(frozen=True)

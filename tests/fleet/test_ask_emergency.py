@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_desk import budgets, costs
 
 import fairlead as fl
 from fairlead import _core
@@ -217,6 +216,60 @@ def test_health_checks_find_out_that_a_model_is_there_again(tmp_path: Path) -> N
     assert [event.data["emergency"] for event in read(tmp_path, types=("health",))] == [True, False]
 
 
+# --- what happens meanwhile ---
+
+
+class Meanwhile:
+    """Does something before it answers."""
+
+    def __init__(self, act: Any = None) -> None:
+        self.act = act
+
+    async def __call__(self, task: fl.Task) -> float:
+        await asyncio.sleep(0)
+        if self.act is not None:
+            self.act()
+        return 0.8
+
+
+def test_a_model_that_leaves_while_it_is_asked_is_followed_by_the_next() -> None:
+    first = Meanwhile()
+    fleet = fleet_of(first)
+    first.act = lambda: (fleet.add("b", Model(0.6)), fleet.remove("a"))
+    assert fleet.ask_sync(task("q")).weights == {"b": 1.0}
+    second = Meanwhile(lambda: (fleet.remove("c"), 1 / 0))
+    fleet.add("c", second)
+    fleet.rules = Rules(pin="c")
+    assert fleet.ask_sync(task("r", text="?"), strategy="mean").abstained
+    assert not fleet.emergency
+    assert not [call for call in fleet._core.open_calls() if not call[3]]
+
+
+def test_a_task_that_ends_while_it_is_asked() -> None:
+    model = Meanwhile()
+    fleet = fleet_of(model)
+    model.act = lambda: fleet.void("q")
+    with pytest.raises(fl.TaskEndedError):
+        fleet.ask_sync(task("q"))
+    assert not [call for call in fleet._core.open_calls() if not call[3]]
+
+
+def test_the_same_task_many_times_at_once() -> None:
+    async def main() -> list[fl.Decision]:
+        return await asyncio.gather(*(fleet.ask(task("q")) for _ in range(30)))
+
+    fleet = fleet_of(Model())
+    assert {decision.p for decision in asyncio.run(main())} == {0.8}
+    assert fleet._core.open_calls() == []
+
+
+def test_an_answer_that_somebody_records_by_hand_meanwhile() -> None:
+    model = Meanwhile()
+    fleet = fleet_of(model)
+    model.act = lambda: fleet.record("q", fl.Forecast("a", p=0.4, latency_ms=1.0))
+    assert fleet.ask_sync(task("q")).p == 0.8
+
+
 # --- the response cache ---
 
 
@@ -229,7 +282,7 @@ def test_a_hit_costs_nothing_and_asks_nobody() -> None:
     assert (hit.p, hit.cost_usd, hit.weights) == (0.8, 0.0, {"a": 1.0})
     assert hit.reasons[0] == "cached: a has answered this before"
     assert model.hits == 1
-    assert costs(fleet).total.cost_usd == 0.5
+    assert fleet.costs().total.cost_usd == 0.5
     assert not [call for call in fleet._core.open_calls() if not call[3]]
     for number, (state, fields) in enumerate(
         [("t", {}), ("s", {"regime": "wild"}), ("s", {"text": "Or not?"}), ("s", {"category": "rain"})]
@@ -269,12 +322,12 @@ def test_what_is_cached_is_free_when_the_money_is_gone_and_when_all_are_dead() -
     model = Model(cost_usd=0.5)
     fleet = fleet_of(model)
     fleet.cache = fl.ResponseCache(seed=1)
-    budgets(fleet).define(fl.Budget(0.6))
+    fleet.budgets.define(fl.Budget(0.6))
     fleet.ask_sync(task("q1"))
     with pytest.raises(fl.BudgetExhaustedError):
         fleet.ask_sync(task("q2", text="Or snow?"))
     assert fleet.ask_sync(task("q3")).p == 0.8
-    budgets(fleet).remove("all")
+    fleet.budgets.remove("all")
     kill(fleet, model)
     assert fleet.ask_sync(task("q4")).p == 0.8
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_desk import costs
 from server import Reply, Server
 
 import fairlead as fl
@@ -66,7 +65,7 @@ def test_no_key_anywhere(
         asyncio.run(main())
         asking = fleet._asking
         assert asking is not None
-        shown.write(f"{fleet!r} {fleet.models} {fleet.leaderboard()} {costs(fleet)} {sdks} {fleet.cache}")
+        shown.write(f"{fleet!r} {fleet.models} {fleet.leaderboard()} {fleet.costs()} {sdks} {fleet.cache}")
         shown.write(f"{asking.last_resort.memory._answers!r}")
         key = sdks["openai"]._read_key().reveal()
     assert len(server.requests) > 30

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_desk import budgets, costs
 from server import Reply, Server
 
 import fairlead as fl
@@ -152,7 +151,7 @@ def test_the_deadline_is_for_all_that_is_tried(staff: Staff, server: Server, tmp
 def test_a_hedge_wins_and_both_are_paid(staff: Staff, server: Server, tmp_path: Path) -> None:
     with Watched.open(tmp_path, sync="never") as fleet:
         staff(fleet)
-        budgets(fleet).define(fl.Budget(1.0))
+        fleet.budgets.define(fl.Budget(1.0))
         ask(fleet, task(1))
         server.model("a", Reply(latency_s=20.0))
         start = time.monotonic()
@@ -160,7 +159,7 @@ def test_a_hedge_wins_and_both_are_paid(staff: Staff, server: Server, tmp_path: 
         assert time.monotonic() - start < 5.0
         assert decision.weights == {"b": 1.0}
         assert server.gave_up == 1
-        (row,) = budgets(fleet).state()
+        (row,) = fleet.budgets.state()
         assert row.held_usd == 0.0
         assert fleet.held["a"] > COST["a"]
         assert row.spent_usd == pytest.approx(COST["a"] + COST["b"] + fleet.held["a"], abs=1e-9)
@@ -171,12 +170,12 @@ def test_a_hedge_wins_and_both_are_paid(staff: Staff, server: Server, tmp_path: 
 def test_64_callers_on_a_budget_for_10(staff: Staff, server: Server) -> None:
     server.model("a", Reply(latency_s=0.01))
     fleet = staff(fl.Fleet(), "a")
-    budgets(fleet).define(fl.Budget(10.5 * COST["a"], on_exhausted="refuse"))
+    fleet.budgets.define(fl.Budget(10.5 * COST["a"], on_exhausted="refuse"))
     found = ask(fleet, *map(task, range(64)), bounds={"a": COST["a"]})
     counts = Counter(type(one).__name__ for one in found)
     assert counts == {"Decision": 10, "BudgetExhaustedError": 54}
     assert len(server.requests) == 10
-    (row,) = budgets(fleet).state()
+    (row,) = fleet.budgets.state()
     assert row.spent_usd == pytest.approx(10 * COST["a"], abs=1e-12)
     assert (row.held_usd, row.overruns) == (0.0, 0)
     error = next(one for one in found if isinstance(one, fl.BudgetExhaustedError))
@@ -187,7 +186,7 @@ def test_64_callers_on_a_budget_for_10(staff: Staff, server: Server) -> None:
 def test_64_threads_on_a_budget_for_10(staff: Staff, server: Server) -> None:
     server.model("a", Reply(latency_s=0.01))
     fleet = staff(fl.Fleet(), "a")
-    budgets(fleet).define(fl.Budget(10.5 * COST["a"]))
+    fleet.budgets.define(fl.Budget(10.5 * COST["a"]))
     counts: Counter[str] = Counter()
 
     def run(number: int) -> None:
@@ -204,14 +203,14 @@ def test_64_threads_on_a_budget_for_10(staff: Staff, server: Server) -> None:
         thread.join(60)
     assert counts == {"Decision": 10, "BudgetExhaustedError": 54}
     assert len(server.requests) == 10
-    (row,) = budgets(fleet).state()
+    (row,) = fleet.budgets.state()
     assert row.spent_usd == pytest.approx(10 * COST["a"], abs=1e-12)
 
 
 def test_those_who_queue_for_money_are_never_too_many(staff: Staff, server: Server) -> None:
     server.model("a", Reply(latency_s=0.002))
     fleet = staff(fl.Fleet(), "a")
-    budgets(fleet).define(fl.Budget(20.5 * COST["a"], on_exhausted="queue"))
+    fleet.budgets.define(fl.Budget(20.5 * COST["a"], on_exhausted="queue"))
     bounds = {"a": 10 * COST["a"]}  # ten times what it costs: two at once, and less when the money runs out
     found = ask(fleet, *map(task, range(30)), bounds=bounds, deadline=1.0)
     counts = Counter(type(one).__name__ for one in found)
@@ -229,7 +228,7 @@ def test_cost_to_the_nano_dollar(staff: Staff, server: Server) -> None:
 
     server.always = reply
     fleet = staff(fl.Fleet())
-    budgets(fleet).define(fl.Budget(1.0))
+    fleet.budgets.define(fl.Budget(1.0))
     for number in range(40):
         ask(fleet, task(number))
     nanos = 0
@@ -237,9 +236,9 @@ def test_cost_to_the_nano_dollar(staff: Staff, server: Server) -> None:
         price_in, price_out = (1000, 4000) if request.model == "a" else (2000, 10_000)
         if n % 9 != 4:
             nanos += (100 + 7 * n) * price_in + (3 + n) * price_out
-    (row,) = budgets(fleet).state()
+    (row,) = fleet.budgets.state()
     assert round(row.spent_usd * 1e9) == nanos
-    assert round(costs(fleet).total.cost_usd * 1e9) == nanos
+    assert round(fleet.costs().total.cost_usd * 1e9) == nanos
 
 
 def test_the_desk_folded_again_is_the_same_after_a_storm(staff: Staff, server: Server, tmp_path: Path) -> None:
@@ -263,10 +262,10 @@ def test_the_desk_folded_again_is_the_same_after_a_storm(staff: Staff, server: S
 
     with fl.Fleet.open(tmp_path, sync="never") as fleet:
         staff(fleet)
-        budgets(fleet).define(fl.Budget(0.01, on_exhausted="degrade"), fl.Budget(5.0, "daily"))
+        fleet.budgets.define(fl.Budget(0.01, on_exhausted="degrade"), fl.Budget(5.0, "daily"))
         asyncio.run(storm(fleet))
         assert not [call for call in fleet._core.open_calls() if not call[3]]
-        assert all(row.held_usd == 0.0 for row in budgets(fleet).state())
+        assert all(row.held_usd == 0.0 for row in fleet.budgets.state())
         state = fleet._core.state()
     folded, _ = _core.fold_desk(str(tmp_path), snapshots=False)
     assert folded.state() == state

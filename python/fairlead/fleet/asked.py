@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from fairlead.errors import InvalidRecordError
 from fairlead.fleet import checks
-from fairlead.fleet.listeners import Listeners
 from fairlead.fleet.routing import RoutedFleet
 from fairlead.policy import DEFAULT_STRATEGY
 from fairlead.types import Decision, Forecast, Model, Task
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from fairlead.fleet.checking import HealthChecks, Probe
     from fairlead.fleet.emergency import Health
     from fairlead.fleet.hedging import Hedge
+    from fairlead.fleet.listeners import Listeners
     from fairlead.providers import Provider, ResponseCache
     from fairlead.providers.deadlines import Limit
 
@@ -30,13 +30,13 @@ class AskedFleet(RoutedFleet):
     """What stands on routes: whole tasks, from the question to the decision."""
 
     _asking: Asking | None
-    _health: Listeners[Health]
+    _health: Listeners[Health] | None
     _health_lock: threading.Lock
     _answerers: dict[str, tuple[Model, Provider]]
 
     def _start_asking(self) -> None:
         self._asking = None
-        self._health = Listeners("change of health")
+        self._health = None
         self._health_lock = threading.Lock()
         self._answerers = {}
 
@@ -152,6 +152,11 @@ class AskedFleet(RoutedFleet):
     def on_health(self, callback: OnHealth) -> OnHealth:
         """Calls a function with each `Health`: an emergency was entered or left. As in `budgets.on_alert` it may be a
         coroutine function. Returns it, so it may be used as a decorator."""
+        from fairlead.fleet.listeners import Listeners
+
+        with self._health_lock:
+            if self._health is None:
+                self._health = Listeners("change of health")
         self._health.add(callback)
         return callback
 
@@ -164,13 +169,14 @@ class AskedFleet(RoutedFleet):
         self._change_health(False, reason)
 
     def _change_health(self, emergency: bool, reason: str) -> None:
-        from fairlead.fleet.emergency import Health
-
         with self._health_lock:  # two threads find it out at once
             if self.emergency == emergency:
                 return
             self._log_cold(self._core.health_event, {"emergency": emergency, "reason": reason}, "reason")
-        self._health.tell(Health(emergency, reason, checks.moment(self._clock)))
+        if self._health is not None:
+            from fairlead.fleet.emergency import Health
+
+            self._health.tell(Health(emergency, reason, checks.moment(self._clock)))
 
     def check_health(
         self,

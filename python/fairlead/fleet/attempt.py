@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from copy import copy
 from time import perf_counter
 from typing import Any, Protocol
 
-from fairlead.errors import InvalidRecordError
+from fairlead.errors import FairleadError, InvalidRecordError, JournalError, UnknownModelError
 from fairlead.fleet import checks
 from fairlead.policy.route import Route
 from fairlead.providers.deadlines import Deadline
@@ -119,10 +120,15 @@ class Attempt:
         self._over = True
         if self._repeated:  # the calls before were told one by one
             answer = answer._replace(calls=1)
-        self._line.called(self.route, answer)
+        try:
+            self._line.called(self.route, answer)
+        except (KeyError, FairleadError) as error:
+            if isinstance(error, JournalError):
+                raise  # all else says that it has ended: somebody has recorded its answer by hand, which settles it
         failure = answer.failure
         if failure is not None and self._recorded and failure.kind != "cancelled":
-            self._line.record(self._task, answer.forecast)
+            with contextlib.suppress(UnknownModelError):  # it has left the fleet meanwhile
+                self._line.record(self._task, answer.forecast)
 
     def _free(self) -> None:
         self._over = True

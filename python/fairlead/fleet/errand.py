@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import inf
 from typing import TYPE_CHECKING, Any, cast
 
-from fairlead.errors import BudgetExhaustedError, InvalidRecordError, NoForecastError
+from fairlead.errors import BudgetExhaustedError, InvalidRecordError, NoForecastError, UnknownModelError
 from fairlead.fleet.attempt import Attempt
 from fairlead.fleet.emergency import told_of
 from fairlead.fleet.hedging import Patience
@@ -86,7 +86,11 @@ class Errand:
                 continue
             answer = await (attempt.run() if self.hedge is None else self._race(attempt, self.hedge))
             if answer.failure is None:
-                return self._done(answer)
+                try:
+                    return self._done(answer)
+                except UnknownModelError:  # it has left the fleet meanwhile, and is not routed to any more
+                    self._told = f" ({answer.forecast.model} has left the fleet)"
+                    continue
             if attempt.model.name not in self._tried:
                 self._failed(attempt, answer)
             if self._late():
@@ -188,8 +192,8 @@ class Errand:
         if self._late():
             return await self._give_in("no answer before the deadline")
         desk = self._desk
-        unhealthy = "unhealthy" in route.reasons or bool(self._told)
-        if unhealthy and all(desk.gate(model) == "no" for model in self._tried):
+        gates = {self._gate(model) for model in self._tried}
+        if ("unhealthy" in route.reasons or "no" in gates) and gates.isdisjoint(("yes", "wait")):
             if not desk.emergency and _NARROWING.isdisjoint(self._wishes):
                 desk.enter_emergency(f"nobody healthy is left{self._told}")
             return await self._give_in(f"nobody healthy is left{self._told}")
@@ -199,6 +203,12 @@ class Errand:
             raise self._unfit
         why = ", ".join(route.reasons) or "there is none"
         raise NoForecastError(f"task {self._task.id!r}: no model with a provider can be asked: {why}")
+
+    def _gate(self, model: str) -> str:
+        try:
+            return self._desk.gate(model)
+        except UnknownModelError:
+            return "left"
 
     async def _give_in(self, why: str) -> Decision:
         return await self._asking.last_resort.decide(
