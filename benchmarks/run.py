@@ -162,7 +162,11 @@ def main() -> None:
         "p50 <= 1 us, p99 <= 5 us at 200 B; outcome, cost, budget and breaker of a call <= 300 ns.",
         "",
         "```",
-        program(arguments.build / "bench_routing", "200000", str(ROOT.parent / "python/fairlead/policy/weights/task_types.safetensors")),
+        program(
+            arguments.build / "bench_routing",
+            "200000",
+            str(ROOT.parent / "python/fairlead/policy/weights/task_types.safetensors"),
+        ),
         "```",
         "",
         *crash_log(ROOT / "crash.txt"),

@@ -191,7 +191,7 @@ PyObject* fleet_called(PyObject* self, PyObject* const* args, Py_ssize_t n) {
     const auto route = py::reinterpret_borrow<py::object>(args[0]);
     if (!py::isinstance<HeldRoute>(route)) throw py::type_error("route must be a Route");
     const auto& given = route.cast<const HeldRoute&>();
-    if (given.fleet != held) throw py::value_error("route is of another fleet");
+    if (given.fleet != held) raise_named("InvalidRecordError", "route is of another fleet");
     return status_of(held->fleet.called(given.route, fixed, now));
   });
 }
@@ -326,7 +326,7 @@ void bind_fleet_routing(py::module_& m, py::class_<HeldFleet>& cls) {
              py::list out;
              for (const Alert& alert : alerts) {
                Budgets::View view;
-               check(held.fleet.routing().budgets().view(alert.budget, now, view));
+               check(held.fleet.routing().budgets().view(alert.budget, now, view), "budget");
                out.append(py::make_tuple(view.name, str(level_names[static_cast<std::size_t>(alert.level)]), alert.number,
                                          alert.period_start, alert.time, alert.limit, alert.spent, alert.held));
              }

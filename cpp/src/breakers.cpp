@@ -3,7 +3,7 @@
 namespace fairlead {
 
 Status Breakers::add(std::string_view model, std::string_view provider, const BreakerOptions& options,
-                     ModelId& out) noexcept {
+                     const BreakerOptions& of_provider, ModelId& out) noexcept {
   try {
     const ProviderId its = provider_names_.find(provider);
     if (const ModelId known = names_.find(model); known != NameTable::absent) {
@@ -15,7 +15,7 @@ Status Breakers::add(std::string_view model, std::string_view provider, const Br
     models_.reserve(models_.size() + 1);
     providers_.reserve(providers_.size() + 1);
     const ProviderId id = provider_names_.intern(provider);
-    if (static_cast<std::size_t>(id) == providers_.size()) providers_.push_back({Breaker(provider_options_), several});
+    if (static_cast<std::size_t>(id) == providers_.size()) providers_.push_back({Breaker(of_provider), several});
     const ModelId added = names_.intern(model);
     models_.push_back({Breaker(options), {}, id});
     out = added;

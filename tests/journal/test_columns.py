@@ -15,6 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairlead._core import (
+    CALL_ENDS,
+    CALL_FAILURES,
     GOALS,
     ROUTE_REASONS,
     JournalColumns,

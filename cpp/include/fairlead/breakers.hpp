@@ -40,7 +40,12 @@ class Breakers {
   Status add(std::string_view model, std::string_view provider, ModelId& out) noexcept {
     return add(model, provider, model_options_, out);
   }
-  Status add(std::string_view model, std::string_view provider, const BreakerOptions& options, ModelId& out) noexcept;
+  Status add(std::string_view model, std::string_view provider, const BreakerOptions& options, ModelId& out) noexcept {
+    return add(model, provider, options, provider_options_, out);
+  }
+  // `of_provider`: of its provider's breaker, where the provider is new.
+  Status add(std::string_view model, std::string_view provider, const BreakerOptions& options,
+             const BreakerOptions& of_provider, ModelId& out) noexcept;
 
   ModelId find(std::string_view model) const noexcept { return names_.find(model); }
   ProviderId find_provider(std::string_view provider) const noexcept { return provider_names_.find(provider); }
@@ -50,6 +55,7 @@ class Breakers {
   const std::string& provider_name(ProviderId provider) const noexcept { return provider_names_.name(provider); }
 
   const BreakerOptions& model_options() const noexcept { return model_options_; }
+  const BreakerOptions& provider_options() const noexcept { return provider_options_; }
   bool known(ModelId model) const noexcept { return model >= 0 && model < size(); }
 
   // `no` for a model that is not there.

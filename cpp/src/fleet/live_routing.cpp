@@ -127,7 +127,7 @@ Status Fleet::take_alerts(std::vector<Alert>& out, Time now) {
   const std::size_t n = routing_->budgets().due(due);
   for (const Alert& alert : std::span(due).first(n)) {
     Budgets::View view;
-    if (const Status status = routing_->budgets().view(alert.budget, now, view); status != Status::ok) return status;
+    if (routing_->budgets().view(alert.budget, now, view) != Status::ok) continue;  // it was removed
     out.reserve(out.size() + 1);
     if (const Status status = log_text(Type::alert, alert_json(view.name, alert), now); status != Status::ok) return status;
     out.push_back(alert);

@@ -68,7 +68,8 @@ void FleetRouting::add(ModelId model, std::string_view name, std::string_view re
     // Ids are dense in the order of adding, there as on the Scoreboard. A model without a provider is one of its own.
     ModelId id = -1;
     const std::string own = provider.empty() ? "model " + std::string(name) : provider;
-    if (breakers_.add(name, own, *options, id) == Status::out_of_memory) throw std::bad_alloc();
+    const BreakerOptions& of_provider = provider.empty() ? *options : breakers_.provider_options();
+    if (breakers_.add(name, own, *options, of_provider, id) == Status::out_of_memory) throw std::bad_alloc();
   }
   member.present = true;
   member.usual_ms = members_[index(model)].usual_ms;
@@ -218,7 +219,9 @@ Status FleetRouting::called(ModelId model, const journal::CalledFixed& fixed, Ti
   }
   tell_health(model, call.ticket, fixed.end, static_cast<CallFailure>(fixed.failure), fixed.retry_after_ms, fixed.latency_ms,
               time);
-  const bool answers = fixed.end == CallEnd::answered || fixed.end == CallEnd::failed;  // a forecast comes
+  // A forecast comes, but of those that somebody gave up.
+  const bool answers = fixed.end == CallEnd::answered ||
+                       (fixed.end == CallEnd::failed && static_cast<CallFailure>(fixed.failure) != CallFailure::cancelled);
   const std::uint32_t before = answers ? find_call(fixed.task, model) : none;
   if (before != none && calls_[before].awaited > 0 && calls_[before].awaited < 0xffff) {
     ++calls_[before].awaited;

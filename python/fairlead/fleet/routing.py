@@ -111,7 +111,9 @@ class RoutedFleet:
 
         given: object = model
         if given is not None and not isinstance(given, PromptModel):
-            raise InvalidRecordError(f"prompt_model is {given!r}, must be a LinearPromptModel, or what predicts like one")
+            raise InvalidRecordError(
+                f"prompt_model is {given!r}, must be a LinearPromptModel, or what predicts like one"
+            )
         self._prompt_model = model
 
     # --- routes ---
@@ -151,7 +153,7 @@ class RoutedFleet:
         >>> fleet.add(Model("gpt-5-mini", tier="fast", price_in=0.25, price_out=2))
         >>> route = fleet.route(Task("q-1", text="What is 2 + 2?"), objective="cost")
         >>> route.model, route.type, route.reasons
-        ('gpt-5-mini', 'simple', ('best_expected',))
+        ('gpt-5-mini', 'reasoning', ('best_expected',))
         """
         if not self._classifier_known:
             _ = self.classifier
@@ -279,7 +281,10 @@ class RoutedFleet:
         if status:
             if not route:
                 raise FairleadError(f"route is {route!r}, which asks nobody")
-            self._check(status, f"the call {route!r}, attempt {route.attempt}, has ended before")
+            try:
+                self._check(status, f"route is {route!r}, attempt {route.attempt}")
+            except KeyError as error:
+                raise FairleadError(f"route is {route!r}, attempt {route.attempt}, which has ended before") from error
         if self._core.any_alert:
             self.budgets.tell()
 

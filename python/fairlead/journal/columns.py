@@ -43,7 +43,14 @@ from fairlead.journal.arrow import pa, pc
 
 KINDS = ("binary", "categorical", "numeric")
 STRATEGIES = ("mean", "median", "log", "weighted", "hedge")
-_NAMED = {"type": TYPES, "kind": KINDS, "strategy": STRATEGIES, "goal": GOALS, "ended": CALL_ENDS, "failure": CALL_FAILURES}
+_NAMED = {
+    "type": TYPES,
+    "kind": KINDS,
+    "strategy": STRATEGIES,
+    "goal": GOALS,
+    "ended": CALL_ENDS,
+    "failure": CALL_FAILURES,
+}
 LISTED = ("voters", "runners_up")
 """Columns that are lists of models' names."""
 
