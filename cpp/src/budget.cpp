@@ -211,7 +211,7 @@ Status Budgets::view(BudgetId id, Time now, View& out) const {
     return Status::unknown_key;
   }
   Book book = books_[static_cast<std::size_t>(id)];
-  if (now >= book.now.end) {
+  if (is_over(book, now)) {
     close(book);
     begin(book, now);
   }

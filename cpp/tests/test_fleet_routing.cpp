@@ -1,6 +1,7 @@
 // Routing through the fleet: whom it asks, what calls cost, who is healthy; live and replayed.
 #include <doctest/doctest.h>
 
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -315,6 +316,44 @@ TEST_CASE("route: what cannot be is refused, and nothing is logged") {
   CHECK(desk.fleet.called({.task = 1, .model = 9, .attempt = 1}, {}, 0) == Status::unknown_model);
   CHECK(desk.log.size() == events);
   CHECK(desk.fleet.state() == state);
+}
+
+TEST_CASE("route: slices may be called type; a snapshot knows the contexts of a task whose type was told anew") {
+  Desk desk;
+  const fl::Dimension own{"type", "reasoning"};
+  fl::TaskNumber task = 0;
+  REQUIRE(desk.fleet.open({.id = "q", .slices = std::span(&own, 1)}, task) == Status::ok);
+  for (const char* type : {"reasoning", "simple"}) REQUIRE(desk.end(desk.route(task, {.type = type})) == Status::ok);
+  fl::Fleet again;
+  fl::FleetOrigin origin;
+  REQUIRE(fl::Fleet::restore(desk.fleet.snapshot(origin), again, origin) == Status::ok);
+  CHECK(life::view(again) == life::view(desk.fleet));
+  const fl::FleetTask& known = desk.fleet.tasks()[desk.fleet.tasks().find(task)];
+  REQUIRE(known.routing.where().size() == 2);
+  CHECK(desk.fleet.routing().router().value(known.routing.where()[0]) == "reasoning");
+  CHECK(desk.fleet.routing().router().value(known.routing.where()[1]) == "simple");
+}
+
+TEST_CASE("route: a number of tokens that cannot be loses no money") {
+  Desk desk;
+  const fl::TaskNumber task = desk.open("q");
+  REQUIRE(desk.end(desk.route(task), {.cost_nanos = 70, .tokens_in = std::int64_t{1} << 50, .tokens_out = -1}) == Status::ok);
+  CHECK(desk.fleet.routing().spend().total(fl::Scope::all, 0).cost == 70);
+  desk.same_replayed();
+}
+
+TEST_CASE("route: at the end of time no period begins anew") {
+  constexpr fl::Time end = std::numeric_limits<fl::Time>::max();
+  Desk desk;
+  REQUIRE(desk.fleet.budget(R"({"name": "all", "limit": 1000})", 0) == Status::ok);
+  const std::vector<fl::Nanos> bounds{300, 300, 300};
+  const fl::TaskNumber task = desk.open("q");
+  const fl::Route first = desk.route(task, {.bounds = bounds}, end), other = desk.route(task, {.bounds = bounds}, end);
+  CHECK(desk.budget("all", end).now.held == 600);
+  REQUIRE(desk.end(first, {.cost_nanos = 100}, end) == Status::ok);
+  REQUIRE(desk.end(other, {.cost_nanos = 100}, end) == Status::ok);
+  CHECK(desk.budget("all", end).now.spent == 200);
+  CHECK(desk.budget("all", end).now.held == 0);
 }
 
 TEST_CASE("route: a snapshot in the middle of a life, and what came after, is the whole life") {

@@ -340,8 +340,12 @@ class Budgets {
     return out;
   }
 
+  // The last period that there is has no end.
+  static bool is_over(const Book& book, Time now) noexcept {
+    return now >= book.now.end && book.now.end < Calendar::end_of_time;
+  }
   static Nanos left(const Book& book, Time now) noexcept {
-    return now >= book.now.end ? book.options.limit : book.options.limit - book.now.spent - book.now.held;
+    return is_over(book, now) ? book.options.limit : book.options.limit - book.now.spent - book.now.held;
   }
   Admission admit(const Matches& matches, Nanos bound, Time now) const noexcept {
     Admission out;
@@ -352,7 +356,7 @@ class Budgets {
     for (std::size_t i = 0; i < matches.n && bound > 0; ++i) {
       const Book& book = books_[matches.book[i]];
       if (bound <= left(book, now)) continue;
-      const Time end = now < book.now.end ? book.now.end : end_of(book, now);
+      const Time end = is_over(book, now) ? end_of(book, now) : book.now.end;
       out.until = out.refused_by < 0 || end > out.until ? end : out.until;
       if (out.refused_by < 0 || book.options.on_exhausted > out.then) {
         out.refused_by = static_cast<BudgetId>(matches.book[i]);
@@ -366,7 +370,7 @@ class Budgets {
   void begin(Book& book, Time now) const noexcept;  // the period that holds `now`, with nothing in it
   static void close(Book& book) noexcept;                  // puts the present period with the closed ones
   void roll(Book& book, Time now) noexcept {
-    if (now < book.now.end) return;
+    if (!is_over(book, now)) return;
     close(book);
     begin(book, now);
   }
@@ -387,7 +391,7 @@ class Budgets {
     }
     for (std::size_t i = 0; i < matches.n; ++i) {
       const Book& book = books_[matches.book[i]];
-      if (now < book.now.end && book.now.held > ceiling - bound) return Status::out_of_range;
+      if (!is_over(book, now) && book.now.held > ceiling - bound) return Status::out_of_range;
     }
     if (free_ == none && !grow()) return Status::out_of_memory;
     const std::uint32_t at = free_;

@@ -1,5 +1,6 @@
 // The fold: what each event of a journal changes.
 #include <algorithm>
+#include <limits>
 #include <new>
 #include <utility>
 
@@ -135,6 +136,7 @@ Status Fleet::apply_task(const Event& event) {
     return tasks_[slot].state == FleetTask::State::open ? Status::task_differs : Status::task_ended;
   }
   if (tasks_.find(decoded_.number) != FleetTasks::none) return Status::task_differs;
+  if (decoded_.number == std::numeric_limits<TaskNumber>::max()) return Status::bad_event;  // none could come after it
   const std::uint32_t slot = tasks_.prepare(event.bytes());
   const TaskRouting routing = routing_->open(decoded_.task);
   TaskHandle handle;

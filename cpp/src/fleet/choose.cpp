@@ -118,14 +118,8 @@ Status FleetRouting::choose(const TaskRouting& task, Kind kind, std::size_t text
   if (!request.type.empty()) {
     type_id = types_.find(request.type);
     const ContextId context = router_.find_context("type", request.type);
-    if (task.type >= 0) {
-      const ContextId former = router_.find_context("type", types_.name(task.type));
-      const auto end = contexts.begin() + static_cast<std::ptrdiff_t>(n_contexts);
-      const auto at = std::find(contexts.begin(), end, former);
-      if (at != end && context != NameTable::absent) *at = context;
-    } else if (context != NameTable::absent) {
-      contexts[n_contexts++] = context;
-    }
+    if (task.type >= 0) --n_contexts;  // the last one, which was that of its type so far
+    if (context != NameTable::absent) contexts[n_contexts++] = context;
   }
 
   out = Route{.task = out.task, .goal = objective.goal};

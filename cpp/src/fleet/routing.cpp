@@ -10,6 +10,8 @@ namespace fairlead {
 
 namespace {
 
+constexpr std::int64_t most_tokens = std::int64_t{1} << 40;  // of a call: Spend refuses what has more, and its cost with it
+
 constexpr std::size_t index(std::int32_t id) noexcept { return static_cast<std::size_t>(id); }
 
 // Milliseconds as nanoseconds; Breaker::unknown where they are none.
@@ -151,12 +153,8 @@ Status FleetRouting::route(TaskRouting& task, TaskNumber number, ModelId model, 
   if (!type.empty()) {
     const ContextId context = router_.context("type", type);
     const std::int32_t id = types_.intern(type);
-    if (task.type >= 0 && task.type != id) {  // told anew
-      const ContextId former = router_.find_context("type", types_.name(task.type));
-      std::replace(task.contexts.begin(), task.contexts.begin() + task.n_contexts, former, context);
-    } else if (task.type < 0) {
-      task.contexts[task.n_contexts++] = context;
-    }
+    if (task.type < 0) ++task.n_contexts;
+    task.contexts[task.n_contexts - 1] = context;  // the last one is that of the type: slices may be called "type", too
     task.type = id;
   }
   const Where place = where(model, task, task.type);
@@ -209,7 +207,7 @@ Status FleetRouting::called(ModelId model, const journal::CalledFixed& fixed, Ti
     (void)budgets_.cancel(call.reservation);
   } else {
     const bool lost = fixed.end == CallEnd::lost;
-    const auto count = [](std::int64_t n) { return std::max<std::int64_t>(n, 0); };
+    const auto count = [](std::int64_t n) { return std::clamp<std::int64_t>(n, 0, most_tokens); };
     const std::int64_t input = count(fixed.tokens_in);
     const Usage usage{.input = input,
                       .output = count(fixed.tokens_out),
@@ -241,7 +239,7 @@ void FleetRouting::answered(const TaskRouting& task, TaskNumber number, const Fo
     return;
   }
   Nanos cost = 0;
-  const auto whole = [](std::int64_t n) { return std::clamp<std::int64_t>(n, 0, std::int64_t{1} << 40); };
+  const auto whole = [](std::int64_t n) { return std::clamp<std::int64_t>(n, 0, most_tokens); };
   const Usage usage{.input = whole(forecast.tokens_in), .output = whole(forecast.tokens_out)};
   const bool failed = !forecast.error.empty();
   if (to_nanos(forecast.cost_usd, cost) != Status::ok) cost = 0;
