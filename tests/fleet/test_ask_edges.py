@@ -11,7 +11,7 @@ import pytest
 from fake_desk import FakeDesk
 
 import fairlead as fl
-from fairlead.errors import BudgetExhaustedError
+from fairlead.errors import BudgetExhaustedError, InvalidRecordError
 from fairlead.fleet.hedging import as_patience
 from fairlead.providers import CallableProvider, Retries
 
@@ -351,3 +351,21 @@ def test_a_bound_for_one_task() -> None:
     (error,) = ask(desk, task(1), max_cost_usd=0.05)
     assert isinstance(error, BudgetExhaustedError)
     assert (error.budget, error.left_usd) == ("max_cost_usd", 0.05)
+
+
+def test_a_ban_holds_for_each_call_whatever_gave_the_names() -> None:
+    desk = FakeDesk()
+    desk.add("a", broken)
+    desk.add("b", answering())
+    (decision,) = ask(desk, task(), wishes={"ban": iter(["b"])})
+    assert not decision.weights
+    assert ("route", "b") not in desk.log
+
+
+@pytest.mark.parametrize("given", ["much", -1.0, float("nan")])
+def test_a_cost_that_cannot_be_is_told_before_anybody_is_asked(given: Any) -> None:
+    desk = FakeDesk()
+    desk.add("a", answering())
+    with pytest.raises(InvalidRecordError, match=f"max_cost_usd.* {given!r}"):
+        desk.asking.ask(task(), max_cost_usd=given)
+    assert not desk.log

@@ -105,10 +105,15 @@ def test_wishes_are_checked(fleet: fl.Fleet) -> None:
         ({"at_least": "best"}, "at_least is 'best'"),
         ({"ban": "small"}, "ban is 'small', must be names"),
         ({"bounds": {"small": -1.0}}, "bounds"),
+        ({"type": 3}, "type is 3, must be a string"),
+        ({"type": "\ud800"}, "type is '\\\\ud800', which is no text"),
+        ({"pin": 3}, "pin is 3"),
+        ({"ban": [3]}, "ban is 3"),
+        ({"without": ["\ud800"]}, "without is"),
     ):
         with pytest.raises(InvalidRecordError, match=words):
             fleet.route(task, **wishes)  # type: ignore[arg-type]
-    for wishes in ({"ban": ["smal"]}, {"pin": "smal"}, {"without": ["smal"]}):
+    for wishes in ({"ban": ["smal"]}, {"pin": "smal"}, {"without": ["smal"]}, {"ban": iter(["smal"])}):
         with pytest.raises(UnknownModelError, match="smal"):
             fleet.route(task, **wishes)  # type: ignore[arg-type]
     with pytest.raises(UnknownTaskError, match="nobody"):

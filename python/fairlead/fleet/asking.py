@@ -16,6 +16,7 @@ from fairlead.fleet.errand import Errand
 from fairlead.fleet.hedging import Hedge, Hedging, as_patience
 from fairlead.fleet.reuse import Cached
 from fairlead.fleet.turns import Turns
+from fairlead.measure.money import as_usd, cost_nanos
 from fairlead.policy.pooled import DEFAULT_STRATEGY, strategy_index
 from fairlead.policy.route import Route
 from fairlead.providers.deadlines import Limit, as_deadline
@@ -75,13 +76,16 @@ class Asking:
             raise InvalidRecordError(f"task is {task!r}, must be a Task")
         if strategy != DEFAULT_STRATEGY:
             strategy_index(strategy)  # so that a misspelt one is told before anything is paid
+        ban = wishes.get("ban")
+        if ban is not None and not isinstance(ban, (str, tuple)):
+            wishes = {**wishes, "ban": tuple(ban)}  # it is read at each route
         errand = Errand(self, self._fleet(), task, state, strategy, wishes)
         if deadline is not None:
             errand.limit = as_deadline(deadline)
         if hedge is not None and hedge is not False:
             errand.hedge = as_patience(hedge)
         if max_cost_usd is not None:
-            errand.allowance_usd = max_cost_usd
+            errand.allowance_usd = as_usd(cost_nanos(max_cost_usd, "max_cost_usd"))
         return errand.run()
 
     def _fleet(self) -> Desk:

@@ -159,12 +159,20 @@ class RoutedFleet:
             _ = self.classifier
         limits = None if bounds is None else {name: _nanos(usd, name) for name, usd in bounds.items()}
         predicted, worth = (None, None) if self._prompt_model is None else self._predicted(task)
-        found = self._core.route(
-            task, self._clock, type, as_objective(objective), tier_index(at_least), pin, _names(ban, "ban"),
-            _names(without, "without"), limits, predicted, worth,
-        )  # fmt: skip
+        banned, tried = _names(ban, "ban"), _names(without, "without")
+        try:
+            found = self._core.route(
+                task, self._clock, type, as_objective(objective), tier_index(at_least), pin, banned, tried, limits,
+                predicted, worth,
+            )  # fmt: skip
+        except (TypeError, UnicodeEncodeError):  # one of these is no text; else it is told as it is
+            for where, names in (("type", (type,)), ("pin", (pin,)), ("ban", banned), ("without", tried)):
+                for name in names or ():
+                    if name is not None:
+                        checks.name(name, where)
+            raise
         if isinstance(found, int):
-            self._explain_route(task, found, (*(() if pin is None else (pin,)), *(ban or ()), *(without or ())))
+            self._explain_route(task, found, (*(() if pin is None else (pin,)), *(banned or ()), *(tried or ())))
         if self._core.any_alert:
             self.budgets.tell()
         return found  # type: ignore[return-value]
