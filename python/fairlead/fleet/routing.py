@@ -274,7 +274,8 @@ class RoutedFleet:
             task = Task(*found[0])
         if model is None or not task.text:
             return None, None
-        return dict(zip(model.models, model.predict(task.text).tolist())), dict(zip(model.models, model.weight))
+        said = model.predict(task.text).tolist()
+        return dict(zip(model.models, said, strict=True)), dict(zip(model.models, model.weight, strict=True))
 
     def _end(self, route: Route, end: str, *rest: Any) -> None:
         status = self._core.called(route, self._clock, CALL_ENDS.index(end), *rest)
