@@ -227,7 +227,7 @@ def test_a_desk_remembers_rules_health_and_open_calls(tmp_path: Path, clock: Clo
     assert [event.type for event in events[-2:]] == ["route", "called"]
     assert events[-1].data["end"] == "lost"
     assert events[-2].data["propensity"] == 1.0
-    assert events[-2].data["reasons"] == ("only_candidate", "pinned", "banned")
+    assert events[-2].data["reasons"] == ("only_candidate", "pinned")
 
 
 def test_a_prompt_model_tells_apart_what_outcomes_do_not(fleet: fl.Fleet) -> None:
