@@ -89,6 +89,7 @@ def test_records_are_frozen(record: fl.Task) -> None:
         tier=st.sampled_from(["reasoning", "standard", "fast"]),
         price_in=amounts,
         price_out=amounts,
+        price_written=st.just(0.0) | amounts,
         tags=st.lists(names, unique=True, max_size=3),
     )
 )
@@ -187,6 +188,7 @@ def outcome(**fields: object) -> fl.Outcome:
         (model, {"price_in": -1}, "price_in is -1, below 0"),
         (model, {"price_out": math.nan}, "price_out is nan, must be finite"),
         (model, {"price_cached": "free"}, "price_cached is 'free', must be a number"),
+        (model, {"price_written": -2}, "price_written is -2, below 0"),
         (model, {"tags": "fast"}, "tags is 'fast', must be a sequence"),
         (model, {"tags": ["a", "a"]}, "tags holds 'a' twice"),
         (model, {"tags": ["a", 3]}, "tags[1] is 3"),
