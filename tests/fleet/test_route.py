@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 import fairlead as fl
 from fairlead.errors import FairleadError, InvalidRecordError, TaskEndedError, UnknownModelError, UnknownTaskError
+from fairlead.journal import read
 from fairlead.policy.prompt_model import LinearPromptModel
 from fairlead.policy.route import GOALS, Objective, Rules
-from fairlead.providers import Answer, ProviderError, Usage
+from fairlead.providers import Answer, OpenAIProvider, ProviderError, Usage
 
 SECOND = 10**9
 
@@ -227,11 +228,11 @@ def test_a_desk_remembers_rules_health_and_open_calls(tmp_path: Path, clock: Clo
         assert spent_of(fleet) == 0.25  # nobody knows what became of the call: it counts as made
         assert [call for call in fleet._core.open_calls() if not call[3]] == []  # those of `mid` have ended
         assert fleet._core.state() != state
-        events = [event for event in fl.Journal.read(tmp_path) if event.type in ("route", "called")]
+    events = list(read(tmp_path, types=("route", "called")))
     assert [event.type for event in events[-2:]] == ["route", "called"]
     assert events[-1].data["end"] == "lost"
     assert events[-2].data["propensity"] == 1.0
-    assert events[-2].data["reasons"] == ("only_candidate", "pinned", "banned")
+    assert events[-2].data["reasons"] == ("only_candidate", "pinned")
 
 
 def test_a_prompt_model_tells_apart_what_outcomes_do_not(fleet: fl.Fleet) -> None:
@@ -283,3 +284,18 @@ def test_who_is_asked_is_allowed(wishes: list[tuple[str, float, set[str]]], tier
         fleet.record(task, fl.Forecast(route.model, p=0.9))  # type: ignore[arg-type]
         fleet.settle(task, outcome=1)
     assert fleet._core.open_calls() == []
+
+
+def test_a_provider_that_knows_its_most_bounds_the_call(clock: Clock) -> None:
+    fleet = fl.Fleet(clock=clock)
+    fleet.add(fl.Model("a", provider="openai", price_in=2.0, price_out=10.0), OpenAIProvider(max_tokens=1000))
+    fleet.add(fl.Model("b", provider="openai", price_in=2.0, price_out=10.0), OpenAIProvider())
+    task = fl.Task("q", text="x" * 1000)
+    route = fleet.route(task, pin="a")
+    # A byte is at least a token: 1,000 of the text, what the prompt and the server add, and 1,000 of the answer.
+    assert 0.01 + 0.002 < route.reserved_usd < 0.01 + 0.002 + 0.004
+    assert fleet.route("q", pin="a").reserved_usd == route.reserved_usd
+    assert fleet.route(task, pin="a", bounds={"a": 0.5}).reserved_usd == 0.5
+    assert fleet.route(task, pin="b").reserved_usd == pytest.approx(4 * fleet.route(task, pin="b").cost_usd)
+    fleet.connect("a", lambda task: 0.5)
+    assert fleet.route(task, pin="a").reserved_usd == pytest.approx(4 * fleet.route(task, pin="a").cost_usd)
