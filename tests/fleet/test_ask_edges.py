@@ -369,3 +369,14 @@ def test_a_cost_that_cannot_be_is_told_before_anybody_is_asked(given: Any) -> No
     with pytest.raises(InvalidRecordError, match=f"max_cost_usd.* {given!r}"):
         desk.asking.ask(task(), max_cost_usd=given)
     assert not desk.log
+
+
+def test_the_last_answer_of_a_banned_model_is_not_given_once_more() -> None:
+    desk = FakeDesk()
+    desk.add("a", answering(0.9))
+    desk.add("b", broken)
+    same = [fl.Task(f"q{i}", text="Will it rain?") for i in range(3)]
+    ask(desk, same[0], wishes={"pin": "a"})
+    for other, wishes in ((same[1], {"ban": ["a"]}), (same[2], {"pin": "b"})):
+        (decision,) = ask(desk, other, wishes=wishes)
+        assert not decision.weights

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Protocol
@@ -56,11 +57,19 @@ class LastResort:
         """It is asked for nothing else."""
 
     async def decide(
-        self, bench: Bench, task: Task, asked: Question, strategy: str, why: str, spent_usd: float
+        self,
+        bench: Bench,
+        task: Task,
+        asked: Question,
+        strategy: str,
+        why: str,
+        spent_usd: float,
+        may_speak: Callable[[str], bool],
     ) -> Decision:
-        """Why: in words, for the decision's reasons. spent_usd: what the calls cost that failed."""
+        """Why: in words, for the decision's reasons. spent_usd: what the calls cost that failed. may_speak: whether the
+        answer that a model gave before is wanted."""
         found = self.memory.find(asked, bench.now())
-        if found is not None:
+        if found is not None and may_speak(found[1].model):
             age, known = found
             try:
                 bench.record(task, again(known))

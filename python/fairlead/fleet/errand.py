@@ -212,8 +212,13 @@ class Errand:
 
     async def _give_in(self, why: str) -> Decision:
         return await self._asking.last_resort.decide(
-            self._desk, self._task, self._asked, self._strategy, why, self._spent_usd
+            self._desk, self._task, self._asked, self._strategy, why, self._spent_usd, self._may_speak
         )
+
+    def _may_speak(self, model: str) -> bool:
+        """Whether a model's answer is wanted, by `pin` and `ban`."""
+        pin = self._wishes.get("pin")
+        return model not in (self._wishes.get("ban") or ()) and (pin is None or model == pin)
 
     def _exhausted(self, route: Route) -> BudgetExhaustedError:
         if route.refused_by:
