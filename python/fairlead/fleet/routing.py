@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _MAYBE_BILLED = frozenset({"timeout", "truncated", "cancelled"})
 """Failures of calls that a provider may bill without telling."""
+_ANSWERED, _FAILED, _RELEASED = (CALL_ENDS.index(end) for end in ("answered", "failed", "released"))
 _first = threading.Lock()
 _SPANS = ("slow_after", "window", "open_for", "open_at_most", "retry_after_at_most", "call_timeout")
 
@@ -38,6 +39,7 @@ class RoutedFleet:
     _classifier_known: bool
     _prompt_model: PromptModel | None
     _budgets: FleetBudgets | None
+    _ring: Callable[[], None] | None
 
     def _start_routing(self) -> None:
         self._providers = {}
@@ -45,6 +47,7 @@ class RoutedFleet:
         self._classifier_known = False
         self._prompt_model = None
         self._budgets = None
+        self._ring = None  # tells those who wait that a call has ended
 
     # --- money ---
 
@@ -160,8 +163,9 @@ class RoutedFleet:
         limits = None if bounds is None else {name: _nanos(usd, name) for name, usd in bounds.items()}
         predicted, worth = (None, None) if self._prompt_model is None else self._predicted(task)
         found = self._core.route(
-            task, self._clock, type, as_objective(objective), tier_index(at_least), pin, _names(ban, "ban"),
-            _names(without, "without"), limits, predicted, worth,
+            task, self._clock, type, None if objective is None else as_objective(objective),
+            None if at_least is None else tier_index(at_least), pin, None if ban is None else _names(ban, "ban"),
+            None if without is None else _names(without, "without"), limits, predicted, worth,
         )  # fmt: skip
         if isinstance(found, int):
             self._explain_route(task, found, (*(() if pin is None else (pin,)), *(ban or ()), *(without or ())))
@@ -178,33 +182,31 @@ class RoutedFleet:
 
         Raises FairleadError where the call has ended before.
         """
-        forecast, failure, usage = answer.forecast, answer.failure, answer.usage
-        cost: float | None = forecast.cost_usd
-        if failure is not None and not cost and failure.kind in _MAYBE_BILLED and route.reserved_usd > 0.0:
-            cost = None
-        self._end(
-            route,
-            "answered" if failure is None else "failed",
-            cost,
-            0 if failure is None else CALL_FAILURES.index(failure.kind),
-            math.nan if forecast.latency_ms is None else forecast.latency_ms,
-            math.nan if answer.first_token_s is None else 1e3 * answer.first_token_s,
-            math.nan if failure is None or failure.retry_after_s is None else 1e3 * failure.retry_after_s,
-            usage.input_tokens,
-            usage.output_tokens,
-            usage.cached_tokens,
-            usage.cache_write_tokens,
-            answer.calls,
-        )
+        forecast, failure, usage, first_token_s, calls = answer
+        tokens_in, tokens_out, cached, written, _ = usage
+        end, kind, cost, retry_ms = _ANSWERED, 0, forecast.cost_usd, math.nan
+        if failure is not None:
+            end, kind = _FAILED, CALL_FAILURES.index(failure.kind)
+            if failure.retry_after_s is not None:
+                retry_ms = 1e3 * failure.retry_after_s
+            if not cost and failure.kind in _MAYBE_BILLED and route.reserved_usd > 0.0:
+                cost = None  # type: ignore[assignment]
+        latency_ms = forecast.latency_ms
+        status = self._core.called(
+            route, self._clock, end, cost, kind, math.nan if latency_ms is None else latency_ms,
+            math.nan if first_token_s is None else 1e3 * first_token_s, retry_ms,
+            tokens_in, tokens_out, cached, written, calls,
+        )  # fmt: skip
+        self._ended(route, status)
 
     def cancel(self, route: Route) -> None:
         """The call of a route was cancelled after it was sent: nothing is known of its model's health, and it may be
         billed, so it counts as the most that it could cost. Raises FairleadError where it has ended before."""
-        self._end(route, "failed", None, CALL_FAILURES.index("cancelled"))
+        self._ended(route, self._core.called(route, self._clock, _FAILED, None, CALL_FAILURES.index("cancelled")))
 
     def release(self, route: Route) -> None:
         """The call of a route was never made; its money is free again. Raises FairleadError where it has ended."""
-        self._end(route, "released")
+        self._ended(route, self._core.called(route, self._clock, _RELEASED))
 
     # --- health ---
 
@@ -276,8 +278,8 @@ class RoutedFleet:
             return None, None
         return dict(zip(model.models, model.predict(task.text).tolist())), dict(zip(model.models, model.weight))
 
-    def _end(self, route: Route, end: str, *rest: Any) -> None:
-        status = self._core.called(route, self._clock, CALL_ENDS.index(end), *rest)
+    def _ended(self, route: Route, status: int) -> None:
+        """What follows when the core was told that a call has ended."""
         if status:
             if not route:
                 raise FairleadError(f"route is {route!r}, which asks nobody")
@@ -287,6 +289,8 @@ class RoutedFleet:
                 raise FairleadError(f"route is {route!r}, attempt {route.attempt}, which has ended before") from error
         if self._core.any_alert:
             self.budgets.tell()
+        if self._ring is not None:
+            self._ring()
 
     def _log_cold(self, log: Callable[[str, int], int], what: dict[str, Any], argument: str) -> None:
         text = checks.utf8(json.dumps(what, allow_nan=False, ensure_ascii=False), argument)
@@ -317,9 +321,7 @@ class RoutedFleet:
         raise NotImplementedError
 
 
-def _names(given: Iterable[str] | None, where: str) -> tuple[str, ...] | None:
-    if given is None:
-        return None
+def _names(given: Iterable[str], where: str) -> tuple[str, ...]:
     if isinstance(given, str):
         raise InvalidRecordError(f"{where} is {given!r}, must be names of models")
     return tuple(given)

@@ -22,6 +22,9 @@ from fairlead.types import Decision, FrozenDict
 __all__ = ["DEFAULT_STRATEGY", "STRATEGIES", "as_decision", "strategy_index"]
 
 
+_NUMBERS = {strategy: number for number, strategy in enumerate(STRATEGIES)}
+
+
 def strategy_index(strategy: str) -> int:
     """The core's number of a strategy. Raises InvalidRecordError for a name that is none.
 
@@ -29,8 +32,8 @@ def strategy_index(strategy: str) -> int:
     0
     """
     try:
-        return STRATEGIES.index(strategy)
-    except ValueError as error:
+        return _NUMBERS[strategy]
+    except (KeyError, TypeError) as error:
         hint = did_you_mean(str(strategy), STRATEGIES)
         raise InvalidRecordError(f"strategy is {strategy!r}, must be one of {', '.join(STRATEGIES)}{hint}") from error
 
@@ -60,11 +63,12 @@ def as_decision(task: str, strategy: str, found: tuple[Any, ...]) -> Decision:
 
 
 def _reasons(bits: int, weights: dict[str, float], disagreement: float) -> tuple[str, ...]:
-    top = max(weights, key=weights.__getitem__)
-    words = [
-        told if isinstance(told, str) else told(top, weights[top], disagreement) for bit, told in _TOLD if bits & bit
-    ]
-    return tuple(words)
+    told = _TOLD[bits]
+    if not isinstance(told, list):
+        return told
+    top = next(iter(weights)) if len(weights) == 1 else max(weights, key=weights.__getitem__)
+    share = weights[top]
+    return tuple([word if isinstance(word, str) else word(top, share, disagreement) for word in told])
 
 
 _SENTENCES: dict[str, str | Callable[[str, float, float], str]] = {
@@ -81,4 +85,16 @@ _SENTENCES: dict[str, str | Callable[[str, float, float], str]] = {
     "models_removed": "answers of models that have left were ignored",
     "in_emergency": "no healthy model was left when this was asked: the position scale is cut",
 }
-_TOLD = tuple((bit, _SENTENCES[name]) for name, bit in REASONS.items())
+
+
+class _Told(dict[int, "tuple[str, ...] | list[str | Callable[[str, float, float], str]]"]):
+    """The sentences of each sum of bits that has come; a list where some of them are still to be made."""
+
+    def __missing__(self, bits: int) -> tuple[str, ...] | list[str | Callable[[str, float, float], str]]:
+        words = [_SENTENCES[name] for name, bit in REASONS.items() if bits & bit]
+        told = [word for word in words if isinstance(word, str)]
+        self[bits] = found = tuple(told) if len(told) == len(words) else words
+        return found
+
+
+_TOLD = _Told()
