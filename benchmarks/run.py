@@ -158,8 +158,8 @@ def main() -> None:
         "",
         "## Routing in C++",
         "",
-        "`benchmarks/cpp/routing.cpp`: 16 models of 4 providers, 3 budgets, 5 contexts. Bars: a decision (type, masks, pick)",
-        "p50 <= 1 us, p99 <= 5 us at 200 B; outcome, cost, budget and breaker of a call <= 300 ns.",
+        "`benchmarks/cpp/routing.cpp`: 16 models of 4 providers, 3 budgets, 5 contexts. Bars: a decision (type, masks,",
+        "pick) p50 <= 1 us, p99 <= 5 us at 200 B; outcome, cost, budget and breaker of a call <= 300 ns.",
         "",
         "```",
         program(

@@ -276,7 +276,8 @@ class RoutedFleet:
             task = Task(*found[0])
         if model is None or not task.text:
             return None, None
-        return dict(zip(model.models, model.predict(task.text).tolist())), dict(zip(model.models, model.weight))
+        said = model.predict(task.text).tolist()
+        return dict(zip(model.models, said, strict=True)), dict(zip(model.models, model.weight, strict=True))
 
     def _ended(self, route: Route, status: int) -> None:
         """What follows when the core was told that a call has ended."""
