@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any
 
 from fairlead._core import DEFAULT_STRATEGY, REASONS, STRATEGIES
@@ -63,12 +64,21 @@ def as_decision(task: str, strategy: str, found: tuple[Any, ...]) -> Decision:
 
 
 def _reasons(bits: int, weights: dict[str, float], disagreement: float) -> tuple[str, ...]:
-    told = _TOLD[bits]
-    if not isinstance(told, list):
-        return told
-    top = next(iter(weights)) if len(weights) == 1 else max(weights, key=weights.__getitem__)
-    share = weights[top]
-    return tuple([word if isinstance(word, str) else word(top, share, disagreement) for word in told])
+    if len(weights) == 1 and disagreement == 0.0:
+        (only,) = weights
+        return _reasons_of_one(bits, only)
+    top = max(weights, key=weights.__getitem__)
+    return _in_words(bits, top, weights[top], disagreement)
+
+
+@lru_cache(1024)
+def _reasons_of_one(bits: int, model: str) -> tuple[str, ...]:
+    return _in_words(bits, model, 1.0, 0.0)
+
+
+def _in_words(bits: int, top: str, share: float, disagreement: float) -> tuple[str, ...]:
+    words = [told if isinstance(told, str) else told(top, share, disagreement) for bit, told in _TOLD if bits & bit]
+    return tuple(words)
 
 
 _SENTENCES: dict[str, str | Callable[[str, float, float], str]] = {
@@ -85,16 +95,4 @@ _SENTENCES: dict[str, str | Callable[[str, float, float], str]] = {
     "models_removed": "answers of models that have left were ignored",
     "in_emergency": "no healthy model was left when this was asked: the position scale is cut",
 }
-
-
-class _Told(dict[int, "tuple[str, ...] | list[str | Callable[[str, float, float], str]]"]):
-    """The sentences of each sum of bits that has come; a list where some of them are still to be made."""
-
-    def __missing__(self, bits: int) -> tuple[str, ...] | list[str | Callable[[str, float, float], str]]:
-        words = [_SENTENCES[name] for name, bit in REASONS.items() if bits & bit]
-        told = [word for word in words if isinstance(word, str)]
-        self[bits] = found = tuple(told) if len(told) == len(words) else words
-        return found
-
-
-_TOLD = _Told()
+_TOLD = tuple((bit, _SENTENCES[name]) for name, bit in REASONS.items())
