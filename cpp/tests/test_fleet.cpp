@@ -208,6 +208,10 @@ TEST_CASE("fleet: a model is written as Python writes it") {
       "\"tags\": [\"a/b\\tc\\n\\b\\f\\r\\u0001\x7f\", \"\\\"\\\\\"]}";
   CHECK(fleet.member(fleet.find_model("é")).record == written);
   CHECK(fleet.add("é", written) == Status::ok);
+  model.name = "w";
+  model.price_written = 3.75;
+  REQUIRE(fleet.add(model) == Status::ok);
+  CHECK(fleet.member(fleet.find_model("w")).record.find(R"(], "price_written": 3.75})") != std::string::npos);
   const std::pair<double, const char*> prices[] = {{100000.0, "100000.0"}, {0.0001, "0.0001"}, {0.00012345, "0.00012345"},
                                                    {9.999e-05, "9.999e-05"}, {1e15, "1000000000000000.0"}, {1e16, "1e+16"},
                                                    {1.5e300, "1.5e+300"}, {0.1 + 0.2, "0.30000000000000004"}, {5e-324, "5e-324"},

@@ -82,7 +82,7 @@ TEST_CASE_TEMPLATE("types: field names are unique and name every member in order
 }
 
 TEST_CASE("types: field names are those of Python and JSON") {
-  CHECK(names<fl::Model>() == Names{"name", "provider", "tier", "price_in", "price_out", "price_cached", "tags"});
+  CHECK(names<fl::Model>() == Names{"name", "provider", "tier", "price_in", "price_out", "price_cached", "tags", "price_written"});
   CHECK(names<fl::Task>() ==
         Names{"id", "kind", "category", "text", "labels", "stake_usd", "regime", "expires_in_s", "slices", "time"});
   CHECK(names<fl::Forecast>() == Names{"model", "p", "value", "confidence", "latency_ms", "tokens_in", "tokens_out",

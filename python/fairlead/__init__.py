@@ -61,6 +61,7 @@ from fairlead.measure import (
     pool_binary,
 )
 from fairlead.policy import DEFAULT_STRATEGY, STRATEGIES, TaskClassifier, TaskType
+from fairlead.policy.route import Objective, Route, Rules
 from fairlead.settings import Settings
 from fairlead.types import Decision, Forecast, Model, Outcome, Task
 
@@ -128,6 +129,7 @@ __all__ = [
     "ModelRow",
     "NearestPromptModel",
     "NoForecastError",
+    "Objective",
     "Outcome",
     "PageHinkley",
     "PredictionScore",
@@ -139,6 +141,8 @@ __all__ = [
     "ReplayResult",
     "ResponseCache",
     "RollingWindow",
+    "Route",
+    "Rules",
     "Settings",
     "Spend",
     "SpendForecast",

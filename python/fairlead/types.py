@@ -167,10 +167,12 @@ def _distribution(values: Mapping[str, object] | Iterable[object]) -> tuple[floa
 class Model(Record):
     """A member of the fleet: a language model behind an API, a classifier, an agent, a policy.
 
-    Prices are USD per million tokens. Raises InvalidRecordError for an empty name, an unknown tier or a negative price.
+    Prices are USD per million tokens: of input, of output, of input read from a cache and written to one; where one of
+    the last two is 0, such tokens cost what other input does. Raises InvalidRecordError for an empty name, an unknown
+    tier or a negative price.
 
-    >>> Model("gpt-4o", provider="openai", tier="reasoning", price_in=2.5, price_out=10)
-    Model(name='gpt-4o', provider='openai', tier='reasoning', price_in=2.5, price_out=10.0, price_cached=0.0, tags=())
+    >>> Model("gpt-4o", provider="openai", tier="reasoning", price_in=2.5, price_out=10).price_out
+    10.0
     """
 
     name: str
@@ -180,15 +182,24 @@ class Model(Record):
     price_out: float = 0.0
     price_cached: float = 0.0
     tags: tuple[str, ...] = ()
+    price_written: float = 0.0
 
     def __post_init__(self) -> None:
         self._set("name", _name(self.name, "name"))
         self._set("provider", _name(self.provider, "provider", empty=True))
         if self.tier not in TIERS:
             raise InvalidRecordError(f"tier is {self.tier!r}, must be one of {', '.join(TIERS)}")
-        for price in ("price_in", "price_out", "price_cached"):
+        for price in ("price_in", "price_out", "price_cached", "price_written"):
             self._set(price, _number(getattr(self, price), price, least=0.0))
         self._set("tags", _names(self.tags, "tags"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain JSON types. Without `price_written` where there is none, as it was before there was one:
+        old journals have the same record."""
+        values = Record.to_dict(self)
+        if not self.price_written:
+            del values["price_written"]
+        return values
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,6 +119,8 @@ def test_a_model_is_written_as_cpp_writes_it() -> None:
         "\x7f"
         r'", "\"\\"]}'
     )
+    fleet.add(fl.Model("w", price_cached=1e-05, price_written=3.75))
+    assert '"tags": [], "price_written": 3.75}' in str(fleet._core.model("w"))
     for price in (
         *("100000.0", "0.0001", "0.00012345", "9.999e-05", "1000000000000000.0", "1e+16", "1.5e+300"),
         *("0.30000000000000004", "5e-324", "123456789.125"),

@@ -14,7 +14,7 @@ from fairlead.errors import FairleadError, InvalidRecordError, TaskEndedError, U
 from fairlead.journal import read
 from fairlead.policy.prompt_model import LinearPromptModel
 from fairlead.policy.route import GOALS, Objective, Rules
-from fairlead.providers import Answer, ProviderError, Usage
+from fairlead.providers import Answer, OpenAIProvider, ProviderError, Usage
 
 SECOND = 10**9
 
@@ -279,3 +279,18 @@ def test_who_is_asked_is_allowed(wishes: list[tuple[str, float, set[str]]], tier
         fleet.record(task, fl.Forecast(route.model, p=0.9))  # type: ignore[arg-type]
         fleet.settle(task, outcome=1)
     assert fleet._core.open_calls() == []
+
+
+def test_a_provider_that_knows_its_most_bounds_the_call(clock: Clock) -> None:
+    fleet = fl.Fleet(clock=clock)
+    fleet.add(fl.Model("a", provider="openai", price_in=2.0, price_out=10.0), OpenAIProvider(max_tokens=1000))
+    fleet.add(fl.Model("b", provider="openai", price_in=2.0, price_out=10.0), OpenAIProvider())
+    task = fl.Task("q", text="x" * 1000)
+    route = fleet.route(task, pin="a")
+    # A byte is at least a token: 1,000 of the text, what the prompt and the server add, and 1,000 of the answer.
+    assert 0.01 + 0.002 < route.reserved_usd < 0.01 + 0.002 + 0.004
+    assert fleet.route("q", pin="a").reserved_usd == route.reserved_usd
+    assert fleet.route(task, pin="a", bounds={"a": 0.5}).reserved_usd == 0.5
+    assert fleet.route(task, pin="b").reserved_usd == pytest.approx(4 * fleet.route(task, pin="b").cost_usd)
+    fleet.connect("a", lambda task: 0.5)
+    assert fleet.route(task, pin="a").reserved_usd == pytest.approx(4 * fleet.route(task, pin="a").cost_usd)

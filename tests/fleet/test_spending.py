@@ -22,7 +22,7 @@ NOON = datetime(2026, 3, 28, 12, tzinfo=timezone.utc)
 MODELS = (
     fl.Model("gpt-5", "openai", "reasoning", price_in=1.25, price_out=10, price_cached=0.125),
     fl.Model("gpt-5-mini", "openai", "standard", price_in=0.25, price_out=2, price_cached=0.025),
-    fl.Model("haiku", "anthropic", "fast", price_in=1, price_out=5, price_cached=0.1),
+    fl.Model("haiku", "anthropic", "fast", price_in=1, price_out=5, price_cached=0.1, price_written=1.25),
 )
 
 
@@ -176,7 +176,7 @@ def test_costs_to_the_nano_dollar(desk: Desk) -> None:
         dollars = (
             plain * Decimal(str(model.price_in))
             + usage.cached_tokens * Decimal(str(model.price_cached))
-            + usage.cache_write_tokens * Decimal(str(model.price_in))
+            + usage.cache_write_tokens * Decimal(str(model.price_written or model.price_in))
             + usage.output_tokens * Decimal(str(model.price_out))
         )
         nanos = math.ceil(dollars * 1000)  # a millionth of dollars, in nano-dollars; rounded up once, a call

@@ -72,14 +72,14 @@ def test_cost_is_what_the_prices_say(plain: int, cached: int, out: int, a: float
     assert abs(Fraction(cost) - nanos / 10**6) <= Fraction(1, 10**9) * (1 + (plain + cached + out) / 10**6)
 
 
-@given(st.tuples(*[counts] * 4), st.tuples(*[st.integers(0, 10**10)] * 3))
+@given(st.tuples(*[counts] * 4), st.tuples(*[st.integers(0, 10**10)] * 4))
 def test_cost_is_exact_to_the_nano_dollar(tokens: tuple[int, ...], prices: tuple[int, ...]) -> None:
     """Prices of up to 1e4 dollars a million tokens, with 6 digits behind the point."""
     plain, cached, kept, out = tokens
-    a, b, c = (Decimal(price).scaleb(-6) for price in prices)
-    model = Model("m", price_in=float(a), price_out=float(b), price_cached=float(c))
+    a, b, c, d = (Decimal(price).scaleb(-6) for price in prices)
+    model = Model("m", price_in=float(a), price_out=float(b), price_cached=float(c), price_written=float(d))
     usage = Usage(plain + cached + kept, out, cached_tokens=cached, cache_write_tokens=kept)
-    exact = ((plain + kept) * a + cached * (c or a) + out * b) * 1000
+    exact = (plain * a + cached * (c or a) + kept * (d or a) + out * b) * 1000
     assert Decimal(cost_of(model, usage)) == Decimal(int(exact.to_integral_value(ROUND_CEILING)) / 10**9)
 
 

@@ -90,8 +90,9 @@ struct Model {
   Tier tier = Tier::standard;
   double price_in = 0.0;      // USD per million input tokens
   double price_out = 0.0;     // USD per million output tokens
-  double price_cached = 0.0;  // USD per million cached input tokens
+  double price_cached = 0.0;  // USD per million cached input tokens; 0: as other input
   std::span<const std::string_view> tags = {};
+  double price_written = 0.0;  // USD per million input tokens that are written to a cache; 0: as other input
 };
 
 struct Task {
@@ -164,7 +165,7 @@ template <>
 inline constexpr auto fields<Model> = std::tuple{
     FAIRLEAD_FIELD(Model, name),         FAIRLEAD_FIELD(Model, provider),  FAIRLEAD_FIELD(Model, tier),
     FAIRLEAD_FIELD(Model, price_in),     FAIRLEAD_FIELD(Model, price_out), FAIRLEAD_FIELD(Model, price_cached),
-    FAIRLEAD_FIELD(Model, tags)};
+    FAIRLEAD_FIELD(Model, tags),         FAIRLEAD_FIELD(Model, price_written)};
 template <>
 inline constexpr auto fields<Task> = std::tuple{
     FAIRLEAD_FIELD(Task, id),        FAIRLEAD_FIELD(Task, kind),   FAIRLEAD_FIELD(Task, category),

@@ -78,7 +78,9 @@ std::string model_json(const Model& model) {
     if (i > 0) out += ", ";
     append_json(out, model.tags[i]);
   }
-  return out += "]}";
+  out += ']';
+  if (model.price_written != 0.0) append_float(out += ", \"price_written\": ", model.price_written);  // not in old journals
+  return out += '}';
 }
 
 ScoreboardOptions FleetSettings::board() const noexcept {

@@ -52,11 +52,11 @@ void FleetRouting::add(ModelId model, std::string_view name, std::string_view re
     for (std::size_t i = 0; i < tier_names.size(); ++i) {
       if (tier == tier_names[i]) member.tier = static_cast<Tier>(i);
     }
-    const bool cached = given.find("price_cached") != nullptr && price_of(given, "price_cached") > 0;
+    const Nanos cached = price_of(given, "price_cached"), written = price_of(given, "price_written");
     member.prices.input = price_of(given, "price_in");
     member.prices.output = price_of(given, "price_out");
-    member.prices.cached = cached ? price_of(given, "price_cached") : member.prices.input;
-    member.prices.written = member.prices.written_1h = member.prices.input;
+    member.prices.cached = cached > 0 ? cached : member.prices.input;
+    member.prices.written = member.prices.written_1h = written > 0 ? written : member.prices.input;
   }
   if (members_.size() <= index(model)) members_.resize(index(model) + 1);
   if (index(model) >= router_.models()) router_.resize(std::max<std::size_t>(8, 2 * index(model)));

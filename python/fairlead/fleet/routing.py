@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from fairlead._core import CALL_ENDS, CALL_FAILURES, Breaker, Route
 from fairlead.errors import FairleadError, InvalidRecordError, did_you_mean
 from fairlead.fleet import checks
+from fairlead.fleet.bounds import Bounds
 from fairlead.policy.route import Objective, Rules, as_objective, tier_index
 from fairlead.times import as_span
-from fairlead.types import Task
+from fairlead.types import Model, Task
 
 if TYPE_CHECKING:
     from fairlead._core import Fleet as CoreFleet
@@ -35,6 +36,7 @@ class RoutedFleet:
     _core: CoreFleet
     _clock: Callable[[], int]
     _providers: dict[str, Provider]
+    _bounds: Bounds
     _classifier: TaskClassifier | None
     _classifier_known: bool
     _prompt_model: PromptModel | None
@@ -43,6 +45,7 @@ class RoutedFleet:
 
     def _start_routing(self) -> None:
         self._providers = {}
+        self._bounds = Bounds()
         self._classifier = None
         self._classifier_known = False
         self._prompt_model = None
@@ -81,6 +84,7 @@ class RoutedFleet:
 
         self._model_id(model)
         self._providers[model] = as_provider(provider)
+        self._bounds.connect(Model.from_json(self._core.model(model) or ""), self._providers[model])
 
     def provider(self, model: str) -> Provider | None:
         """Who answers for a model; None where it was not connected."""
@@ -143,7 +147,8 @@ class RoutedFleet:
 
         type: of the task; None: what the classifier says of its text. objective: see `Objective`; at_least, pin, ban:
         see `Rules`, which this goes before. without: models that were tried before. bounds: USD that a call of each
-        model costs at most; of others, 4 times what is expected.
+        model costs at most; of others what their provider says (`at_most`, which needs `max_tokens`), else 4 times
+        what is expected.
 
         A route is false where nobody is asked: a budget refuses (`refused_by`, `then`, `until`), nobody is healthy
         (`unhealthy` among the reasons), or those who are may have no more calls in flight for now (`held_back`).
@@ -161,6 +166,8 @@ class RoutedFleet:
         if not self._classifier_known:
             _ = self.classifier
         limits = None if bounds is None else {name: _nanos(usd, name) for name, usd in bounds.items()}
+        if self._bounds and (whole := self._whole(task)) is not None:
+            limits = self._bounds.of(whole, limits)
         predicted, worth = (None, None) if self._prompt_model is None else self._predicted(task)
         found = self._core.route(
             task, self._clock, type, None if objective is None else as_objective(objective),
@@ -266,17 +273,19 @@ class RoutedFleet:
 
     # --- inside ---
 
+    def _whole(self, task: Task | str) -> Task | None:
+        """The record of a task; None where there is none of this id."""
+        if isinstance(task, Task):
+            return task
+        found = self._core.task(checks.task_id(task))
+        return None if found is None else Task(*found[0])
+
     def _predicted(self, task: Task | str) -> tuple[dict[str, float] | None, dict[str, float] | None]:
         """What the prompt model expects of each model, and what that is worth."""
-        model = self._prompt_model
-        if not isinstance(task, Task):
-            found = self._core.task(checks.task_id(task))
-            if found is None:
-                return None, None
-            task = Task(*found[0])
-        if model is None or not task.text:
+        model, whole = self._prompt_model, self._whole(task)
+        if model is None or whole is None or not whole.text:
             return None, None
-        said = model.predict(task.text).tolist()
+        said = model.predict(whole.text).tolist()
         return dict(zip(model.models, said, strict=True)), dict(zip(model.models, model.weight, strict=True))
 
     def _ended(self, route: Route, status: int) -> None:

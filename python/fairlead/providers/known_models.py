@@ -184,6 +184,7 @@ def known_model(
         price_in=as_usd(now.input),
         price_out=as_usd(now.output),
         price_cached=as_usd(now.cached),
+        price_written=as_usd(now.written) if now.written != now.input else 0.0,
     )
 
 

@@ -35,8 +35,8 @@ _MOST = 2**36
 
 def cost_of(model: Model, usage: Usage) -> float:
     """USD, to the nano-dollar, rounded up once, by the prices of the model per million tokens. Tokens read from a cache
-    are charged at `price_cached`; where that is 0, which is to say not given, as all other input. So are those that are
-    written to one.
+    are charged at `price_cached`, tokens written to one at `price_written`; where that is 0, which is to say not given,
+    as all other input.
 
     Raises InvalidRecordError for numbers of tokens that cannot be.
 
@@ -44,15 +44,26 @@ def cost_of(model: Model, usage: Usage) -> float:
     >>> cost_of(model, Usage(1_000_000, 100_000, cached_tokens=400_000))
     3.0
     """
-    if not (model.price_in or model.price_out or model.price_cached):
+    if not (model.price_in or model.price_out or model.price_cached or model.price_written):
         return 0.0
-    prices = _prices(model.price_in, model.price_out, model.price_cached)
+    prices = _prices(model.price_in, model.price_out, model.price_cached, model.price_written)
     return as_usd(prices.cost_of(usage))
 
 
+def bound_of(model: Model, usage: Usage) -> int:
+    """The most that a call can cost whose prompt has `usage.input_tokens` and whose answer at most
+    `usage.output_tokens`, in nano-dollars: nothing of it cached, or all of it, whichever is dearer.
+
+    >>> bound_of(Model("gpt-4o", price_in=2.5, price_out=10, price_cached=1.25), Usage(1000, 100))
+    3500000
+    """
+    prices = _prices(model.price_in, model.price_out, model.price_cached, model.price_written)
+    return prices.bound(usage.input_tokens, usage.output_tokens)
+
+
 @lru_cache(maxsize=1024)
-def _prices(price_in: float, price_out: float, cached: float) -> Prices:
-    return Prices.usd(price_in, price_out, cached=cached or None)
+def _prices(price_in: float, price_out: float, cached: float, written: float) -> Prices:
+    return Prices.usd(price_in, price_out, cached=cached or None, written=written or None)
 
 
 def openai_usage(reported: Any) -> Usage:
