@@ -14,7 +14,6 @@ from fairlead.policy import DEFAULT_STRATEGY
 from fairlead.types import Decision, Forecast, Model, Task
 
 if TYPE_CHECKING:
-    from fairlead._core import Route
     from fairlead.fleet.asking import Asking
     from fairlead.fleet.checking import HealthChecks, Probe
     from fairlead.fleet.emergency import Health
@@ -222,6 +221,7 @@ class AskedFleet(RoutedFleet):
             from fairlead.fleet.asking import Asking
 
             self._asking = Asking(self)
+            self._ring = self._asking.turns.ring
             self._look_around()
         return self._asking
 
@@ -233,11 +233,6 @@ class AskedFleet(RoutedFleet):
             apart = last.model if last.is_apart else None
             names = (model.name for model in self.models)
             asking.left_out = tuple(name for name in names if name not in self._answerers or name == apart)
-
-    def _end(self, route: Route, end: str, *rest: Any) -> None:
-        super()._end(route, end, *rest)
-        if self._asking is not None:
-            self._asking.turns.ring()
 
     # Of Fleet.
     @property

@@ -313,7 +313,7 @@ class Fleet(AskedFleet):
         InvalidRecordError for an unknown strategy.
         """
         number = strategy_index(strategy)  # so that a misspelt strategy is told first
-        task_id = checks.task_id(task)
+        task_id = task.id if isinstance(task, Task) else checks.task_id(task)
         try:
             found = self._core.decide(task_id, number, self._clock)
         except UnicodeEncodeError as error:

@@ -69,10 +69,12 @@ class Memory:
     def keep(self, asked: Question, answer: Forecast, now: int) -> None:
         """The newest answer to a question. One that was kept long ago goes where there are too many."""
         answers = self._answers
+        known = len(answers)
         answers[asked] = now, answer
         try:
-            answers.move_to_end(asked)
-            if len(answers) > self._most:
+            if len(answers) == known:
+                answers.move_to_end(asked)
+            elif known >= self._most:
                 answers.popitem(last=False)
         except KeyError:  # another thread was faster
             pass

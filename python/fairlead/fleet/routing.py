@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _MAYBE_BILLED = frozenset({"timeout", "truncated", "cancelled"})
 """Failures of calls that a provider may bill without telling."""
+_ANSWERED, _FAILED, _RELEASED = (CALL_ENDS.index(end) for end in ("answered", "failed", "released"))
 _first = threading.Lock()
 _SPANS = ("slow_after", "window", "open_for", "open_at_most", "retry_after_at_most", "call_timeout")
 
@@ -40,6 +41,7 @@ class RoutedFleet:
     _classifier_known: bool
     _prompt_model: PromptModel | None
     _budgets: FleetBudgets | None
+    _ring: Callable[[], None] | None
 
     def _start_routing(self) -> None:
         self._providers = {}
@@ -48,6 +50,7 @@ class RoutedFleet:
         self._classifier_known = False
         self._prompt_model = None
         self._budgets = None
+        self._ring = None  # tells those who wait that a call has ended
 
     # --- money ---
 
@@ -166,11 +169,12 @@ class RoutedFleet:
         if self._bounds and (whole := self._whole(task)) is not None:
             limits = self._bounds.of(whole, limits)
         predicted, worth = (None, None) if self._prompt_model is None else self._predicted(task)
-        banned, tried = _names(ban, "ban"), _names(without, "without")
+        banned = None if ban is None else _names(ban, "ban")
+        tried = None if without is None else _names(without, "without")
         try:
             found = self._core.route(
-                task, self._clock, type, as_objective(objective), tier_index(at_least), pin, banned, tried, limits,
-                predicted, worth,
+                task, self._clock, type, None if objective is None else as_objective(objective),
+                None if at_least is None else tier_index(at_least), pin, banned, tried, limits, predicted, worth,
             )  # fmt: skip
         except (TypeError, UnicodeEncodeError):  # one of these is no text; else it is told as it is
             for where, names in (("type", (type,)), ("pin", (pin,)), ("ban", banned), ("without", tried)):
@@ -193,33 +197,31 @@ class RoutedFleet:
 
         Raises FairleadError where the call has ended before.
         """
-        forecast, failure, usage = answer.forecast, answer.failure, answer.usage
-        cost: float | None = forecast.cost_usd
-        if failure is not None and not cost and failure.kind in _MAYBE_BILLED and route.reserved_usd > 0.0:
-            cost = None
-        self._end(
-            route,
-            "answered" if failure is None else "failed",
-            cost,
-            0 if failure is None else CALL_FAILURES.index(failure.kind),
-            math.nan if forecast.latency_ms is None else forecast.latency_ms,
-            math.nan if answer.first_token_s is None else 1e3 * answer.first_token_s,
-            math.nan if failure is None or failure.retry_after_s is None else 1e3 * failure.retry_after_s,
-            usage.input_tokens,
-            usage.output_tokens,
-            usage.cached_tokens,
-            usage.cache_write_tokens,
-            answer.calls,
-        )
+        forecast, failure, usage, first_token_s, calls = answer
+        tokens_in, tokens_out, cached, written, _ = usage
+        end, kind, cost, retry_ms = _ANSWERED, 0, forecast.cost_usd, math.nan
+        if failure is not None:
+            end, kind = _FAILED, CALL_FAILURES.index(failure.kind)
+            if failure.retry_after_s is not None:
+                retry_ms = 1e3 * failure.retry_after_s
+            if not cost and failure.kind in _MAYBE_BILLED and route.reserved_usd > 0.0:
+                cost = None  # type: ignore[assignment]
+        latency_ms = forecast.latency_ms
+        status = self._core.called(
+            route, self._clock, end, cost, kind, math.nan if latency_ms is None else latency_ms,
+            math.nan if first_token_s is None else 1e3 * first_token_s, retry_ms,
+            tokens_in, tokens_out, cached, written, calls,
+        )  # fmt: skip
+        self._ended(route, status)
 
     def cancel(self, route: Route) -> None:
         """The call of a route was cancelled after it was sent: nothing is known of its model's health, and it may be
         billed, so it counts as the most that it could cost. Raises FairleadError where it has ended before."""
-        self._end(route, "failed", None, CALL_FAILURES.index("cancelled"))
+        self._ended(route, self._core.called(route, self._clock, _FAILED, None, CALL_FAILURES.index("cancelled")))
 
     def release(self, route: Route) -> None:
         """The call of a route was never made; its money is free again. Raises FairleadError where it has ended."""
-        self._end(route, "released")
+        self._ended(route, self._core.called(route, self._clock, _RELEASED))
 
     # --- health ---
 
@@ -294,8 +296,8 @@ class RoutedFleet:
         said = model.predict(whole.text).tolist()
         return dict(zip(model.models, said, strict=True)), dict(zip(model.models, model.weight, strict=True))
 
-    def _end(self, route: Route, end: str, *rest: Any) -> None:
-        status = self._core.called(route, self._clock, CALL_ENDS.index(end), *rest)
+    def _ended(self, route: Route, status: int) -> None:
+        """What follows when the core was told that a call has ended."""
         if status:
             if not route:
                 raise FairleadError(f"route is {route!r}, which asks nobody")
@@ -305,6 +307,8 @@ class RoutedFleet:
                 raise FairleadError(f"route is {route!r}, attempt {route.attempt}, which has ended before") from error
         if self._core.any_alert:
             self.budgets.tell()
+        if self._ring is not None:
+            self._ring()
 
     def _log_cold(self, log: Callable[[str, int], int], what: dict[str, Any], argument: str) -> None:
         text = checks.utf8(json.dumps(what, allow_nan=False, ensure_ascii=False), argument)
@@ -335,9 +339,7 @@ class RoutedFleet:
         raise NotImplementedError
 
 
-def _names(given: Iterable[str] | None, where: str) -> tuple[str, ...] | None:
-    if given is None:
-        return None
+def _names(given: Iterable[str], where: str) -> tuple[str, ...]:
     if isinstance(given, str):
         raise InvalidRecordError(f"{where} is {given!r}, must be names of models")
     return tuple(given)

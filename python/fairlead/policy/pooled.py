@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any
 
 from fairlead._core import DEFAULT_STRATEGY, REASONS, STRATEGIES
@@ -22,6 +23,9 @@ from fairlead.types import Decision, FrozenDict
 __all__ = ["DEFAULT_STRATEGY", "STRATEGIES", "as_decision", "strategy_index"]
 
 
+_NUMBERS = {strategy: number for number, strategy in enumerate(STRATEGIES)}
+
+
 def strategy_index(strategy: str) -> int:
     """The core's number of a strategy. Raises InvalidRecordError for a name that is none.
 
@@ -29,8 +33,8 @@ def strategy_index(strategy: str) -> int:
     0
     """
     try:
-        return STRATEGIES.index(strategy)
-    except ValueError as error:
+        return _NUMBERS[strategy]
+    except (KeyError, TypeError) as error:
         hint = did_you_mean(str(strategy), STRATEGIES)
         raise InvalidRecordError(f"strategy is {strategy!r}, must be one of {', '.join(STRATEGIES)}{hint}") from error
 
@@ -60,10 +64,20 @@ def as_decision(task: str, strategy: str, found: tuple[Any, ...]) -> Decision:
 
 
 def _reasons(bits: int, weights: dict[str, float], disagreement: float) -> tuple[str, ...]:
+    if len(weights) == 1 and disagreement == 0.0:
+        (only,) = weights
+        return _reasons_of_one(bits, only)
     top = max(weights, key=weights.__getitem__)
-    words = [
-        told if isinstance(told, str) else told(top, weights[top], disagreement) for bit, told in _TOLD if bits & bit
-    ]
+    return _in_words(bits, top, weights[top], disagreement)
+
+
+@lru_cache(1024)
+def _reasons_of_one(bits: int, model: str) -> tuple[str, ...]:
+    return _in_words(bits, model, 1.0, 0.0)
+
+
+def _in_words(bits: int, top: str, share: float, disagreement: float) -> tuple[str, ...]:
+    words = [told if isinstance(told, str) else told(top, share, disagreement) for bit, told in _TOLD if bits & bit]
     return tuple(words)
 
 
