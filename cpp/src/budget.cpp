@@ -249,7 +249,8 @@ void Budgets::refuse_matched(const Matches& matches, Nanos bound, Time now) noex
     if (bound <= left(book, now)) continue;
     roll(book, now);
     ++book.now.refused;
-    raise(matches.book[i], book.now, AlertLevel::exhausted, now);
+    // What is only held may come back.
+    if (bound > book.options.limit - book.now.spent) raise(matches.book[i], book.now, AlertLevel::exhausted, now);
   }
 }
 

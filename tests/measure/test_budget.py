@@ -106,7 +106,8 @@ class BudgetMachine(RuleBasedStateMachine):
             assert got.budget in {one.budget.name for one in short}
             for one in short:
                 one.newest = one.key(self.now)
-                one.told.add((one.newest, "exhausted"))
+                if bound > one.left(self.now) + one.held.get(one.newest, Decimal(0)):
+                    one.told.add((one.newest, "exhausted"))
             return multiple()
         assert isinstance(got, Reservation)
         for _, one in touched:

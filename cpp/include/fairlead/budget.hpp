@@ -12,7 +12,8 @@
 // money is given twice. (A clock that jumped far ahead has opened a far period, then; define the budget anew.)
 //
 // Each alert (warning, critical, exhausted) comes up once in a period, waits in a queue and is handed out once. Warning
-// and critical are thresholds of what is spent. Exhausted is the first call that was refused, or all of it spent.
+// and critical are thresholds of what is spent. Exhausted is the first call that was refused for what is spent, or all of it
+// spent; one that only what is held stands in the way of may be granted in a moment.
 //
 // As a fold: `check` changes nothing; `take`, `refuse`, `settle`, `cancel`, `charge` and `told` are what events do, and a
 // function of the events alone. `reserve` is check, then take or refuse, at once. What is held is in the snapshot.
@@ -218,7 +219,7 @@ class Budgets {
     return take_matched(match(where), where, bound, now, tag, out);
   }
 
-  // A call that was refused: counted in the budgets that had too little left, of which each is exhausted.
+  // A call that was refused: counted in the budgets that had too little left.
   Status refuse(const Where& where, Nanos bound, Time now) noexcept {
     const std::lock_guard guard(lock_);
     if (!amount(bound)) return Status::out_of_range;

@@ -16,8 +16,8 @@
 //              {"breaker": options, "model"}: of models that are added after it, or of one of them
 //
 // The call's cost is expected from the model's calls lately in the task's type or category, if there are some, else
-// overall, else from its prices. The most that it may cost is the caller's bound; without one, `guess` times what is
-// expected, which a call may exceed.
+// overall, else from its prices. The most that it may cost is the caller's bound; without one, 4 times what is expected, and
+// twice as much once some of its calls are known, which a call may exceed.
 //
 // Hot path: `choose` and the fold of route, called, forecast and outcome allocate nothing after warm-up. One thread at a
 // time. Memory: that of its parts, and 100 bytes a call that has not ended.
@@ -89,7 +89,7 @@ struct Route {
 class FleetRouting {
  public:
   static constexpr double emergency_scale = 0.25;  // of positions, while an emergency lasts
-  static constexpr double guess = 4.0;
+  static constexpr double guess = 4.0, known_guess = 2.0;  // times what is expected: the most of a call without a bound
 
   FleetRouting() = default;
   FleetRouting(const FleetRouting&) = delete;

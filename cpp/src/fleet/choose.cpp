@@ -55,7 +55,8 @@ Nanos FleetRouting::bound(const Candidate& candidate, const RouteRequest& reques
   const std::size_t model = index(candidate.model);
   if (model < request.bounds.size() && request.bounds[model] >= 0) return std::min(request.bounds[model], max_amount);
   Nanos nanos = 0;
-  return to_nanos(guess * candidate.cost_usd, nanos) == Status::ok ? nanos : max_amount;
+  const double times = spend_.call_cost(candidate.model).calls >= enough_calls ? known_guess : guess;
+  return to_nanos(times * candidate.cost_usd, nanos) == Status::ok ? nanos : max_amount;
 }
 
 // Takes out the candidates whose budget has no money and degrades: the highest tier among them. Where a budget queues or

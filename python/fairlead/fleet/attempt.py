@@ -106,6 +106,10 @@ class Attempt:
             self._end(answer)
         return answer
 
+    def elapsed(self) -> float:
+        """Seconds since it began."""
+        return perf_counter() - self._start if self._begun else 0.0
+
     def give_up(self, kind: FailureKind = "cancelled", why: str = "nobody waits for it any more") -> None:
         """Tells that the call was cut off, if its end was not told yet. One that had begun may be billed, so it costs
         what is held for it; one that had not never was."""

@@ -136,7 +136,7 @@ class Errand:
             route = self._route(name)
             return self._attempt(route) if route else None
 
-        return await hedging.race(first, delay, second, self._failed)
+        return await hedging.race(first, delay, second, self._failed, self._desk.latency)
 
     async def _wait(self, route: Route, seen: int) -> Route:
         """Somebody to ask as soon as there is one: where models are only held back, since others ask them, or their
@@ -204,6 +204,12 @@ class Errand:
             return await self._give_in(f"nobody has answered{self._told}")
         if self._unfit is not None:
             raise self._unfit
+        if desk.models and all(desk.answerer(model.name) is None for model in desk.models):
+            names = ", ".join(repr(model.name) for model in desk.models[:3])
+            raise NoForecastError(
+                f"task {self._task.id!r}: no model has a provider ({names}); providers are not journaled: "
+                "fleet.connect(model, provider)"
+            )
         why = ", ".join(route.reasons) or "there is none"
         raise NoForecastError(f"task {self._task.id!r}: no model with a provider can be asked: {why}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -45,8 +45,12 @@ def as_patience(hedge: Hedge) -> Patience:
 
 
 SUSPECT = 3
-"""Calls in a row that were slower than their hedge: from there on each counts as a timeout. One in twenty calls is
-slower than the 95th percentile; three in a row are hardly ever, but for a model that hangs."""
+"""Calls in a row that took far longer than their model's calls do and lost: from there on each counts as a timeout."""
+FAR = 3.0
+"""Times the 99th percentile of its model: a call that ran longer may hang. One that lost sooner was only slower than
+another, which is what it always is beside a faster model."""
+UNKNOWN = 10.0
+"""Seconds: the same for a model that never answered."""
 
 
 class Hedging:
@@ -65,9 +69,11 @@ class Hedging:
         delay: float,
         second: Callable[[], Attempt | None],
         ended: Callable[[Attempt, Answer], None],
+        latency: Callable[[str, float], float | None],
     ) -> Answer:
         """The first good answer of the two, or the failure of the last to fail. second: begins the other call, if there
-        is somebody to ask. ended: told of each failure. Whatever happens, no call stays open."""
+        is somebody to ask. ended: told of each failure. latency: quantiles of a model. Whatever happens, no call stays
+        open."""
         running: dict[asyncio.Task[Answer], Attempt] = {}
 
         def start(attempt: Attempt) -> None:
@@ -90,7 +96,7 @@ class Hedging:
                 for attempt, answer in answers:
                     if answer.failure is None:
                         self._lost.pop(attempt.model.name, None)
-                        self._lose(running)
+                        self._lose(running.values(), latency)
                         return answer
                 for attempt, answer in answers:
                     ended(attempt, answer)
@@ -102,12 +108,16 @@ class Hedging:
                 task.cancel()
                 task.add_done_callback(_seen)
 
-    def _lose(self, running: dict[asyncio.Task[Answer], Attempt]) -> None:
-        for attempt in running.values():
-            lost = self._lost.get(attempt.model.name, 0) + 1
-            self._lost[attempt.model.name] = lost
+    def _lose(self, losers: Iterable[Attempt], latency: Callable[[str, float], float | None]) -> None:
+        for attempt in losers:
+            name = attempt.model.name
+            usual = latency(name, 0.99)
+            if attempt.elapsed() < (UNKNOWN if usual is None else FAR * usual):
+                continue
+            lost = self._lost.get(name, 0) + 1
+            self._lost[name] = lost
             if lost >= SUSPECT:
-                attempt.give_up("timeout", "it was slower than another again and again")
+                attempt.give_up("timeout", "it took far longer than its calls do, again and again")
 
 
 def _seen(task: asyncio.Task[Answer]) -> None:

@@ -148,7 +148,7 @@ class RoutedFleet:
         type: of the task; None: what the classifier says of its text. objective: see `Objective`; at_least, pin, ban:
         see `Rules`, which this goes before. without: models that were tried before. bounds: USD that a call of each
         model costs at most; of others what their provider says (`at_most`, which needs `max_tokens`), else 4 times
-        what is expected.
+        what is expected, or twice once some of its calls are known.
 
         A route is false where nobody is asked: a budget refuses (`refused_by`, `then`, `until`), nobody is healthy
         (`unhealthy` among the reasons), or those who are may have no more calls in flight for now (`held_back`).
@@ -192,8 +192,9 @@ class RoutedFleet:
         """How the call of a route ended, as `providers.call` brings it: money, tokens and health. Record its forecast
         after it; that counts no money again.
 
-        What a failed call cost is taken to be nothing, but for those that ran out of time, were cut off or cancelled:
-        a provider may bill them without telling, so they count as the most that they could cost.
+        An answer of a model with prices that tells neither a cost nor tokens counts as the most that it could cost,
+        and in `costs` as unpriced. What a failed call cost is taken to be nothing, but for those that ran out of time,
+        were cut off or cancelled: a provider may bill them without telling, so they count likewise.
 
         Raises FairleadError where the call has ended before.
         """
@@ -204,7 +205,8 @@ class RoutedFleet:
             end, kind = _FAILED, CALL_FAILURES.index(failure.kind)
             if failure.retry_after_s is not None:
                 retry_ms = 1e3 * failure.retry_after_s
-            if not cost and failure.kind in _MAYBE_BILLED and route.reserved_usd > 0.0:
+        if not cost and not tokens_in + tokens_out and (failure is None or failure.kind in _MAYBE_BILLED):
+            if route.reserved_usd > 0.0:
                 cost = None  # type: ignore[assignment]
         latency_ms = forecast.latency_ms
         status = self._core.called(

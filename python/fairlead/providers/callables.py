@@ -8,7 +8,7 @@ import inspect
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
+from dataclasses import fields, replace
 from time import perf_counter
 from typing import Any, cast
 
@@ -19,7 +19,7 @@ from fairlead.providers.keys import scrub
 from fairlead.providers.parsing import parse_reply
 from fairlead.providers.provider import Answer, BaseProvider, as_model, completed, failed, forecast_of, new_forecast
 from fairlead.providers.retries import NO_RETRIES, MayRetry, Retries, again, at_least
-from fairlead.providers.usage import NOTHING
+from fairlead.providers.usage import NOTHING, cost_of
 from fairlead.types import Forecast, Model, Task
 
 _FIELDS = frozenset(field.name for field in fields(Forecast)) - {"model"}
@@ -30,8 +30,9 @@ class CallableProvider(BaseProvider):
 
     It may be async or not. It returns a number (the probability of a binary task, the value of a numeric one), a
     mapping from labels to probabilities, a mapping of the fields of a Forecast (`{"p": 0.7, "confidence": 0.9}`), a
-    Forecast, or a text, which is read as a language model's reply. What it raises is a failure of the call; a
-    ProviderError says which. A parameter named `deadline` is given the Deadline, or None.
+    Forecast, or a text, which is read as a language model's reply. Where it tells `tokens_in` and `tokens_out` and no
+    `cost_usd`, they cost what the model's prices say. What it raises is a failure of the call; a ProviderError says
+    which. A parameter named `deadline` is given the Deadline, or None.
 
     A function that is not async is called in a thread, one of `threads`, as it would hold up the event loop; at its
     deadline it is no longer waited for. threads=0 calls it where the caller is: for what takes microseconds.
@@ -152,6 +153,10 @@ class CallableProvider(BaseProvider):
         forecast = completed(_forecast(model, task, result), model, start)
         failure = _told(forecast.error) if forecast.error else None
         usage = NOTHING._replace(input_tokens=forecast.tokens_in, output_tokens=forecast.tokens_out)
+        if not forecast.cost_usd and not (isinstance(result, Mapping) and result.get("cost_usd") is not None):
+            cost = cost_of(model, usage)  # it told tokens, and no cost
+            if cost:
+                forecast = replace(forecast, cost_usd=cost)
         return Answer(forecast, failure, usage)
 
 
@@ -167,7 +172,8 @@ def _forecast(model: Model, task: Task, result: Any) -> Forecast:
             unknown = [key for key in result if key not in _FIELDS]
             if unknown:
                 raise ProviderError("unparsable", f"the mapping has {unknown[0]!r:.40}, no field of a Forecast")
-            forecast = Forecast(model.name, **result)
+            told = {key: value for key, value in result.items() if value is not None}  # None: not told
+            forecast = Forecast(model.name, **told)
         elif task.kind == "numeric":
             forecast = Forecast(model.name, value=result)
         else:
