@@ -37,6 +37,7 @@ void Budgets::begin(Book& book, Time now) const noexcept {
   book.now.number = calendar_.number(period, now);
   book.now.start = calendar_.start(period, book.now.number);
   book.now.end = calendar_.start(period, book.now.number + 1);
+  if (book.now.end <= now) book.now.end = Calendar::end_of_time;  // the calendar goes no further
   book.now.limit = book.options.limit;
 }
 

@@ -342,18 +342,22 @@ TEST_CASE("route: a number of tokens that cannot be loses no money") {
   desk.same_replayed();
 }
 
-TEST_CASE("route: at the end of time no period begins anew") {
-  constexpr fl::Time end = std::numeric_limits<fl::Time>::max();
-  Desk desk;
-  REQUIRE(desk.fleet.budget(R"({"name": "all", "limit": 1000})", 0) == Status::ok);
-  const std::vector<fl::Nanos> bounds{300, 300, 300};
-  const fl::TaskNumber task = desk.open("q");
-  const fl::Route first = desk.route(task, {.bounds = bounds}, end), other = desk.route(task, {.bounds = bounds}, end);
-  CHECK(desk.budget("all", end).now.held == 600);
-  REQUIRE(desk.end(first, {.cost_nanos = 100}, end) == Status::ok);
-  REQUIRE(desk.end(other, {.cost_nanos = 100}, end) == Status::ok);
-  CHECK(desk.budget("all", end).now.spent == 200);
-  CHECK(desk.budget("all", end).now.held == 0);
+TEST_CASE("route: where the calendar ends no period begins anew with each call") {
+  for (const fl::Time end : {std::numeric_limits<fl::Time>::max(), fl::Time{8'500'000'000} * second}) {
+    Desk desk;
+    REQUIRE(desk.fleet.budget(R"({"name": "all", "limit": 1000})", 0) == Status::ok);
+    REQUIRE(desk.fleet.budget(R"({"name": "day", "limit": 1000, "period": "daily"})", 0) == Status::ok);
+    const std::vector<fl::Nanos> bounds{300, 300, 300};
+    const fl::TaskNumber task = desk.open("q");
+    const fl::Route first = desk.route(task, {.bounds = bounds}, end), other = desk.route(task, {.bounds = bounds}, end);
+    for (const char* name : {"all", "day"}) CHECK(desk.budget(name, end).now.held == 600);
+    REQUIRE(desk.end(first, {.cost_nanos = 100}, end) == Status::ok);
+    REQUIRE(desk.end(other, {.cost_nanos = 100}, end) == Status::ok);
+    for (const char* name : {"all", "day"}) {
+      CHECK(desk.budget(name, end).now.spent == 200);
+      CHECK(desk.budget(name, end).now.held == 0);
+    }
+  }
 }
 
 TEST_CASE("route: a snapshot in the middle of a life, and what came after, is the whole life") {
