@@ -394,8 +394,8 @@ def imports() -> Row:
 
     peers: dict[str, Run] = {}
     told = [added("fairlead", 7)]
-    for module in ("litellm", "openai"):
-        if peer(module) is not None:
+    for module, found in (("litellm", litellm_peer()), ("openai", peer("openai"))):
+        if found is not None:
             peers |= that_runs(f"import {module}", lambda module=module: python(f"import {module}"))
             told.append(added(module, 2))
     peers["no import"] = lambda: python("pass")
