@@ -16,18 +16,20 @@ class Bounds:
     """
 
     def __init__(self) -> None:
-        self._models: dict[str, tuple[Model, Callable[[Task], Any]]] = {}
+        self._providers: dict[Callable[[Task], Any], dict[str, Model]] = {}
 
     def connect(self, model: Model, provider: Any) -> None:
         """This provider answers for this model from now on."""
+        left = {
+            at_most: {n: m for n, m in models.items() if n != model.name} for at_most, models in self._providers.items()
+        }
         at_most = getattr(provider, "at_most", None)
         if callable(at_most) and (model.price_in or model.price_out):
-            self._models[model.name] = model, at_most
-        else:
-            self._models.pop(model.name, None)
+            left.setdefault(at_most, {})[model.name] = model
+        self._providers = {at_most: models for at_most, models in left.items() if models}
 
     def __bool__(self) -> bool:
-        return bool(self._models)
+        return bool(self._providers)
 
     def of(self, task: Task, given: Mapping[str, int] | None = None) -> dict[str, int] | None:
         """Nano-dollars by model, with those that the caller gives before; None where nothing is known.
@@ -38,18 +40,16 @@ class Bounds:
         >>> 1_000_000 < bounds.of(Task("q", text="Will it rain?"))["gpt-5"] < 5_000_000
         True
         """
-        from fairlead.providers.usage import bound_of
-
-        out: dict[str, int] = {}
-        usages: dict[Callable[[Task], Any], Any] = {}  # one prompt for all models of a provider
-        for name, (model, at_most) in self._models.items():
-            if given is not None and name in given:
+        out = dict(given or {})
+        for at_most, models in self._providers.items():  # one prompt for all models of a provider
+            try:
+                usage = at_most(task)
+            except InvalidRecordError:  # it cannot be asked this, which the call will tell
                 continue
-            if at_most not in usages:
-                try:
-                    usages[at_most] = at_most(task)
-                except InvalidRecordError:  # it cannot be asked this, which the call will tell
-                    usages[at_most] = None
-            if usages[at_most] is not None:
-                out[name] = bound_of(model, usages[at_most])
-        return {**out, **(given or {})} or None
+            if usage is not None:
+                from fairlead.providers.usage import bound_of
+
+                for name, model in models.items():
+                    if name not in out:
+                        out[name] = bound_of(model, usage)
+        return out or None

@@ -14,6 +14,7 @@ import os
 import threading
 from collections.abc import AsyncGenerator, Mapping
 from datetime import timedelta
+from functools import lru_cache
 from importlib import import_module
 from time import perf_counter
 from types import ModuleType
@@ -36,6 +37,12 @@ CONNECT_SECONDS = 10.0
 """How long a connection may take to open; a failure of the network when it takes longer."""
 ADDED_TOKENS = 512
 """More than servers add to a request: marks of roles, a sentence about the schema."""
+
+
+@lru_cache(256)
+def _schema_size(kind: Kind, labels: tuple[str, ...]) -> int:
+    """Bytes of the schema of an answer."""
+    return len(json.dumps(answer_schema(kind, labels)).encode())
 
 
 class Reply(NamedTuple):
@@ -168,8 +175,10 @@ class LanguageModelProvider(BaseProvider):
         if self.max_tokens is None:
             return None
         messages = self._prompts[task.kind].render(task)
-        schema = json.dumps(answer_schema(task.kind, task.labels)) if self._structured else ""
-        return Usage(sum(len(part.encode()) for part in (*messages, schema)) + ADDED_TOKENS, self.max_tokens)
+        size = sum(len(part.encode()) for part in messages)
+        if self._structured:
+            size += _schema_size(task.kind, task.labels)
+        return Usage(size + ADDED_TOKENS, self.max_tokens)
 
     async def aclose(self) -> None:
         """Closes the connections of this event loop; `close` those of `ask_sync`."""

@@ -106,6 +106,13 @@ class Prices:
 
     def bound(self, tokens_in: int, max_tokens_out: int) -> int:
         """The most that a call can cost whose prompt has at most so many tokens, and its answer: what to reserve."""
+        if not self.steps:  # one cost at the dearest price of input is the same as the dearest of four
+            tokens, output, cached, written, written_1h, call = self._each
+            each = max(tokens, cached, written, written_1h), output, 0, 0, 0, call
+            try:
+                return call_cost(each, tokens_in, max_tokens_out, 0, 0, 0)
+            except ValueError as error:
+                raise InvalidRecordError(str(error)) from None
         sizes = {tokens_in, *(above for above, _ in self.steps if above < tokens_in)}
         return max(
             self.cost(size, max_tokens_out, cached=cached, written=written, written_1h=hour)
