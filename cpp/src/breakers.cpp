@@ -25,6 +25,19 @@ Status Breakers::add(std::string_view model, std::string_view provider, const Br
   }
 }
 
+Status Breakers::move(ModelId model, std::string_view provider, const BreakerOptions& of_provider) noexcept {
+  if (!known(model)) return Status::unknown_model;
+  try {
+    providers_.reserve(providers_.size() + 1);
+    const ProviderId id = provider_names_.intern(provider);
+    if (static_cast<std::size_t>(id) == providers_.size()) providers_.push_back({Breaker(of_provider), several});
+    at(model).provider = id;
+    return Status::ok;
+  } catch (const std::bad_alloc&) {
+    return Status::out_of_memory;
+  }
+}
+
 Status Breakers::close(ModelId model, Time now) noexcept {
   if (!known(model)) return Status::unknown_model;
   at(model).breaker.close(now);

@@ -183,19 +183,52 @@ TEST_CASE("route: money is held, settled to the nano-dollar once, and never over
   desk.same_replayed();
 }
 
-TEST_CASE("route: a budget that degrades has a lower tier asked") {
+TEST_CASE("route: a budget that degrades has a cheaper model asked, and no dearer one") {
   Desk desk;
   REQUIRE(desk.fleet.budget(R"({"name": "dear", "limit": 100, "scope": "tier", "of": "reasoning", "on_exhausted": "degrade"})", 0) ==
           Status::ok);
-  const std::vector<fl::Nanos> bounds{300, 300, 300};
+  REQUIRE(desk.fleet.budget(R"({"name": "m", "limit": 100, "scope": "model", "of": "mid", "on_exhausted": "degrade"})", 0) == Status::ok);
+  const std::vector<fl::Nanos> bounds{300, 300, 300}, two{300, 50, 300}, one{50, 300, 300};
   const fl::TaskNumber task = desk.open("q");
-  const fl::Route made = desk.route(task, {.at_least = Tier::standard, .bounds = bounds});
+  const fl::Objective greedy{.explore = 0.0};  // of equals the first
+  const fl::Route made = desk.route(task, {.objective = greedy, .bounds = two});
   CHECK(made.model == 1);
   CHECK((made.reasons & (RouteReason::over_budget | RouteReason::degraded)) == (RouteReason::over_budget | RouteReason::degraded));
-  const fl::Route none = desk.route(task, {.pin = "big", .bounds = bounds});
+  CHECK(made.n_others == 1);
+  // Who is wanted has money: that others have none changes nothing.
+  const fl::Route wanted = desk.route(task, {.objective = greedy, .bounds = one});
+  CHECK(wanted.model == 0);
+  CHECK((wanted.reasons & (RouteReason::over_budget | RouteReason::degraded)) == RouteReason::over_budget);
+  // `mid` is wanted and has none: `big` is dearer.
+  const fl::ModelId big[] = {0};
+  CHECK(desk.route(task, {.objective = greedy, .ban = big, .bounds = bounds}).model == 2);
+  const fl::ModelId small[] = {2};
+  const fl::Route none = desk.route(task, {.objective = fl::Objective{.goal = fl::Goal::cost}, .ban = small, .bounds = one});
   CHECK_FALSE(none.asks());
+  CHECK(none.model == 1);
   CHECK((none.reasons & RouteReason::refused) != 0);
   CHECK(none.admission.then == fl::OnExhausted::degrade);
+  desk.same_replayed();
+}
+
+TEST_CASE("route: a model that comes back from another provider has that one's breaker; a probe that was never made is made") {
+  Desk desk;
+  const fl::TaskNumber task = desk.open("q");
+  for (int i = 0; i < 5; ++i) {
+    const fl::Route made = desk.route(task, {.pin = "big"});
+    REQUIRE(desk.end(made, {.end = CallEnd::failed, .failure = static_cast<std::uint8_t>(fl::CallFailure::network)}) == Status::ok);
+  }
+  REQUIRE(desk.fleet.remove("big") == Status::ok);
+  REQUIRE(desk.fleet.add({.name = "big", .provider = "b", .tier = Tier::reasoning}) == Status::ok);
+  const fl::Breakers& breakers = desk.fleet.routing().breakers();
+  CHECK(breakers.provider_name(breakers.provider_of(0)) == "b");
+  CHECK_FALSE(desk.route(task, {.pin = "big"}).asks());  // its own breaker is open all the same
+  const fl::Time later = 60 * second;
+  const fl::Route probe = desk.route(task, {.pin = "big"}, later);
+  REQUIRE(probe.asks());
+  CHECK_FALSE(desk.route(task, {.pin = "big"}, later).asks());
+  REQUIRE(desk.end(probe, {.end = CallEnd::released}, later) == Status::ok);
+  CHECK(desk.route(task, {.pin = "big"}, later).asks());
   desk.same_replayed();
 }
 

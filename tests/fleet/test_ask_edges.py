@@ -12,6 +12,7 @@ from fake_desk import FakeDesk
 
 import fairlead as fl
 from fairlead.errors import BudgetExhaustedError, InvalidRecordError
+from fairlead.fleet import hedging
 from fairlead.fleet.hedging import as_patience
 from fairlead.providers import CallableProvider, Retries
 
@@ -304,7 +305,8 @@ def test_both_fail_and_the_third_is_asked() -> None:
     assert sorted(desk.kinds("route")) == ["a", "b", "c"]
 
 
-def test_a_model_that_hangs_behind_every_hedge_is_found_out() -> None:
+def test_a_model_that_hangs_behind_every_hedge_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hedging, "UNKNOWN", 0.0)  # not ten seconds a call
     desk = FakeDesk()
     desk.add("a", hanging)
     desk.add("b", answering(0.9))
@@ -313,6 +315,17 @@ def test_a_model_that_hangs_behind_every_hedge_is_found_out() -> None:
     kinds = [kind for model, kind, _ in desk.kinds("called") if model == "a"]
     assert kinds == ["cancelled"] * 2 + ["timeout"] * 5
     assert desk.gate("a") == "no"
+
+
+def test_a_model_that_is_always_slower_than_another_is_not_taken_for_dead() -> None:
+    desk = FakeDesk()
+    desk.add("a", hanging)
+    desk.add("b", answering(0.9))
+    for number in range(10):
+        ask(desk, task(number), hedge=0.001)
+    kinds = [kind for model, kind, _ in desk.kinds("called") if model == "a"]
+    assert set(kinds) == {"cancelled"}
+    assert desk.gate("a") == "yes"
 
 
 # --- money ---

@@ -134,7 +134,8 @@ class Life(RuleBasedStateMachine):
             assert refused_by in {one.budget.name for one in short}
             for one in short:
                 one.newest = one.key(now)
-                one.told.add((one.newest, "exhausted"))
+                if bound > one.left(now) + one.held.get(one.newest, Decimal(0)):  # what is held may come back
+                    one.told.add((one.newest, "exhausted"))
             return multiple()
         assert ticket is not None
         held = []

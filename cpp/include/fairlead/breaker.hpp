@@ -136,6 +136,13 @@ class Breaker {
     judge(now);
   }
 
+  // The call was never made: as if it had not begun. A probe may be made at once.
+  void release(BreakerCall call, Time now) noexcept {
+    if (call == 0 || !is_fresh(call, now, unknown)) return;
+    if (state_ == BreakerState::closed) return leave(call, now);
+    probing_ = false;
+  }
+
   // retry_after: nanoseconds from now, of `rate_limited` and `server`, or `unknown`. may_open: false where this failure alone is no
   // reason to open: the failures in a row then stop one short.
   void failure(BreakerCall call, Time now, CallFailure kind, Time retry_after = unknown, Time latency = unknown,

@@ -105,6 +105,17 @@ class Breakers {
     return Status::ok;
   }
 
+  // As Breaker::release, of both.
+  Status release(ModelId model, BreakersCall call, Time now) noexcept {
+    if (!known(model)) return Status::unknown_model;
+    at(model).breaker.release(first(call), now);
+    provider(at(model)).breaker.release(second(call), now);
+    return Status::ok;
+  }
+
+  // The model is another provider's from now on, which is added if it is new. Its own breaker stays.
+  Status move(ModelId model, std::string_view provider, const BreakerOptions& of_provider) noexcept;
+
   // As Breaker::close, of the model and of its provider.
   Status close(ModelId model, Time now) noexcept;
 

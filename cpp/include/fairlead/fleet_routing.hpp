@@ -19,6 +19,9 @@
 // overall, else from its prices. The most that it may cost is the caller's bound; without one, 4 times what is expected, and
 // twice as much once some of its calls are known, which a call may exceed.
 //
+// Where a budget has no money for the model that is wanted, it says what becomes of the route: refused, to wait (refused, too,
+// but for the word), or degraded: the best of those that are expected to cost no more. The propensity is then that among them.
+//
 // Hot path: `choose` and the fold of route, called, forecast and outcome allocate nothing after warm-up. One thread at a
 // time. Memory: that of its parts, and 100 bytes a call that has not ended.
 #pragma once
@@ -196,7 +199,8 @@ class FleetRouting {
   Candidate candidate(ModelId model, const TaskRouting& task, std::int32_t type, std::size_t text_bytes,
                       const RouteRequest& request) const noexcept;
   Nanos bound(const Candidate& candidate, const RouteRequest& request) const noexcept;
-  Tier drop_over_budget(const TaskRouting& task, std::int32_t type, const RouteRequest& request, Time now, Route& out);
+  void ask_budgets(const TaskRouting& task, std::int32_t type, const RouteRequest& request, Time now, Route& out);
+  void keep_cheaper(double cost_usd);
   void find_others(Route& out, const Pick& pick) const noexcept;
 
   std::uint32_t find_call(TaskNumber task, std::uint16_t attempt) const noexcept;

@@ -60,8 +60,8 @@ struct RouteReason {
     tried_before = 1u << 6,   // models that failed this task were left out
     unhealthy = 1u << 7,      // models whose breaker is open were left out
     held_back = 1u << 8,      // models that may have no more calls in flight for now were left out
-    over_budget = 1u << 9,    // models that their budget has no money for were left out
-    degraded = 1u << 10,      // so that a lower tier is asked
+    over_budget = 1u << 9,    // the budgets of some models have no money for them
+    degraded = 1u << 10,      // of one that was wanted, so that a cheaper one is asked
     below_quality = 1u << 11, // nobody is expected to reach min_quality
     refused = 1u << 12,       // a budget refuses the call, or has it wait
     nobody = 1u << 13,        // there is nobody to ask

@@ -59,38 +59,32 @@ Nanos FleetRouting::bound(const Candidate& candidate, const RouteRequest& reques
   return to_nanos(times * candidate.cost_usd, nanos) == Status::ok ? nanos : max_amount;
 }
 
-// Takes out the candidates whose budget has no money and degrades: the highest tier among them. Where a budget queues or
-// refuses, its candidates stay: if it is one of them that is wanted, that is what happens.
-Tier FleetRouting::drop_over_budget(const TaskRouting& task, std::int32_t type, const RouteRequest& request, Time now,
-                                    Route& out) {
-  const std::size_t n = candidates_.size();
+// What the budgets say of each candidate.
+void FleetRouting::ask_budgets(const TaskRouting& task, std::int32_t type, const RouteRequest& request, Time now,
+                               Route& out) {
   places_.clear();
   bounds_.clear();
   for (const Candidate& each : candidates_) {
     places_.push_back(where(each.model, task, type));
     bounds_.push_back(bound(each, request));
   }
-  admissions_.resize(n);
+  admissions_.resize(candidates_.size());
   budgets_.check(places_, bounds_, now, admissions_);
-  Tier highest = Tier::fast;
-  std::size_t left = 0;
-  for (std::size_t i = 0; i < n; ++i) {
-    const Admission& admission = admissions_[i];
+  for (const Admission& admission : admissions_) {
     if (!admission.granted()) out.reasons |= RouteReason::over_budget;
-    if (!admission.granted() && admission.then == OnExhausted::degrade) {
-      highest = std::min(highest, members_[index(candidates_[i].model)].tier);
-      if (out.admission.granted()) {
-        out.admission = admission;
-        out.expected = candidates_[i];
-      }
-      continue;
-    }
+  }
+}
+
+// Leaves those that their budgets have money for and that are not expected to cost more than this.
+void FleetRouting::keep_cheaper(double cost_usd) {
+  std::size_t left = 0;
+  for (std::size_t i = 0; i < candidates_.size(); ++i) {
+    if (!admissions_[i].granted() || candidates_[i].cost_usd > cost_usd) continue;
     candidates_[left] = candidates_[i];
-    admissions_[left++] = admission;
+    admissions_[left++] = admissions_[i];
   }
   candidates_.resize(left);
   admissions_.resize(left);
-  return highest;
 }
 
 Status FleetRouting::choose(const TaskRouting& task, Kind kind, std::size_t text_bytes, const RouteRequest& request,
@@ -154,22 +148,41 @@ Status FleetRouting::choose(const TaskRouting& task, Kind kind, std::size_t text
     }
     candidates_.push_back(candidate(model, task, type_id, text_bytes, request));
   }
-  const Tier dropped = n_budgets_ > 0 ? drop_over_budget(task, type_id, request, now, out) : Tier::fast;
+  if (n_budgets_ > 0) ask_budgets(task, type_id, request, now, out);
   if (!pin.empty()) out.reasons |= RouteReason::pinned;
   if (candidates_.empty()) {
     out.reasons |= RouteReason::nobody;
-    if (!out.admission.granted()) {  // only a budget is in the way
-      out.reasons |= RouteReason::refused;
-      out.model = out.expected.model;
-      out.reserved = bound(out.expected, request);
-    }
     return Status::ok;
   }
   const std::span<const ContextId> where_to_look = std::span(contexts).first(n_contexts);
   if (const Status status = router_.pick(kind, where_to_look, objective, seed, candidates_, pick_); status != Status::ok) {
     return status;
   }
-  const std::size_t first = pick_.order[0];
+  std::size_t first = pick_.order[0];
+  if (n_budgets_ > 0 && !admissions_[first].granted()) {
+    const Candidate wanted = candidates_[first];
+    out.admission = admissions_[first];
+    if (out.admission.then == OnExhausted::degrade) {
+      keep_cheaper(wanted.cost_usd);
+    } else {
+      candidates_.clear();
+    }
+    if (candidates_.empty()) {
+      out.expected = wanted;
+      out.model = wanted.model;
+      out.propensity = pick_.propensity;
+      out.reserved = bound(wanted, request);
+      out.reasons |= RouteReason::refused;
+      return Status::ok;
+    }
+    // The same draws, among those that are left.
+    out.admission = Admission{};
+    out.reasons |= RouteReason::degraded;
+    if (const Status status = router_.pick(kind, where_to_look, objective, seed, candidates_, pick_); status != Status::ok) {
+      return status;
+    }
+    first = pick_.order[0];
+  }
   out.expected = candidates_[first];
   out.model = out.expected.model;
   out.propensity = pick_.propensity;
@@ -178,16 +191,8 @@ Status FleetRouting::choose(const TaskRouting& task, Kind kind, std::size_t text
                  : pick_.explored        ? RouteReason::explored
                                          : RouteReason::best_expected;
   if (pick_.below) out.reasons |= RouteReason::below_quality;
-  if ((out.reasons & RouteReason::over_budget) != 0 && members_[index(out.model)].tier > dropped) {
-    out.reasons |= RouteReason::degraded;
-  }
   find_others(out, pick_);
-  out.admission = n_budgets_ > 0 ? admissions_[first] : Admission{};
-  if (!out.admission.granted()) {
-    out.reasons |= RouteReason::refused;
-  } else {
-    out.attempt = static_cast<std::uint16_t>(task.attempts + 1);
-  }
+  out.attempt = static_cast<std::uint16_t>(task.attempts + 1);
   return Status::ok;
 }
 

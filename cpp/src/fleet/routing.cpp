@@ -62,17 +62,21 @@ void FleetRouting::add(ModelId model, std::string_view name, std::string_view re
   }
   if (members_.size() <= index(model)) members_.resize(index(model) + 1);
   if (index(model) >= router_.models()) router_.resize(std::max<std::size_t>(8, 2 * index(model)));
-  if (!breakers_.known(model)) {
-    const BreakerOptions* options = &breakers_.model_options();
-    for (const auto& [whose, its] : breaker_options_) {
-      if (whose.empty() || whose == name) options = &its;
-    }
-    // Ids are dense in the order of adding, there as on the Scoreboard. A model without a provider is one of its own.
-    ModelId id = -1;
-    const std::string own = provider.empty() ? "model " + std::string(name) : provider;
-    const BreakerOptions& of_provider = provider.empty() ? *options : breakers_.provider_options();
-    if (breakers_.add(name, own, *options, of_provider, id) == Status::out_of_memory) throw std::bad_alloc();
+  const BreakerOptions* options = &breakers_.model_options();
+  for (const auto& [whose, its] : breaker_options_) {
+    if (whose.empty() || whose == name) options = &its;
   }
+  // A model without a provider is one of its own.
+  const std::string own = provider.empty() ? "model " + std::string(name) : provider;
+  const BreakerOptions& of_provider = provider.empty() ? *options : breakers_.provider_options();
+  Status status = Status::ok;
+  if (!breakers_.known(model)) {
+    ModelId id = -1;  // dense in the order of adding, there as on the Scoreboard
+    status = breakers_.add(name, own, *options, of_provider, id);
+  } else if (breakers_.provider_name(breakers_.provider_of(model)) != own) {  // it came back from somewhere else
+    status = breakers_.move(model, own, of_provider);
+  }
+  if (status == Status::out_of_memory) throw std::bad_alloc();
   member.present = true;
   member.usual_ms = members_[index(model)].usual_ms;
   members_[index(model)] = member;
@@ -182,7 +186,9 @@ void FleetRouting::pay(OpenCall& call, Nanos cost, const Usage& usage, bool fail
 void FleetRouting::tell_health(ModelId model, BreakersCall ticket, CallEnd end, CallFailure kind, double retry_after_ms,
                                double latency_ms, Time time) noexcept {
   const Time latency = span_of(latency_ms);
-  if (end == CallEnd::answered) {
+  if (end == CallEnd::released) {
+    (void)breakers_.release(model, ticket, time);
+  } else if (end == CallEnd::answered) {
     (void)breakers_.success(model, ticket, time, latency);
     const Time median = breakers_.latency(model).quantile(0.5);
     if (median >= 0) members_[index(model)].usual_ms = static_cast<double>(median) * 1e-6;
