@@ -9,6 +9,8 @@
 
 namespace fairlead::bindings {
 
+using namespace fleet_records;
+
 namespace {
 
 constexpr int no_news = -1;  // beside the numbers of Status, where a task has ended with the same outcome before

@@ -10,7 +10,8 @@
 
 #include "fleet.hpp"
 
-namespace fairlead::bindings {
+// A namespace of its own: other headers have helpers of the same names.
+namespace fairlead::bindings::fleet_records {
 
 // Python's records and the names of their fields, looked up once.
 struct Records {
@@ -133,4 +134,4 @@ inline PyObject* status_of(Status status) {
   return PyLong_FromLong(static_cast<long>(status));
 }
 
-}  // namespace fairlead::bindings
+}  // namespace fairlead::bindings::fleet_records

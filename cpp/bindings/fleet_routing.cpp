@@ -12,6 +12,8 @@
 
 namespace fairlead::bindings {
 
+using namespace fleet_records;
+
 namespace {
 
 constexpr std::array<std::string_view, 3> action_names{"degrade", "queue", "refuse"};

@@ -211,6 +211,23 @@ def test_what_a_failed_call_costs(fleet: fl.Fleet) -> None:
         fleet.close_breaker("mid")
 
 
+def test_what_an_answer_costs_that_tells_nothing(clock: Clock) -> None:
+    fleet = fl.Fleet(clock=clock)
+    fleet.add(
+        fl.Model("tells", price_in=1000, price_out=4000), lambda task: {"p": 0.7, "tokens_in": 1000, "tokens_out": 500}
+    )
+    fleet.add(fl.Model("silent", price_in=1000, price_out=4000), lambda task: {"p": 0.7, "cost_usd": None})
+    fleet.add(fl.Model("free"), lambda task: 0.7)
+    fleet.budgets.define(fl.Budget(100.0))
+    fleet.ask_sync(fl.Task("a"), pin="tells")
+    assert spent_of(fleet) == 3.0
+    fleet.ask_sync(fl.Task("b"), pin="silent", bounds={"silent": 0.5})
+    assert spent_of(fleet) == 3.5
+    assert fleet.costs("model")["silent"].unpriced == 1
+    fleet.ask_sync(fl.Task("c"), pin="free", bounds={"free": 0.5})
+    assert spent_of(fleet) == 3.5
+
+
 def test_a_desk_remembers_rules_health_and_open_calls(tmp_path: Path, clock: Clock) -> None:
     with fleet_of(clock, tmp_path) as fleet:
         fleet.rules = Rules(ban=["big"])

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fairlead.fleet.spending import FleetBudgets, FleetCosts
     from fairlead.policy import TaskClassifier
     from fairlead.policy.prompt_model import PromptModel
-    from fairlead.providers import Answer, Provider
+    from fairlead.providers import Answer, Provider, ProviderError
 
 _MAYBE_BILLED = frozenset({"timeout", "truncated", "cancelled"})
 """Failures of calls that a provider may bill without telling."""
@@ -205,9 +205,8 @@ class RoutedFleet:
             end, kind = _FAILED, CALL_FAILURES.index(failure.kind)
             if failure.retry_after_s is not None:
                 retry_ms = 1e3 * failure.retry_after_s
-        if not cost and not tokens_in + tokens_out and (failure is None or failure.kind in _MAYBE_BILLED):
-            if route.reserved_usd > 0.0:
-                cost = None  # type: ignore[assignment]
+        if not cost and not tokens_in + tokens_out and self._may_be_billed(route, failure):
+            cost = None  # type: ignore[assignment]
         latency_ms = forecast.latency_ms
         status = self._core.called(
             route, self._clock, end, cost, kind, math.nan if latency_ms is None else latency_ms,
@@ -282,6 +281,16 @@ class RoutedFleet:
         self._log_cold(self._core.routing_event, {"breaker": plain, "model": model}, "breaker")
 
     # --- inside ---
+
+    def _may_be_billed(self, route: Route, failure: ProviderError | None) -> bool:
+        """A call of which nothing is known but how it ended."""
+        if not route.reserved_usd:
+            return False
+        if failure is not None:
+            return failure.kind in _MAYBE_BILLED
+        record = self._core.model(route.wanted or "")
+        model = None if record is None else Model.from_json(record)
+        return model is not None and bool(model.price_in or model.price_out)
 
     def _whole(self, task: Task | str) -> Task | None:
         """The record of a task; None where there is none of this id."""
