@@ -226,7 +226,7 @@ class Budgets:
     >>> print(budgets.report("2026-03-28T10:00Z"))
     budget             period       limit  spent   held   left  used  refused  alerts
     all daily          2026-03-28  $10.00  $2.50  $0.00  $7.50  25 %        0
-    model=gpt-5 daily  2026-03-28   $4.00  $2.50  $0.00  $1.50  62 %        1  exhausted
+    model=gpt-5 daily  2026-03-28   $4.00  $2.50  $0.00  $1.50  62 %        1
     """
 
     def __init__(self, budgets: Iterable[Budget] = (), *, zone: Zone = "UTC", now: When = 0) -> None:
