@@ -1631,6 +1631,7 @@ CALL_ENDS: tuple[str, ...]
 CALL_FAILURES: tuple[str, ...]
 
 class Route:
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
     @property
     def task(self) -> str: ...
     @property
