@@ -226,6 +226,10 @@ def test_what_an_answer_costs_that_tells_nothing(clock: Clock) -> None:
     assert fleet.costs("model")["silent"].unpriced == 1
     fleet.ask_sync(fl.Task("c"), pin="free", bounds={"free": 0.5})
     assert spent_of(fleet) == 3.5
+    fleet.remove("free")
+    fleet.add(fl.Model("free", price_in=1, price_out=1), lambda task: 0.7)
+    fleet.ask_sync(fl.Task("d"), pin="free", bounds={"free": 0.5})
+    assert spent_of(fleet) == 4.0
 
 
 def test_a_desk_remembers_rules_health_and_open_calls(tmp_path: Path, clock: Clock) -> None:

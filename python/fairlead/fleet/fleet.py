@@ -267,6 +267,7 @@ class Fleet(AskedFleet):
             self._set_breaker(model.name, breaker)
         record = checks.utf8(json.dumps(model.to_dict(), allow_nan=False, ensure_ascii=False), "provider or tags")
         self._check(self._core.add(model.name, record, self._now()), f"model {model.name!r}")
+        self._priced.pop(model.name, None)
         if provider is not None:
             self.connect(model.name, provider)
         self._look_around()

@@ -37,6 +37,7 @@ class RoutedFleet:
     _clock: Callable[[], int]
     _providers: dict[str, Provider]
     _bounds: Bounds
+    _priced: dict[str, bool]
     _classifier: TaskClassifier | None
     _classifier_known: bool
     _prompt_model: PromptModel | None
@@ -46,6 +47,7 @@ class RoutedFleet:
     def _start_routing(self) -> None:
         self._providers = {}
         self._bounds = Bounds()
+        self._priced = {}  # by model, once it was asked for
         self._classifier = None
         self._classifier_known = False
         self._prompt_model = None
@@ -288,9 +290,13 @@ class RoutedFleet:
             return False
         if failure is not None:
             return failure.kind in _MAYBE_BILLED
-        record = self._core.model(route.wanted or "")
-        model = None if record is None else Model.from_json(record)
-        return model is not None and bool(model.price_in or model.price_out)
+        name = route.wanted or ""
+        known = self._priced.get(name)
+        if known is None:
+            record = self._core.model(name)
+            model = None if record is None else Model.from_json(record)
+            known = self._priced[name] = model is not None and bool(model.price_in or model.price_out)
+        return known
 
     def _whole(self, task: Task | str) -> Task | None:
         """The record of a task; None where there is none of this id."""
