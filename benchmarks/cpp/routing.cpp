@@ -90,15 +90,18 @@ void calls(std::size_t n) {
   fl::TaskNumber number = 0;
   fl::Route route;
   std::size_t left = 0;
-  const auto renew = [&] {  // a task has 65,535 calls at most
-    if (left-- > 0) return;
+  const auto renew = [&](std::size_t calls) {  // a task has 65,535 calls at most
+    if (left >= calls) {
+      left -= calls;
+      return;
+    }
     if (number != 0) need(fleet.close(number, now));
     const std::string id = "now " + std::to_string(number);
     need(fleet.open({.id = id, .category = "politics", .regime = "calm", .expires_in_s = 5000, .time = now}, number));
     left = 60'000;
   };
   bench::measure("A call of a fleet in memory: route and called", n, [&](std::size_t i) {
-    renew();
+    renew(1);
     const fl::Time at = now + static_cast<fl::Time>(i) * 1000;
     bench::keep(fleet.route(number, {.type = "simple"}, route, at));
     bench::keep(fleet.called(route, {.cost_nanos = 900'000, .latency_ms = 400, .tokens_in = 300, .tokens_out = 20}, at));
@@ -107,7 +110,7 @@ void calls(std::size_t n) {
   std::vector<fl::Route> made;
   const std::size_t batch = 4;  // within what may be in flight
   bench::measure("Four calls: route and called, cost, budgets, breakers", n / batch, [&](std::size_t i) {
-    renew();
+    renew(batch);
     const fl::Time at = now + static_cast<fl::Time>(i) * 1000;
     made.clear();
     for (std::size_t k = 0; k < batch; ++k) {

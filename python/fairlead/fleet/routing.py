@@ -139,7 +139,7 @@ class RoutedFleet:
         without: Iterable[str] | None = None,
         bounds: Mapping[str, float] | None = None,
     ) -> Route:
-        """Whom to ask a task, in a microsecond or two, and why; a task that is new is opened.
+        """Whom to ask a task, in a few microseconds, and why; a task that is new is opened.
 
         Among the models that are healthy, allowed and within their budgets it is the one that serves the objective
         best, by a draw from what is known of each in this task's category, type, regime, time to expiry and slices
