@@ -16,8 +16,6 @@ using namespace fleet_records;
 
 namespace {
 
-constexpr std::array<std::string_view, 3> action_names{"degrade", "queue", "refuse"};
-constexpr std::array<std::string_view, 3> level_names{"warning", "critical", "exhausted"};
 
 // A route, with the fleet that names its models.
 struct HeldRoute {
@@ -270,7 +268,7 @@ False)")
       .def_property_readonly(
           "then",
           [](const HeldRoute& self) {
-            return self.route.admission.granted() ? py::str() : str(action_names[static_cast<std::size_t>(self.route.admission.then)]);
+            return self.route.admission.granted() ? py::str() : str(on_exhausted_names[static_cast<std::size_t>(self.route.admission.then)]);
           },
           "What the budget that refuses wants done: degrade, queue or refuse.")
       .def_property_readonly(
@@ -329,7 +327,7 @@ void bind_fleet_routing(py::module_& m, py::class_<HeldFleet>& cls) {
              for (const Alert& alert : alerts) {
                Budgets::View view;
                check(held.fleet.routing().budgets().view(alert.budget, now, view), "budget");
-               out.append(py::make_tuple(view.name, str(level_names[static_cast<std::size_t>(alert.level)]), alert.number,
+               out.append(py::make_tuple(view.name, str(alert_level_names[static_cast<std::size_t>(alert.level)]), alert.number,
                                          alert.period_start, alert.time, alert.limit, alert.spent, alert.held));
              }
              return out;

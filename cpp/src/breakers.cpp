@@ -2,6 +2,13 @@
 
 namespace fairlead {
 
+Breakers::ProviderId Breakers::add_provider(std::string_view name, const BreakerOptions& options) {
+  providers_.reserve(providers_.size() + 1);
+  const ProviderId id = provider_names_.intern(name);
+  if (static_cast<std::size_t>(id) == providers_.size()) providers_.push_back({Breaker(options), several});
+  return id;
+}
+
 Status Breakers::add(std::string_view model, std::string_view provider, const BreakerOptions& options,
                      const BreakerOptions& of_provider, ModelId& out) noexcept {
   try {
@@ -13,9 +20,7 @@ Status Breakers::add(std::string_view model, std::string_view provider, const Br
     }
     // Room first: what follows the last allocation cannot fail.
     models_.reserve(models_.size() + 1);
-    providers_.reserve(providers_.size() + 1);
-    const ProviderId id = provider_names_.intern(provider);
-    if (static_cast<std::size_t>(id) == providers_.size()) providers_.push_back({Breaker(of_provider), several});
+    const ProviderId id = add_provider(provider, of_provider);
     const ModelId added = names_.intern(model);
     models_.push_back({Breaker(options), {}, id});
     out = added;
@@ -28,10 +33,7 @@ Status Breakers::add(std::string_view model, std::string_view provider, const Br
 Status Breakers::move(ModelId model, std::string_view provider, const BreakerOptions& of_provider) noexcept {
   if (!known(model)) return Status::unknown_model;
   try {
-    providers_.reserve(providers_.size() + 1);
-    const ProviderId id = provider_names_.intern(provider);
-    if (static_cast<std::size_t>(id) == providers_.size()) providers_.push_back({Breaker(of_provider), several});
-    at(model).provider = id;
+    at(model).provider = add_provider(provider, of_provider);
     return Status::ok;
   } catch (const std::bad_alloc&) {
     return Status::out_of_memory;

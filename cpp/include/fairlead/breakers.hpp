@@ -149,6 +149,7 @@ class Breakers {
 
   static BreakerCall first(BreakersCall call) noexcept { return static_cast<BreakerCall>(call >> 32); }
   static BreakerCall second(BreakersCall call) noexcept { return static_cast<BreakerCall>(call); }
+  ProviderId add_provider(std::string_view name, const BreakerOptions& options);  // where it is new. May throw std::bad_alloc
   Model& at(ModelId model) noexcept { return models_[static_cast<std::size_t>(model)]; }
   const Model& at(ModelId model) const noexcept { return models_[static_cast<std::size_t>(model)]; }
   Provider& provider(const Model& model) noexcept { return providers_[static_cast<std::size_t>(model.provider)]; }

@@ -47,8 +47,11 @@ namespace fairlead {
 using BudgetId = std::int32_t;
 
 enum class Scope : std::uint8_t { all, model, tier, category, type };
+inline constexpr std::array<std::string_view, 5> scope_names{"all", "model", "tier", "category", "type"};
 enum class OnExhausted : std::uint8_t { degrade, queue, refuse };  // of several, the last named wins
+inline constexpr std::array<std::string_view, 3> on_exhausted_names{"degrade", "queue", "refuse"};
 enum class AlertLevel : std::uint8_t { warning, critical, exhausted };
+inline constexpr std::array<std::string_view, 3> alert_level_names{"warning", "critical", "exhausted"};
 
 struct BudgetOptions {
   Nanos limit = 0;

@@ -9,11 +9,13 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -24,6 +26,7 @@
 namespace fairlead {
 
 enum class Period : std::uint8_t { none, daily, weekly, monthly };
+inline constexpr std::array<std::string_view, 4> period_names{"none", "daily", "weekly", "monthly"};
 
 class Calendar {
  public:

@@ -14,12 +14,11 @@ using journal::Type;
 namespace {
 
 constexpr std::size_t index(std::int32_t id) noexcept { return static_cast<std::size_t>(id); }
-constexpr std::array<std::string_view, 3> level_names{"warning", "critical", "exhausted"};
 
 std::string alert_json(std::string_view budget, const Alert& alert) {
   std::string out = "{\"kind\": \"budget\", \"budget\": ";
   append_json(out, budget);
-  append_json(out += ", \"level\": ", level_names[static_cast<std::size_t>(alert.level)]);
+  append_json(out += ", \"level\": ", alert_level_names[static_cast<std::size_t>(alert.level)]);
   for (const auto& [name, value] : {std::pair{"number", alert.number}, {"period_start", alert.period_start},
                                     {"limit", alert.limit}, {"spent", alert.spent}, {"held", alert.held}}) {
     ((out += ", \"") += name) += std::string("\": ") + std::to_string(value);

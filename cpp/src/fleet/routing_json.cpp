@@ -13,10 +13,6 @@ namespace {
 
 using Json = JsonValue::Kind;
 
-constexpr std::array<std::string_view, 4> period_names{"none", "daily", "weekly", "monthly"};
-constexpr std::array<std::string_view, 5> scope_names{"all", "model", "tier", "category", "type"};
-constexpr std::array<std::string_view, 3> action_names{"degrade", "queue", "refuse"};
-constexpr std::array<std::string_view, 3> level_names{"warning", "critical", "exhausted"};
 
 // One of some names; absent: true.
 template <class Enum, std::size_t n>
@@ -110,7 +106,7 @@ Status FleetRouting::read(std::string_view json, BudgetChange& out) const {
   if (!given.read("of", out.of) || !given.read("limit", options.limit) || !given.read("warning", warning) ||
       !given.read("critical", critical) || !read_name(given, "period", period_names, options.period) ||
       !read_name(given, "scope", scope_names, options.scope) ||
-      !read_name(given, "on_exhausted", action_names, options.on_exhausted)) {
+      !read_name(given, "on_exhausted", on_exhausted_names, options.on_exhausted)) {
     return Status::bad_event;
   }
   if (warning <= 0 || warning > critical || critical > 1'000'000) return Status::out_of_range;
@@ -157,7 +153,7 @@ Status FleetRouting::alert(std::string_view json) {
   if (!given.read("kind", kind) || kind != "budget") return Status::ok;
   AlertLevel level = AlertLevel::warning;
   std::int64_t number = 0;
-  if (!given.read("budget", name) || !read_name(given, "level", level_names, level) || !given.read("number", number)) {
+  if (!given.read("budget", name) || !read_name(given, "level", alert_level_names, level) || !given.read("number", number)) {
     return Status::bad_event;
   }
   const BudgetId budget = budgets_.find(name);

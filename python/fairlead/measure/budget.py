@@ -15,13 +15,13 @@ from fairlead.errors import InvalidRecordError, did_you_mean
 from fairlead.measure.calendar import PERIODS, Zone, calendar_of, period_name, time_text
 from fairlead.measure.money import Money, as_nanos, as_usd, cost_nanos, nearest, usd_text
 from fairlead.times import as_span, as_time
+from fairlead.types import TIERS
 
 When = int | str | date
 
 SCOPES = ("all", "model", "tier", "category", "type")
 ON_EXHAUSTED = ("degrade", "queue", "refuse")
 LEVELS = ("warning", "critical", "exhausted")
-TIERS = ("reasoning", "standard", "fast")
 _FOREVER = 2**63 - 1
 
 

@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 
 from fairlead._core import GOALS, ROUTE_REASONS, Route
 from fairlead.errors import InvalidRecordError, did_you_mean
+from fairlead.types import TIERS
 
 __all__ = ["GOALS", "ROUTE_REASONS", "Objective", "Route", "Rules", "RunnerUp", "as_objective", "tier_index"]
-
-TIERS = ("reasoning", "standard", "fast")
 
 
 class RunnerUp(NamedTuple):
