@@ -293,10 +293,23 @@ void Scoreboard::store_answer(OpenTask& task, const Forecast& forecast, double s
       standing.entropy -= out[k] * log_out[k];
       if (out[k] > out[standing.top]) standing.top = static_cast<std::uint32_t>(k);
     }
-    standing.confidence = out[standing.top];
+    standing.confidence = calibrated(task, forecast.model, {out, classes}, standing.top);
   }
   stand(task, forecast.model, standing);
   task.cost[row] += forecast.cost_usd;
+}
+
+// What a model's record makes of the chance that it gives to its most probable class.
+double Scoreboard::calibrated(const OpenTask& task, ModelId model, std::span<const double> row, std::uint32_t top) noexcept {
+  const Calibrator& calibrator = model_state_[index(model)].calibrator[static_cast<std::size_t>(task.kind)];
+  if (task.kind == Kind::binary) {
+    const double p = calibrator.adjust(row[1]);
+    return top == 1 ? p : 1.0 - p;
+  }
+  if (!calibrator.helps()) return row[top];
+  const std::span<double> out(pooled_.data(), row.size());
+  calibrator.adjust(row, out);
+  return std::min(out[top], 1.0);
 }
 
 std::span<const double> Scoreboard::row_of(const OpenTask& task, ModelId model) noexcept {

@@ -24,6 +24,7 @@ Status Scoreboard::settle(const Outcome& outcome) noexcept {
                           : mark_classes({row, classes}, static_cast<std::size_t>(y), task->kind == Kind::binary);
       loss_[i] = marks_[i].loss;
     }
+    if (!numeric) calibrate(*task, static_cast<std::size_t>(y), outcome.time);
     Elo::pair_points({loss_.data(), m}, {points_.data(), m});
     for (std::size_t s = 0; s < task->n_slices; ++s) learn(*task, slices_[index(task->slices[s])], outcome.time);
     ++settled_;
@@ -101,6 +102,24 @@ void Scoreboard::judge(const OpenTask& task, double y, Time time) noexcept {
   constexpr double rate = 0.05, miss = 0.1;
   const bool missed = panel_marks_[own].loss > interval_ * interval_ * (expected / known);
   interval_ = std::clamp(interval_ * std::exp(rate * ((missed ? 1.0 : 0.0) - miss)), 0.01, 100.0);
+}
+
+// What the outcome says of how the models' probabilities have to be adjusted, and of the adjusted ones.
+void Scoreboard::calibrate(const OpenTask& task, std::size_t y, Time time) noexcept {
+  const auto kind = static_cast<std::size_t>(task.kind);
+  for (std::size_t i = 0; i < task.models.size(); ++i) {
+    ModelState& model = model_state_[index(task.models[i])];
+    const std::span<const double> row(task.p.data() + i * task.classes, task.classes);
+    const Standing& standing = task.standing[i];
+    if (task.kind == Kind::binary) {
+      model.calibrator[kind].update(row[1], y == 1, time);
+      const double p = standing.top == 1 ? standing.confidence : 1.0 - standing.confidence;
+      (void)model.adjusted[kind].add(std::clamp(p, 0.0, 1.0), y == 1);
+    } else {
+      model.calibrator[kind].update(row, y, time);
+      (void)model.adjusted[kind].add(standing.confidence, y == standing.top);
+    }
+  }
 }
 
 // Folds a settled task, whose marks, losses and points are in the scratch, into one slice.

@@ -152,6 +152,8 @@ void Scoreboard::save(SnapshotWriter& out) const {
   for (const ModelState& model : model_state_) {
     out.put(static_cast<std::uint8_t>(model.active));
     model.confidence.write(out);
+    for (const Calibrator& calibrator : model.calibrator) calibrator.save(out);
+    for (const Calibration& adjusted : model.adjusted) adjusted.save(out);
   }
 
   // All the room at once: bytes that grow are copied.
@@ -277,6 +279,11 @@ void Scoreboard::load_models(SnapshotReader& in) {
     in.require(confidence.reference() == std::max<std::size_t>(options_.psi_reference, 1) &&
                confidence.window() == std::max<std::size_t>(options_.psi_window, 1) &&
                confidence.bins() == Psi::default_bins);
+    for (Calibrator& calibrator : model.calibrator) calibrator.load(in);
+    for (Calibration& adjusted : model.adjusted) {
+      adjusted.load(in);
+      in.require(adjusted.bins().size() == Calibration::default_bins);
+    }
   }
 }
 

@@ -7,7 +7,7 @@
 // throws; where memory is short they return Status::out_of_memory. A call that returns an error has changed nothing.
 // One thread at a time.
 //
-// Memory: an open task holds two rows of doubles a model and 40 bytes; a model holds about 5 KiB; a (model, slice) pair
+// Memory: an open task holds two rows of doubles a model and 40 bytes; a model holds about 8 KiB; a (model, slice) pair
 // holds about 0.8 KiB and, for each kind of task it has seen, up to `history` samples of 16 bytes; a slice holds about 4
 // KiB for the strategies. A snapshot holds what has been
 // seen, in fewer bytes than that; restoring takes as much memory as the state fills, not what reserve() had taken.
@@ -22,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include "fairlead/calibrator.hpp"
 #include "fairlead/drift.hpp"
 #include "fairlead/elo.hpp"
 #include "fairlead/ensemble.hpp"
@@ -160,6 +161,14 @@ class Scoreboard {
   }
   // PSI of the model's confidence, its last forecasts against its first; NaN until there are enough.
   double confidence_psi(ModelId model) const noexcept { return model_state_[index(model)].confidence.index(); }
+  // How a model's probabilities are adjusted (kind: binary or categorical), and how calibrated the adjusted ones have been,
+  // each as it was when the model answered. Score::calibration says the same of the answers as they were given.
+  const Calibrator& calibrator(ModelId model, Kind kind) const noexcept {
+    return model_state_[index(model)].calibrator[static_cast<std::size_t>(kind)];
+  }
+  const Calibration& adjusted(ModelId model, Kind kind) const noexcept {
+    return model_state_[index(model)].adjusted[static_cast<std::size_t>(kind)];
+  }
   // The model's newest losses on tasks of one kind: Brier scores, or squared errors of numbers.
   const History& history(ModelId model, SliceId slice, Kind kind) const noexcept {
     return at(slice).history[index(model)][static_cast<std::size_t>(kind)];
@@ -208,6 +217,8 @@ class Scoreboard {
   struct ModelState {
     bool active = true;
     StreamingPsi confidence;
+    std::array<Calibrator, 2> calibrator = {Calibrator(), Calibrator()};  // of binary, of categorical answers
+    std::array<Calibration, 2> adjusted = {Calibration(), Calibration()};  // of what they made of those answers
   };
 
   struct Values {
@@ -244,6 +255,7 @@ class Scoreboard {
   Status check(Kind kind, std::size_t classes, const Forecast& forecast, double& sum) const noexcept;
   static Status check(const OpenTask& task, double outcome) noexcept;
   void store_answer(OpenTask& task, const Forecast& forecast, double sum);
+  double calibrated(const OpenTask& task, ModelId model, std::span<const double> row, std::uint32_t top) noexcept;
   static std::span<const double> row_of(const OpenTask& task, ModelId model) noexcept;  // it has answered
   void stand(const OpenTask& task, ModelId model, Standing& out) const noexcept;
   Mixture mix(const OpenTask& task) const noexcept;
@@ -257,6 +269,7 @@ class Scoreboard {
   double expected_square(std::span<const ModelWeight> weights) const noexcept;
   static void finish(const OpenTask& task, Decision& out) noexcept;
   void judge(const OpenTask& task, double outcome, Time time) noexcept;
+  void calibrate(const OpenTask& task, std::size_t outcome, Time time) noexcept;
   void learn(const OpenTask& task, Slice& slice, Time time) noexcept;
   void save_slice(const Slice& slice, SnapshotWriter& out) const;
   void save_tasks(SnapshotWriter& out) const;
