@@ -107,7 +107,10 @@ std::uint32_t& Performance::home_of(Cell& cell, std::size_t level, std::int64_t 
 
 // The pane of an event whose pane of level 0 has this number. May throw, then nothing is lost.
 Performance::Pane& Performance::pane_of(Cell& cell, std::int64_t number) {
-  if (number > cell.newest) advance(cell, number);
+  if (number > cell.newest) {
+    latencies_.reserve(spare);
+    advance(cell, number);
+  }
   std::uint32_t& slot = number > cell.newest - panes[0] ? slot_of(cell, 0, number) : home_of(cell, 1, number);
   if (slot == none) slot = panes_.take();
   return panes_[slot];
@@ -153,21 +156,52 @@ void Performance::merge(std::uint32_t from, std::uint32_t into) noexcept {
   };
   join(settled_, source.settled, sum.settled);
   join(resources_, source.resources, sum.resources);
-  for (std::uint32_t at = source.latencies; at != none;) {
+  merge_latencies(source, sum);
+  panes_.give(from);
+}
+
+void Performance::merge_latencies(Pane& from, Pane& into) noexcept {
+  for (std::uint32_t at = from.latencies; at != none;) {
     Latencies& block = latencies_[at];
     const std::uint32_t next = block.next;
-    std::uint32_t same = sum.latencies;
+    std::uint32_t same = into.latencies;
     while (same != none && latencies_[same].key != block.key) same = latencies_[same].next;
     if (same == none) {
-      block.next = sum.latencies;
-      sum.latencies = at;
+      block.next = into.latencies;
+      into.latencies = at;
     } else {
       for (std::size_t i = 0; i < Latencies::width; ++i) performance::add(latencies_[same].n[i], block.n[i]);
       latencies_.give(at);
     }
     at = next;
   }
-  panes_.give(from);
+  for (const Few& few : std::span(from.few).first(from.n_few)) {
+    add_latency(into, few.bucket, few.n);  // there is memory for it
+  }
+}
+
+// The few latencies of a pane go into blocks. May throw, then they are still where they were.
+void Performance::spill(Pane& into) {
+  for (std::size_t i = 0; i < into.n_few; ++i) (void)counter(into, into.few[i].bucket);
+  for (std::size_t i = 0; i < into.n_few; ++i) performance::add(counter(into, into.few[i].bucket), into.few[i].n);
+  into.n_few = 0;
+}
+
+// May throw, then nothing was added.
+void Performance::add_latency(Pane& into, std::size_t bucket, std::uint32_t n) {
+  if (into.latencies == none) {
+    std::size_t i = 0;
+    while (i < into.n_few && into.few[i].bucket != bucket) ++i;
+    // A new one is 0, as are all that no one took yet.
+    if (i < into.few.size() && n <= 0xffffu - into.few[i].n) {
+      into.few[i].bucket = static_cast<std::uint16_t>(bucket);
+      into.n_few = std::max(into.n_few, static_cast<std::uint32_t>(i + 1));
+      into.few[i].n = static_cast<std::uint16_t>(into.few[i].n + n);
+      return;
+    }
+    spill(into);
+  }
+  performance::add(counter(into, bucket), n);
 }
 
 // How many latencies lie in a bucket. May throw.
@@ -187,11 +221,10 @@ Status Performance::add(ModelId model, PlaceId place, Time time, const Call& cal
   if (model < 0 || place < 0 || place >= n_places()) return Status::out_of_range;
   const std::int64_t latency = units(call.latency_ms, 1e6);
   Pane* at = nullptr;
-  std::uint32_t* timed = nullptr;
   try {
     at = &pane_of(cell_of(model, place, time), number_of(time));
     if (used != nullptr && at->resources == none) at->resources = resources_.take();
-    if (latency >= 0) timed = &counter(*at, performance::bucket(latency));
+    if (latency >= 0) add_latency(*at, performance::bucket(latency));
   } catch (const std::bad_alloc&) {
     return Status::out_of_memory;
   }
@@ -203,8 +236,7 @@ Status Performance::add(ModelId model, PlaceId place, Time time, const Call& cal
   performance::add(sums.tokens_in, whole(call.tokens_in));
   performance::add(sums.tokens_out, whole(call.tokens_out));
   performance::add(sums.cost, std::clamp<Nanos>(call.cost, 0, max_amount));
-  if (timed != nullptr) {
-    performance::add(*timed, 1);
+  if (latency >= 0) {
     performance::add(sums.timed, 1);
     performance::add(sums.latency, latency);
   }

@@ -96,6 +96,7 @@ void Performance::read_pane(const Pane& from, PerformanceReading& out) const noe
   out.calls.add(from.calls);
   if (from.settled != none) out.settled.add(settled_[from.settled]);
   if (from.resources != none) out.resources.add(resources_[from.resources]);
+  for (std::size_t i = 0; i < from.n_few; ++i) performance::add(out.latency[from.few[i].bucket], from.few[i].n);
   for (std::uint32_t at = from.latencies; at != none; at = latencies_[at].next) {
     const Latencies& block = latencies_[at];
     std::uint32_t* const into = out.latency.data() + block.key * Latencies::width;

@@ -39,7 +39,17 @@ void Performance::save(const Pane& from, SnapshotWriter& out) const {
       if (block.n[i] > 0) counts.emplace_back(static_cast<std::uint16_t>(block.key * Latencies::width + i), block.n[i]);
     }
   }
+  for (std::size_t i = 0; i < from.n_few; ++i) counts.emplace_back(from.few[i].bucket, from.few[i].n);
   std::sort(counts.begin(), counts.end());
+  std::size_t n_buckets = 0;  // one may be in both, where memory was short
+  for (const auto& [bucket, n] : counts) {
+    if (n_buckets > 0 && counts[n_buckets - 1].first == bucket) {
+      performance::add(counts[n_buckets - 1].second, n);
+    } else {
+      counts[n_buckets++] = {bucket, n};
+    }
+  }
+  counts.resize(n_buckets);
   out.put(static_cast<std::uint16_t>(counts.size()));
   for (const auto& [bucket, n] : counts) {
     out.put(bucket);
@@ -65,7 +75,7 @@ std::uint32_t Performance::load_pane(SnapshotReader& in) {
     in.get(bucket);
     in.get(count);
     in.require(bucket >= after && bucket < performance::buckets && count > 0);
-    if (in.ok()) counter(into, bucket) = count;
+    if (in.ok()) add_latency(into, bucket, count);
     after = static_cast<std::uint16_t>(bucket + 1);
   }
   return at;

@@ -24,8 +24,8 @@
 // by slabs and never given back; none throws. One thread at a time.
 //
 // Memory of a (model, cell): 0.3 KiB; with settled answers 1.6 KiB more. Each pane in which something happened, of at most 66:
-// 80 bytes, 136 for each half octave of latencies, 216 with settled answers; so about 0.6 KiB, and 40 KiB for a cell that has
-// all panes. At most `max_cells` cells beside one for each model, and `max_places` combinations of category, regime and expiry:
+// 128 bytes; 216 with settled answers; and 136 for each half octave of latencies, once they are in more than 12 buckets. So
+// 23 KiB for a cell that has a little in all panes, and about 55 KiB for one that has much. At most `max_cells` cells beside one for each model, and `max_places` combinations of category, regime and expiry:
 // what comes beyond counts in the place `other`, which is named by none.
 #pragma once
 
@@ -190,19 +190,27 @@ class Performance {
  private:
   static constexpr std::uint32_t none = 0xffffffffu;
   static constexpr std::size_t n_slots = 12 + 12 + 12 + 14 + 15;
+  // Blocks that are free whenever time goes on, as pouring must not fail: more than all panes of a cell can need.
+  static constexpr std::size_t spare = n_slots * 24;
   static constexpr std::array<std::size_t, levels> first_slot{0, 12, 24, 36, 50};
 
-  struct Pane {
+  struct Few {
+    std::uint16_t bucket = 0;
+    std::uint16_t n = 0;
+  };
+  struct alignas(64) Pane {
     performance::CallSums calls = {};
-    std::uint32_t latencies = none;  // chain of blocks
     std::uint32_t settled = none;
     std::uint32_t resources = none;
+    std::uint32_t latencies = none;  // chain of blocks, once there are more than a few
+    std::uint32_t n_few = 0;
+    std::array<Few, 12> few = {};  // of latencies, and not in the blocks
   };
   struct Latencies {  // half an octave
     static constexpr std::size_t width = 32;
-    std::array<std::uint32_t, width> n = {};
-    std::uint32_t next = none;
     std::uint32_t key = 0;  // bucket / width
+    std::uint32_t next = none;
+    std::array<std::uint32_t, width> n = {};
   };
   struct Cell {
     ModelId model = -1;
@@ -225,6 +233,9 @@ class Performance {
   std::uint32_t& slot_of(Cell& cell, std::size_t level, std::int64_t number) noexcept;
   std::uint32_t& home_of(Cell& cell, std::size_t level, std::int64_t number) noexcept;
   std::uint32_t& counter(Pane& into, std::size_t bucket);
+  void spill(Pane& into);
+  void add_latency(Pane& into, std::size_t bucket, std::uint32_t n = 1);
+  void merge_latencies(Pane& from, Pane& into) noexcept;
   void read_cell(const Cell& cell, Window window, Time now, PerformanceReading& out) const noexcept;
   void read_pane(const Pane& from, PerformanceReading& out) const noexcept;
   void save(const Pane& from, SnapshotWriter& out) const;

@@ -199,9 +199,9 @@ class Rounds {
   void insert(std::int64_t number, const Round& more) noexcept;
   void widen() noexcept;
 
-  std::array<Round, most> rounds_ = {};
   std::size_t size_ = 0;
   std::int8_t doublings_ = 0;
+  std::array<Round, most> rounds_ = {};
 };
 
 }  // namespace performance
