@@ -23,6 +23,14 @@ std::int64_t whole(std::int64_t n) noexcept { return std::clamp<std::int64_t>(n,
 // Of x >= 0, in units of which there are `per` in one; -1 where it is not known.
 std::int64_t units(double x, double per) noexcept { return x >= 0.0 ? std::llrint(std::min(x * per, 4e18)) : -1; }
 
+void fetch(const void* address) noexcept {
+#if defined(__GNUC__)
+  __builtin_prefetch(address);
+#else
+  (void)address;
+#endif
+}
+
 char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 bool holds(std::string_view text, std::string_view word) noexcept {  // the word in lower case
@@ -75,7 +83,7 @@ Performance::Cell& Performance::cell_of(ModelId model, PlaceId place, Time time)
   Cell& cell = cells_.emplace_back();
   cell.model = model;
   cell.place = place;
-  cell.newest = number_of(time);
+  set_newest(cell, number_of(time));
   cell.slots.fill(none);
   row[index(place)] = at;
   return cell;
@@ -91,46 +99,68 @@ std::int64_t Performance::number_of(Time time) noexcept {
   return number;
 }
 
-std::uint32_t& Performance::slot_of(Cell& cell, std::size_t level, std::int64_t number) noexcept {
-  return cell.slots[first_slot[level] + static_cast<std::size_t>(performance::floor_mod(number, panes[level]))];
+void Performance::set_newest(Cell& cell, std::int64_t newest) noexcept {
+  for (std::size_t level = 0; level < levels; ++level) {
+    cell.newest[level] = newest;
+    cell.head[level] = static_cast<std::uint8_t>(performance::floor_mod(newest, panes[level]));
+    if (level + 1 < levels) newest = performance::coarser(level, newest);
+  }
 }
 
-// Where the pane of this number of level 0 is kept: the first ring from `level` on that reaches back to it.
+// Of a pane that its ring reaches back to.
+std::size_t Performance::slot_of(const Cell& cell, std::size_t level, std::int64_t number) noexcept {
+  const int at = static_cast<int>(cell.head[level]) - static_cast<int>(cell.newest[level] - number);
+  return first_slot[level] + static_cast<std::size_t>(at < 0 ? at + panes[level] : at);
+}
+
+// Where the pane of this number is kept: the first ring from its own level on that reaches back to it.
 std::uint32_t& Performance::home_of(Cell& cell, std::size_t level, std::int64_t number) noexcept {
-  for (; level < levels; ++level) {
-    const std::int64_t per = pane[level] / pane[0];
-    const std::int64_t own = performance::floor_div(number, per);
-    if (own > performance::floor_div(cell.newest, per) - panes[level]) return slot_of(cell, level, own);
+  while (number <= cell.newest[level] - panes[level]) {
+    if (level + 1 == levels) return cell.past;
+    number = performance::coarser(level++, number);
   }
-  return cell.past;
+  return cell.slots[slot_of(cell, level, number)];
 }
 
 // The pane of an event whose pane of level 0 has this number. May throw, then nothing is lost.
 Performance::Pane& Performance::pane_of(Cell& cell, std::int64_t number) {
-  if (number > cell.newest) {
+  if (number > cell.newest[0]) {
     latencies_.reserve(spare);
     advance(cell, number);
   }
-  std::uint32_t& slot = number > cell.newest - panes[0] ? slot_of(cell, 0, number) : home_of(cell, 1, number);
+  std::uint32_t& slot = home_of(cell, 0, number);
   if (slot == none) slot = panes_.take();
   return panes_[slot];
 }
 
 // Time goes on: what is too old for its ring is poured into the next, the longest rings first.
 void Performance::advance(Cell& cell, std::int64_t newest) noexcept {
-  const std::int64_t before = std::exchange(cell.newest, newest);
-  for (std::size_t level = levels; level-- > 0;) {
-    const std::int64_t per = pane[level] / pane[0];
-    const std::int64_t old = performance::floor_div(before, per), now = performance::floor_div(newest, per);
-    if (now == old) continue;  // so are those above it, but their numbers are cheap
-    const std::int64_t last = std::min(now - panes[level], old);
-    for (std::int64_t number = old - panes[level] + 1; number <= last; ++number) {
-      const std::uint32_t from = std::exchange(slot_of(cell, level, number), none);
-      if (from != none) pour(cell, from, level + 1, number * per);
+  std::array<std::int64_t, levels> now;
+  std::size_t changed = 0;
+  for (; changed < levels && newest != cell.newest[changed]; ++changed) {
+    now[changed] = newest;
+    if (changed + 1 < levels) newest = performance::coarser(changed, newest);
+  }
+  while (changed-- > 0) {
+    const std::size_t level = changed;
+    const std::int64_t old = cell.newest[level], step = now[level] - old;
+    const auto n = static_cast<std::size_t>(panes[level]);
+    const std::size_t gone = step < panes[level] ? static_cast<std::size_t>(step) : n;
+    std::size_t at = cell.head[level];
+    cell.newest[level] = now[level];
+    cell.head[level] = static_cast<std::uint8_t>(step < panes[level] ? (at + gone) % n
+                                                                     : (at + static_cast<std::uint64_t>(step) % n) % n);
+    std::int64_t number = old - panes[level];
+    for (std::size_t i = 0; i < gone; ++i) {
+      ++number;
+      if (++at == n) at = 0;
+      const std::uint32_t from = std::exchange(cell.slots[first_slot[level] + at], none);
+      if (from != none) pour(cell, from, level, number);
     }
   }
 }
 
+// Of a pane that its ring no longer reaches back to.
 void Performance::pour(Cell& cell, std::uint32_t from, std::size_t level, std::int64_t number) noexcept {
   std::uint32_t& slot = home_of(cell, level, number);
   if (slot == none) {
@@ -265,6 +295,13 @@ Status Performance::settled(PlaceId place, Time time, Kind kind, std::size_t cla
   }
   if (models.empty()) return Status::ok;
   const std::int64_t number = number_of(time);
+  // Cells lie far apart: all are asked for before the first is used.
+  for (const ModelId model : models) {
+    if (const std::uint32_t at = find(model, place); at != none) {
+      const char* const cell = reinterpret_cast<const char*>(&cells_[at]);
+      for (std::size_t byte = 0; byte < sizeof(Cell); byte += 64) fetch(cell + byte);
+    }
+  }
   try {  // all memory first
     for (const ModelId model : models) {
       Cell& cell = cell_of(model, place, time);

@@ -109,11 +109,9 @@ void Performance::read_cell(const Cell& cell, Window window, Time now, Performan
   const std::size_t longest = all ? levels - 1 : static_cast<std::size_t>(window);
   const std::int64_t newest = performance::floor_div(now, pane[longest]);
   for (std::size_t level = 0; level <= longest; ++level) {
-    const std::int64_t per = pane[level] / pane[0], of = pane[longest] / pane[level];
-    const std::int64_t last = performance::floor_div(cell.newest, per);
+    const std::int64_t of = pane[longest] / pane[level], last = cell.newest[level];
     for (std::int64_t number = last - panes[level] + 1; number <= last; ++number) {
-      const std::uint32_t at =
-          cell.slots[first_slot[level] + static_cast<std::size_t>(performance::floor_mod(number, panes[level]))];
+      const std::uint32_t at = cell.slots[slot_of(cell, level, number)];
       if (at == none) continue;
       const std::int64_t own = performance::floor_div(number, of);
       if (!all && (own > newest || own <= newest - panes[longest])) continue;

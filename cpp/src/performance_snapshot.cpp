@@ -97,7 +97,7 @@ void Performance::save(SnapshotWriter& out) const {
   for (const Cell& cell : cells_) {
     out.put(cell.model);
     out.put(cell.place);
-    out.put(cell.newest);
+    out.put(cell.newest[0]);
     const auto n = std::count_if(cell.slots.begin(), cell.slots.end(), [](std::uint32_t at) { return at != none; });
     out.put(static_cast<std::uint8_t>(n));
     for (std::size_t slot = 0; slot < n_slots; ++slot) {
@@ -158,7 +158,7 @@ void Performance::load(SnapshotReader& in) {
                newest >= -most - 1 && newest <= most && (place == other || i < options.max_cells));
     if (!in.ok()) break;
     Cell& cell = read.cell_of(model, place, 0);
-    cell.newest = newest;
+    set_newest(cell, newest);
     std::uint8_t slots = 0, slot = 0, rest = 0;
     in.get(slots);
     for (std::size_t k = 0; in.ok() && k < slots; ++k) {

@@ -215,9 +215,10 @@ class Performance {
   struct Cell {
     ModelId model = -1;
     PlaceId place = 0;
-    std::int64_t newest = 0;  // number of the newest pane of level 0
     std::uint32_t past = none;
     std::uint32_t rounds = none;
+    std::array<std::int64_t, levels> newest = {};  // number of the newest pane of each ring
+    std::array<std::uint8_t, levels> head = {};    // where it is in its ring
     std::array<std::uint32_t, n_slots> slots = {};
   };
 
@@ -230,8 +231,9 @@ class Performance {
   void advance(Cell& cell, std::int64_t newest) noexcept;
   void pour(Cell& cell, std::uint32_t from, std::size_t level, std::int64_t number) noexcept;
   void merge(std::uint32_t from, std::uint32_t into) noexcept;
-  std::uint32_t& slot_of(Cell& cell, std::size_t level, std::int64_t number) noexcept;
-  std::uint32_t& home_of(Cell& cell, std::size_t level, std::int64_t number) noexcept;
+  static void set_newest(Cell& cell, std::int64_t newest) noexcept;
+  static std::size_t slot_of(const Cell& cell, std::size_t level, std::int64_t number) noexcept;
+  static std::uint32_t& home_of(Cell& cell, std::size_t level, std::int64_t number) noexcept;
   std::uint32_t& counter(Pane& into, std::size_t bucket);
   void spill(Pane& into);
   void add_latency(Pane& into, std::size_t bucket, std::uint32_t n = 1);
