@@ -124,27 +124,31 @@ py::dict forecast_data(const Event& event) {
 }
 
 py::dict decision_data(const Event& event, const NameTable& models) {
-  PayloadReader in(event.bytes());
-  journal::DecisionFixed fixed;
-  std::span<const double> p, weights;
-  std::span<const std::int32_t> who;
-  if (!in.get(fixed) || !in.get(p, fixed.n_p) || !in.get(weights, fixed.n_weights) || !in.get(who, fixed.n_weights) ||
-      !in.done() || static_cast<std::size_t>(fixed.strategy) >= strategy_names.size()) {
-    refuse(event);
-  }
+  journal::DecodedDecision found;
+  if (!journal::decode(event, found)) refuse(event);
+  const journal::DecisionFixed& fixed = found.fixed;
+  const journal::DecisionShape& shape = found.shape;
   py::dict shares;
-  for (std::size_t i = 0; i < who.size(); ++i) shares[name_of(models, who[i])] = weights[i];
+  for (std::size_t i = 0; i < found.models.size(); ++i) shares[name_of(models, found.models[i])] = found.weights[i];
   py::dict out;
   out["task"] = fixed.task;
   out["kind"] = kind_name(event, fixed.kind);
   out["weights"] = shares;
-  put_answer(out, fixed.kind, fixed.value, p);
+  put_answer(out, fixed.kind, fixed.value, found.p);
   out["disagreement"] = fixed.disagreement;
   out["uncertainty"] = fixed.uncertainty;
   out["position_scale"] = fixed.position_scale;
   out["cost_usd"] = fixed.cost_usd;
-  out["strategy"] = text(strategy_names[static_cast<std::size_t>(fixed.strategy)]);
+  out["strategy"] = text(found.name);
   out["reasons"] = fixed.reasons;
+  out["spread"] = number(shape.spread);
+  out["entropy"] = number(shape.entropy);
+  out["divergence"] = number(shape.divergence);
+  out["pairwise"] = number(shape.pairwise);
+  out["low"] = number(shape.low);
+  out["high"] = number(shape.high);
+  out["chosen"] = shape.chosen == Strategy::given ? text(found.name)
+                                                  : text(strategy_names[static_cast<std::size_t>(shape.chosen)]);
   return out;
 }
 
@@ -258,7 +262,7 @@ py::object name_of(const NameTable& names, std::int32_t id) {
 }
 
 py::dict event_data(const Event& event, const NameTable& models) {
-  if (event.header->version != 1) {
+  if (event.header->version == 0 || event.header->version > journal::newest_version(event.header->type)) {
     throw py::value_error("event " + std::to_string(event.header->seq) + " has layout " +
                           std::to_string(event.header->version) + ": " + message(Status::unknown_format));
   }

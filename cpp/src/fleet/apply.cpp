@@ -41,10 +41,12 @@ Status Fleet::apply(const Event& event) noexcept {
 }
 
 Status Fleet::dispatch(const Event& event) {
-  if ((ours(event.header->type) || event.header->type == Type::name) && event.header->version != 1) {
+  const Type type = event.header->type;
+  if ((ours(type) || type == Type::name) &&
+      (event.header->version == 0 || event.header->version > journal::newest_version(type))) {
     return Status::unknown_format;
   }
-  switch (event.header->type) {
+  switch (type) {
     case Type::name: {
       journal::DecodedName name;
       if (!journal::decode(event.bytes(), name)) return Status::bad_event;

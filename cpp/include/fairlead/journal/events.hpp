@@ -104,7 +104,8 @@ struct ForecastFixed {
 };
 static_assert(sizeof(ForecastFixed) == 64);
 
-// --- decision: header.category is the task's ---
+// --- decision: header.category is the task's. Version 2: the shape follows the fixed part, the name of a strategy comes last;
+// version 1 has neither ---
 
 struct DecisionFixed {
   std::uint64_t task = 0;
@@ -118,9 +119,25 @@ struct DecisionFixed {
   std::uint32_t reasons = 0;    // bits of Reason
   Strategy strategy = default_strategy;
   Kind kind = Kind::binary;  // of the task
-  std::uint8_t reserved[2] = {};
+  std::uint16_t n_name = 0;  // version 2: bytes of the name that follow, where the strategy is `given`
 };
 static_assert(sizeof(DecisionFixed) == 64);
+
+inline constexpr std::uint16_t decision_version = 2;
+
+struct DecisionShape {
+  double spread = nan;
+  double entropy = nan;
+  double divergence = nan;
+  double pairwise = nan;
+  double low = nan, high = nan;
+  Strategy chosen = default_strategy;
+  std::uint8_t reserved[7] = {};
+};
+static_assert(sizeof(DecisionShape) == 56);
+
+// The newest layout of a type; older ones have smaller numbers, from 1.
+constexpr std::uint16_t newest_version(Type type) noexcept { return type == Type::decision ? decision_version : 1; }
 
 // --- outcome, closed ---
 
