@@ -16,6 +16,7 @@
 #include "fairlead/audits.hpp"
 #include "fairlead/journal/encode.hpp"
 #include "fairlead/names.hpp"
+#include "fairlead/performance.hpp"
 #include "fairlead/types.hpp"
 
 namespace fairlead {
@@ -47,6 +48,7 @@ struct FleetTask {
   State state = State::unused;
   TaskRouting routing = {};    // while it is open
   Decided decided = {};        // the same
+  PlaceId place = 0;           // of Performance, while it is open
   std::string record = {};  // the payload of its event: journal/encode.hpp
 
   std::string_view id() const noexcept { return part(0); }

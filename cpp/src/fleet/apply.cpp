@@ -19,7 +19,7 @@ constexpr std::int32_t most_names = 1 << 24;  // so that a false number takes no
 
 constexpr std::size_t index(std::int32_t id) noexcept { return static_cast<std::size_t>(id); }
 
-bool ours(Type type) noexcept { return type >= Type::settings && type <= Type::called; }
+bool ours(Type type) noexcept { return type >= Type::settings && type <= Type::run; }
 
 }  // namespace
 
@@ -63,6 +63,7 @@ Status Fleet::dispatch(const Event& event) {
     case Type::closed: return apply_closed(event);
     case Type::route: return apply_route(event);
     case Type::called: return apply_called(event);
+    case Type::run: return apply_run(event);
     case Type::budget: return routing_->budget(journal::text_of(event.bytes()), event.header->time);
     case Type::alert: return routing_->alert(journal::text_of(event.bytes()));
     case Type::health: return routing_->health(journal::text_of(event.bytes()), event.header->time);
@@ -144,10 +145,13 @@ Status Fleet::apply_task(const Event& event) {
   if (decoded_.number == std::numeric_limits<TaskNumber>::max()) return Status::bad_event;  // none could come after it
   const std::uint32_t slot = tasks_.prepare(event.bytes());
   const TaskRouting routing = routing_->open(decoded_.task);
+  const PlaceId place =
+      performance_.place(decoded_.task.category, decoded_.task.regime, expiry_of(decoded_.task.expires_in_s));
   TaskHandle handle;
   if (const Status status = board_.open(decoded_.task, handle); status != Status::ok) return status;
   tasks_.add(slot, decoded_.number, handle, decoded_.task.kind, event.header->time, event.header->category,
              routing);
+  tasks_[slot].place = place;
   if (decoded_.number >= next_task_) next_task_ = decoded_.number + 1;
   return Status::ok;
 }
@@ -161,8 +165,9 @@ Status Fleet::apply_forecast(const Event& event) noexcept {
   given.forecast.model = model_of(event.header->model);
   given.forecast.time = event.header->time;
   const Status status = board_.record(tasks_[slot].handle, given.forecast);
-  if (status == Status::ok) routing_->answered(tasks_[slot].routing, given.task, given.forecast);
-  return status;
+  if (status != Status::ok) return status;
+  routing_->answered(tasks_[slot].routing, given.task, given.forecast);
+  return called_in(tasks_[slot], given.forecast);
 }
 
 // It changes what an audit tells, and nothing that a later decision depends on.
@@ -288,10 +293,11 @@ Status Fleet::apply_outcome(const Event& event) noexcept {
     profit_peak_usd_ = std::max(profit_peak_usd_, profit_usd_);
   }
   routing_->settled(tasks_[slot].routing, given.kind, board_.settled_models(), losses_);
+  const Status counted = settled_in(tasks_[slot], event.header->time);
   routing_->ended(given.task);
   tasks_.end(slot, FleetTask::State::settled, given.value);
   tasks_.forget(settings_.remember);
-  return Status::ok;
+  return counted;
 }
 
 Status Fleet::apply_closed(const Event& event) noexcept {

@@ -108,6 +108,9 @@ void Fleet::save(SnapshotWriter& out) const {
     out.put(static_cast<std::uint8_t>(member.present));
   }
   routing_->save(out);
+  performance_.save(out);
+  out.put(runners_);
+  runs_.save(out);
   out.put(next_task_);
   out.put(static_cast<std::uint64_t>(tasks_.n_open()));
   for (const std::uint32_t slot : tasks_.open()) {
@@ -159,8 +162,13 @@ void Fleet::load(SnapshotReader& in) {
     routing_->add(model, board_.models().name(model), member.record);
     if (!member.present) routing_->remove(model);
   }
-  losses_.reserve(members_.size());
+  for (auto* column : {&losses_, &audit_weights_}) column->reserve(members_.size());
+  audit_models_.reserve(members_.size());
   routing_->load(in);
+  performance_.load(in);
+  in.get(runners_);
+  runs_.load(in);
+  in.require(performance_.n_models() <= board_.models().size() && runs_.n_models() <= runners_.size());
   in.get(next_task_);
 
   const auto next_record = [&](std::uint32_t& slot) {
@@ -190,6 +198,8 @@ void Fleet::load(SnapshotReader& in) {
       tasks_.add(slot, decoded_.number, handle, decoded_.task.kind, shown, -1,
                  routing_->load_task(decoded_.task, routing, in));
       load_decided(tasks_[slot].decided, members_.size(), in);
+      tasks_[slot].place =
+          performance_.place(decoded_.task.category, decoded_.task.regime, expiry_of(decoded_.task.expires_in_s));
     }
   }
   audits_.load(in, members_.size());
