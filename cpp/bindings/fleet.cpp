@@ -332,6 +332,7 @@ void bind_fleet(py::module_& m) {
           .def("state", [](const HeldFleet& held) { return as_bytes(held.fleet.state()); });
   for (PyMethodDef& method : fleet_methods) attach(cls, method);
   bind_fleet_routing(m, cls);
+  bind_fleet_performance(m, cls);
   m.def("raise_status", [](int status, const std::string& what) { check(static_cast<Status>(status), what); }, py::arg("status"), py::arg("what") = "");
 }
 
