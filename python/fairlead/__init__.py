@@ -74,6 +74,8 @@ if TYPE_CHECKING:
     from fairlead.measure.bradley_terry import BradleyTerry, BradleyTerryRatings
     from fairlead.measure.budget import Alert, Budget, BudgetReport, Budgets
     from fairlead.measure.drift import DriftReport
+    from fairlead.measure.patterns import Pattern, PatternReport
+    from fairlead.measure.performance import Performance, PerformanceRow
     from fairlead.measure.ratings import PredictionScore, evaluate_ratings
     from fairlead.measure.spend import Spend, SpendForecast, SpendReport
     from fairlead.measure.sweep import SweepResult, sweep
@@ -138,6 +140,10 @@ __all__ = [
     "Objective",
     "Outcome",
     "PageHinkley",
+    "Pattern",
+    "PatternReport",
+    "Performance",
+    "PerformanceRow",
     "PredictionScore",
     "PriceTable",
     "Prices",
@@ -219,6 +225,10 @@ _LATER = {
     "known_models": "fairlead.providers.known_models",
     "BradleyTerry": "fairlead.measure.bradley_terry",
     "BradleyTerryRatings": "fairlead.measure.bradley_terry",
+    "Pattern": "fairlead.measure.patterns",
+    "PatternReport": "fairlead.measure.patterns",
+    "Performance": "fairlead.measure.performance",
+    "PerformanceRow": "fairlead.measure.performance",
     "PredictionScore": "fairlead.measure.ratings",
     "evaluate_ratings": "fairlead.measure.ratings",
     "Reflection": "fairlead.reflection",

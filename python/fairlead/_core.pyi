@@ -1655,6 +1655,34 @@ class Fleet:
     def open_calls(self) -> list[tuple[int, str, int, int, int, int]]: ...
     def spend_names(self, scope: str) -> list[str]: ...
     def estimate(self, kind: str, where: Sequence[tuple[str, str]]) -> list[tuple[str, float, float, float]]: ...
+    def performance(
+        self,
+        runs: bool,
+        model: str | None,
+        category: str | None,
+        regime: str | None,
+        expiry: int,
+        window: int,
+        now: int,
+        back: int = -1,
+    ) -> dict[str, Any]: ...
+    def performance_places(self, runs: bool, model: str | None = None) -> list[tuple[str, str, str]]: ...
+    def model_names(self) -> list[str]: ...
+    def runners(self) -> list[str]: ...
+    def run(
+        self,
+        name: str,
+        category: str,
+        status: int,
+        duration_ms: float,
+        tokens: int,
+        cost_usd: float | None,
+        memory_mb: float,
+        api_calls: int,
+        compute_s: float,
+        error: str,
+        time: int,
+    ) -> int: ...
     @property
     def any_alert(self) -> bool: ...
     @property
@@ -1684,6 +1712,9 @@ class Fleet:
     @property
     def unlogged(self) -> int: ...
 
+PERFORMANCE_WINDOWS: tuple[str, ...]
+PERFORMANCE_PANES: tuple[tuple[int, int], ...]
+EXPIRIES: tuple[str, ...]
 GOALS: tuple[str, ...]
 ROUTE_REASONS: tuple[str, ...]
 CALL_ENDS: tuple[str, ...]
