@@ -173,7 +173,7 @@ Status Fleet::apply_forecast(const Event& event) noexcept {
 // It changes what an audit tells, and nothing that a later decision depends on.
 Status Fleet::apply_decision(const Event& event) {
   journal::DecodedDecision given;
-  if (!journal::decode(event, given)) return Status::bad_event;
+  if (!journal::decode(event, given)) return Status::ok;
   const std::uint32_t slot = tasks_.find(given.fixed.task);
   if (slot == FleetTasks::none || tasks_[slot].kind != given.fixed.kind) return Status::ok;
   FleetTask& task = tasks_[slot];
