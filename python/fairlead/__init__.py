@@ -69,10 +69,14 @@ from fairlead.types import Decision, Forecast, Model, Outcome, Task
 if TYPE_CHECKING:
     from fairlead import attention, providers
     from fairlead.measure import drift, rolling
+    from fairlead.measure.agreement import Agreement, agreement
+    from fairlead.measure.audit import Audit
     from fairlead.measure.bradley_terry import BradleyTerry, BradleyTerryRatings
     from fairlead.measure.budget import Alert, Budget, BudgetReport, Budgets
+    from fairlead.measure.contribution import Contribution, contribution
     from fairlead.measure.drift import DriftReport
     from fairlead.measure.ratings import PredictionScore, evaluate_ratings
+    from fairlead.measure.returns import Returns, returns
     from fairlead.measure.spend import Spend, SpendForecast, SpendReport
     from fairlead.measure.sweep import SweepResult, sweep
     from fairlead.policy.prompt_model import LinearPromptModel, NearestPromptModel, PromptModel, load_prompt_model
@@ -94,7 +98,9 @@ __all__ = [
     "HDDM_W",
     "KSWIN",
     "STRATEGIES",
+    "Agreement",
     "Alert",
+    "Audit",
     "BradleyTerry",
     "BradleyTerryRatings",
     "Breaker",
@@ -105,6 +111,7 @@ __all__ = [
     "Budgets",
     "Calibration",
     "Calibrator",
+    "Contribution",
     "Decision",
     "DriftReport",
     "Elo",
@@ -142,6 +149,7 @@ __all__ = [
     "Reflection",
     "ReplayResult",
     "ResponseCache",
+    "Returns",
     "RollingWindow",
     "Route",
     "Rules",
@@ -166,8 +174,10 @@ __all__ = [
     "Window",
     "Windows",
     "__version__",
+    "agreement",
     "attention",
     "compare_folder",
+    "contribution",
     "drift",
     "evaluate_ratings",
     "known_model",
@@ -180,6 +190,7 @@ __all__ = [
     "reflect",
     "reflect_folder",
     "replay",
+    "returns",
     "rolling",
     "sweep",
 ]
@@ -188,6 +199,13 @@ __all__ = [
 # What needs numpy, which would double the time to import fairlead, or is not always needed: name -> its module.
 _LATER = {
     "DriftReport": "fairlead.measure.drift",
+    "Audit": "fairlead.measure.audit",
+    "Agreement": "fairlead.measure.agreement",
+    "agreement": "fairlead.measure.agreement",
+    "Contribution": "fairlead.measure.contribution",
+    "contribution": "fairlead.measure.contribution",
+    "Returns": "fairlead.measure.returns",
+    "returns": "fairlead.measure.returns",
     "SweepResult": "fairlead.measure.sweep",
     "sweep": "fairlead.measure.sweep",
     "Alert": "fairlead.measure.budget",
