@@ -134,7 +134,7 @@ def _gains(one: Game, orders: NDArray[np.int64]) -> Floats:
     sums = (one.weights[:, None] * one.errors)[orders].cumsum(1)
     losses = (sums**2).sum(2) / total**2
     before = np.concatenate([np.full((len(orders), 1), one.alone), losses[:, :-1]], axis=1)
-    gains = np.empty_like(losses)
+    gains: Floats = np.empty(losses.shape)
     np.put_along_axis(gains, orders, before - losses, axis=1)
     return gains
 

@@ -211,7 +211,7 @@ def _group(context: str, played: list[_Played], attribute: Attribute) -> ReturnG
     cost = sum(max(one.audit.cost_usd, sum(one.audit.costs.values())) for one in played)
     earned = sum(one.audit.profit_usd or 0.0 for one in played)
     rows = [_row(context, m, n, cost, values, with_profit) for m, values in sums.items()]
-    rows.sort(key=lambda row: (math.isnan(row.skill_per_usd), -row.skill_per_usd, row.model))
+    rows.sort(key=lambda row: (math.isnan(row.skill_per_usd), -row.skill_per_usd, -row.skill, row.model))
     all_of = [float(n), cost, float(sum(v[2] for v in sums.values())), sum(v[3] for v in sums.values()), earned]
     return ReturnGroup(context, n, with_profit, tuple(rows), _row(context, "", n, cost, all_of, with_profit))
 
