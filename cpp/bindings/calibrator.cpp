@@ -1,4 +1,4 @@
-#include "fairlead/calibrator.hpp"
+#include "calibrator.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -19,12 +19,6 @@ using Method = Calibrator::Method;
 
 constexpr std::array<const char*, 4> method_names = {"as_given", "scaling", "isotonic", "temperature"};
 constexpr double sum_tolerance = 1e-3 + 1e-9;
-
-// What Python calls Calibrator: its options go with it.
-struct OptionedCalibrator {
-  double half_life;
-  Calibrator core;
-};
 
 OptionedCalibrator made(double half_life) {
   if (!(half_life >= 1.0 && half_life <= 1e9)) {

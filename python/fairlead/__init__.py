@@ -61,13 +61,14 @@ from fairlead.measure import (
     pool,
     pool_binary,
 )
-from fairlead.policy import DEFAULT_STRATEGY, STRATEGIES, TaskClassifier, TaskType
+from fairlead.policy import DEFAULT_STRATEGY, STRATEGIES, Answered, Strategy, TaskClassifier, TaskType
 from fairlead.policy.route import Objective, Route, Rules
 from fairlead.settings import Settings
 from fairlead.types import Decision, Forecast, Model, Outcome, Task
 
 if TYPE_CHECKING:
     from fairlead import attention, providers
+    from fairlead.fleet.conformance import StrategyFault, check_strategy
     from fairlead.measure import drift, rolling
     from fairlead.measure.agreement import Agreement, agreement
     from fairlead.measure.audit import Audit
@@ -100,6 +101,7 @@ __all__ = [
     "STRATEGIES",
     "Agreement",
     "Alert",
+    "Answered",
     "Audit",
     "BradleyTerry",
     "BradleyTerryRatings",
@@ -159,6 +161,8 @@ __all__ = [
     "SpendReport",
     "Store",
     "StoreError",
+    "Strategy",
+    "StrategyFault",
     "StreamingPsi",
     "SweepResult",
     "TableError",
@@ -176,6 +180,7 @@ __all__ = [
     "__version__",
     "agreement",
     "attention",
+    "check_strategy",
     "compare_folder",
     "contribution",
     "drift",
@@ -198,8 +203,10 @@ __all__ = [
 
 # What needs numpy, which would double the time to import fairlead, or is not always needed: name -> its module.
 _LATER = {
-    "DriftReport": "fairlead.measure.drift",
     "Audit": "fairlead.measure.audit",
+    "StrategyFault": "fairlead.fleet.conformance",
+    "check_strategy": "fairlead.fleet.conformance",
+    "DriftReport": "fairlead.measure.drift",
     "Agreement": "fairlead.measure.agreement",
     "agreement": "fairlead.measure.agreement",
     "Contribution": "fairlead.measure.contribution",
