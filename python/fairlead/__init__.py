@@ -70,13 +70,16 @@ if TYPE_CHECKING:
     from fairlead import attention, providers
     from fairlead.fleet.conformance import StrategyFault, check_strategy
     from fairlead.measure import drift, rolling
+    from fairlead.measure.agreement import Agreement, agreement
     from fairlead.measure.audit import Audit
     from fairlead.measure.bradley_terry import BradleyTerry, BradleyTerryRatings
     from fairlead.measure.budget import Alert, Budget, BudgetReport, Budgets
+    from fairlead.measure.contribution import Contribution, contribution
     from fairlead.measure.drift import DriftReport
     from fairlead.measure.patterns import Pattern, PatternReport
     from fairlead.measure.performance import Performance, PerformanceRow
     from fairlead.measure.ratings import PredictionScore, evaluate_ratings
+    from fairlead.measure.returns import Returns, returns
     from fairlead.measure.spend import Spend, SpendForecast, SpendReport
     from fairlead.measure.sweep import SweepResult, sweep
     from fairlead.policy.prompt_model import LinearPromptModel, NearestPromptModel, PromptModel, load_prompt_model
@@ -98,6 +101,7 @@ __all__ = [
     "HDDM_W",
     "KSWIN",
     "STRATEGIES",
+    "Agreement",
     "Alert",
     "Answered",
     "Audit",
@@ -111,6 +115,7 @@ __all__ = [
     "Budgets",
     "Calibration",
     "Calibrator",
+    "Contribution",
     "Decision",
     "DriftReport",
     "Elo",
@@ -152,6 +157,7 @@ __all__ = [
     "Reflection",
     "ReplayResult",
     "ResponseCache",
+    "Returns",
     "RollingWindow",
     "Route",
     "Rules",
@@ -178,9 +184,11 @@ __all__ = [
     "Window",
     "Windows",
     "__version__",
+    "agreement",
     "attention",
     "check_strategy",
     "compare_folder",
+    "contribution",
     "drift",
     "evaluate_ratings",
     "known_model",
@@ -193,6 +201,7 @@ __all__ = [
     "reflect",
     "reflect_folder",
     "replay",
+    "returns",
     "rolling",
     "sweep",
 ]
@@ -204,6 +213,12 @@ _LATER = {
     "StrategyFault": "fairlead.fleet.conformance",
     "check_strategy": "fairlead.fleet.conformance",
     "DriftReport": "fairlead.measure.drift",
+    "Agreement": "fairlead.measure.agreement",
+    "agreement": "fairlead.measure.agreement",
+    "Contribution": "fairlead.measure.contribution",
+    "contribution": "fairlead.measure.contribution",
+    "Returns": "fairlead.measure.returns",
+    "returns": "fairlead.measure.returns",
     "SweepResult": "fairlead.measure.sweep",
     "sweep": "fairlead.measure.sweep",
     "Alert": "fairlead.measure.budget",
