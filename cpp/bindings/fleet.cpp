@@ -116,8 +116,10 @@ PyObject* decided(HeldFleet& held, std::uint32_t slot, const Decision& d) {
     }
     p = std::move(by_label);
   }
+  const auto known = [](double x) { return std::isfinite(x) ? py::object(py::float_(x)) : py::object(py::none()); };
   return py::make_tuple(weights, p, value, d.disagreement, d.uncertainty, d.position_scale, d.cost_usd, d.reasons, d.time,
-                        d.spread, d.entropy, d.divergence, d.pairwise, d.low, d.high, static_cast<int>(d.chosen))
+                        known(d.spread), known(d.entropy), known(d.divergence), known(d.pairwise), known(d.low),
+                        known(d.high), static_cast<int>(d.chosen))
       .release()
       .ptr();
 }

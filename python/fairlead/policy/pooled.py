@@ -46,15 +46,21 @@ def strategy_index(strategy: str) -> int:
     _strategy,
     _whys,
     _time,
-    *_shape,
+    _spread,
+    _entropy,
+    _divergence,
+    _pairwise,
+    _low,
+    _high,
+    _chosen,
 ) = (vars(Decision)[field.name].__set__ for field in fields(Decision))
-_UNKNOWN = (None,) * 6
 
 
 def as_decision(task: str, strategy: str, found: tuple[Any, ...]) -> Decision:
     """What the core decided of a task, in words. Written into the slots of a Decision, as there is nothing to validate
     and its constructor would take longer than the core."""
-    weights, p, value, disagreement, uncertainty, scale, cost, bits, time, *shape = found
+    weights, p, value, disagreement, uncertainty, scale, cost, bits, time = found[:9]
+    spread, entropy, divergence, pairwise, low, high, chosen = found[9:]
     decision = object.__new__(Decision)
     _task(decision, task)
     _weights(decision, FrozenDict(weights))
@@ -67,8 +73,13 @@ def as_decision(task: str, strategy: str, found: tuple[Any, ...]) -> Decision:
     _strategy(decision, strategy)
     _whys(decision, _reasons(bits, weights, disagreement))
     _time(decision, time)
-    for put, known in zip(_shape, shape or (*_UNKNOWN, strategy), strict=True):
-        put(decision, known)
+    _spread(decision, spread)
+    _entropy(decision, entropy)
+    _divergence(decision, divergence)
+    _pairwise(decision, pairwise)
+    _low(decision, low)
+    _high(decision, high)
+    _chosen(decision, STRATEGIES[chosen] if chosen < len(STRATEGIES) else strategy)
     return decision
 
 
