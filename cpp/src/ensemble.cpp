@@ -187,8 +187,13 @@ void pool(Strategy strategy, const Answers& a, std::span<const double> weights, 
         out[0] = median_of(a, scratch);
         return;
       }
+      // A vote is as sure as its model's record bears out; what is left goes to the other classes alike.
       std::fill(out, out + a.classes, 0.0);
-      for (std::size_t i = 0; i < a.m; ++i) out[a.standing[i].top] += weights[i];
+      for (std::size_t i = 0; i < a.m; ++i) {
+        const double sure = a.standing[i].confidence;
+        const double rest = (1.0 - sure) / static_cast<double>(a.classes - 1);
+        for (std::size_t k = 0; k < a.classes; ++k) out[k] += weights[i] * (k == a.standing[i].top ? sure : rest);
+      }
       return;
     case Strategy::mean:
     case Strategy::weighted:

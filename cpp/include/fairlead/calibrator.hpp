@@ -14,16 +14,17 @@
 //   temperature  q_k ~ p_k^t, for more than two classes: what scaling is where the number of classes is another than
 //                that of the first answer, or above 8. Binary answers do without.
 //
-// The answer is a mixture: p as it was has weight 1, an adjustment has max(0, e^(eta D) - 1) / 2, where D is the decayed
-// sum of squared errors it saved and eta = min(1/2, 2 / sqrt(V)), V the decayed sum over rounds of what it saved in a
-// round, squared: so D / sqrt(V) is how many standard errors the gain stands above 0. Without evidence, or where nothing
-// is gained, p is returned as it is, to the bit.
+// The answer is a mixture: p as it was has weight 1, an adjustment max(0, e^(eta D) - 1) / 2. D is the decayed sum of
+// squared errors that it saved, eta = min(1/2, 2 / sqrt(V)), and V the decayed sum over rounds of the square of what it
+// saved in the round, so that D / sqrt(V) is how many standard errors the gain stands above 0. Without evidence, or
+// where nothing is gained, p is returned as it is, to the bit.
 //
 // A round is all outcomes that became known at the same time. An adjustment is scored on a round by what it was before
-// the round. What is mixed is weighed, and isotonic is fitted, at every 8th outcome, from 256 on at every 32nd. Errors in a round go together, which makes them look like more evidence than they are; so all that is
+// the round. Errors in a round go together, which makes them look like more evidence than they are; so all that is
 // learned is divided by how much larger the squared sums of residuals of rounds are than if they were independent (at
 // least 1; P. McCullagh, J. Nelder, "Generalized Linear Models", 1989, 4.5). Everything decays with a half-life of 1000
-// outcomes.
+// outcomes. Slopes and biases follow every outcome; isotonic is fitted and the mixture weighed at every 8th, from the
+// 256th on at every 32nd.
 //
 // A model that gives binary and categorical answers has one Calibrator for each. Probabilities are taken to be valid:
 // in [0, 1], of at least two classes, with sum 1. No call fails, allocates or takes a lock.
@@ -76,13 +77,17 @@ class Calibrator {
   double adjust(Method method, double p) const noexcept;
   void adjust(Method method, std::span<const double> p, std::span<double> out) const noexcept;
 
-  std::uint64_t size() const noexcept { return n_; }       // outcomes seen
+  std::uint64_t size() const noexcept { return n_; }         // outcomes seen
+  Time time() const noexcept { return round_time_; }         // of the last of them; 0 before
   std::size_t classes() const noexcept { return classes_; }  // of the first answer; 0 before
-  double slope() const noexcept { return live_.slope; }      // a
-  double shift() const noexcept { return live_.shift; }      // c, of two classes
-  std::span<const double> biases() const noexcept { return std::span(live_.bias).first(scaled(classes_) ? classes_ : 0); }
+  double slope() const noexcept { return live_.slope; }        // a
+  double shift() const noexcept { return live_.shift; }        // c, of two classes
+  std::span<const double> biases() const noexcept {
+    return std::span(live_.bias).first(scaled(classes_) ? classes_ : 0);
+  }
   double temperature() const noexcept { return live_.temperature; }  // t
-  double spread() const noexcept { return spread_; }  // how much more than by chance the residuals of a round go together
+  // How much more than by chance the residuals of a round go together; 1 where they do not.
+  double spread() const noexcept { return spread_; }
   // Sum of squared errors an adjustment has saved, decayed, in standard errors; 0 without evidence.
   double evidence(Method method) const noexcept;
 
@@ -92,7 +97,7 @@ class Calibrator {
 
  private:
   static constexpr std::size_t n_methods = 3;  // without as_given
-  static constexpr std::uint64_t refresh_early = 8, refresh_late = 32;  // outcomes between fits of isotonic and of weights
+  static constexpr std::uint64_t refresh_early = 8, refresh_late = 32;
 
   struct Map {  // what an answer is adjusted by
     double slope = 1.0;

@@ -14,7 +14,8 @@
 //   hedge       exponential weights on decayed excess losses: hedge.hpp
 //   stacked     the linear pool of the mean of hedge's and weighted's weights, its log-odds times a factor that is
 //               learned: recalibration.hpp
-//   vote        each model votes for its most probable class with its calibrated confidence; the share of the votes
+//   vote        each model votes for its most probable class, weighted by how far its calibrated confidence is above
+//               chance; a vote gives its class that confidence, and the other classes the rest alike
 //   auto        a mixture of the others by what each would have scored so far: panel.hpp
 //
 // Of numbers, log is the mean, vote the median, and stacked has no factor; the confident one is that of the highest stated

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from fairlead._core import Calibrator, Scoreboard
 from fairlead._core import Fleet as _CoreFleet
-from fairlead.errors import TaskEndedError, UnknownTaskError, did_you_mean
+from fairlead.errors import InvalidRecordError, TaskEndedError, UnknownModelError, UnknownTaskError, did_you_mean
 from fairlead.fleet import checks
 from fairlead.measure.audit import Audit
 from fairlead.policy.answered import Answered
 from fairlead.policy.pooled import reason_names
-from fairlead.types import Task
+from fairlead.types import KINDS, FrozenDict, Kind, Task
 
 
 class AuditedFleet:
     """The part of a Fleet that looks back."""
 
     _core: _CoreFleet
+    _board: Scoreboard
 
     def answers(self, task: Task | str) -> tuple[Answered, ...]:
         """The models' answers to an open task so far, in the order in which they came, without those of models that have
@@ -38,7 +40,13 @@ class AuditedFleet:
         known = self._core.task(task_id)
         numeric = known is not None and known[0][1] == "numeric"
         return tuple(
-            Answered(model, None if numeric else answer, answer if numeric else None, confidence, cost)
+            Answered(
+                model,
+                None if numeric else FrozenDict(answer) if isinstance(answer, dict) else answer,
+                answer if numeric else None,
+                confidence,
+                cost,
+            )
             for model, answer, confidence, cost, active in found
             if active
         )
@@ -82,6 +90,26 @@ class AuditedFleet:
             for fields in self._core.audits()
             if (since is None or fields["settled"] >= since) and (category is None or fields["category"] == category)
         )
+
+    def calibrator(self, model: str, kind: Kind = "binary") -> Calibrator:
+        """How a model's probabilities have to be adjusted, by what has happened so far: a copy, to look at and to use.
+
+        It adjusts nothing as long as that has not been shown to help. `confidence` and `vote` weigh by adjusted answers;
+        pools take answers as they are, since adjusted ones err together more. kind: of the tasks, `"binary"` or
+        `"categorical"`. Raises UnknownModelError, and InvalidRecordError for another kind.
+
+        >>> import fairlead as fl
+        >>> fleet = fl.Fleet()
+        >>> fleet.add("a")
+        >>> fleet.calibrator("a").adjust(0.9)
+        0.9
+        """
+        found = self._board.find_model(checks.name(model, "model"))
+        if found < 0:
+            raise UnknownModelError(f"model is {model!r}, which was never in the fleet")
+        if kind not in ("binary", "categorical"):
+            raise InvalidRecordError(f"kind is {kind!r}, must be 'binary' or 'categorical'")
+        return self._board.calibrator(found, KINDS.index(kind))[0]
 
     @property
     def drawdown(self) -> float:

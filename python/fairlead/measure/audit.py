@@ -17,7 +17,8 @@ class Audit:
     task, kind, category. time: when it was decided, settled: when its outcome became known, both in nanoseconds since
     the epoch, UTC. outcome: 0 or 1, the label, or the number. profit_usd: None if nobody said.
 
-    strategy: what decided it, None if it was never decided. weights and answers: by model. p: what was decided, P(yes)
+    strategy: what decided it, None if it was never decided; chosen: what `auto` followed most then; reasons: names of
+    why, as in `fairlead._core.REASONS`; position_scale as on the Decision. weights and answers: by model. p: what was decided, P(yes)
     or {label: p}; value: the same of a number. loss: of what was decided, the Brier score (over all labels of a
     categorical task) or the squared error; None if it was never decided. losses: by model. strategies: by strategy,
     what it would have lost. disagreement of the answers.
@@ -42,6 +43,8 @@ class Audit:
     outcome: int | float | str
     profit_usd: float | None = None
     strategy: str | None = None
+    chosen: str | None = None
+    reasons: tuple[str, ...] = ()
     weights: dict[str, float] = field(default_factory=FrozenDict)
     answers: dict[str, float | dict[str, float]] = field(default_factory=FrozenDict)
     p: float | dict[str, float] | None = None
@@ -50,6 +53,7 @@ class Audit:
     losses: dict[str, float] = field(default_factory=FrozenDict)
     strategies: dict[str, float] = field(default_factory=FrozenDict)
     disagreement: float | None = None
+    position_scale: float | None = None
     cost_usd: float = 0.0
     costs: dict[str, float] = field(default_factory=FrozenDict)
     stake_usd: float | None = None
@@ -75,6 +79,8 @@ class Audit:
             value = getattr(self, f.name)
             if isinstance(value, dict):
                 value = {k: dict(v) if isinstance(v, dict) else v for k, v in value.items()}
+            elif isinstance(value, tuple):
+                value = list(value)
             out[f.name] = value
         return out
 
