@@ -3,12 +3,14 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from os import PathLike
-from typing import Any, Literal, Self, TypeAlias, final, overload
+from typing import Any, Literal, Self, TypeAlias, TypeVar, final, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fairlead.policy.route import RunnerUp
+
+_Filled = TypeVar("_Filled")
 
 __version__: str
 
@@ -20,6 +22,7 @@ DEFAULT_STRATEGY: str
 
 REASONS: dict[str, int]
 
+def filled(cls: type[_Filled], values: tuple[Any, ...], /) -> _Filled: ...
 def simd_best() -> str: ...
 def simd_level() -> str: ...
 def set_simd_level(level: str) -> None: ...
