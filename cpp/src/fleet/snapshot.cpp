@@ -12,7 +12,7 @@ using journal::Table;
 
 namespace {
 
-constexpr std::uint32_t version = 2;
+constexpr std::uint32_t version = 3;
 constexpr std::string_view family = "fleet";
 constexpr std::string_view state_family = "fleet state";
 
@@ -59,6 +59,7 @@ void Fleet::save(SnapshotWriter& out) const {
     out.put(static_cast<std::uint8_t>(member.present));
   }
   routing_->save(out);
+  alerts_.save(out);
   out.put(next_task_);
   out.put(static_cast<std::uint64_t>(tasks_.n_open()));
   for (const std::uint32_t slot : tasks_.open()) {
@@ -108,6 +109,7 @@ void Fleet::load(SnapshotReader& in) {
   }
   losses_.reserve(members_.size());
   routing_->load(in);
+  alerts_.load(in);
   in.get(next_task_);
 
   const auto next_record = [&](std::uint32_t& slot) {
