@@ -292,6 +292,7 @@ py::dict event_data(const Event& event, const NameTable& models) {
     case Type::mark:
     case Type::seal:
     case Type::names:
+    case Type::run:
     case Type::custom: break;
   }
   const auto bytes = event.bytes();

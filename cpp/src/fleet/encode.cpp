@@ -150,6 +150,14 @@ void encode(EventBuffer& out, const CalledFixed& fixed, Time time, std::int32_t 
   out.start(Type::called, time, model, category, sizeof(fixed)).put(fixed);
 }
 
+void encode(EventBuffer& out, RunFixed fixed, Time time, std::int32_t name, std::int32_t category, std::string_view error) {
+  error = beginning(error, std::numeric_limits<std::uint16_t>::max());
+  fixed.n_error = static_cast<std::uint16_t>(error.size());
+  PayloadWriter to = out.start(Type::run, time, name, category, sizeof(fixed) + error.size());
+  to.put(fixed);
+  to.put(std::span<const char>(error));
+}
+
 void encode_name(EventBuffer& out, Table table, std::int32_t number, std::string_view name) {
   PayloadWriter to = out.start(Type::name, 0, -1, -1, 1 + sizeof(number) + of(name));
   to.put(table);
@@ -250,6 +258,14 @@ bool decode(std::span<const std::byte> payload, DecodedRoute& out) noexcept {
 
 bool decode(std::span<const std::byte> payload, CalledFixed& out) noexcept {
   return decode_fixed(payload, out) && static_cast<std::size_t>(out.end) < call_end_names.size();
+}
+
+bool decode(std::span<const std::byte> payload, DecodedRun& out) noexcept {
+  PayloadReader in(payload);
+  std::span<const char> error;
+  if (!in.get(out.fixed) || !in.get(error, out.fixed.n_error) || !in.done()) return false;
+  out.error = {error.data(), error.size()};
+  return static_cast<std::size_t>(out.fixed.status) < run_status_names.size();
 }
 
 bool decode(std::span<const std::byte> payload, DecodedName& out) noexcept {

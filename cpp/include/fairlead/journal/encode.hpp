@@ -51,6 +51,8 @@ struct RouteOther {
 void encode(EventBuffer& out, RouteFixed fixed, Time time, std::int32_t model, std::int32_t category,
             std::span<const RouteOther> others, std::string_view type);
 void encode(EventBuffer& out, const CalledFixed& fixed, Time time, std::int32_t model, std::int32_t category);
+// `fixed` but for its count; of an error that is longer than 65,535 bytes the beginning is kept.
+void encode(EventBuffer& out, RunFixed fixed, Time time, std::int32_t name, std::int32_t category, std::string_view error);
 void encode_name(EventBuffer& out, Table table, std::int32_t number, std::string_view name);
 // Settings, model and the cold events, whose payload is JSON; or no payload at all.
 void encode_text(EventBuffer& out, Type type, Time time, std::int32_t model, std::int32_t category, std::string_view text);
@@ -93,6 +95,12 @@ struct DecodedRoute {
 };
 bool decode(std::span<const std::byte> payload, DecodedRoute& out) noexcept;
 bool decode(std::span<const std::byte> payload, CalledFixed& out) noexcept;
+
+struct DecodedRun {
+  RunFixed fixed = {};
+  std::string_view error = {};
+};
+bool decode(std::span<const std::byte> payload, DecodedRun& out) noexcept;
 
 struct DecodedName {
   Table table = Table::models;

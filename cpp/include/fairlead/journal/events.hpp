@@ -7,6 +7,7 @@
 // A reader does not trust lengths: `decode` gives false where the payload is not exactly what its counts say.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -192,6 +193,24 @@ struct CalledFixed {
   std::uint8_t padding[2] = {};
 };
 static_assert(sizeof(CalledFixed) == 80);
+
+// --- run: header.model is the name of what ran, which need be no model; header.category what it ran for ---
+
+enum class RunStatus : std::uint8_t { ok, error, timeout, cancelled };
+inline constexpr std::array<std::string_view, 4> run_status_names{"ok", "error", "timeout", "cancelled"};
+
+struct RunFixed {
+  std::int64_t cost_nanos = -1;  // -1: not known
+  double duration_ms = nan;
+  double compute_s = nan;        // of processors or accelerators
+  double memory_mb = nan;        // the most at once
+  std::int64_t tokens = 0;
+  std::int64_t api_calls = 0;
+  std::uint16_t n_error = 0;     // bytes that follow, of what went wrong
+  RunStatus status = RunStatus::ok;
+  std::uint8_t padding[5] = {};
+};
+static_assert(sizeof(RunFixed) == 56);
 
 // --- task: header.time is when it was shown ---
 
