@@ -123,4 +123,4 @@ def in_words(metric: str, value: float) -> str:
         return f"{value / 1e3:,.2f} s" if value >= 1e3 else f"{value:.0f} ms"
     if unit == "$":
         return f"${value:,.2f}" if value >= 0.1 or value == 0.0 else f"${value:.2g}"
-    return f"{value:,.0f}" if METRICS[metric].family == "positive" else f"{value:.4g}"
+    return f"{value:,.0f}" if METRICS[metric].family == "positive" else f"{value:.3f}"

@@ -18,6 +18,8 @@ from fairlead.monitor.rules import AnomalyRule, AnyRule, MetricRule, TrendRule
 from fairlead.monitor.series import Pane, series_of
 from fairlead.monitor.trend import Trend, adjusted, trend_of
 
+ENOUGH = 20
+"""Settled answers by which a model can be recommended."""
 FLEET = "the fleet"
 """What all models together are called in a sentence."""
 
@@ -209,16 +211,23 @@ class Look:
         )
 
     def _other(self, rule: AnyRule, model: str | None, category: str | None, value: float) -> str:
-        """The best other model by the metric, if it is better and enough is known of it; of the fleet: the worst."""
+        """Who to ask instead: of the models that do better by the metric, and do not break the rule, the one of the best
+        decision quality; where that is not known, the best by the metric. Of the fleet: its worst model. Empty: none."""
         good = METRICS[rule.metric].good or 1
         known = []
         for name, row in self.rows(rule.window, category).items():
             other, n = reading(row, rule.metric)
             if name != model and other == other and n >= rule.min_n:
-                known.append((good * other, name))
+                known.append((good * other, name, row))
         if model is None:
-            return min(known)[1] if known else ""
-        return max(known)[1] if known and max(known)[0] > good * value else ""
+            return min(known, key=lambda one: one[:2])[1] if known else ""
+        broken = rule.fires if isinstance(rule, MetricRule) else lambda _: False
+        fine = [one for one in known if one[0] > good * value and not broken(good * one[0])]
+        qualities = [(*reading(row, "quality"), name) for _, name, row in fine]
+        judged = [(quality, name) for quality, n, name in qualities if n >= ENOUGH and quality == quality]
+        if judged:
+            return max(judged)[1]
+        return max(fine, key=lambda one: one[:2])[1] if fine else ""
 
 
 def turns(
