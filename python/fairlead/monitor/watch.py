@@ -211,8 +211,8 @@ class Look:
         )
 
     def _other(self, rule: AnyRule, model: str | None, category: str | None, value: float) -> str:
-        """Who to ask instead: of the models that do better by the metric, and do not break the rule, the one of the best
-        decision quality; where that is not known, the best by the metric. Of the fleet: its worst model. Empty: none."""
+        """Who to ask instead: of the models that do better by the metric, and do not break the rule, the one with the
+        best decision quality; if that is not known, the best by the metric. Of the fleet: its worst. Empty: none."""
         good = METRICS[rule.metric].good or 1
         known = []
         for name, row in self.rows(rule.window, category).items():
