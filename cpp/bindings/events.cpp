@@ -141,6 +141,7 @@ py::dict decision_data(const Event& event, const NameTable& models) {
   out["cost_usd"] = fixed.cost_usd;
   out["strategy"] = text(found.name);
   out["reasons"] = fixed.reasons;
+  if (event.header->version == 1) return out;  // the same as ever: a store remembers what the last event was
   out["spread"] = number(shape.spread);
   out["entropy"] = number(shape.entropy);
   out["divergence"] = number(shape.divergence);
@@ -239,6 +240,24 @@ py::dict called_data(const Event& event) {
   return out;
 }
 
+py::dict run_data(const Event& event) {
+  journal::DecodedRun found;
+  if (!journal::decode(event.bytes(), found)) refuse(event);
+  const journal::RunFixed& fixed = found.fixed;
+  const bool priced = fixed.cost_nanos != -1;
+  py::dict out;
+  out["status"] = text(journal::run_status_names[static_cast<std::size_t>(fixed.status)]);
+  out["duration_ms"] = number(fixed.duration_ms);
+  out["tokens"] = fixed.tokens;
+  out["api_calls"] = fixed.api_calls;
+  out["cost_usd"] = priced ? py::object(py::float_(usd(fixed.cost_nanos))) : py::object(py::none());
+  out["cost_nanos"] = priced ? py::object(py::int_(fixed.cost_nanos)) : py::object(py::none());
+  out["compute_s"] = number(fixed.compute_s);
+  out["memory_mb"] = number(fixed.memory_mb);
+  out["error"] = text(found.error);
+  return out;
+}
+
 // One JSON object; read by Python's own reader, as these events are cold.
 py::dict json_data(const Event& event) {
   static PyObject* const loads = py::object(py::module_::import("json").attr("loads")).release().ptr();
@@ -278,6 +297,7 @@ py::dict event_data(const Event& event, const NameTable& models) {
     case Type::closed: return closed_data(event);
     case Type::route: return route_data(event, models);
     case Type::called: return called_data(event);
+    case Type::run: return run_data(event);
     case Type::settings:
     case Type::model:
     case Type::note:
@@ -292,7 +312,6 @@ py::dict event_data(const Event& event, const NameTable& models) {
     case Type::mark:
     case Type::seal:
     case Type::names:
-    case Type::run:
     case Type::custom: break;
   }
   const auto bytes = event.bytes();

@@ -67,6 +67,12 @@ inline std::string view(fl::Fleet& fleet) {
     for (const std::int32_t context : task.where()) put(context);
   }
   out += routing.finish();
+  fl::SnapshotWriter performance("performance", 1);
+  fleet.performance().save(performance);
+  performance.put(fleet.runners());
+  fleet.runs().save(performance);
+  out += performance.finish();
+  for (const std::uint32_t slot : silent->tasks().open()) put(silent->tasks()[slot].place);
   for (const std::uint32_t slot : fleet.tasks().ended()) {
     put(fleet.tasks()[slot].state);
     put(fleet.tasks()[slot].outcome);
@@ -115,6 +121,8 @@ class Life {
                         .text = "will it, and if so when?",
                         .labels = kind == Kind::categorical ? std::span(labels) : std::span<const std::string_view>{},
                         .stake_usd = 40.0,
+                        .regime = number % 5 == 0 ? "wild" : "",
+                        .expires_in_s = number % 3 == 0 ? fl::nan : 2000.0 * number,
                         .slices = std::span(&horizon, 1),
                         .time = t};
     const double u = 0.01 * roll(101);
@@ -160,7 +168,16 @@ class Life {
   Status cold(fl::Fleet& fleet, int t) {
     const fl::Time now = t * 1'000'000'000LL;
     std::vector<fl::Alert> alerts;
-    switch (roll(8)) {
+    switch (roll(9)) {
+      case 8:
+        return fleet.run("crawler " + std::to_string(roll(3)), roll(2) == 0 ? "" : "rates",
+                         {.cost_nanos = static_cast<std::int64_t>(roll(5)) - 1,
+                          .duration_ms = roll(3) == 0 ? fl::nan : 10.0 * roll(90),
+                          .memory_mb = roll(3) == 0 ? fl::nan : 1.5 * roll(90),
+                          .tokens = roll(100),
+                          .api_calls = roll(5),
+                          .status = static_cast<fl::journal::RunStatus>(roll(4))},
+                         roll(2) == 0 ? "" : "no disk", now);
       case 0: return fleet.budget(R"({"name": "day", "limit": 90000000, "period": "daily", "on_exhausted": "degrade"})", now);
       case 1: return fleet.budget(R"({"name": "m", "limit": 60000000, "scope": "model", "of": "model-1"})", now);
       case 2: return fleet.budget(R"({"name": "t", "limit": 70000000, "scope": "type", "of": "reasoning", "on_exhausted": "queue"})", now);

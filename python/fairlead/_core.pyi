@@ -1842,6 +1842,9 @@ class ScoredRecords:
     @property
     def unknown(self) -> int: ...
 
+EVENT_TYPES: dict[str, int]
+RUN_STATUSES: tuple[str, ...]
+
 def journal_columns(records: NDArray[np.uint8], models: Sequence[str], categories: Sequence[str]) -> dict[str, Any]: ...
 def journal_events(
     records: NDArray[np.uint8], models: Sequence[str], categories: Sequence[str]

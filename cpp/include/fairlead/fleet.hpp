@@ -29,6 +29,7 @@
 #include "fairlead/journal/encode.hpp"
 #include "fairlead/journal/format.hpp"
 #include "fairlead/names.hpp"
+#include "fairlead/performance.hpp"
 #include "fairlead/scoreboard.hpp"
 #include "fairlead/snapshot.hpp"
 #include "fairlead/status.hpp"
@@ -129,6 +130,12 @@ class Fleet {
   // The calls that a process that is gone left open have ended, nobody knows how: they count as made. May log many events.
   Status lose_calls(Time now) noexcept;
 
+  // What a program did that is no forecast, whatever it is called; `fixed` but for its count. Names beyond `most_runners` count
+  // as "(other)".
+  static constexpr std::int32_t most_runners = 4096;
+  Status run(std::string_view name, std::string_view category, const journal::RunFixed& fixed, std::string_view error,
+             Time time) noexcept;
+
   // Cold events of routing, as JSON: fleet_routing.hpp says which.
   Status budget(std::string_view json, Time time) noexcept;
   Status health(std::string_view json, Time time) noexcept;
@@ -160,6 +167,11 @@ class Fleet {
   const Member& member(ModelId model) const noexcept { return members_[static_cast<std::size_t>(model)]; }
   std::vector<ModelId> members() const;  // those in the fleet now, in the order in which they came
   const FleetTasks& tasks() const noexcept { return tasks_; }
+  // How every model is doing. A call counts when its forecast comes, an answer when its task is settled. Calls that were
+  // cancelled or lost have no forecast, and count in none.
+  const Performance& performance() const noexcept { return performance_; }
+  const Performance& runs() const noexcept { return runs_; }  // by runner, category
+  const NameTable& runners() const noexcept { return runners_; }
   journal::Seq last() const noexcept { return last_; }  // number of the newest event that was applied
   std::uint64_t passed_over() const noexcept { return passed_over_; }
   journal::Seq first_passed_over() const noexcept { return first_passed_over_; }
@@ -190,6 +202,9 @@ class Fleet {
   Status apply_closed(const journal::Event& event) noexcept;
   Status apply_route(const journal::Event& event);
   Status apply_called(const journal::Event& event) noexcept;
+  Status apply_run(const journal::Event& event);
+  Status called_in(const FleetTask& task, const Forecast& forecast) noexcept;
+  Status settled_in(const FleetTask& task, Time time) noexcept;
   Status apply_alert(const journal::Event& event);
 
   template <class Change>
@@ -227,6 +242,8 @@ class Fleet {
   std::uint64_t joined_ = 0;
   FleetTasks tasks_;
   std::unique_ptr<FleetRouting> routing_;  // so that it stays where it is
+  Performance performance_, runs_;
+  NameTable runners_;
   Alerts alerts_;
   TaskNumber next_task_ = 1;
   std::array<Numbers, journal::n_tables> names_;

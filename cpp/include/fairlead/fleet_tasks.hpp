@@ -15,6 +15,7 @@
 
 #include "fairlead/journal/encode.hpp"
 #include "fairlead/names.hpp"
+#include "fairlead/performance.hpp"
 #include "fairlead/types.hpp"
 
 namespace fairlead {
@@ -45,6 +46,7 @@ struct FleetTask {
   Kind kind = Kind::binary;
   State state = State::unused;
   TaskRouting routing = {};    // while it is open
+  PlaceId place = 0;           // of Performance, while it is open
   std::string record = {};  // the payload of its event: journal/encode.hpp
 
   std::string_view id() const noexcept { return part(0); }

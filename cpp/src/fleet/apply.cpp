@@ -18,7 +18,7 @@ constexpr std::int32_t most_names = 1 << 24;  // so that a false number takes no
 
 constexpr std::size_t index(std::int32_t id) noexcept { return static_cast<std::size_t>(id); }
 
-bool ours(Type type) noexcept { return type >= Type::settings && type <= Type::called; }
+bool ours(Type type) noexcept { return type >= Type::settings && type <= Type::run; }
 
 }  // namespace
 
@@ -61,6 +61,7 @@ Status Fleet::dispatch(const Event& event) {
     case Type::closed: return apply_closed(event);
     case Type::route: return apply_route(event);
     case Type::called: return apply_called(event);
+    case Type::run: return apply_run(event);
     case Type::budget: return routing_->budget(journal::text_of(event.bytes()), event.header->time);
     case Type::alert: return apply_alert(event);
     case Type::health: return routing_->health(journal::text_of(event.bytes()), event.header->time);
@@ -148,10 +149,13 @@ Status Fleet::apply_task(const Event& event) {
   if (decoded_.number == std::numeric_limits<TaskNumber>::max()) return Status::bad_event;  // none could come after it
   const std::uint32_t slot = tasks_.prepare(event.bytes());
   const TaskRouting routing = routing_->open(decoded_.task);
+  const PlaceId place =
+      performance_.place(decoded_.task.category, decoded_.task.regime, expiry_of(decoded_.task.expires_in_s));
   TaskHandle handle;
   if (const Status status = board_.open(decoded_.task, handle); status != Status::ok) return status;
   tasks_.add(slot, decoded_.number, handle, decoded_.task.kind, event.header->time, event.header->category,
              routing);
+  tasks_[slot].place = place;
   if (decoded_.number >= next_task_) next_task_ = decoded_.number + 1;
   return Status::ok;
 }
@@ -165,8 +169,9 @@ Status Fleet::apply_forecast(const Event& event) noexcept {
   given.forecast.model = model_of(event.header->model);
   given.forecast.time = event.header->time;
   const Status status = board_.record(tasks_[slot].handle, given.forecast);
-  if (status == Status::ok) routing_->answered(tasks_[slot].routing, given.task, given.forecast);
-  return status;
+  if (status != Status::ok) return status;
+  routing_->answered(tasks_[slot].routing, given.task, given.forecast);
+  return called_in(tasks_[slot], given.forecast);
 }
 
 Status Fleet::apply_outcome(const Event& event) noexcept {
@@ -181,10 +186,11 @@ Status Fleet::apply_outcome(const Event& event) noexcept {
   losses_.clear();  // it has room for every model: apply_model
   for (const Marks& mark : marks) losses_.push_back(mark.loss);
   routing_->settled(tasks_[slot].routing, given.kind, board_.settled_models(), losses_);
+  const Status counted = settled_in(tasks_[slot], event.header->time);
   routing_->ended(given.task);
   tasks_.end(slot, FleetTask::State::settled, given.value);
   tasks_.forget(settings_.remember);
-  return Status::ok;
+  return counted;
 }
 
 Status Fleet::apply_closed(const Event& event) noexcept {

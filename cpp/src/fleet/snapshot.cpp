@@ -59,6 +59,9 @@ void Fleet::save(SnapshotWriter& out) const {
     out.put(static_cast<std::uint8_t>(member.present));
   }
   routing_->save(out);
+  performance_.save(out);
+  out.put(runners_);
+  runs_.save(out);
   alerts_.save(out);
   out.put(next_task_);
   out.put(static_cast<std::uint64_t>(tasks_.n_open()));
@@ -109,6 +112,10 @@ void Fleet::load(SnapshotReader& in) {
   }
   losses_.reserve(members_.size());
   routing_->load(in);
+  performance_.load(in);
+  in.get(runners_);
+  runs_.load(in);
+  in.require(performance_.n_models() <= board_.models().size() && runs_.n_models() <= runners_.size());
   alerts_.load(in);
   in.get(next_task_);
 
@@ -138,6 +145,8 @@ void Fleet::load(SnapshotReader& in) {
     if (in.ok()) {
       tasks_.add(slot, decoded_.number, handle, decoded_.task.kind, shown, -1,
                  routing_->load_task(decoded_.task, routing, in));
+      tasks_[slot].place =
+          performance_.place(decoded_.task.category, decoded_.task.regime, expiry_of(decoded_.task.expires_in_s));
     }
   }
   n = 0;

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
+from fairlead._core import EVENT_TYPES
 from fairlead.errors import InvalidRecordError
+from fairlead.events import HOT
 from fairlead.journal import Journal
 
-_HOT = ("settings", "model", "model_removed", "task", "forecast", "decision", "outcome", "closed", "route", "called")
-_FIRST = 16  # the number of the first of these; the others follow
-_COLD = {37: "budget", 38: "health", 39: "routing"}
-_FLEETS = (*_HOT, *_COLD.values())
-_ALERT = 33
+_FLEETS = {name: EVENT_TYPES[name] for name in (*HOT, "budget", "health", "routing")}
+_NAMES = {number: name for name, number in _FLEETS.items()}
 
 
 class FleetJournal(Journal):
@@ -21,7 +20,7 @@ class FleetJournal(Journal):
 
     def append_bytes(self, type: str | int, *rest: Any) -> int:
         _check(type)
-        if type in ("alert", _ALERT):
+        if type in ("alert", EVENT_TYPES["alert"]):
             _check_alert(rest)
         return super().append_bytes(type, *rest)
 
@@ -38,7 +37,7 @@ class FleetJournal(Journal):
 
 def _check(type: str | int) -> None:
     if isinstance(type, int):
-        type = _HOT[type - _FIRST] if 0 <= type - _FIRST < len(_HOT) else _COLD.get(type, type)
+        type = _NAMES.get(type, type)
     if type in _FLEETS:
         raise _refused(type)
 
@@ -58,5 +57,6 @@ def _check_alert(rest: tuple[Any, ...]) -> None:
 
 def _refused(type: str | int) -> InvalidRecordError:
     return InvalidRecordError(
-        f"type is {type!r}, which only the fleet logs on its journal: use fleet.add, route, record, decide and settle"
+        f"type is {type!r}, which only the fleet logs on its journal: use fleet.add, route, record, decide, settle and "
+        "record_run"
     )

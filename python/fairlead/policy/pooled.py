@@ -39,15 +39,27 @@ def strategy_index(strategy: str) -> int:
         raise InvalidRecordError(f"strategy is {strategy!r}, must be one of {', '.join(STRATEGIES)}{hint}") from error
 
 
-_task, _weights, _p, _value, _disagreement, _uncertainty, _position_scale, _cost_usd, _strategy, _whys, _time = (
-    vars(Decision)[field.name].__set__ for field in fields(Decision)
-)
+(
+    _task,
+    _weights,
+    _p,
+    _value,
+    _disagreement,
+    _uncertainty,
+    _position_scale,
+    _cost_usd,
+    _strategy,
+    _whys,
+    _time,
+    *_shape,
+) = (vars(Decision)[field.name].__set__ for field in fields(Decision))
+_UNKNOWN = (None,) * 6
 
 
 def as_decision(task: str, strategy: str, found: tuple[Any, ...]) -> Decision:
     """What the core decided of a task, in words. Written into the slots of a Decision, as there is nothing to validate
     and its constructor would take longer than the core."""
-    weights, p, value, disagreement, uncertainty, scale, cost, bits, time = found
+    weights, p, value, disagreement, uncertainty, scale, cost, bits, time, *shape = found
     decision = object.__new__(Decision)
     _task(decision, task)
     _weights(decision, FrozenDict(weights))
@@ -60,6 +72,8 @@ def as_decision(task: str, strategy: str, found: tuple[Any, ...]) -> Decision:
     _strategy(decision, strategy)
     _whys(decision, _reasons(bits, weights, disagreement))
     _time(decision, time)
+    for put, known in zip(_shape, shape or (*_UNKNOWN, strategy), strict=True):
+        put(decision, known)
     return decision
 
 
