@@ -74,6 +74,8 @@ if TYPE_CHECKING:
     from fairlead.measure.ratings import PredictionScore, evaluate_ratings
     from fairlead.measure.spend import Spend, SpendForecast, SpendReport
     from fairlead.measure.sweep import SweepResult, sweep
+    from fairlead.monitor import AnomalyRule, MetricRule, RuleAlert, TrendRule
+    from fairlead.monitor.report import Report
     from fairlead.policy.prompt_model import LinearPromptModel, NearestPromptModel, PromptModel, load_prompt_model
     from fairlead.providers import ResponseCache
     from fairlead.providers.known_models import KnownModels, known_model, known_models
@@ -94,6 +96,7 @@ __all__ = [
     "KSWIN",
     "STRATEGIES",
     "Alert",
+    "AnomalyRule",
     "BradleyTerry",
     "BradleyTerryRatings",
     "Breaker",
@@ -125,6 +128,7 @@ __all__ = [
     "Leaderboard",
     "LinearPromptModel",
     "MLPoly",
+    "MetricRule",
     "Model",
     "ModelRow",
     "NearestPromptModel",
@@ -139,9 +143,11 @@ __all__ = [
     "Psi",
     "Reflection",
     "ReplayResult",
+    "Report",
     "ResponseCache",
     "RollingWindow",
     "Route",
+    "RuleAlert",
     "Rules",
     "Settings",
     "Spend",
@@ -156,6 +162,7 @@ __all__ = [
     "TaskClassifier",
     "TaskEndedError",
     "TaskType",
+    "TrendRule",
     "TrueSkill",
     "UnknownModelError",
     "UnknownPriceError",
@@ -195,6 +202,11 @@ _LATER = {
     "Spend": "fairlead.measure.spend",
     "SpendForecast": "fairlead.measure.spend",
     "SpendReport": "fairlead.measure.spend",
+    "AnomalyRule": "fairlead.monitor",
+    "MetricRule": "fairlead.monitor",
+    "RuleAlert": "fairlead.monitor",
+    "TrendRule": "fairlead.monitor",
+    "Report": "fairlead.monitor.report",
     "LinearPromptModel": "fairlead.policy.prompt_model",
     "NearestPromptModel": "fairlead.policy.prompt_model",
     "PromptModel": "fairlead.policy.prompt_model",

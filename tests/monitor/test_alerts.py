@@ -12,7 +12,7 @@ import pytest
 from made_up import DAY, NAN, Keeper, Made, Row, answers, calls, panes
 
 import fairlead as fl
-from fairlead.fleet.monitoring import FleetMonitor
+from fairlead.fleet.watching import FleetMonitor
 from fairlead.monitor import AnomalyRule, MetricRule, RuleAlert, TrendRule
 from fairlead.monitor.alerts import key_of
 

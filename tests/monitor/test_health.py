@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from made_up import Keeper, Made, Row, answers, calls
 
 import fairlead as fl
-from fairlead.fleet.monitoring import FleetMonitor
+from fairlead.fleet.watching import FleetMonitor
 from fairlead.monitor import health_of
 from fairlead.monitor.health import WEIGHTS, fleet_health
 

@@ -15,7 +15,9 @@ def add_report(commands: Commands) -> None:
     """`fairlead report DESK`."""
     report = verb(commands, "report", _report, "how every model of a fleet is doing: health, alerts, trends, costs")
     report.add_argument("--html", metavar="FILE", help="write it as a page of HTML, too")
-    report.add_argument("--json", metavar="FILE", help="write it as JSON, too; - to standard output, instead of the text")
+    report.add_argument(
+        "--json", metavar="FILE", help="write it as JSON, too; - to standard output, instead of the text"
+    )
     report.add_argument("--at", metavar="TIME", help="as of this time: ISO, or integer nanoseconds (default: now)")
 
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fairlead.errors import JournalWarning
-from fairlead.fleet import checks
-from fairlead.fleet.monitoring import WATCHED, When
+from fairlead.fleet.performance_source import PerformanceSource
+from fairlead.fleet.watching import When
 from fairlead.monitor.metrics import METRICS
 from fairlead.monitor.report import Report, Spending, Standing
 from fairlead.monitor.resources import ResourceUse, use_of_model, use_of_runner
@@ -33,7 +33,7 @@ _RESOURCES = "30d"
 
 def make_report(fleet: Fleet, now: When | None = None, *, title: str = "Fleet report") -> Report:
     """Everything that is known of a fleet, at a time. It changes nothing, and raises no alert."""
-    moment = checks.moment(fleet.clock) if now is None else as_time(now, "now")
+    moment = fleet.now() if now is None else as_time(now, "now")
     monitor = fleet.monitor
     look = Look(monitor.source, moment)
     ratings = {row.model: row for row in fleet.leaderboard()}
@@ -46,14 +46,14 @@ def make_report(fleet: Fleet, now: When | None = None, *, title: str = "Fleet re
     anomalies = tuple(one for window in ("24h", "7d", "30d") for one in monitor.anomalies(window=window, now=moment))
     panes = {name: look.panes("30d").get(name, ()) for name in by_rating}
     found = broken(look.findings(monitor.rules), {alert.key for alert in alerts}, moment)
-    resting = tuple(name for name in by_rating if fleet.breaker_open(name))
+    resting = tuple(name for name in by_rating if fleet._core.breakers.until(name) is not None)
     notes = ()
     if together["all"].calls and not together["30d"].calls:
         notes = ("Nothing happened in the last 30 days; a report as of another time has more to tell.",)
     return Report(
         time=moment,
         standings=tuple(
-            Standing(name, True, ratings[name].elo if name in ratings else float("nan"), name in resting)
+            Standing(name, ratings[name].elo if name in ratings else float("nan"), name in resting)
             for name in by_rating
         ),
         windows=windows,
@@ -88,7 +88,9 @@ def report_folder(folder: str | os.PathLike[str], *, now: When | None = None) ->
     core, found = fold_desk(os.fspath(folder))
     for warning in found["warnings"]:
         warnings.warn(warning, JournalWarning, stacklevel=2)
-    return make_report(Fleet._of(core, _time.time_ns), now, title=f"Fleet report: {os.fspath(folder)}")
+    fleet = Fleet.__new__(Fleet)
+    fleet._build(core, _time.time_ns)
+    return make_report(fleet, now, title=f"Fleet report: {os.fspath(folder)}")
 
 
 def _in_order(rows: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
@@ -111,7 +113,9 @@ def _spending(fleet: Fleet, now: int) -> Spending:
 
 def _resources(fleet: Fleet, rows: Mapping[str, Any], now: int) -> tuple[ResourceUse, ...]:
     models = [use_of_model(row, _RESOURCES) for row in rows.values() if row.calls]
-    runners = [use_of_runner(row, _RESOURCES) for row in fleet.runs(window=_RESOURCES, now=now) if row.calls]
+    runners = [
+        use_of_runner(row, _RESOURCES) for row in PerformanceSource(fleet._core).runs(_RESOURCES, now) if row.calls
+    ]
     return (*models, *runners)
 
 
@@ -133,14 +137,10 @@ def _recommendations(
             words = METRICS[trend.metric].words
             found.append(f"{trend.model}'s {words} has been getting worse: find out since when, and what changed.")
     for name, row in windows["all"].items():
-        if row.calibration_error > _BADLY_CALIBRATED and row.settled >= _ENOUGH_CALIBRATED:
-            found.append(
-                f"{name}'s probabilities are off by {row.calibration_error:.2f} on average: do not take them as they are."
-            )
+        off = row.calibration_error
+        if off > _BADLY_CALIBRATED and row.settled >= _ENOUGH_CALIBRATED:
+            found.append(f"{name}'s probabilities are off by {off:.2f} on average: do not take them as they are.")
     for name, row in windows["30d"].items():
         if not row.calls and windows["all"][name].calls:
             found.append(f"{name} was not called in 30 days: remove it, or ask it now and then to know how it does.")
     return tuple(dict.fromkeys(found))
-
-
-__all__ = ["WATCHED", "make_report", "report_folder"]

@@ -1,6 +1,6 @@
 """How every model is doing, and who is told: rules, alerts, trends, anomalies, health, and the report of it all.
 
-Pure functions of performance records. `fleet.monitor` (in `fairlead.fleet.monitoring`) reads the records, logs the
+Pure functions of performance records. `fleet.monitor` (in `fairlead.fleet.watching`) reads the records, logs the
 alerts and tells who listens.
 """
 

@@ -56,12 +56,11 @@ SHOWN = (
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One model in the report. elo: overall. breaker: closed, open or half_open; empty: none."""
+    """One model of the fleet. elo: overall. resting: its circuit breaker, or its provider's, lets no call through."""
 
     model: str
-    present: bool
     elo: float
-    breaker: str = ""
+    resting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,8 @@ class Report:
     for a page that needs nothing else.
 
     time: nanoseconds. windows: the record of each model over 1h, 6h, 24h, 7d, 30d and all time; together: of all
-    models. series: of metrics that are drawn, by model, oldest first. patterns: where a model stands out, in words.
+    models. alerts: that are raised; broken: rules that are broken now without one, as nobody has checked since. series:
+    of metrics that are drawn, by model, oldest first. patterns: where a model stands out.
     """
 
     time: int
@@ -89,6 +89,7 @@ class Report:
     together: Mapping[str, Measured]
     health: FleetHealth
     alerts: tuple[RuleAlert, ...]
+    broken: tuple[RuleAlert, ...]
     rules: tuple[AnyRule, ...]
     trends: tuple[Trend, ...]
     anomalies: tuple[Anomaly, ...]
@@ -103,7 +104,7 @@ class Report:
     @property
     def models(self) -> tuple[str, ...]:
         """Those in the fleet, by rating."""
-        return tuple(one.model for one in self.standings if one.present)
+        return tuple(one.model for one in self.standings)
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, as plain JSON types; None for NaN."""
@@ -112,12 +113,10 @@ class Report:
             "title": self.title,
             "time": self.time,
             "at": time_text(self.time),
-            "models": [
-                {"model": one.model, "in_fleet": one.present, "elo": _plain(one.elo), "breaker": one.breaker}
-                for one in self.standings
-            ],
+            "models": [{"model": one.model, "elo": _plain(one.elo), "resting": one.resting} for one in self.standings],
             "health": self.health.as_dict(),
             "alerts": [alert.as_dict() for alert in self.alerts],
+            "broken": [alert.as_dict() for alert in self.broken],
             "recommendations": list(self.recommendations),
             "windows": {window: [row_dict(row) for row in rows.values()] for window, rows in self.windows.items()},
             "fleet": {window: row_dict(row) for window, row in self.together.items()},

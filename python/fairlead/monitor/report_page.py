@@ -9,6 +9,7 @@ from html import escape
 from fairlead import page, svg
 from fairlead.measure.calendar import time_text
 from fairlead.measure.money import nearest, usd_text
+from fairlead.monitor.alerts import RuleAlert
 from fairlead.monitor.health import FORMULAS, HealthScore
 from fairlead.monitor.metrics import METRICS, Measured, in_words
 from fairlead.monitor.report import Report, bins_of
@@ -141,18 +142,18 @@ def _facts(report: Report) -> str:
 
 def _attention(report: Report) -> str:
     out = []
-    for alert in report.alerts:
+    for alert in (*report.alerts, *report.broken):
         cure = f"<p>{escape(alert.recommendation)}</p>" if alert.recommendation else ""
         out.append(
             f'<div class="alert {alert.severity}"><p><span class="badge">{alert.severity}</span>'
             f"{escape(alert.message)}</p>{cure}"
-            f'<p class="note small">raised {time_text(alert.since)}, by the rule “{escape(alert.rule)}”</p></div>'
+            f'<p class="note small">{_since(report, alert)}, by the rule “{escape(alert.rule)}”</p></div>'
         )
-    told = {alert.recommendation for alert in report.alerts}
+    told = {alert.recommendation for alert in (*report.alerts, *report.broken)}
     rest = [one for one in report.recommendations if one not in told]
     if rest:
         items = "".join(f"<li>{escape(one)}</li>" for one in rest)
-        out.append(f'<h3>{"What else to do" if report.alerts else "What to do"}</h3><ul class="todo">{items}</ul>')
+        out.append(f'<h3>{"What else to do" if told else "What to do"}</h3><ul class="todo">{items}</ul>')
     if not out:
         return page.section("What needs attention", '<p class="caption">Nothing: every rule holds.</p>')
     return page.section("What needs attention", "".join(out))
@@ -161,6 +162,10 @@ def _attention(report: Report) -> str:
 def _lately(window: str) -> str:
     words = _WINDOW_WORDS[window]
     return words[0].lower() + words[1:]
+
+
+def _since(report: Report, alert: RuleAlert) -> str:
+    return f"raised {time_text(alert.since)}" if alert in report.alerts else "not raised yet: nobody has checked since"
 
 
 def _meter(score: float) -> str:
@@ -420,7 +425,7 @@ def _megabytes(value: float) -> str:
 
 
 def _rules(report: Report) -> str:
-    raised = {alert.rule for alert in report.alerts}
+    raised = {alert.rule for alert in (*report.alerts, *report.broken)}
     states = [("warn", "broken") if rule.name in raised else ("note", "holds") for rule in report.rules]
     rows = [
         f'<tr><td class="why">{escape(str(rule))}</td><td class="{css}">{state}</td></tr>'

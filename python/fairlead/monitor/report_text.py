@@ -31,7 +31,8 @@ def report_text(report: Report) -> str:
     parts = [f"{report.title}, {time_text(report.time)}", headline(report)]
     for heading, body in (
         ("Alerts", "\n".join(f"{alert} (since {time_text(alert.since)})" for alert in report.alerts)),
-        ("What else to do" if report.alerts else "What to do", _to_do(report)),
+        ("Broken, but not raised: nobody has checked since", "\n".join(str(alert) for alert in report.broken)),
+        ("What else to do" if report.alerts or report.broken else "What to do", _to_do(report)),
         ("Health", _health(report)),
         *((f"Last {window}" if window != "all" else "All time", _window(report, window)) for window in report.windows),
         ("Trends", _trends(report)),
@@ -63,7 +64,9 @@ def headline(report: Report) -> str:
     worst = [alert for alert in report.alerts if alert.severity == "critical"]
     raised = len(report.alerts)
     text += f". {raised or 'No'} alert{'' if raised == 1 else 's'} {'is' if raised == 1 else 'are'} raised"
-    return text + (f", {len(worst)} of them critical." if worst else ".")
+    text += f", {len(worst)} of them critical." if worst else "."
+    more = len(report.broken)
+    return text + (f" {more} more rule{'' if more == 1 else 's'} would raise one." if more else "")
 
 
 def said(row: Measured, metric: str) -> str:
@@ -74,7 +77,7 @@ def said(row: Measured, metric: str) -> str:
 
 
 def _to_do(report: Report) -> str:
-    told = {alert.recommendation for alert in report.alerts}
+    told = {alert.recommendation for alert in (*report.alerts, *report.broken)}
     return "\n".join(f"- {one}" for one in report.recommendations if one not in told)
 
 

@@ -1,6 +1,6 @@
 """Looks at rules: what each says of each model, and which alerts that raises and clears.
 
-Reads, decides and changes nothing: `fairlead.fleet.monitoring` logs what it finds and tells who listens.
+Reads, decides and changes nothing: `fairlead.fleet.watching` logs what it finds and tells who listens.
 """
 
 from __future__ import annotations
@@ -257,6 +257,13 @@ def turns(
             gone = f"{before.message}: nobody looks any more, the rule, the model or the category is gone"
             cleared.append(before.cleared(math.nan, 0, gone, now))
     return cleared + new
+
+
+def broken(findings: Iterable[Finding], raised: Iterable[str], now: int) -> tuple[RuleAlert, ...]:
+    """What a check would raise now; worst first. raised: keys of alerts that are."""
+    known = set(raised)
+    found = [_raised(one, now) for one in findings if one.known and one.fires and one.key not in known]
+    return tuple(sorted(found, key=lambda alert: (severity_order(alert.severity), alert.key)))
 
 
 def _raised(found: Finding, now: int) -> RuleAlert:
