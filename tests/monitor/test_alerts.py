@@ -9,7 +9,7 @@ import threading
 from typing import Any
 
 import pytest
-from made_up import DAY, NAN, Keeper, Made, Row, answers, calls, panes
+from made_records import DAY, NAN, Keeper, Made, Row, answers, calls, panes
 
 import fairlead as fl
 from fairlead.fleet.watching import FleetMonitor

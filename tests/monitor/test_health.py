@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_up import Keeper, Made, Row, answers, calls
+from made_records import Keeper, Made, Row, answers, calls
 
 import fairlead as fl
 from fairlead.fleet.watching import FleetMonitor

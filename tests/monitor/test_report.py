@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_up import DAY, Keeper, Made, Row, calls, panes
+from made_records import DAY, Keeper, Made, Row, calls, panes
 
 import fairlead as fl
 from fairlead.fleet.watching import FleetMonitor
@@ -117,7 +117,7 @@ def test_the_page_is_whole_and_asks_for_nothing() -> None:
     assert {"What needs attention", "How healthy each model is", "How each model did", "How they did over time"} <= set(
         seen.headings
     )
-    assert {"Who is getting better or worse", "Where models stand out", "What it uses"} <= set(seen.headings)
+    assert {"Who is getting better or worse", "Where models stand out", "What they use"} <= set(seen.headings)
     assert page.count("<details") == 6
     assert page == made().to_html()
     assert "http" not in re.sub(r"http://www\.w3\.org\S*", "", page)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_up import NAN, Row, answers, calls
+from made_records import NAN, Row, answers, calls
 
 import fairlead as fl
 from fairlead.monitor import DEFAULT_RULES, METRICS, AnomalyRule, MetricRule, TrendRule

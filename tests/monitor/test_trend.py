@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_up import DAY, HOUR, NAN, Row, answers, calls, panes
+from made_records import DAY, HOUR, NAN, Row, answers, calls, panes
 
 from fairlead.monitor import Point, Trend, mann_kendall, series_of, trend_of
 from fairlead.monitor.trend import adjusted, benjamini_hochberg

@@ -10,10 +10,8 @@ from fairlead.measure.performance import (
     WINDOWS,
     PerformancePane,
     PerformanceRow,
-    RunRow,
     pane_of,
     row_of,
-    run_row_of,
 )
 
 
@@ -33,7 +31,6 @@ class Recorded(Protocol):
     ) -> dict[str, Any]: ...
     def performance_places(self, runs: bool, model: str | None = None) -> list[tuple[str, str, str]]: ...
     def model_names(self) -> list[str]: ...
-    def runners(self) -> list[str]: ...
 
 
 class PerformanceSource:
@@ -61,15 +58,6 @@ class PerformanceSource:
     def categories(self) -> Sequence[str]:
         """Those that a task was in."""
         return tuple(dict.fromkeys(place[0] for place in self._core.performance_places(False) if place[0]))
-
-    def runs(self, window: str, now: int) -> Sequence[RunRow]:
-        """What runners did."""
-        index = WINDOWS.index(window)
-        names = self._core.runners()
-        return tuple(
-            run_row_of(name, None, index, self._core.performance(True, name, None, None, -1, index, now))
-            for name in names
-        )
 
     def _row(self, model: str | None, window: str, now: int, category: str | None, back: int = -1) -> PerformanceRow:
         index = WINDOWS.index(window)

@@ -6,10 +6,10 @@ import os
 import time as _time
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from fairlead.errors import JournalWarning
-from fairlead.fleet.performance_source import PerformanceSource
 from fairlead.fleet.watching import When
 from fairlead.monitor.metrics import METRICS
 from fairlead.monitor.report import Report, Spending, Standing
@@ -47,7 +47,7 @@ def make_report(fleet: Fleet, now: When | None = None, *, title: str = "Fleet re
     panes = {name: look.panes("30d").get(name, ()) for name in by_rating}
     found = broken(look.findings(monitor.rules), {alert.key for alert in alerts}, moment)
     resting = tuple(name for name in by_rating if fleet._core.breakers.until(name) is not None)
-    notes = ()
+    notes: tuple[str, ...] = ()
     if together["all"].calls and not together["30d"].calls:
         notes = ("Nothing happened in the last 30 days; a report as of another time has more to tell.",)
     return Report(
@@ -98,7 +98,7 @@ def _in_order(rows: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
 
 
 def _patterns(fleet: Fleet, now: int) -> tuple[Mapping[str, Any], ...]:
-    return tuple({**pattern.as_dict(), "words": str(pattern)} for pattern in fleet.patterns(now=now))
+    return tuple({**asdict(pattern), "words": str(pattern)} for pattern in fleet.patterns(now=now))
 
 
 def _spending(fleet: Fleet, now: int) -> Spending:
@@ -113,9 +113,7 @@ def _spending(fleet: Fleet, now: int) -> Spending:
 
 def _resources(fleet: Fleet, rows: Mapping[str, Any], now: int) -> tuple[ResourceUse, ...]:
     models = [use_of_model(row, _RESOURCES) for row in rows.values() if row.calls]
-    runners = [
-        use_of_runner(row, _RESOURCES) for row in PerformanceSource(fleet._core).runs(_RESOURCES, now) if row.calls
-    ]
+    runners = [use_of_runner(row, _RESOURCES) for row in fleet.runs(window=_RESOURCES, now=now) if row.calls]
     return (*models, *runners)
 
 

@@ -302,6 +302,6 @@ def _panes_of(window: str) -> None:
         raise InvalidRecordError("window is 'all', which has no panes to compare")
 
 
-def _share(value: float, field: str) -> None:
+def _share(value: object, field: str) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 < value < 1.0:
         raise InvalidRecordError(f"{field} is {value!r}, outside (0, 1)")

@@ -350,7 +350,7 @@ def _patterns(report: Report) -> str:
         return ""
     items = "".join(f"<li>{escape(str(one['words']))}</li>" for one in report.patterns)
     caption = (
-        '<p class="caption">Kinds of tasks on which a model is better or worse than elsewhere, beyond chance: of all '
+        '<p class="caption">Kinds of tasks on which a model is better or worse than the others, beyond chance: of all '
         "that are listed, at most one in twenty is expected to be a false alarm.</p>"
     )
     return page.section("Where models stand out", f'{caption}<ul class="todo">{items}</ul>')
@@ -391,7 +391,7 @@ def _money(report: Report) -> str:
             for row in money.budgets
         ]
         out.append(_table(["budget", "period", "limit", "spent", "left", "used", "refused"], rows, name="budget"))
-    return page.section("What it costs", "".join(out))
+    return page.section("What they cost", "".join(out))
 
 
 def _percent(part: float, whole: float) -> str:
@@ -417,7 +417,7 @@ def _resources(report: Report) -> str:
         "took in all; of a runner, what its runs told.</p>"
     )
     head = ["name", "kind", "API calls", "tokens in", "tokens out", "compute", "memory", "most", "cost"]
-    return page.section("What it uses", caption + _table(head, rows, name="name"))
+    return page.section("What they use", caption + _table(head, rows, name="name"))
 
 
 def _megabytes(value: float) -> str:

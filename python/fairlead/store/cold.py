@@ -60,8 +60,6 @@ def _said(kind: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
         said |= {} if spent is None else {"value": spent / 1e9}
         said |= {} if limit is None else {"threshold": limit / 1e9}
         return said
-    if kind == "alert" and data.get("kind") == "rule" and "name" not in data and "status" not in data:
-        return said | {"name": said.pop("rule", None), "status": said.pop("state", None)}
     if kind != "budget":
         return data
     if limit is not None:
