@@ -82,6 +82,8 @@ if TYPE_CHECKING:
     from fairlead.measure.returns import Returns, returns
     from fairlead.measure.spend import Spend, SpendForecast, SpendReport
     from fairlead.measure.sweep import SweepResult, sweep
+    from fairlead.monitor import AnomalyRule, MetricRule, RuleAlert, TrendRule
+    from fairlead.monitor.report import Report
     from fairlead.policy.prompt_model import LinearPromptModel, NearestPromptModel, PromptModel, load_prompt_model
     from fairlead.providers import ResponseCache
     from fairlead.providers.known_models import KnownModels, known_model, known_models
@@ -103,6 +105,7 @@ __all__ = [
     "STRATEGIES",
     "Agreement",
     "Alert",
+    "AnomalyRule",
     "Answered",
     "Audit",
     "BradleyTerry",
@@ -138,6 +141,7 @@ __all__ = [
     "Leaderboard",
     "LinearPromptModel",
     "MLPoly",
+    "MetricRule",
     "Model",
     "ModelRow",
     "NearestPromptModel",
@@ -156,10 +160,12 @@ __all__ = [
     "Psi",
     "Reflection",
     "ReplayResult",
+    "Report",
     "ResponseCache",
     "Returns",
     "RollingWindow",
     "Route",
+    "RuleAlert",
     "Rules",
     "Settings",
     "Spend",
@@ -176,6 +182,7 @@ __all__ = [
     "TaskClassifier",
     "TaskEndedError",
     "TaskType",
+    "TrendRule",
     "TrueSkill",
     "UnknownModelError",
     "UnknownPriceError",
@@ -228,6 +235,11 @@ _LATER = {
     "Spend": "fairlead.measure.spend",
     "SpendForecast": "fairlead.measure.spend",
     "SpendReport": "fairlead.measure.spend",
+    "AnomalyRule": "fairlead.monitor",
+    "MetricRule": "fairlead.monitor",
+    "RuleAlert": "fairlead.monitor",
+    "TrendRule": "fairlead.monitor",
+    "Report": "fairlead.monitor.report",
     "LinearPromptModel": "fairlead.policy.prompt_model",
     "NearestPromptModel": "fairlead.policy.prompt_model",
     "PromptModel": "fairlead.policy.prompt_model",
