@@ -76,10 +76,14 @@ if TYPE_CHECKING:
     from fairlead.measure.budget import Alert, Budget, BudgetReport, Budgets
     from fairlead.measure.contribution import Contribution, contribution
     from fairlead.measure.drift import DriftReport
+    from fairlead.measure.patterns import Pattern, PatternReport
+    from fairlead.measure.performance import Performance, PerformanceRow
     from fairlead.measure.ratings import PredictionScore, evaluate_ratings
     from fairlead.measure.returns import Returns, returns
     from fairlead.measure.spend import Spend, SpendForecast, SpendReport
     from fairlead.measure.sweep import SweepResult, sweep
+    from fairlead.monitor import AnomalyRule, MetricRule, RuleAlert, TrendRule
+    from fairlead.monitor.report import Report
     from fairlead.policy.prompt_model import LinearPromptModel, NearestPromptModel, PromptModel, load_prompt_model
     from fairlead.providers import ResponseCache
     from fairlead.providers.known_models import KnownModels, known_model, known_models
@@ -101,6 +105,7 @@ __all__ = [
     "STRATEGIES",
     "Agreement",
     "Alert",
+    "AnomalyRule",
     "Answered",
     "Audit",
     "BradleyTerry",
@@ -136,6 +141,7 @@ __all__ = [
     "Leaderboard",
     "LinearPromptModel",
     "MLPoly",
+    "MetricRule",
     "Model",
     "ModelRow",
     "NearestPromptModel",
@@ -143,6 +149,10 @@ __all__ = [
     "Objective",
     "Outcome",
     "PageHinkley",
+    "Pattern",
+    "PatternReport",
+    "Performance",
+    "PerformanceRow",
     "PredictionScore",
     "PriceTable",
     "Prices",
@@ -150,10 +160,12 @@ __all__ = [
     "Psi",
     "Reflection",
     "ReplayResult",
+    "Report",
     "ResponseCache",
     "Returns",
     "RollingWindow",
     "Route",
+    "RuleAlert",
     "Rules",
     "Settings",
     "Spend",
@@ -170,6 +182,7 @@ __all__ = [
     "TaskClassifier",
     "TaskEndedError",
     "TaskType",
+    "TrendRule",
     "TrueSkill",
     "UnknownModelError",
     "UnknownPriceError",
@@ -222,6 +235,11 @@ _LATER = {
     "Spend": "fairlead.measure.spend",
     "SpendForecast": "fairlead.measure.spend",
     "SpendReport": "fairlead.measure.spend",
+    "AnomalyRule": "fairlead.monitor",
+    "MetricRule": "fairlead.monitor",
+    "RuleAlert": "fairlead.monitor",
+    "TrendRule": "fairlead.monitor",
+    "Report": "fairlead.monitor.report",
     "LinearPromptModel": "fairlead.policy.prompt_model",
     "NearestPromptModel": "fairlead.policy.prompt_model",
     "PromptModel": "fairlead.policy.prompt_model",
@@ -234,6 +252,10 @@ _LATER = {
     "known_models": "fairlead.providers.known_models",
     "BradleyTerry": "fairlead.measure.bradley_terry",
     "BradleyTerryRatings": "fairlead.measure.bradley_terry",
+    "Pattern": "fairlead.measure.patterns",
+    "PatternReport": "fairlead.measure.patterns",
+    "Performance": "fairlead.measure.performance",
+    "PerformanceRow": "fairlead.measure.performance",
     "PredictionScore": "fairlead.measure.ratings",
     "evaluate_ratings": "fairlead.measure.ratings",
     "Reflection": "fairlead.reflection",
