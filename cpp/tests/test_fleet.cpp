@@ -40,7 +40,7 @@ TEST_CASE("fleet: what the sink refuses has not happened") {
     REQUIRE(live.configure(narrow, 0) == Status::ok);
     Life life(7);
     int refused = 0;
-    for (int t = 1; t <= 5'000; ++t) {
+    for (int t = 1; t <= 4'000; ++t) {
       const std::string before = t % 5 == 0 ? view(live) : "";
       const std::size_t events = log.size();
       log.refuse = t % 5 == 0 ? t / 5 % 2 : -1;
