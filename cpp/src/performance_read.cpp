@@ -74,6 +74,13 @@ double PerformanceReading::latency_ms(double q) const noexcept {
   return 2.0 * a * b / (a + b) * 1e-6;
 }
 
+double PerformanceReading::skill_deviation() const noexcept {
+  const auto n = static_cast<double>(settled.skilled);
+  if (n < 2.0) return nan;
+  const double square = static_cast<double>(settled.skill_square) / performance::unit, mean = skill();
+  return std::sqrt(std::max(square - n * mean * mean, 0.0) / (n - 1.0));
+}
+
 double PerformanceReading::calibration_error() const noexcept {
   if (settled.n == 0) return nan;
   double gap = 0.0;

@@ -40,6 +40,7 @@ from fairlead.measure import (
     Breaker,
     Breakers,
     Calibration,
+    Calibrator,
     Elo,
     Experts,
     Glicko2,
@@ -60,18 +61,25 @@ from fairlead.measure import (
     pool,
     pool_binary,
 )
-from fairlead.policy import DEFAULT_STRATEGY, STRATEGIES, TaskClassifier, TaskType
+from fairlead.policy import DEFAULT_STRATEGY, STRATEGIES, Answered, Strategy, TaskClassifier, TaskType
 from fairlead.policy.route import Objective, Route, Rules
 from fairlead.settings import Settings
 from fairlead.types import Decision, Forecast, Model, Outcome, Task
 
 if TYPE_CHECKING:
     from fairlead import attention, providers
+    from fairlead.fleet.conformance import StrategyFault, check_strategy
     from fairlead.measure import drift, rolling
+    from fairlead.measure.agreement import Agreement, agreement
+    from fairlead.measure.audit import Audit
     from fairlead.measure.bradley_terry import BradleyTerry, BradleyTerryRatings
     from fairlead.measure.budget import Alert, Budget, BudgetReport, Budgets
+    from fairlead.measure.contribution import Contribution, contribution
     from fairlead.measure.drift import DriftReport
+    from fairlead.measure.patterns import Pattern, PatternReport
+    from fairlead.measure.performance import Performance, PerformanceRow
     from fairlead.measure.ratings import PredictionScore, evaluate_ratings
+    from fairlead.measure.returns import Returns, returns
     from fairlead.measure.spend import Spend, SpendForecast, SpendReport
     from fairlead.measure.sweep import SweepResult, sweep
     from fairlead.monitor import AnomalyRule, MetricRule, RuleAlert, TrendRule
@@ -95,8 +103,11 @@ __all__ = [
     "HDDM_W",
     "KSWIN",
     "STRATEGIES",
+    "Agreement",
     "Alert",
     "AnomalyRule",
+    "Answered",
+    "Audit",
     "BradleyTerry",
     "BradleyTerryRatings",
     "Breaker",
@@ -106,6 +117,8 @@ __all__ = [
     "BudgetReport",
     "Budgets",
     "Calibration",
+    "Calibrator",
+    "Contribution",
     "Decision",
     "DriftReport",
     "Elo",
@@ -136,6 +149,10 @@ __all__ = [
     "Objective",
     "Outcome",
     "PageHinkley",
+    "Pattern",
+    "PatternReport",
+    "Performance",
+    "PerformanceRow",
     "PredictionScore",
     "PriceTable",
     "Prices",
@@ -145,6 +162,7 @@ __all__ = [
     "ReplayResult",
     "Report",
     "ResponseCache",
+    "Returns",
     "RollingWindow",
     "Route",
     "RuleAlert",
@@ -155,6 +173,8 @@ __all__ = [
     "SpendReport",
     "Store",
     "StoreError",
+    "Strategy",
+    "StrategyFault",
     "StreamingPsi",
     "SweepResult",
     "TableError",
@@ -171,8 +191,11 @@ __all__ = [
     "Window",
     "Windows",
     "__version__",
+    "agreement",
     "attention",
+    "check_strategy",
     "compare_folder",
+    "contribution",
     "drift",
     "evaluate_ratings",
     "known_model",
@@ -185,6 +208,7 @@ __all__ = [
     "reflect",
     "reflect_folder",
     "replay",
+    "returns",
     "rolling",
     "sweep",
 ]
@@ -192,7 +216,16 @@ __all__ = [
 
 # What needs numpy, which would double the time to import fairlead, or is not always needed: name -> its module.
 _LATER = {
+    "Audit": "fairlead.measure.audit",
+    "StrategyFault": "fairlead.fleet.conformance",
+    "check_strategy": "fairlead.fleet.conformance",
     "DriftReport": "fairlead.measure.drift",
+    "Agreement": "fairlead.measure.agreement",
+    "agreement": "fairlead.measure.agreement",
+    "Contribution": "fairlead.measure.contribution",
+    "contribution": "fairlead.measure.contribution",
+    "Returns": "fairlead.measure.returns",
+    "returns": "fairlead.measure.returns",
     "SweepResult": "fairlead.measure.sweep",
     "sweep": "fairlead.measure.sweep",
     "Alert": "fairlead.measure.budget",
@@ -219,6 +252,10 @@ _LATER = {
     "known_models": "fairlead.providers.known_models",
     "BradleyTerry": "fairlead.measure.bradley_terry",
     "BradleyTerryRatings": "fairlead.measure.bradley_terry",
+    "Pattern": "fairlead.measure.patterns",
+    "PatternReport": "fairlead.measure.patterns",
+    "Performance": "fairlead.measure.performance",
+    "PerformanceRow": "fairlead.measure.performance",
     "PredictionScore": "fairlead.measure.ratings",
     "evaluate_ratings": "fairlead.measure.ratings",
     "Reflection": "fairlead.reflection",
