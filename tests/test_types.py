@@ -42,6 +42,8 @@ EXAMPLES = [
     fl.Decision("q", {"a": 1.0}, {"up": 0.5, "down": 0.5}, None, 0.0, 1.0, 0.0, 0.0, "mean", ()),
     fl.Decision("q", {"a": 1.0}, None, 4.5, 0.0, 1.0, 0.0, 0.0, "mean", ()),
     fl.Decision("q", {}, None, None, 0.0, 1.0, 0.0, 0.01, "hedge", ("nobody is there: no decision",)),
+    fl.Decision("q", {"a": 1}, 0.6, None, 0.2, 0.9, 0.1, 0.0, "auto", (), 7, 0.25, 0.97, 0.1, 0.5, 0.4, 0.75, "log"),
+    fl.Decision("q", {"a": 1}, None, -4.5, 0.1, 2.0, 0.9, 0.0, "mine", (), 7, 3.0, None, None, 2.0, -8.0, -1.0),
     fl.Outcome("q-17", "up", time=9, profit_usd=-2.5),
     fl.Outcome("q-18", 1),
     fl.Outcome("q-18", None),
@@ -308,3 +310,42 @@ def test_what_nobody_answered_is_nothing_to_act_on(fields: dict[str, object], wo
     with pytest.raises(fl.InvalidRecordError) as caught:
         fl.Decision.from_dict({**EXAMPLES[13].to_dict(), **fields})
     assert words in str(caught.value)
+
+
+def test_the_shape_of_a_decision() -> None:
+    whole, number, old = EXAMPLES[14], EXAMPLES[15], EXAMPLES[10]
+    assert (whole.interval, number.interval, old.interval) == ((0.4, 0.75), (-8.0, -1.0), None)
+    assert (whole.between, whole.within) == (0.2, 0.7)
+    assert (number.between, number.within) == (3.0, 2.0)  # in the answer's unit
+    assert (whole.chosen, number.chosen, old.chosen) == ("log", "mine", "hedge")
+    assert fl.Decision("q", {"a": 1.0}, 0.5, None, 0.3, 0.2, 0.0, 0.0, "median", ()).within == 0.0
+    assert (old.spread, old.entropy, old.divergence, old.pairwise) == (None,) * 4
+
+
+def test_a_decision_from_before_it_told_its_shape() -> None:
+    values = {name: value for name, value in EXAMPLES[10].to_dict().items() if name not in SHAPE}
+    assert fl.Decision.from_dict(values) == EXAMPLES[10]
+
+
+SHAPE = ("spread", "entropy", "divergence", "pairwise", "low", "high", "chosen")
+
+
+@pytest.mark.parametrize(
+    ("example", "fields", "words"),
+    [
+        (14, {"spread": -0.1}, "spread is -0.1, below 0|spread is -0.1, outside"),
+        (14, {"spread": 1.5}, "spread is 1.5, outside"),
+        (14, {"entropy": 1.1}, "entropy is 1.1, outside"),
+        (14, {"divergence": float("nan")}, "divergence is nan, must be finite"),
+        (14, {"pairwise": "much"}, "pairwise is 'much', must be a number"),
+        (14, {"low": None}, "low is None and high is 0.75: an interval has both"),
+        (14, {"low": 0.8}, "low is 0.8 and high is 0.75"),
+        (14, {"high": 1.5}, "high is 1.5, outside"),
+        (14, {"chosen": 3}, "chosen is 3, must be a non-empty string"),
+        (15, {"spread": -1.0}, "spread is -1, below 0"),
+        (15, {"low": float("-inf")}, "low is -inf, must be finite"),
+    ],
+)
+def test_a_shape_that_cannot_be_is_refused(example: int, fields: dict[str, object], words: str) -> None:
+    with pytest.raises(fl.InvalidRecordError, match=words):
+        fl.Decision.from_dict({**EXAMPLES[example].to_dict(), **fields})

@@ -124,27 +124,32 @@ py::dict forecast_data(const Event& event) {
 }
 
 py::dict decision_data(const Event& event, const NameTable& models) {
-  PayloadReader in(event.bytes());
-  journal::DecisionFixed fixed;
-  std::span<const double> p, weights;
-  std::span<const std::int32_t> who;
-  if (!in.get(fixed) || !in.get(p, fixed.n_p) || !in.get(weights, fixed.n_weights) || !in.get(who, fixed.n_weights) ||
-      !in.done() || static_cast<std::size_t>(fixed.strategy) >= strategy_names.size()) {
-    refuse(event);
-  }
+  journal::DecodedDecision found;
+  if (!journal::decode(event, found)) refuse(event);
+  const journal::DecisionFixed& fixed = found.fixed;
+  const journal::DecisionShape& shape = found.shape;
   py::dict shares;
-  for (std::size_t i = 0; i < who.size(); ++i) shares[name_of(models, who[i])] = weights[i];
+  for (std::size_t i = 0; i < found.models.size(); ++i) shares[name_of(models, found.models[i])] = found.weights[i];
   py::dict out;
   out["task"] = fixed.task;
   out["kind"] = kind_name(event, fixed.kind);
   out["weights"] = shares;
-  put_answer(out, fixed.kind, fixed.value, p);
+  put_answer(out, fixed.kind, fixed.value, found.p);
   out["disagreement"] = fixed.disagreement;
   out["uncertainty"] = fixed.uncertainty;
   out["position_scale"] = fixed.position_scale;
   out["cost_usd"] = fixed.cost_usd;
-  out["strategy"] = text(strategy_names[static_cast<std::size_t>(fixed.strategy)]);
+  out["strategy"] = text(found.name);
   out["reasons"] = fixed.reasons;
+  if (event.header->version == 1) return out;  // the same as ever: a store remembers what the last event was
+  out["spread"] = number(shape.spread);
+  out["entropy"] = number(shape.entropy);
+  out["divergence"] = number(shape.divergence);
+  out["pairwise"] = number(shape.pairwise);
+  out["low"] = number(shape.low);
+  out["high"] = number(shape.high);
+  out["chosen"] = shape.chosen == Strategy::given ? text(found.name)
+                                                  : text(strategy_names[static_cast<std::size_t>(shape.chosen)]);
   return out;
 }
 
@@ -235,6 +240,24 @@ py::dict called_data(const Event& event) {
   return out;
 }
 
+py::dict run_data(const Event& event) {
+  journal::DecodedRun found;
+  if (!journal::decode(event.bytes(), found)) refuse(event);
+  const journal::RunFixed& fixed = found.fixed;
+  const bool priced = fixed.cost_nanos != -1;
+  py::dict out;
+  out["status"] = text(journal::run_status_names[static_cast<std::size_t>(fixed.status)]);
+  out["duration_ms"] = number(fixed.duration_ms);
+  out["tokens"] = fixed.tokens;
+  out["api_calls"] = fixed.api_calls;
+  out["cost_usd"] = priced ? py::object(py::float_(usd(fixed.cost_nanos))) : py::object(py::none());
+  out["cost_nanos"] = priced ? py::object(py::int_(fixed.cost_nanos)) : py::object(py::none());
+  out["compute_s"] = number(fixed.compute_s);
+  out["memory_mb"] = number(fixed.memory_mb);
+  out["error"] = text(found.error);
+  return out;
+}
+
 // One JSON object; read by Python's own reader, as these events are cold.
 py::dict json_data(const Event& event) {
   static PyObject* const loads = py::object(py::module_::import("json").attr("loads")).release().ptr();
@@ -258,7 +281,7 @@ py::object name_of(const NameTable& names, std::int32_t id) {
 }
 
 py::dict event_data(const Event& event, const NameTable& models) {
-  if (event.header->version != 1) {
+  if (event.header->version == 0 || event.header->version > journal::newest_version(event.header->type)) {
     throw py::value_error("event " + std::to_string(event.header->seq) + " has layout " +
                           std::to_string(event.header->version) + ": " + message(Status::unknown_format));
   }
@@ -274,6 +297,7 @@ py::dict event_data(const Event& event, const NameTable& models) {
     case Type::closed: return closed_data(event);
     case Type::route: return route_data(event, models);
     case Type::called: return called_data(event);
+    case Type::run: return run_data(event);
     case Type::settings:
     case Type::model:
     case Type::note:

@@ -64,6 +64,9 @@ py::dict wrap(std::unique_ptr<Columns> columns) {
   const py::capsule owner(columns.release(), [](void* p) { delete static_cast<Columns*>(p); });
   py::dict out;
   view.each([&](const char* name, const auto& column) { out[name] = wrap(column, view.size, owner); });
+  py::list given;
+  for (const std::string_view name : view.given) given.append(py::str(name.data(), name.size()));
+  out["given"] = given;
   return out;
 }
 
@@ -128,6 +131,9 @@ py::array_t<std::uint8_t> bytes_of(std::vector<std::byte>&& bytes) {
 py::array_t<std::uint8_t> rebuild(std::size_t rows, const py::dict& columns, const std::vector<std::string>& categories) {
   ColumnsView view;
   view.size = rows;
+  std::vector<std::string> names;
+  if (columns.contains("given")) names = columns["given"].cast<std::vector<std::string>>();
+  view.given.assign(names.begin(), names.end());
   view.each([&](const char* name, auto& column) {
     if (!columns.contains(name)) throw py::key_error(std::string("there is no column ") + name);
     const py::object given = columns[name];
@@ -266,6 +272,17 @@ else (bits of what is there or None, values), with offsets before the values of 
       .def_property_readonly("id", &Reader::id, "16 bytes that are this journal's own.")
       .def_property_readonly("position", &Reader::position, "Number of the last event passed.")
       .def_property_readonly("gap", &Reader::gap, "True where the number after `position` is missing.");
+  py::dict types;
+  for (const journal::Type type : journal::column_types) {
+    const std::string_view name = journal::type_name(type);
+    types[py::str(name.data(), name.size())] = static_cast<int>(type);
+  }
+  m.attr("EVENT_TYPES") = types;
+  py::tuple statuses(journal::run_status_names.size());
+  for (std::size_t i = 0; i < statuses.size(); ++i) {
+    statuses[i] = py::str(journal::run_status_names[i].data(), journal::run_status_names[i].size());
+  }
+  m.attr("RUN_STATUSES") = statuses;
   m.def("crc32c", &crc32c_of, "data"_a, "before"_a = 0, R"(The CRC-32C (Castagnoli) of bytes, or of bytes that follow others whose sum is `before`.
 
 >>> from fairlead._core import crc32c

@@ -58,6 +58,33 @@ inline std::string view(fl::Fleet& fleet) {
       put(d.uncertainty);
     }
   }
+  const auto put_all = [&](const auto& values) {
+    put(values.size());
+    for (const auto& value : values) put(value);
+  };
+  for (const std::uint32_t slot : silent->tasks().open()) {
+    const fl::Decided& decided = silent->tasks()[slot].decided;
+    put(decided.made);
+    if (!decided.made) continue;
+    put(decided.strategy);
+    put(decided.reasons);
+    put(decided.time);
+    put_all(decided.p);
+    for (const auto& [model, weight] : decided.weights) {
+      put(model);
+      put(weight);
+    }
+    out += decided.name;
+  }
+  silent->audits().each([&](const fl::Audit& audit) {
+    put(audit.fixed);
+    for (const auto& values : {audit.answers, audit.costs, audit.losses, audit.strategies, audit.p, audit.weights}) put_all(values);
+    for (const auto& models : {audit.models, audit.weighted}) put_all(models);
+    out += audit.name;
+  });
+  put(silent->audits().left_out());
+  put(silent->drawdown());
+  put(silent->profit_usd());
   fl::SnapshotWriter routing("routing", 1);
   silent->routing().save(routing);
   for (const std::uint32_t slot : silent->tasks().open()) {
@@ -67,6 +94,12 @@ inline std::string view(fl::Fleet& fleet) {
     for (const std::int32_t context : task.where()) put(context);
   }
   out += routing.finish();
+  fl::SnapshotWriter performance("performance", 1);
+  fleet.performance().save(performance);
+  performance.put(fleet.runners());
+  fleet.runs().save(performance);
+  out += performance.finish();
+  for (const std::uint32_t slot : silent->tasks().open()) put(silent->tasks()[slot].place);
   for (const std::uint32_t slot : fleet.tasks().ended()) {
     put(fleet.tasks()[slot].state);
     put(fleet.tasks()[slot].outcome);
@@ -90,10 +123,16 @@ class Life {
     if (what < 70) return cold(fleet, t);
     if (what < 75) {
       fl::Decision d;
-      return fleet.decide(id(), static_cast<fl::Strategy>(roll(5)), d, t);
+      const std::string id = this->id();
+      const std::uint32_t slot = fleet.tasks().find(id);
+      if (roll(4) > 0 || slot == fl::FleetTasks::none) {
+        return fleet.decide(id, static_cast<fl::Strategy>(roll(fl::n_strategies)), d, t);
+      }
+      const std::vector<fl::ModelWeight> weights{{0, 1.0}, {static_cast<fl::ModelId>(roll(4)), 0.5}};
+      return fleet.decide_by(fleet.tasks()[slot].number, roll(2) == 0 ? "mine" : "yours", weights, d, t);
     }
     bool news = false;
-    if (what < 97) return fleet.settle(id(), roll(2), t, roll(2) == 0 ? fl::nan : 1.5, news);
+    if (what < 97) return fleet.settle(id(), roll(2), t, roll(2) == 0 ? fl::nan : static_cast<double>(roll(9)) - 4.0, news);
     return fleet.close(id(), t, news);
   }
 
@@ -115,6 +154,8 @@ class Life {
                         .text = "will it, and if so when?",
                         .labels = kind == Kind::categorical ? std::span(labels) : std::span<const std::string_view>{},
                         .stake_usd = 40.0,
+                        .regime = number % 5 == 0 ? "wild" : "",
+                        .expires_in_s = number % 3 == 0 ? fl::nan : 2000.0 * number,
                         .slices = std::span(&horizon, 1),
                         .time = t};
     const double u = 0.01 * roll(101);
@@ -160,7 +201,16 @@ class Life {
   Status cold(fl::Fleet& fleet, int t) {
     const fl::Time now = t * 1'000'000'000LL;
     std::vector<fl::Alert> alerts;
-    switch (roll(8)) {
+    switch (roll(9)) {
+      case 8:
+        return fleet.run("crawler " + std::to_string(roll(3)), roll(2) == 0 ? "" : "rates",
+                         {.cost_nanos = static_cast<std::int64_t>(roll(5)) - 1,
+                          .duration_ms = roll(3) == 0 ? fl::nan : 10.0 * roll(90),
+                          .memory_mb = roll(3) == 0 ? fl::nan : 1.5 * roll(90),
+                          .tokens = roll(100),
+                          .api_calls = roll(5),
+                          .status = static_cast<fl::journal::RunStatus>(roll(4))},
+                         roll(2) == 0 ? "" : "no disk", now);
       case 0: return fleet.budget(R"({"name": "day", "limit": 90000000, "period": "daily", "on_exhausted": "degrade"})", now);
       case 1: return fleet.budget(R"({"name": "m", "limit": 60000000, "scope": "model", "of": "model-1"})", now);
       case 2: return fleet.budget(R"({"name": "t", "limit": 70000000, "scope": "type", "of": "reasoning", "on_exhausted": "queue"})", now);

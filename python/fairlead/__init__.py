@@ -40,6 +40,7 @@ from fairlead.measure import (
     Breaker,
     Breakers,
     Calibration,
+    Calibrator,
     Elo,
     Experts,
     Glicko2,
@@ -60,14 +61,16 @@ from fairlead.measure import (
     pool,
     pool_binary,
 )
-from fairlead.policy import DEFAULT_STRATEGY, STRATEGIES, TaskClassifier, TaskType
+from fairlead.policy import DEFAULT_STRATEGY, STRATEGIES, Answered, Strategy, TaskClassifier, TaskType
 from fairlead.policy.route import Objective, Route, Rules
 from fairlead.settings import Settings
 from fairlead.types import Decision, Forecast, Model, Outcome, Task
 
 if TYPE_CHECKING:
     from fairlead import attention, providers
+    from fairlead.fleet.conformance import StrategyFault, check_strategy
     from fairlead.measure import drift, rolling
+    from fairlead.measure.audit import Audit
     from fairlead.measure.bradley_terry import BradleyTerry, BradleyTerryRatings
     from fairlead.measure.budget import Alert, Budget, BudgetReport, Budgets
     from fairlead.measure.drift import DriftReport
@@ -94,6 +97,8 @@ __all__ = [
     "KSWIN",
     "STRATEGIES",
     "Alert",
+    "Answered",
+    "Audit",
     "BradleyTerry",
     "BradleyTerryRatings",
     "Breaker",
@@ -103,6 +108,7 @@ __all__ = [
     "BudgetReport",
     "Budgets",
     "Calibration",
+    "Calibrator",
     "Decision",
     "DriftReport",
     "Elo",
@@ -149,6 +155,8 @@ __all__ = [
     "SpendReport",
     "Store",
     "StoreError",
+    "Strategy",
+    "StrategyFault",
     "StreamingPsi",
     "SweepResult",
     "TableError",
@@ -165,6 +173,7 @@ __all__ = [
     "Windows",
     "__version__",
     "attention",
+    "check_strategy",
     "compare_folder",
     "drift",
     "evaluate_ratings",
@@ -185,6 +194,9 @@ __all__ = [
 
 # What needs numpy, which would double the time to import fairlead, or is not always needed: name -> its module.
 _LATER = {
+    "Audit": "fairlead.measure.audit",
+    "StrategyFault": "fairlead.fleet.conformance",
+    "check_strategy": "fairlead.fleet.conformance",
     "DriftReport": "fairlead.measure.drift",
     "SweepResult": "fairlead.measure.sweep",
     "sweep": "fairlead.measure.sweep",

@@ -6,34 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-TYPES = (
-    "name",
-    "gap",
-    "dropped",
-    "settings",
-    "model",
-    "model_removed",
-    "task",
-    "forecast",
-    "decision",
-    "outcome",
-    "closed",
-    "route",
-    "called",
-    "note",
-    "alert",
-    "training_run",
-    "model_version",
-    "deployment",
-    "budget",
-    "health",
-    "routing",
-    "summary",
-    "custom",
-)
+from fairlead._core import EVENT_TYPES
+
+TYPES = tuple(EVENT_TYPES)
 """What can happen, by the core's names."""
 
-COLD = ("note", "alert", "training_run", "model_version", "deployment", "budget", "health", "routing", "summary")
+HOT = tuple(name for name, number in EVENT_TYPES.items() if 16 <= number < 32)
+"""Events of a fleet."""
+
+COLD = tuple(name for name, number in EVENT_TYPES.items() if 32 <= number < 1024)
 """Events whose data is whatever JSON object they were given."""
 
 
@@ -58,6 +39,14 @@ class Event:
     `latency_ms`, `first_token_ms`, `retry_after_ms` (the server's wish), `tokens_in`, and how many of them were
     `tokens_cached` and `tokens_written` (read from the provider's cache, written to it), `tokens_out`, `calls`
     (requests sent).
+
+    decision: the answers combined. `task`, `kind`, `p` or `value`, `weights` by model, `disagreement`, `uncertainty`,
+    `position_scale`, `cost_usd`, `strategy`, `reasons` (bits), `spread`, `entropy`, `divergence`, `pairwise`, `low`,
+    `high` and `chosen`, as of `fairlead.Decision`; those of the first layout end with `reasons`.
+
+    run: what a program did that is no forecast; model: the name of what ran. `status` ("ok", "error", "timeout",
+    "cancelled"), `duration_ms`, `tokens`, `api_calls`, `cost_usd` and `cost_nanos` (None: not known), `compute_s` (of
+    processors or accelerators), `memory_mb` (the most at once), `error`.
 
     Numbers that are not known are None. Words that this version does not know are a number: "reason_20", "failure_9".
     """

@@ -356,8 +356,22 @@ class Decision(Record):
     weights: by model, summing to 1. p: as in Forecast, by label for a categorical task. value: of a numeric task.
     disagreement: in [0, 1], 0 = all say the same. uncertainty: in [0, 1] for probabilities, 1 = anything may happen;
     for numbers the expected error, in the answer's unit. position_scale: in [0, 1], 1 = full size; for a binary
-    answer the Kelly fraction at even odds, |2p - 1|, times (1 - disagreement). cost_usd: spent on the answers. The
-    formulas stand in `cpp/src/scoreboard.cpp` at `Scoreboard::describe`.
+    answer the Kelly fraction at even odds, |2p - 1|, times (1 - disagreement). cost_usd: spent on the answers.
+    strategy: how they were combined, and chosen: what `auto` follows most, of others the same as strategy. time: as in
+    Task.
+
+    The answers x_i of the models, by their weights w_i; p_ik is what one gives to class k of K, p_k what the decision
+    does. None where it is not known, as of decisions from before there were these:
+
+    - spread: the answers' standard deviation, sqrt(sum_i w_i (x_i - x)^2): of P(1), of all classes together, or of the
+      number, in its unit.
+    - entropy: of the decision, -sum_k p_k log p_k / log K, in [0, 1]. None for numbers.
+    - divergence: that of Jensen and Shannon, sum_i w_i sum_k p_ik log(p_ik / p_k) / log K, in [0, 1]. None for numbers.
+    - pairwise: how likely two models that are drawn by weight name different classes as the likeliest; of numbers how
+      far they are from one another, sum_ij w_i w_j |x_i - x_j|.
+    - low, high: 90 % of such intervals hold the chance of class 1, of the likeliest class, or the number.
+
+    The formulas stand in `cpp/src/scoreboard.cpp` at `Scoreboard::describe`.
 
     An abstention has neither weights nor an answer: p and value are None, position_scale is 0, uncertainty 1, and
     reasons say why. `fleet.ask` gives it where nobody can be asked and nothing is known.
@@ -374,9 +388,17 @@ class Decision(Record):
     strategy: str
     reasons: tuple[str, ...]
     time: int = 0
+    spread: float | None = None
+    entropy: float | None = None
+    divergence: float | None = None
+    pairwise: float | None = None
+    low: float | None = None
+    high: float | None = None
+    chosen: str = ""
 
     def __post_init__(self) -> None:
         self._set("reasons", tuple(self.reasons))
+        self._set("chosen", self.chosen or self.strategy)
         self._set("weights", FrozenDict(self.weights))
         if isinstance(self.p, dict):
             self._set("p", FrozenDict(self.p))
@@ -402,7 +424,19 @@ class Decision(Record):
         for name in ("uncertainty", "cost_usd"):
             _number(getattr(decision, name), name, least=0.0)
         as_time(decision.time)
+        decision._check_shape()
         return decision
+
+    def _check_shape(self) -> None:
+        number = self.value is not None
+        for name in ("spread", "entropy", "divergence", "pairwise"):
+            limit = math.inf if number and name in ("spread", "pairwise") else 1.0 + ROUNDING
+            _optional(getattr(self, name), name, least=0.0, most=limit)
+        least, most = (-math.inf, math.inf) if number else (-ROUNDING, 1.0 + ROUNDING)
+        low, high = (_optional(getattr(self, name), name, least=least, most=most) for name in ("low", "high"))
+        if (low is None) != (high is None) or (low is not None and high is not None and low > high):
+            raise InvalidRecordError(f"low is {low!r} and high is {high!r}: an interval has both, low first")
+        _name(self.chosen, "chosen")
 
     def _check_abstention(self) -> None:
         for name in ("p", "value"):
@@ -410,6 +444,22 @@ class Decision(Record):
                 raise InvalidRecordError(f"{name} is {getattr(self, name)!r}, but weights is empty: nobody answered")
         if self.position_scale != 0.0:
             raise InvalidRecordError(f"position_scale is {self.position_scale!r}, must be 0 where nobody answered")
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """(low, high), None where it is not known."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
+    @property
+    def between(self) -> float | None:
+        """How much of the uncertainty is between the models: of probabilities `disagreement`, of numbers `spread`."""
+        return self.spread if self.p is None else self.disagreement
+
+    @property
+    def within(self) -> float:
+        """How much of it is within them, whom one may believe and still not know: of probabilities what is left of the
+        uncertainty without `between` (exact for linear pools; never below 0), of numbers all of it."""
+        return self.uncertainty if self.p is None else max(self.uncertainty - self.disagreement, 0.0)
 
     @property
     def abstained(self) -> bool:

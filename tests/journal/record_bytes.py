@@ -23,6 +23,7 @@ CODES = {
     "closed": 23,
     "route": 24,
     "called": 25,
+    "run": 26,
     "note": 32,
     "alert": 33,
     "training_run": 34,
@@ -115,12 +116,20 @@ def decision(
     strategy: int = 4,
     reasons: int = 0,
     cost: float = 0.0,
+    shape: Sequence[float] | None = None,
+    chosen: int = 4,
+    name: str | bytes = "",
+    reserved: bytes = bytes(7),
 ) -> bytes:
-    fixed = struct.pack(
-        "<QdddddIIIBBxx", number, value, 0.1, 0.2, 1.0, cost, len(p), len(weights), reasons, strategy, KINDS[kind]
-    )
+    """Of layout 1; of layout 2 (the record's version says which) with a shape: spread, entropy, divergence, pairwise,
+    low, high. name: of a strategy 255."""
+    raw = name if isinstance(name, bytes) else name.encode()
+    counts = (len(p), len(weights), reasons, strategy, KINDS[kind], len(raw))
+    fixed = struct.pack("<QdddddIIIBBH", number, value, 0.1, 0.2, 1.0, cost, *counts)
+    if shape is not None:
+        fixed += struct.pack("<6dB7s", *shape, chosen, reserved)
     numbers = struct.pack(f"<{len(p) + len(weights)}d", *p, *weights)
-    return fixed + numbers + struct.pack(f"<{len(voters)}i", *voters)
+    return fixed + numbers + struct.pack(f"<{len(voters)}i", *voters) + raw
 
 
 def outcome(number: int, value: float = 1.0, *, kind: str = "binary", profit: float = NAN) -> bytes:
@@ -166,6 +175,21 @@ def called(
 ) -> bytes:
     """times: latency, first token, retry after. tokens: in, out, cached, written."""
     return struct.pack("<Qq3d4qHHBB2s", number, cost, *times, *tokens, attempt, calls, end, failure, padding)
+
+
+def run(
+    *,
+    cost: int = -1,
+    measures: Sequence[float] = (NAN, NAN, NAN),
+    tokens: int = 0,
+    api_calls: int = 0,
+    status: int = 0,
+    error: str | bytes = "",
+    padding: bytes = bytes(5),
+) -> bytes:
+    """measures: duration in ms, compute in s, memory in MB."""
+    raw = error if isinstance(error, bytes) else error.encode()
+    return struct.pack("<q3dqqHB5s", cost, *measures, tokens, api_calls, len(raw), status, padding) + raw
 
 
 def cold(**data: object) -> bytes:

@@ -116,10 +116,11 @@ def every_type() -> list[bytes]:
             category=0,
         ),
         made.record("called", 15, 11, made.called(1, end=2), model=0),
+        made.record("run", 16, 12, made.run(tokens=900, api_calls=3, status=2, error="zu spät"), model=2),
     ]
     cold = ("note", "alert", "training_run", "model_version", "deployment", "budget", "health", "routing", "summary")
-    rows += [made.record(kind, 16 + i, -10, made.cold(said=kind)) for i, kind in enumerate(cold)]
-    return [*rows, made.record("custom", 25, 11, b"\xff\x00any"), made.record(2000, 26, 11, b"")]
+    rows += [made.record(kind, 17 + i, -10, made.cold(said=kind)) for i, kind in enumerate(cold)]
+    return [*rows, made.record("custom", 26, 11, b"\xff\x00any"), made.record(2000, 27, 11, b"")]
 
 
 def test_every_type_comes_back_and_can_be_read() -> None:
@@ -153,7 +154,7 @@ def test_every_type_comes_back_and_can_be_read() -> None:
     # Only what the columns cannot tell is kept as bytes.
     raw = {row["type"] for row in rows if row["payload"] is not None}
     assert raw == {"name", "gap", "dropped", "custom"}
-    assert [row["seq"] for row in rows if row["header"] is not None] == [26]
+    assert [row["seq"] for row in rows if row["header"] is not None] == [27]
 
 
 @pytest.mark.parametrize(
@@ -169,7 +170,7 @@ def test_every_type_comes_back_and_can_be_read() -> None:
         ("forecast", made.forecast(1), {"model": 3}),
         ("forecast", made.forecast(1), {"model": -2, "category": 99}),
         ("decision", made.decision(1, weights=[1.0], voters=[3]), {}),
-        ("decision", made.decision(1, strategy=5), {}),
+        ("decision", made.decision(1, strategy=11), {}),
         ("task", made.task(1, category="other"), {"category": 0}),
         ("task", made.task(1, category="crypto"), {}),
         ("task", made.task(1, id=b"\xed\xa0\x80"), {}),
@@ -336,7 +337,7 @@ def test_routes_and_calls_come_back_and_can_be_read(rows: list[tuple[str, bytes,
 
 def test_a_table_of_an_older_version_is_read() -> None:
     """It has none of the columns that came later, and its dictionary of types is another one."""
-    older = [record for record in every_type() if struct.unpack_from("<H", record, 12)[0] not in (24, 25, 39)]
+    older = [record for record in every_type() if struct.unpack_from("<H", record, 12)[0] not in (24, 25, 26, 39)]
     batch = columns.from_records(made.array(*older), MODELS, CATEGORIES)
     words = pa.array(batch["type"].to_pylist()[::-1], pa.string()).dictionary_encode()  # in another order
     batch = batch.set_column(2, "type", words.take(pa.array(range(len(batch) - 1, -1, -1))))

@@ -12,9 +12,10 @@ SECOND = 10**9
 HOUR = 3600 * SECOND
 
 
-def make_journal(seed: int, n: int, *, models: int = 3, routed_from: int = 0) -> list[Event]:
-    """routed_from: events before that number are those of a journal without routes and calls."""
-    rng, more = random.Random(seed), random.Random(seed)
+def make_journal(seed: int, n: int, *, models: int = 3, routed_from: int = 0, shaped_from: int = 0) -> list[Event]:
+    """routed_from: events before that number are those of a journal without routes and calls. shaped_from: before that
+    one decisions are of the first layout, and there are no runs."""
+    rng, more, most = random.Random(seed), random.Random(seed), random.Random(seed)
     out: list[Event] = []
     now = rng.randrange(0, 10**18)
     names = [f"model-{i}" for i in range(models)]
@@ -39,6 +40,9 @@ def make_journal(seed: int, n: int, *, models: int = 3, routed_from: int = 0) ->
     while len(out) < n:
         if len(out) >= routed_from and more.random() < 0.15:
             out.append(Event(len(out) + 1, now, *_routed(more, names, open_tasks)))
+            continue
+        if len(out) >= shaped_from and most.random() < 0.05:
+            out.append(Event(len(out) + 1, now, *_run(most)))
             continue
         what = rng.random()
         if what < 0.15 or not open_tasks:
@@ -68,7 +72,8 @@ def make_journal(seed: int, n: int, *, models: int = 3, routed_from: int = 0) ->
             measures = {"disagreement": rng.random(), "uncertainty": rng.random(), "position_scale": rng.random()}
             weights = dict.fromkeys(names, 1.0 / models)
             rest = {"strategy": rng.choice(["hedge", "mean"]), "reasons": 3, "cost_usd": 0.25, "weights": weights}
-            emit("decision", None, category or None, about | answer(kind, labels) | measures | rest)
+            said = about | answer(kind, labels) | measures | rest
+            emit("decision", None, category or None, said | (_shape(most) if len(out) >= shaped_from else {}))
         elif what < 0.9:
             value = rng.gauss(0, 10) if kind == "numeric" else float(rng.randrange(labels or 2))
             emit("outcome", None, category or None, about | {"value": value, "profit_usd": rng.choice([None, -1.5])})
@@ -114,6 +119,24 @@ def _routed(
         | ({"failure": rng.choice(["timeout", "failure_9"])} if end == "failed" else {})
         | {name: rng.choice([None, rng.random()]) for name in ("latency_ms", "first_token_ms", "retry_after_ms")}
         | {name: rng.randrange(1000) for name in counts},
+    )
+
+
+def _shape(rng: random.Random) -> dict[str, Any]:
+    measures = ("spread", "entropy", "divergence", "pairwise", "low", "high")
+    return {name: rng.choice([None, rng.random()]) for name in measures} | {"chosen": rng.choice(["log", "\0 mine"])}
+
+
+def _run(rng: random.Random) -> tuple[str, str | None, str | None, dict[str, Any]]:
+    nanos = rng.choice([None, 0, rng.randrange(10**7)])
+    return (
+        "run",
+        rng.choice(["scout", "model-0"]),
+        rng.choice([None, "rates"]),
+        {"status": rng.choice(["ok", "error", "timeout", "cancelled"])}
+        | {name: rng.choice([None, rng.random()]) for name in ("duration_ms", "compute_s", "memory_mb")}
+        | {"tokens": rng.randrange(1000), "api_calls": rng.randrange(9), "error": rng.choice(["", "no \0 room"])}
+        | {"cost_usd": None if nanos is None else nanos / 1e9, "cost_nanos": nanos},
     )
 
 

@@ -93,7 +93,7 @@ def test_followed_updated_and_rebuilt_are_the_same(tmp_path: Path, store: Store,
         last = desk.update(folder, place)
         followed = rows(store)
         board = fleet.leaderboard()
-    assert all(followed.values())
+    assert {name for name, found in followed.items() if not found} == {"runs"}  # no agent has run here
     assert desk.rebuild(folder, place) == last == len(followed["journal_entries"])
     assert rows(store) == followed
     # What the journal's own reader gives, in one piece.

@@ -23,7 +23,8 @@ RELEASED = Path(__file__).parent / "releases"
 _EVENTS = 90
 """That the rows of a release are of, from `made_up.make_journal` as it was then."""
 _FEWER = {"0.1.0.dev1": 60}
-_NEW_SINCE = {"0.1.0.dev1": {"calls", "routes"}}
+_NEW_SINCE = {"0.1.0.dev1": {"calls", "routes", "runs"}, "0.1.0.dev2": {"runs"}}
+_SHAPED_FROM = {"0.1.0.dev1": 60, "0.1.0.dev2": _EVENTS}
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_upgrade_from_a_release(place: str, store: Store, journal: Journal, vers
         assert differences(connection) == []
     upgraded = {table.name: store.query(select(table).order_by(*table.primary_key)) for table in PROJECTED}
     assert {name for name, rows in upgraded.items() if not rows} == _NEW_SINCE.get(version, set())
-    events = journal(32, 260, routed_from=_FEWER.get(version, 0))
+    events = journal(32, 260, routed_from=_FEWER.get(version, 0), shaped_from=_SHAPED_FROM.get(version, 0))
     store.apply(events[_FEWER.get(version, _EVENTS) :])
     followed = {table.name: store.query(select(table).order_by(*table.primary_key)) for table in PROJECTED}
     assert all(followed.values())

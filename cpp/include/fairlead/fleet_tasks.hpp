@@ -13,8 +13,10 @@
 #include <string_view>
 #include <vector>
 
+#include "fairlead/audits.hpp"
 #include "fairlead/journal/encode.hpp"
 #include "fairlead/names.hpp"
+#include "fairlead/performance.hpp"
 #include "fairlead/types.hpp"
 
 namespace fairlead {
@@ -45,6 +47,8 @@ struct FleetTask {
   Kind kind = Kind::binary;
   State state = State::unused;
   TaskRouting routing = {};    // while it is open
+  Decided decided = {};        // the same
+  PlaceId place = 0;           // of Performance, while it is open
   std::string record = {};  // the payload of its event: journal/encode.hpp
 
   std::string_view id() const noexcept { return part(0); }

@@ -23,10 +23,15 @@ enum class Kind : std::uint8_t { binary, categorical, numeric };
 enum class Tier : std::uint8_t { reasoning, standard, fast };
 inline constexpr std::array<std::string_view, 3> tier_names{"reasoning", "standard", "fast"};
 
-// How a decision was pooled. The names are those of the Python and JSON interfaces.
-enum class Strategy : std::uint8_t { mean, median, log, weighted, hedge };
-inline constexpr std::array<std::string_view, 5> strategy_names{"mean", "median", "log", "weighted", "hedge"};
-inline constexpr Strategy default_strategy = Strategy::hedge;
+// How a decision was pooled: ensemble.hpp says how each does it. The names are those of the Python and JSON interfaces;
+// the numbers stand in journals. `given`: by weights that the caller gave; it has a name of its own, and none here.
+enum class Strategy : std::uint8_t {
+  mean, median, log, weighted, hedge, trimmed, confidence, consensus, stacked, vote, automatic, given = 255
+};
+inline constexpr std::array<std::string_view, 11> strategy_names{
+    "mean", "median", "log", "weighted", "hedge", "trimmed", "confidence", "consensus", "stacked", "vote", "auto"};
+inline constexpr std::size_t n_strategies = strategy_names.size();
+inline constexpr Strategy default_strategy = Strategy::automatic;
 
 // Why a decision looks the way it does, as bits of Decision::reasons.
 enum Reason : std::uint32_t {
@@ -38,6 +43,12 @@ enum Reason : std::uint32_t {
   models_failed = 1u << 5,   // some calls failed and were left out
   models_removed = 1u << 6,  // some answers came from models that have left the fleet
   in_emergency = 1u << 7,    // nothing healthy was left: the position scale is cut
+  no_consensus = 1u << 8,    // the share of the models that name the same answer is too small: no position
+  by_confidence = 1u << 9,   // weights follow from how sure the models are
+  drawdown_limit = 1u << 10, // profits have fallen from their peak: the position scale is cut
+  weights_given = 1u << 11,  // weights are the caller's
+  mixed_by_record = 1u << 12,  // auto: strategies are mixed by what each would have scored
+  by_agreement = 1u << 13,     // models that name another answer than most were left out
 };
 
 // What a route is to be good at: see Objective in router.hpp.
@@ -139,6 +150,12 @@ struct Decision {
   Strategy strategy = default_strategy;
   std::uint32_t reasons = 0;  // bits of Reason
   Time time = 0;
+  double spread = 0.0;      // weighted standard deviation of the answers: P(1), all classes together, or the number
+  double entropy = nan;     // of p, over that of the uniform answer: in [0, 1]. Numeric: none
+  double divergence = nan;  // Jensen-Shannon: the models' mean divergence from p, over the same. Numeric: none
+  double pairwise = 0.0;    // how likely two models drawn by weight name different classes; numeric: their mean distance
+  double low = nan, high = nan;  // 90 % interval: of the chance of class 1, or of the likeliest; or of the number
+  Strategy chosen = default_strategy;  // auto: the strategy that it follows most; else the same as `strategy`
 };
 
 struct Outcome {
@@ -183,7 +200,9 @@ inline constexpr auto fields<Decision> = std::tuple{
     FAIRLEAD_FIELD(Decision, task),           FAIRLEAD_FIELD(Decision, weights),      FAIRLEAD_FIELD(Decision, p),
     FAIRLEAD_FIELD(Decision, value),          FAIRLEAD_FIELD(Decision, disagreement), FAIRLEAD_FIELD(Decision, uncertainty),
     FAIRLEAD_FIELD(Decision, position_scale), FAIRLEAD_FIELD(Decision, cost_usd),     FAIRLEAD_FIELD(Decision, strategy),
-    FAIRLEAD_FIELD(Decision, reasons),        FAIRLEAD_FIELD(Decision, time)};
+    FAIRLEAD_FIELD(Decision, reasons),        FAIRLEAD_FIELD(Decision, time),         FAIRLEAD_FIELD(Decision, spread),
+    FAIRLEAD_FIELD(Decision, entropy),        FAIRLEAD_FIELD(Decision, divergence),   FAIRLEAD_FIELD(Decision, pairwise),
+    FAIRLEAD_FIELD(Decision, low),            FAIRLEAD_FIELD(Decision, high),         FAIRLEAD_FIELD(Decision, chosen)};
 template <>
 inline constexpr auto fields<Outcome> = std::tuple{
     FAIRLEAD_FIELD(Outcome, task), FAIRLEAD_FIELD(Outcome, value), FAIRLEAD_FIELD(Outcome, time),

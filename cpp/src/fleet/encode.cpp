@@ -84,7 +84,8 @@ void encode(EventBuffer& out, const Forecast& forecast, TaskNumber task, Kind ki
 }
 
 void encode(EventBuffer& out, const Decision& decision, TaskNumber task, Kind kind, std::int32_t category,
-            std::span<const std::int32_t> numbers) {
+            std::span<const std::int32_t> numbers, std::string_view name) {
+  name = beginning(name, std::numeric_limits<std::uint16_t>::max());
   const std::span<const double> p = kind == Kind::categorical ? std::span<const double>(decision.p) : std::span<const double>{};
   const std::size_t n = decision.weights.size();
   DecisionFixed fixed{.task = task,
@@ -97,14 +98,26 @@ void encode(EventBuffer& out, const Decision& decision, TaskNumber task, Kind ki
                       .n_weights = static_cast<std::uint32_t>(n),
                       .reasons = decision.reasons,
                       .strategy = decision.strategy,
-                      .kind = kind};
+                      .kind = kind,
+                      .n_name = static_cast<std::uint16_t>(name.size())};
   if (kind == Kind::binary && !decision.p.empty()) fixed.value = decision.p[0];
-  PayloadWriter to = out.start(Type::decision, decision.time, -1, category,
-                               sizeof(fixed) + p.size_bytes() + n * (sizeof(double) + sizeof(std::int32_t)));
+  const DecisionShape shape{.spread = decision.spread,
+                            .entropy = decision.entropy,
+                            .divergence = decision.divergence,
+                            .pairwise = decision.pairwise,
+                            .low = decision.low,
+                            .high = decision.high,
+                            .chosen = decision.chosen};
+  PayloadWriter to = out.start(
+      Type::decision, decision.time, -1, category,
+      sizeof(fixed) + sizeof(shape) + p.size_bytes() + n * (sizeof(double) + sizeof(std::int32_t)) + name.size());
+  out.header().version = decision_version;
   to.put(fixed);
+  to.put(shape);
   to.put(p);
   for (const ModelWeight& weight : decision.weights) to.put(weight.weight);
   for (const ModelWeight& weight : decision.weights) to.put(numbers[static_cast<std::size_t>(weight.model)]);
+  to.put(std::span<const char>(name));
 }
 
 void encode_outcome(EventBuffer& out, TaskNumber task, Kind kind, double value, Time time, double profit_usd,
@@ -135,6 +148,14 @@ void encode(EventBuffer& out, RouteFixed fixed, Time time, std::int32_t model, s
 
 void encode(EventBuffer& out, const CalledFixed& fixed, Time time, std::int32_t model, std::int32_t category) {
   out.start(Type::called, time, model, category, sizeof(fixed)).put(fixed);
+}
+
+void encode(EventBuffer& out, RunFixed fixed, Time time, std::int32_t name, std::int32_t category, std::string_view error) {
+  error = beginning(error, std::numeric_limits<std::uint16_t>::max());
+  fixed.n_error = static_cast<std::uint16_t>(error.size());
+  PayloadWriter to = out.start(Type::run, time, name, category, sizeof(fixed) + error.size());
+  to.put(fixed);
+  to.put(std::span<const char>(error));
 }
 
 void encode_name(EventBuffer& out, Table table, std::int32_t number, std::string_view name) {
@@ -192,6 +213,30 @@ bool decode(std::span<const std::byte> payload, DecodedForecast& out) noexcept {
   return true;
 }
 
+bool decode(const Event& event, DecodedDecision& out) noexcept {
+  PayloadReader in(event.bytes());
+  const DecisionFixed& fixed = out.fixed;
+  const bool shaped = event.header->version == decision_version;
+  std::span<const char> name;
+  if (!in.get(out.fixed)) return false;
+  if (shaped) {
+    in.get(out.shape);
+  } else {
+    out.shape = {.chosen = fixed.strategy};
+  }
+  if (!in.get(out.p, fixed.n_p) || !in.get(out.weights, fixed.n_weights) || !in.get(out.models, fixed.n_weights) ||
+      !in.get(name, shaped ? fixed.n_name : 0) || !in.done() || !known(fixed.kind)) {
+    return false;
+  }
+  const auto known_strategy = [&](Strategy strategy) {
+    return static_cast<std::size_t>(strategy) < n_strategies || (shaped && strategy == Strategy::given);
+  };
+  if (!known_strategy(fixed.strategy) || !known_strategy(out.shape.chosen)) return false;
+  out.name = fixed.strategy == Strategy::given ? std::string_view(name.data(), name.size())
+                                               : strategy_names[static_cast<std::size_t>(fixed.strategy)];
+  return true;
+}
+
 bool decode(std::span<const std::byte> payload, OutcomeFixed& out) noexcept {
   return decode_fixed(payload, out) && known(out.kind);
 }
@@ -213,6 +258,14 @@ bool decode(std::span<const std::byte> payload, DecodedRoute& out) noexcept {
 
 bool decode(std::span<const std::byte> payload, CalledFixed& out) noexcept {
   return decode_fixed(payload, out) && static_cast<std::size_t>(out.end) < call_end_names.size();
+}
+
+bool decode(std::span<const std::byte> payload, DecodedRun& out) noexcept {
+  PayloadReader in(payload);
+  std::span<const char> error;
+  if (!in.get(out.fixed) || !in.get(error, out.fixed.n_error) || !in.done()) return false;
+  out.error = {error.data(), error.size()};
+  return static_cast<std::size_t>(out.fixed.status) < run_status_names.size();
 }
 
 bool decode(std::span<const std::byte> payload, DecodedName& out) noexcept {

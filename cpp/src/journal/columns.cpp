@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "fairlead/breaker.hpp"
+#include "fairlead/journal/encode.hpp"
 #include "fairlead/journal/utf8.hpp"
 
 namespace fairlead::journal {
@@ -86,6 +87,22 @@ bool Columns::put(NumberColumn<std::int8_t>& column, std::uint8_t value, std::si
   return true;
 }
 
+// `given` has a name, which must not be one that means another.
+bool Columns::strategy(NumberColumn<std::int32_t>& column, Strategy strategy, std::string_view name) {
+  auto place = static_cast<std::size_t>(strategy);
+  if (strategy == Strategy::given) {
+    if (!is_utf8(name) || std::find(strategy_names.begin(), strategy_names.end(), name) != strategy_names.end()) {
+      return false;
+    }
+    place = n_strategies + static_cast<std::size_t>(given_.intern(name));
+    bytes_ += name.size();
+  } else if (place >= n_strategies) {
+    return false;
+  }
+  column.set(row_, static_cast<std::int32_t>(place), capacity_);
+  return true;
+}
+
 void Columns::add(const Event& event, const NameTable& models, const NameTable& categories) {
   const RecordHeader& header = *event.header;
   row_ = size_++;
@@ -98,8 +115,10 @@ void Columns::add(const Event& event, const NameTable& models, const NameTable& 
     column.set(row_, id, capacity_);
     return true;
   };
-  bool plain = type >= 0 && column_types[static_cast<std::size_t>(type)] == header.type && header.version == 1 &&
-               header.flags == 0;
+  const bool version = header.version > 0 && header.version <= newest_version(header.type);
+  const bool whole = version && told(event, models, categories);
+  bool plain = type >= 0 && column_types[static_cast<std::size_t>(type)] == header.type && header.flags == 0 &&
+               (header.version == 1 || whole);
   plain &= known(model_, header.model, models);
   plain &= known(category_, header.category, categories);
   if (!plain) {
@@ -108,7 +127,7 @@ void Columns::add(const Event& event, const NameTable& models, const NameTable& 
     header_.set(row_, {reinterpret_cast<const char*>(&copy), sizeof copy}, capacity_);
     bytes_ += sizeof copy;
   }
-  if (header.version != 1 || !told(event, models, categories)) {
+  if (!whole) {
     payload_.set(row_, {reinterpret_cast<const char*>(event.payload()), event.payload_size()}, capacity_);
     bytes_ += event.payload_size();
   }
@@ -123,6 +142,7 @@ bool Columns::told(const Event& event, const NameTable& models, const NameTable&
     case Type::closed: return closed(event);
     case Type::route: return route(event, models);
     case Type::called: return called(event);
+    case Type::run: return run(event);
     case Type::settings:
     case Type::model:
     case Type::note:
@@ -161,30 +181,38 @@ bool Columns::forecast(const Event& event) {
 }
 
 bool Columns::decision(const Event& event, const NameTable& models) {
-  PayloadReader in(event.bytes());
-  DecisionFixed fixed;
-  std::span<const double> p, weights;
-  std::span<const std::int32_t> who;
-  if (!in.get(fixed) || !in.get(p, fixed.n_p) || !in.get(weights, fixed.n_weights) || !in.get(who, fixed.n_weights) ||
-      !in.done()) {
-    return false;
+  DecodedDecision found;
+  if (!decode(event, found)) return false;
+  const DecisionFixed& fixed = found.fixed;
+  const DecisionShape& shape = found.shape;
+  const bool given = fixed.strategy == Strategy::given;
+  bool all = given || fixed.n_name == 0;
+  if (event.header->version == decision_version) {  // the version is told by there being a `chosen`
+    all &= std::all_of(std::begin(shape.reserved), std::end(shape.reserved), [](std::uint8_t b) { return b == 0; });
+    all &= shape.chosen != Strategy::given || given;  // as its name is that of the strategy
+    all &= strategy(chosen_, shape.chosen, found.name);
+    all &= put(spread_, shape.spread);
+    all &= put(entropy_, shape.entropy);
+    all &= put(divergence_, shape.divergence);
+    all &= put(pairwise_, shape.pairwise);
+    all &= put(low_, shape.low);
+    all &= put(high_, shape.high);
   }
-  bool all = fixed.reserved[0] == 0 && fixed.reserved[1] == 0;
   task_.set(row_, fixed.task, capacity_);
   reasons_.set(row_, fixed.reasons, capacity_);
   all &= put(kind_, static_cast<std::uint8_t>(fixed.kind), 3);
-  all &= put(strategy_, static_cast<std::uint8_t>(fixed.strategy), strategy_names.size());
+  all &= strategy(strategy_, fixed.strategy, found.name);
   all &= put(value_, fixed.value);
   all &= put(disagreement_, fixed.disagreement);
   all &= put(uncertainty_, fixed.uncertainty);
   all &= put(position_scale_, fixed.position_scale);
   all &= put(cost_usd_, fixed.cost_usd);
-  all &= put(p_, p);
+  all &= put(p_, found.p);
   const auto known = [&](std::int32_t id) { return id >= 0 && id < models.size(); };
-  if (!std::all_of(who.begin(), who.end(), known)) return false;
-  all &= put(weights_, weights);
-  if (!who.empty()) voters_.set(row_, who, capacity_);
-  bytes_ += who.size_bytes();
+  if (!std::all_of(found.models.begin(), found.models.end(), known)) return false;
+  all &= put(weights_, found.weights);
+  if (!found.models.empty()) voters_.set(row_, found.models, capacity_);
+  bytes_ += found.models.size_bytes();
   return all;
 }
 
@@ -261,6 +289,22 @@ bool Columns::called(const Event& event) {
   return all;
 }
 
+bool Columns::run(const Event& event) {
+  DecodedRun found;
+  if (!decode(event.bytes(), found)) return false;
+  const RunFixed& fixed = found.fixed;
+  bool all = std::all_of(std::begin(fixed.padding), std::end(fixed.padding), [](std::uint8_t b) { return b == 0; });
+  tokens_.set(row_, fixed.tokens, capacity_);
+  api_calls_.set(row_, fixed.api_calls, capacity_);
+  if (fixed.cost_nanos != -1) cost_nanos_.set(row_, fixed.cost_nanos, capacity_);
+  all &= put(status_, static_cast<std::uint8_t>(fixed.status), run_status_names.size());
+  all &= put(duration_ms_, fixed.duration_ms);
+  all &= put(compute_s_, fixed.compute_s);
+  all &= put(memory_mb_, fixed.memory_mb);
+  if (!found.error.empty()) all &= put(error_, found.error);
+  return all;
+}
+
 bool Columns::task(const Event& event, const NameTable& categories) {
   // Once to see whether all is as it should be, then once to take it: lists must not be left half filled.
   PayloadReader in(event.bytes());
@@ -326,7 +370,12 @@ ColumnsView Columns::view() noexcept {
   take(out.runners_up_latency_ms, runners_up_latency_ms_), take(out.ended, ended_), take(out.failure, failure_);
   take(out.cost_nanos, cost_nanos_), take(out.first_token_ms, first_token_ms_);
   take(out.retry_after_ms, retry_after_ms_), take(out.tokens_cached, tokens_cached_);
-  take(out.tokens_written, tokens_written_), take(out.calls, calls_);
+  take(out.tokens_written, tokens_written_), take(out.calls, calls_), take(out.chosen, chosen_);
+  take(out.entropy, entropy_), take(out.divergence, divergence_), take(out.pairwise, pairwise_);
+  take(out.low, low_), take(out.high, high_), take(out.status, status_), take(out.duration_ms, duration_ms_);
+  take(out.compute_s, compute_s_), take(out.memory_mb, memory_mb_), take(out.tokens, tokens_);
+  take(out.api_calls, api_calls_);
+  for (std::int32_t id = 0; id < given_.size(); ++id) out.given.emplace_back(given_.name(id));
   return out;
 }
 

@@ -137,6 +137,7 @@ class Rebuilder {
     header.time = c_.time.values[i_];
     header.model = number(c_.model, i_, -1);
     header.category = number(c_.category, i_, -1);
+    if (header.type == Type::decision && c_.chosen.has(i_)) header.version = decision_version;
     return true;
   }
 
@@ -144,13 +145,14 @@ class Rebuilder {
     switch (header.type) {
       case Type::task: return task(header);
       case Type::forecast: return forecast();
-      case Type::decision: return decision();
+      case Type::decision: return decision(header);
       case Type::outcome: return outcome();
       case Type::closed:
         to_.put(ClosedFixed{number(c_.task, i_)});
         return c_.task.has(i_);
       case Type::route: return route();
       case Type::called: return called();
+      case Type::run: return run();
       case Type::settings:
       case Type::model:
       case Type::note:
@@ -195,13 +197,31 @@ class Rebuilder {
     return true;
   }
 
-  bool decision() {
+  // `name`: of one that has its own.
+  bool strategy(const NumberView<std::int32_t>& column, Strategy& out, std::string_view& name) const noexcept {
+    if (!column.has(i_) || column.values[i_] < 0) return false;
+    const auto place = static_cast<std::size_t>(column.values[i_]);
+    if (place >= n_strategies + c_.given.size()) return false;
+    out = place < n_strategies ? static_cast<Strategy>(place) : Strategy::given;
+    name = place < n_strategies ? std::string_view{} : c_.given[place - n_strategies];
+    return true;
+  }
+
+  bool decision(const RecordHeader& header) {
+    const bool shaped = header.version == decision_version;
     DecisionFixed fixed;
+    DecisionShape shape;
     std::span<const double> p, weights;
     std::span<const std::int32_t> voters;
-    if (!c_.task.has(i_) || !named(c_.kind, i_, 3, fixed.kind) ||
-        !named(c_.strategy, i_, strategy_names.size(), fixed.strategy) || !items(c_.p, i_, p) ||
-        !items(c_.weights, i_, weights) || !items(c_.voters, i_, voters) || weights.size() != voters.size()) {
+    std::string_view name, chosen;
+    if (!c_.task.has(i_) || !named(c_.kind, i_, 3, fixed.kind) || !strategy(c_.strategy, fixed.strategy, name) ||
+        !items(c_.p, i_, p) || !items(c_.weights, i_, weights) || !items(c_.voters, i_, voters) ||
+        weights.size() != voters.size() || name.size() > 0xffff) {
+      return false;
+    }
+    if (fixed.strategy == Strategy::given && !shaped) return false;
+    if (shaped && (!strategy(c_.chosen, shape.chosen, chosen) ||
+                   (shape.chosen == Strategy::given && (fixed.strategy != Strategy::given || chosen != name)))) {
       return false;
     }
     fixed.task = c_.task.values[i_];
@@ -213,10 +233,21 @@ class Rebuilder {
     fixed.n_p = static_cast<std::uint32_t>(p.size());
     fixed.n_weights = static_cast<std::uint32_t>(weights.size());
     fixed.reasons = number(c_.reasons, i_);
+    fixed.n_name = static_cast<std::uint16_t>(name.size());
     to_.put(fixed);
+    if (shaped) {
+      shape.spread = number(c_.spread, i_, nan);
+      shape.entropy = number(c_.entropy, i_, nan);
+      shape.divergence = number(c_.divergence, i_, nan);
+      shape.pairwise = number(c_.pairwise, i_, nan);
+      shape.low = number(c_.low, i_, nan);
+      shape.high = number(c_.high, i_, nan);
+      to_.put(shape);
+    }
     to_.put(p);
     to_.put(weights);
     to_.put(voters);
+    to_.put(std::span<const char>(name));
     return true;
   }
 
@@ -280,6 +311,25 @@ class Rebuilder {
     fixed.attempt = number(c_.attempt, i_);
     fixed.calls = number(c_.calls, i_);
     to_.put(fixed);
+    return true;
+  }
+
+  bool run() {
+    RunFixed fixed;
+    std::string_view error;
+    if (!named(c_.status, i_, run_status_names.size(), fixed.status) || !text(c_.error, i_, error) ||
+        error.size() > 0xffff) {
+      return false;
+    }
+    fixed.cost_nanos = number(c_.cost_nanos, i_, std::int64_t{-1});
+    fixed.duration_ms = number(c_.duration_ms, i_, nan);
+    fixed.compute_s = number(c_.compute_s, i_, nan);
+    fixed.memory_mb = number(c_.memory_mb, i_, nan);
+    fixed.tokens = number(c_.tokens, i_);
+    fixed.api_calls = number(c_.api_calls, i_);
+    fixed.n_error = static_cast<std::uint16_t>(error.size());
+    to_.put(fixed);
+    to_.put(std::span<const char>(error));
     return true;
   }
 

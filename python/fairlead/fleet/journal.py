@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+from fairlead._core import EVENT_TYPES
 from fairlead.errors import InvalidRecordError
+from fairlead.events import HOT
 from fairlead.journal import Journal
 
-_HOT = ("settings", "model", "model_removed", "task", "forecast", "decision", "outcome", "closed", "route", "called")
-_FIRST = 16  # the number of the first of these; the others follow
-_COLD = {37: "budget", 38: "health", 39: "routing"}
-_FLEETS = (*_HOT, *_COLD.values())
+_FLEETS = {name: EVENT_TYPES[name] for name in (*HOT, "budget", "health", "routing")}
+_NAMES = {number: name for name, number in _FLEETS.items()}
 
 
 class FleetJournal(Journal):
@@ -34,12 +34,13 @@ class FleetJournal(Journal):
 
 def _check(type: str | int) -> None:
     if isinstance(type, int):
-        type = _HOT[type - _FIRST] if 0 <= type - _FIRST < len(_HOT) else _COLD.get(type, type)
+        type = _NAMES.get(type, type)
     if type in _FLEETS:
         raise _refused(type)
 
 
 def _refused(type: str | int) -> InvalidRecordError:
     return InvalidRecordError(
-        f"type is {type!r}, which only the fleet logs on its journal: use fleet.add, route, record, decide and settle"
+        f"type is {type!r}, which only the fleet logs on its journal: use fleet.add, route, record, decide, settle and "
+        "record_run"
     )

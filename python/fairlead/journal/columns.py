@@ -11,7 +11,10 @@
     p             list<double>   categorical: a probability for each label
     confidence, latency_ms, cost_usd (double), tokens_in, tokens_out (int64), error (string): forecast
     profit_usd    double         outcome
-    disagreement, uncertainty, position_scale (double), strategy, reasons (uint32, bits), weights, voters: decision
+    disagreement, uncertainty, position_scale (double), strategy (dictionary: the names of fairlead's own, or of one
+    that a program brought), reasons (uint32, bits), weights, voters: decision
+    spread, entropy, divergence, pairwise, low, high (double), chosen (dictionary, as strategy): decision, from its
+    second layout on; those of the first have no `chosen`
     id, text, regime (string), labels, slices (list<string>, "dimension=value"), stake_usd, expires_in_s: task
     attempt       uint16         route, called: the n-th call for the task, from 1; 0: nobody is asked
     task_type (string), goal (dictionary), propensity, quality, spread (double), reserved_nanos (int64), runners_up
@@ -20,6 +23,8 @@
     `fairlead.policy.route.ROUTE_REASONS`
     ended, failure (dictionary), cost_nanos, tokens_cached, tokens_written (int64), first_token_ms, retry_after_ms
     (double), calls (uint16): called, which has latency_ms, tokens_in and tokens_out, too. cost_nanos: none if not known
+    status (dictionary), duration_ms, compute_s, memory_mb (double), tokens, api_calls (int64): run, which has error and
+    cost_nanos, too; its model is the name of what ran
     data          string         JSON: cold events, settings, models, summaries
     payload       binary         of a program's own events, and whatever the columns above cannot tell in full
     header        binary         where the header cannot be told by the columns: another version, an unknown type
@@ -36,21 +41,30 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fairlead._core import CALL_ENDS, CALL_FAILURES, GOALS, journal_columns, journal_rebuild
+from fairlead._core import (
+    CALL_ENDS,
+    CALL_FAILURES,
+    GOALS,
+    RUN_STATUSES,
+    STRATEGIES,
+    journal_columns,
+    journal_rebuild,
+)
 from fairlead.errors import JournalDamagedError
 from fairlead.events import TYPES
 from fairlead.journal.arrow import pa, pc
+from fairlead.types import KINDS
 
-KINDS = ("binary", "categorical", "numeric")
-STRATEGIES = ("mean", "median", "log", "weighted", "hedge")
 _NAMED = {
     "type": TYPES,
     "kind": KINDS,
-    "strategy": STRATEGIES,
     "goal": GOALS,
     "ended": CALL_ENDS,
     "failure": CALL_FAILURES,
+    "status": RUN_STATUSES,
 }
+_POOLED = ("strategy", "chosen")
+"""Columns of names of strategies: those of the core, then what others a batch has."""
 LISTED = ("voters", "runners_up")
 """Columns that are lists of models' names."""
 
@@ -78,7 +92,7 @@ SCHEMA = pa.schema(
         ("disagreement", pa.float64()),
         ("uncertainty", pa.float64()),
         ("position_scale", pa.float64()),
-        ("strategy", _word),
+        ("strategy", _name),
         ("reasons", pa.uint32()),
         ("weights", pa.list_(pa.float64())),
         ("voters", pa.list_(pa.string())),
@@ -108,6 +122,18 @@ SCHEMA = pa.schema(
         ("tokens_cached", pa.int64()),
         ("tokens_written", pa.int64()),
         ("calls", pa.uint16()),
+        ("chosen", _name),
+        ("entropy", pa.float64()),
+        ("divergence", pa.float64()),
+        ("pairwise", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("status", _word),
+        ("duration_ms", pa.float64()),
+        ("compute_s", pa.float64()),
+        ("memory_mb", pa.float64()),
+        ("tokens", pa.int64()),
+        ("api_calls", pa.int64()),
         ("data", pa.string()),
         ("payload", pa.binary()),
         ("header", pa.binary()),
@@ -115,20 +141,29 @@ SCHEMA = pa.schema(
 )
 
 LATER = frozenset(SCHEMA.names[SCHEMA.names.index("task_type") : SCHEMA.names.index("data")])
-"""Columns that tables of fairlead 0.1.0 do not have."""
+"""Columns that tables of older versions do not have."""
 
 Buffers = dict[str, Any]
+Nothing = dict[pa.DataType, pa.Array]
+
+
+def nothing(known: Nothing, kind: pa.DataType, rows: int) -> pa.Array:
+    """A column with nothing in it; all of a type share their memory."""
+    if kind not in known or len(known[kind]) < rows:
+        known[kind] = pa.nulls(rows, kind)
+    return known[kind].slice(0, rows)
 
 
 def to_arrow(rows: int, columns: Buffers, models: Sequence[str], categories: Sequence[str]) -> pa.RecordBatch:
     """Buffers of the core as an Arrow batch of `SCHEMA`; nothing is copied but names in lists."""
     names = {"model": pa.array(models, pa.string()), "category": pa.array(categories, pa.string())}
     names.update({column: pa.array(words, pa.string()) for column, words in _NAMED.items()})
-    arrays = []
+    names.update(dict.fromkeys(_POOLED, pa.array([*STRATEGIES, *columns["given"]], pa.string())))
+    arrays, none = [], Nothing()
     for field in SCHEMA:
         found = columns[field.name]
         if found is None:
-            arrays.append(pa.nulls(rows, field.type))
+            arrays.append(nothing(none, field.type, rows))
             continue
         valid, *rest = (None if part is None else pa.py_buffer(part) for part in found)
         if pa.types.is_dictionary(field.type):
@@ -177,8 +212,10 @@ def of_type(batch: pa.RecordBatch, types: Sequence[str]) -> pa.Array:
 
 
 def _buffers(batch: pa.RecordBatch, models: Sequence[str], categories: Sequence[str]) -> Buffers:
-    numbers = {"model": models, "category": categories, **_NAMED}
-    out: Buffers = {}
+    given = _given(batch)
+    strategies = (*STRATEGIES, *given)
+    numbers = {"model": models, "category": categories, **_NAMED, **dict.fromkeys(_POOLED, strategies)}
+    out: Buffers = {"given": given}
     for field in SCHEMA:
         place = batch.schema.get_field_index(field.name)
         if place < 0 and field.name in LATER:
@@ -203,6 +240,18 @@ def _buffers(batch: pa.RecordBatch, models: Sequence[str], categories: Sequence[
         except (pa.ArrowException, UnicodeDecodeError) as error:
             raise JournalDamagedError(f"no table of events: column {field.name!r}: {error}") from error
     return out
+
+
+def _given(batch: pa.RecordBatch) -> list[str]:
+    """The names of strategies that are none of the core's."""
+    found: dict[str, None] = {}
+    for name in _POOLED:
+        place = batch.schema.get_field_index(name)
+        if place >= 0:
+            array = batch.column(place)
+            words = array.dictionary if pa.types.is_dictionary(array.type) else array.unique()
+            found.update(dict.fromkeys(word for word in words.to_pylist() if word is not None))
+    return [str(word) for word in found if word not in STRATEGIES]
 
 
 def _column(array: pa.Array) -> tuple[Any, ...]:

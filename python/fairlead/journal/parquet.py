@@ -19,7 +19,7 @@ import numpy.typing as npt
 from fairlead.errors import JournalDamagedError, JournalError
 from fairlead.journal import columns
 from fairlead.journal.arrow import pa, pc, pq
-from fairlead.journal.columns import LISTED, SCHEMA
+from fairlead.journal.columns import LISTED, SCHEMA, Nothing, nothing
 
 _GROWING = ("seq", "time", "task")
 _SAMPLE = 1 << 14
@@ -107,9 +107,11 @@ class EventFile:
         have = set(self._file.schema_arrow.names)
         fields = [SCHEMA.field(name) for name in wanted] if wanted is not None else list(SCHEMA)
         there = [field.name for field in fields if field.name in have] or ["seq"]
+        none: Nothing = {}
         try:
             for batch in self._file.iter_batches(rows, row_groups=self._groups(tasks), columns=there):
-                yield pa.RecordBatch.from_arrays([_as(field, batch) for field in fields], schema=pa.schema(fields))
+                arrays = [_as(field, batch, none) for field in fields]
+                yield pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
         except (pa.ArrowException, OSError) as error:
             raise JournalDamagedError(f"{self.path} is damaged: {error}") from error
 
@@ -135,10 +137,10 @@ class EventFile:
                 raise JournalDamagedError(f"{self.path}: {error}") from error
 
 
-def _as(field: pa.Field, batch: pa.RecordBatch) -> pa.Array:
+def _as(field: pa.Field, batch: pa.RecordBatch, none: Nothing) -> pa.Array:
     place = batch.schema.get_field_index(field.name)
     if place < 0:
-        return pa.nulls(len(batch), field.type)
+        return nothing(none, field.type, len(batch))
     array = batch.column(place)
     if array.type == field.type:
         return array

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
-from fairlead._core import JournalColumns
+from fairlead._core import EVENT_TYPES, JournalColumns
 from fairlead.errors import InvalidRecordError, JournalDamagedError, JournalError, did_you_mean
-from fairlead.events import TYPES
 from fairlead.journal import manifest as manifests
 from fairlead.journal.arrow import pa, pc
 from fairlead.journal.columns import SCHEMA, to_arrow
@@ -18,8 +17,6 @@ from fairlead.journal.folder import segments
 from fairlead.journal.manifest import ArchivedFile
 from fairlead.journal.parquet import EventFile
 from fairlead.journal.query import Query, query_of
-
-_CODES = dict(zip(TYPES, (4, 5, 6, *range(16, 26), *range(32, 40), 48, 1024), strict=True))
 
 
 def scan(
@@ -139,7 +136,7 @@ def _open(folder: str | os.PathLike[str], query: Query, first: int, last: int) -
         last=last,
         start=query.start,
         end=query.end,
-        types=[_CODES[kind] for kind in query.types or ()],
+        types=[EVENT_TYPES[kind] for kind in query.types or ()],
         models=list(query.models or ()),
         categories=list(query.categories or ()),
     )

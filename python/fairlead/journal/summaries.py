@@ -16,10 +16,11 @@ from fairlead._core import ScoredRecords
 from fairlead.errors import JournalDamagedError
 from fairlead.journal import columns
 from fairlead.journal.arrow import pa, pc
-from fairlead.journal.columns import KINDS, of_type
+from fairlead.journal.columns import of_type
 from fairlead.journal.manifest import Manifest
 from fairlead.journal.parquet import EventFile
 from fairlead.journal.plain import plain
+from fairlead.types import KINDS
 
 _HOT = ("task", "forecast", "outcome", "closed")
 _ROWS = 1 << 16  # folded at a time

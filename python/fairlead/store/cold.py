@@ -46,9 +46,15 @@ def is_thing(event: Event) -> bool:
 
 
 def _said(kind: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """In the words of the columns: the fleet's budgets are in nano-dollars, and end by being removed."""
+    """In the words of the columns: the fleet's budgets are in nano-dollars, and end by being removed; alerts of
+    rules have a state."""
     limit, spent = values.integer(data.get("limit")), values.integer(data.get("spent"))
     said = dict(data)
+    if kind == "alert" and data.get("kind") == "rule":
+        for ours, theirs in (("name", "rule"), ("status", "state")):
+            if ours not in data and theirs in data:
+                said[ours] = said.pop(theirs)
+        return said
     if kind == "alert" and data.get("kind") == "budget" and "name" not in data:
         said |= {"name": said.pop("budget", None), "severity": said.pop("level", None)}
         said |= {} if spent is None else {"value": spent / 1e9}
@@ -84,6 +90,9 @@ def columns(kind: str, data: Mapping[str, Any]) -> tuple[Row, Row]:
 def log_row(event: Event, model: str | None, category: str | None) -> Row:
     """The row of an alert or a deployment."""
     known, rest = columns(event.type, event.data)
+    if event.type == "alert" and event.data.get("kind") == "rule":  # says itself what it is about
+        model = values.name(event.data.get("model")) if model is None else model
+        category = values.name(event.data.get("category")) if category is None else category
     row: Row = dict.fromkeys(_FIELDS[event.type])
     row.update(known, seq=event.seq, timestamp=event.time, model_name=model, category=category, data=rest)
     return row

@@ -299,6 +299,8 @@ class Projection:
             "reasons": values.integer(data.get("reasons")),
             "status": "open",
             **dict.fromkeys(("outcome", "outcome_label", "outcome_time", "profit_usd"), None),
+            "chosen": values.text(data.get("chosen")),
+            **{name: values.number(data.get(name)) for name in _SHAPE},
         }
         self._changes.inserted.setdefault("ensemble_decisions", []).append(row)
         self._decided.setdefault(task["task"], []).append(row)
@@ -353,6 +355,20 @@ class Projection:
         }
         self._changes.inserted.setdefault("calls", []).append(row)
 
+    def _run(self, event: Event, model: str | None, category: str | None) -> None:
+        data = event.data
+        row: Row = {
+            "seq": event.seq,
+            "timestamp": event.time,
+            "agent": model,
+            "category": category or "",
+            "status": values.text(data.get("status")) or "",
+            **{name: values.number(data.get(name)) for name in ("duration_ms", "cost_usd", "compute_s", "memory_mb")},
+            **{name: values.integer(data.get(name)) for name in ("cost_nanos", "tokens", "api_calls")},
+            "error": values.text(data.get("error")) or None,
+        }
+        self._changes.inserted.setdefault("runs", []).append(row)
+
     def _end(self, task: Row, **known: Any) -> None:
         number = task["task"]
         in_hand = self._decided.pop(number, [])
@@ -380,6 +396,7 @@ class Projection:
 
 
 _MEASURES = ("disagreement", "uncertainty", "position_scale", "cost_usd")
+_SHAPE = ("spread", "entropy", "divergence", "pairwise", "low", "high")
 _EXPECTED = ("propensity", "quality", "spread", "cost_usd", "latency_ms", "reserved_usd")
 _TIMED = ("cost_usd", "latency_ms", "first_token_ms", "retry_after_ms")
 _COUNTED = ("cost_nanos", "tokens_in", "tokens_out", "tokens_cached", "tokens_written", "calls")
@@ -394,6 +411,7 @@ _HANDLERS = {
     "closed": Projection._closed,
     "route": Projection._route,
     "called": Projection._called,
+    "run": Projection._run,
     **dict.fromkeys(cold.LOGS, Projection._log),
     **dict.fromkeys(cold.THINGS, Projection._thing),
 }

@@ -106,6 +106,9 @@ ensemble_decisions = Table(
     _text("outcome_label"),
     *_of(BigInteger, "outcome_time"),
     *_of(Double, "profit_usd"),
+    # What the answers looked like; NULL of decisions from before it was told.
+    _text("chosen"),  # the strategy that auto follows most; of another strategy it is that
+    *_of(Double, "spread", "entropy", "divergence", "pairwise", "low", "high"),
     Index(None, "task"),
     Index(None, "timestamp"),
 )
@@ -165,6 +168,24 @@ calls = Table(
     Index(None, "task"),
     Index(None, "timestamp"),
     Index(None, "model_name", "timestamp"),
+)
+
+# What programs did that is no forecast.
+runs = Table(
+    "runs",
+    metadata,
+    _key("seq"),
+    *_of(BigInteger, "timestamp", nullable=False),
+    _text("agent"),  # the name of what ran
+    _text("category", nullable=False),
+    _text("status", nullable=False),  # ok, error, timeout, or cancelled
+    *_of(Double, "duration_ms", "cost_usd"),  # NULL: not known
+    *_of(BigInteger, "cost_nanos"),  # the same in nano-dollars, to the last of them
+    *_of(Double, "compute_s", "memory_mb"),
+    *_of(BigInteger, "tokens", "api_calls"),
+    _text("error"),
+    Index(None, "timestamp"),
+    Index(None, "agent", "timestamp"),
 )
 
 journal_entries = Table(

@@ -77,7 +77,7 @@ struct ColumnsView {
   TextView error;
   NumberView<double> profit_usd;              // outcome
   NumberView<double> disagreement, uncertainty, position_scale;  // decision
-  NumberView<std::int8_t> strategy;
+  NumberView<std::int32_t> strategy;          // place in strategy_names, or after them in `given`
   NumberView<std::uint32_t> reasons;          // of a route: RouteReason
   ListView<double> weights;
   ListView<std::int32_t> voters;              // whose weights they are
@@ -87,7 +87,8 @@ struct ColumnsView {
   TextView task_type;                         // route
   NumberView<std::int8_t> goal;
   NumberView<std::uint16_t> attempt;          // route, called
-  NumberView<double> propensity, quality, spread;
+  NumberView<double> propensity, quality;
+  NumberView<double> spread;                  // route, decision
   NumberView<std::int64_t> reserved_nanos;
   ListView<std::int32_t> runners_up;
   ListView<double> runners_up_quality, runners_up_cost_usd, runners_up_latency_ms;
@@ -96,8 +97,14 @@ struct ColumnsView {
   NumberView<double> first_token_ms, retry_after_ms;
   NumberView<std::int64_t> tokens_cached, tokens_written;
   NumberView<std::uint16_t> calls;
+  NumberView<std::int32_t> chosen;            // decision of version 2, which alone has it; as `strategy`
+  NumberView<double> entropy, divergence, pairwise, low, high;
+  NumberView<std::int8_t> status;             // run, with its error, cost_nanos, and model: who ran
+  NumberView<double> duration_ms, compute_s, memory_mb;
+  NumberView<std::int64_t> tokens, api_calls;
   TextView data;                              // JSON of cold events, settings and models
   TextView payload, header;                   // bytes; see above
+  std::vector<std::string_view> given = {};   // names of strategies that have one of their own, each once
 
   // f("name", column) for each, in the order of the table.
   template <class F>
@@ -114,7 +121,10 @@ struct ColumnsView {
     f("runners_up_cost_usd", runners_up_cost_usd), f("runners_up_latency_ms", runners_up_latency_ms);
     f("ended", ended), f("failure", failure), f("cost_nanos", cost_nanos), f("first_token_ms", first_token_ms);
     f("retry_after_ms", retry_after_ms), f("tokens_cached", tokens_cached), f("tokens_written", tokens_written);
-    f("calls", calls), f("data", data), f("payload", payload), f("header", header);
+    f("calls", calls), f("chosen", chosen), f("entropy", entropy), f("divergence", divergence);
+    f("pairwise", pairwise), f("low", low), f("high", high), f("status", status), f("duration_ms", duration_ms);
+    f("compute_s", compute_s), f("memory_mb", memory_mb), f("tokens", tokens), f("api_calls", api_calls);
+    f("data", data), f("payload", payload), f("header", header);
   }
 };
 
@@ -122,8 +132,9 @@ struct ColumnsView {
 inline constexpr Type column_types[] = {
     Type::name,          Type::gap,        Type::dropped,  Type::settings, Type::model,   Type::model_removed,
     Type::task,          Type::forecast,   Type::decision, Type::outcome,  Type::closed,  Type::route,
-    Type::called,        Type::note,       Type::alert,    Type::training_run, Type::model_version,
-    Type::deployment,    Type::budget,     Type::health,   Type::routing,  Type::summary, Type::custom};
+    Type::called,        Type::run,        Type::note,     Type::alert,    Type::training_run,
+    Type::model_version, Type::deployment, Type::budget,   Type::health,   Type::routing, Type::summary,
+    Type::custom};
 
 // --- building them ---
 
@@ -228,24 +239,29 @@ class Columns {
   bool closed(const Event& event);
   bool route(const Event& event, const NameTable& models);
   bool called(const Event& event);
+  bool run(const Event& event);
+  bool strategy(NumberColumn<std::int32_t>& column, Strategy strategy, std::string_view name);
   bool told(const Event& event, const NameTable& models, const NameTable& categories);
 
   std::size_t capacity_, size_ = 0, row_ = 0, bytes_ = 0;
   NumberColumn<Seq> seq_;
   NumberColumn<Time> time_;
-  NumberColumn<std::int8_t> type_, kind_, strategy_, goal_, ended_, failure_;
-  NumberColumn<std::int32_t> model_, category_;
+  NumberColumn<std::int8_t> type_, kind_, goal_, ended_, failure_, status_;
+  NumberColumn<std::int32_t> model_, category_, strategy_, chosen_;
   NumberColumn<std::uint64_t> task_;
   NumberColumn<double> value_, confidence_, latency_ms_, cost_usd_, profit_usd_, disagreement_, uncertainty_;
   NumberColumn<double> position_scale_, stake_usd_, expires_in_s_, propensity_, quality_, spread_;
-  NumberColumn<double> first_token_ms_, retry_after_ms_;
+  NumberColumn<double> first_token_ms_, retry_after_ms_, entropy_, divergence_, pairwise_, low_, high_;
+  NumberColumn<double> duration_ms_, compute_s_, memory_mb_;
   NumberColumn<std::int64_t> tokens_in_, tokens_out_, tokens_cached_, tokens_written_, reserved_nanos_, cost_nanos_;
+  NumberColumn<std::int64_t> tokens_, api_calls_;
   NumberColumn<std::uint32_t> reasons_;
   NumberColumn<std::uint16_t> attempt_, calls_;
   ListColumn<double> p_, weights_, runners_up_quality_, runners_up_cost_usd_, runners_up_latency_ms_;
   ListColumn<std::int32_t> voters_, runners_up_;
   ListColumn<char> error_, id_, text_, regime_, task_type_, data_, payload_, header_;
   TextsColumn labels_, slices_;
+  NameTable given_;  // strategies
 };
 
 // The records of the columns, each padded to 8 bytes, one after the other, `crc` and `prev` 0: appended to `out`.

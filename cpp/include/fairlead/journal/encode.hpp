@@ -36,9 +36,9 @@ void encode(EventBuffer& out, const Task& task, TaskNumber number, std::int32_t 
 // `model` is its number in the journal. Of an error that is longer than 65,535 bytes the beginning is kept.
 void encode(EventBuffer& out, const Forecast& forecast, TaskNumber task, Kind kind, std::int32_t model,
             std::int32_t category);
-// `numbers` are those of the models in the journal, by ModelId.
+// `numbers` are those of the models in the journal, by ModelId. `name`: of a strategy whose weights were given.
 void encode(EventBuffer& out, const Decision& decision, TaskNumber task, Kind kind, std::int32_t category,
-            std::span<const std::int32_t> numbers);
+            std::span<const std::int32_t> numbers, std::string_view name = {});
 void encode_outcome(EventBuffer& out, TaskNumber task, Kind kind, double value, Time time, double profit_usd,
                     std::int32_t category);
 void encode_closed(EventBuffer& out, TaskNumber task, Time time, std::int32_t category);
@@ -51,6 +51,8 @@ struct RouteOther {
 void encode(EventBuffer& out, RouteFixed fixed, Time time, std::int32_t model, std::int32_t category,
             std::span<const RouteOther> others, std::string_view type);
 void encode(EventBuffer& out, const CalledFixed& fixed, Time time, std::int32_t model, std::int32_t category);
+// `fixed` but for its count; of an error that is longer than 65,535 bytes the beginning is kept.
+void encode(EventBuffer& out, RunFixed fixed, Time time, std::int32_t name, std::int32_t category, std::string_view error);
 void encode_name(EventBuffer& out, Table table, std::int32_t number, std::string_view name);
 // Settings, model and the cold events, whose payload is JSON; or no payload at all.
 void encode_text(EventBuffer& out, Type type, Time time, std::int32_t model, std::int32_t category, std::string_view text);
@@ -73,6 +75,15 @@ struct DecodedForecast {
 };
 bool decode(std::span<const std::byte> payload, DecodedForecast& out) noexcept;
 
+struct DecodedDecision {
+  DecisionFixed fixed = {};
+  DecisionShape shape = {};  // of version 1: not known, NaN
+  std::span<const double> p = {}, weights = {};
+  std::span<const std::int32_t> models = {};  // numbers in the journal
+  std::string_view name = {};                 // of its strategy
+};
+bool decode(const Event& event, DecodedDecision& out) noexcept;  // of either version
+
 bool decode(std::span<const std::byte> payload, OutcomeFixed& out) noexcept;
 bool decode(std::span<const std::byte> payload, ClosedFixed& out) noexcept;
 
@@ -84,6 +95,12 @@ struct DecodedRoute {
 };
 bool decode(std::span<const std::byte> payload, DecodedRoute& out) noexcept;
 bool decode(std::span<const std::byte> payload, CalledFixed& out) noexcept;
+
+struct DecodedRun {
+  RunFixed fixed = {};
+  std::string_view error = {};
+};
+bool decode(std::span<const std::byte> payload, DecodedRun& out) noexcept;
 
 struct DecodedName {
   Table table = Table::models;

@@ -7,6 +7,7 @@
 // A reader does not trust lengths: `decode` gives false where the payload is not exactly what its counts say.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -103,7 +104,8 @@ struct ForecastFixed {
 };
 static_assert(sizeof(ForecastFixed) == 64);
 
-// --- decision: header.category is the task's ---
+// --- decision: header.category is the task's. Version 2: the shape follows the fixed part, the name of a strategy comes last;
+// version 1 has neither ---
 
 struct DecisionFixed {
   std::uint64_t task = 0;
@@ -117,9 +119,25 @@ struct DecisionFixed {
   std::uint32_t reasons = 0;    // bits of Reason
   Strategy strategy = default_strategy;
   Kind kind = Kind::binary;  // of the task
-  std::uint8_t reserved[2] = {};
+  std::uint16_t n_name = 0;  // version 2: bytes of the name that follow, where the strategy is `given`
 };
 static_assert(sizeof(DecisionFixed) == 64);
+
+inline constexpr std::uint16_t decision_version = 2;
+
+struct DecisionShape {
+  double spread = nan;
+  double entropy = nan;
+  double divergence = nan;
+  double pairwise = nan;
+  double low = nan, high = nan;
+  Strategy chosen = default_strategy;
+  std::uint8_t reserved[7] = {};
+};
+static_assert(sizeof(DecisionShape) == 56);
+
+// The newest layout of a type; older ones have smaller numbers, from 1.
+constexpr std::uint16_t newest_version(Type type) noexcept { return type == Type::decision ? decision_version : 1; }
 
 // --- outcome, closed ---
 
@@ -175,6 +193,24 @@ struct CalledFixed {
   std::uint8_t padding[2] = {};
 };
 static_assert(sizeof(CalledFixed) == 80);
+
+// --- run: header.model is the name of what ran, which need be no model; header.category what it ran for ---
+
+enum class RunStatus : std::uint8_t { ok, error, timeout, cancelled };
+inline constexpr std::array<std::string_view, 4> run_status_names{"ok", "error", "timeout", "cancelled"};
+
+struct RunFixed {
+  std::int64_t cost_nanos = -1;  // -1: not known
+  double duration_ms = nan;
+  double compute_s = nan;        // of processors or accelerators
+  double memory_mb = nan;        // the most at once
+  std::int64_t tokens = 0;
+  std::int64_t api_calls = 0;
+  std::uint16_t n_error = 0;     // bytes that follow, of what went wrong
+  RunStatus status = RunStatus::ok;
+  std::uint8_t padding[5] = {};
+};
+static_assert(sizeof(RunFixed) == 56);
 
 // --- task: header.time is when it was shown ---
 

@@ -68,6 +68,7 @@ enum class Type : std::uint16_t {
   closed = 23,  // its outcome will never be known
   route = 24,   // whom a task is asked of, and why
   called = 25,  // how a call that was routed ended
+  run = 26,     // what a program did that is no forecast
 
   // Cold events: the payload is one JSON object, UTF-8.
   note = 32,
@@ -104,6 +105,7 @@ constexpr std::string_view type_name(Type type) noexcept {
     case Type::closed: return "closed";
     case Type::route: return "route";
     case Type::called: return "called";
+    case Type::run: return "run";
     case Type::note: return "note";
     case Type::alert: return "alert";
     case Type::training_run: return "training_run";
