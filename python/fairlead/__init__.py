@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from fairlead.measure.ratings import PredictionScore, evaluate_ratings
     from fairlead.measure.spend import Spend, SpendForecast, SpendReport
     from fairlead.measure.sweep import SweepResult, sweep
+    from fairlead.policy.cascade import Cascade, CascadeCurve, cascade_curve
     from fairlead.policy.prompt_model import LinearPromptModel, NearestPromptModel, PromptModel, load_prompt_model
     from fairlead.providers import ResponseCache
     from fairlead.providers.known_models import KnownModels, known_model, known_models
@@ -109,6 +110,8 @@ __all__ = [
     "Budgets",
     "Calibration",
     "Calibrator",
+    "Cascade",
+    "CascadeCurve",
     "Decision",
     "DriftReport",
     "Elo",
@@ -173,6 +176,7 @@ __all__ = [
     "Windows",
     "__version__",
     "attention",
+    "cascade_curve",
     "check_strategy",
     "compare_folder",
     "drift",
@@ -207,6 +211,9 @@ _LATER = {
     "Spend": "fairlead.measure.spend",
     "SpendForecast": "fairlead.measure.spend",
     "SpendReport": "fairlead.measure.spend",
+    "Cascade": "fairlead.policy.cascade",
+    "CascadeCurve": "fairlead.policy.cascade",
+    "cascade_curve": "fairlead.policy.cascade",
     "LinearPromptModel": "fairlead.policy.prompt_model",
     "NearestPromptModel": "fairlead.policy.prompt_model",
     "PromptModel": "fairlead.policy.prompt_model",

@@ -6,5 +6,16 @@ from __future__ import annotations
 from fairlead.policy.cascade.curve import CascadeCurve, CurvePoint, FixedChoice, cascade_curve
 from fairlead.policy.cascade.evidence import Evidence
 from fairlead.policy.cascade.graded import graded_curve
+from fairlead.policy.cascade.reading import Reading
+from fairlead.policy.cascade.rule import Cascade
 
-__all__ = ["CascadeCurve", "CurvePoint", "Evidence", "FixedChoice", "cascade_curve", "graded_curve"]
+__all__ = [
+    "Cascade",
+    "CascadeCurve",
+    "CurvePoint",
+    "Evidence",
+    "FixedChoice",
+    "Reading",
+    "cascade_curve",
+    "graded_curve",
+]

@@ -172,6 +172,15 @@ class Evidence:
             self._square[y] = self._square[y] * old + (x[at] * w).T @ x[at]
             self._outcomes[y] = self._outcomes[y] * old + float(w.sum())
 
+    def with_others(self, others: Evidence, share: float) -> Evidence:
+        """What this and `others`, which count for `share` of themselves, say together, where `others` has all of this one
+        in it: what is in both counts once."""
+        out = Evidence(self._n.shape[1])
+        for name in ("_n", "_sum", "_square", "_outcomes"):
+            own = getattr(self, name)
+            setattr(out, name, own * (1.0 - share) + getattr(others, name) * share)
+        return out
+
     @property
     def tasks(self) -> float:
         """How many tasks it rests on, older ones counting less."""
