@@ -126,4 +126,3 @@ class AuditedFleet:
 
 def _audit(fields: dict[str, Any]) -> Audit:
     return Audit(**{**fields, "reasons": reason_names(fields["reasons"])})
-
