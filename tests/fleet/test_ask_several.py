@@ -142,7 +142,7 @@ def test_the_allowance_of_a_task_is_of_all_calls_for_it() -> None:
 
 
 def test_a_second_request_never_goes_to_who_is_asked_already() -> None:
-    desk = desk_of(answering(0.6, after=0.1), answering(0.7, after=0.1), 0.8)
+    desk = desk_of(answering(0.6, after=0.5), answering(0.7, after=0.5), 0.8)
     (decision,) = ask(desk, task(), models=2, hedge=0.01, strategy="mean")
     assert len(set(desk.kinds("route"))) == len(desk.kinds("route"))
     assert "c" in decision.weights

@@ -173,8 +173,8 @@ class Evidence:
             self._outcomes[y] = self._outcomes[y] * old + float(w.sum())
 
     def with_others(self, others: Evidence, share: float) -> Evidence:
-        """What this and `others`, which count for `share` of themselves, say together, where `others` has all of this one
-        in it: what is in both counts once."""
+        """What this and `others`, which count for `share` of themselves, say together, where `others` has all of this
+        one in it: what is in both counts once."""
         out = Evidence(self._n.shape[1])
         for name in ("_n", "_sum", "_square", "_outcomes"):
             own = getattr(self, name)

@@ -1,4 +1,4 @@
-"""What the settled tasks of a fleet say of its models, for a cascade: how their answers go together, and their price."""
+"""What the settled tasks of a fleet say of its models: how their answers go together, and what they cost."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ _OF_ALL = 20.0  # results of a category from which on it counts as much as all o
 
 
 class Reading:
-    """Of the newest settled tasks of a fleet: a pure function of them, so that a desk that was opened again reads the same.
+    """Of the newest settled tasks of a fleet: a pure function of them, so that a desk that was opened again reads the
+    same.
 
-    Yes-no answers are learned as they are. Of labels, the two that the answers' mean favours are set against each other:
-    a third that would overtake both is left out. Numbers are not learned from.
+    Yes-no answers are learned as they are. Of labels, the two that the answers' mean favours are set against each
+    other: a third that would overtake both is left out. Numbers are not learned from.
     """
 
     def __init__(self, audits: Sequence[Audit]) -> None:

@@ -19,17 +19,17 @@ Stage = Literal["one", "ensemble", "consensus"]
 class Cascade:
     """Asks more models, and more carefully, where more is at stake: `await fleet.ask(task, cascade=Cascade())`.
 
-    thresholds_usd: for a task with a stake below the first, one model is asked. From the first to the second, models are
-    asked one after the other, in the order of what they bring for their price, until another answer would hardly change
-    the decision. Above the second, all are asked at once, `samples` times each, and must agree; where they do not, models
-    of the reasoning tier are asked too, and where those do not bring agreement, the decision is to abstain.
+    thresholds_usd: for a task with a stake below the first, one model is asked. From the first to the second, models
+    are asked one after the other, in the order of what they bring for their price, until another answer would hardly
+    change the decision. Above the second, all are asked at once, `samples` times each, and must agree; where they do
+    not, models of the reasoning tier are asked too, and where those do not bring agreement, the decision is to abstain.
 
     stop: another model is asked while the chance that its answer corrects the decision, less that it spoils it, is at
     least `stop` times its price, in units of the dearest model's; so it stops once all who are left would change the
     decision with a smaller probability than that. explore: the share of tasks for which nobody is left out, so that the
-    record says how models answer that would seldom be asked; which tasks those are follows from their ids.
-    samples: answers of each model above the second threshold; their mean counts. agreement: the share of the models that
-    must give the same answer there. escalate: how many models of the reasoning tier are asked besides.
+    record says how models answer that would seldom be asked; which tasks those are follows from their ids. samples:
+    answers of each model above the second threshold; their mean counts. agreement: the share of the models that must
+    give the same answer there. escalate: how many models of the reasoning tier are asked besides.
 
     Raises InvalidRecordError naming the field and the value.
 
