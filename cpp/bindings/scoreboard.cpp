@@ -212,6 +212,13 @@ void bind_scoreboard(py::module_& m) {
                  need_slice(board, slice);
                  return score_dict(board.score(model, slice));
                }, py::arg("model"), py::arg("slice") = Scoreboard::overall)
+          .def("strategy_score", [](const Scoreboard& board, int strategy, SliceId slice) {
+                 if (strategy < 0 || static_cast<std::size_t>(strategy) >= n_strategies) {
+                   throw py::value_error("strategy is " + std::to_string(strategy) + ", not an index into STRATEGIES");
+                 }
+                 need_slice(board, slice);
+                 return score_dict(board.score(static_cast<Strategy>(strategy), slice));
+               }, py::arg("strategy"), py::arg("slice") = Scoreboard::overall)
           .def("calls", [](const Scoreboard& board, ModelId model, SliceId slice) {
                  need_model(board, model);
                  need_slice(board, slice);

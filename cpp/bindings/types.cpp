@@ -44,6 +44,12 @@ void bind_types(py::module_& m) {
   reasons["models_failed"] = py::int_(static_cast<unsigned>(Reason::models_failed));
   reasons["models_removed"] = py::int_(static_cast<unsigned>(Reason::models_removed));
   reasons["in_emergency"] = py::int_(static_cast<unsigned>(Reason::in_emergency));
+  reasons["no_consensus"] = py::int_(static_cast<unsigned>(Reason::no_consensus));
+  reasons["by_confidence"] = py::int_(static_cast<unsigned>(Reason::by_confidence));
+  reasons["drawdown_limit"] = py::int_(static_cast<unsigned>(Reason::drawdown_limit));
+  reasons["weights_given"] = py::int_(static_cast<unsigned>(Reason::weights_given));
+  reasons["mixed_by_record"] = py::int_(static_cast<unsigned>(Reason::mixed_by_record));
+  reasons["by_agreement"] = py::int_(static_cast<unsigned>(Reason::by_agreement));
   m.attr("REASONS") = reasons;
 }
 

@@ -25,8 +25,9 @@ using fl::Strategy;
 namespace {
 
 using Numbers = std::vector<double>;
-constexpr Strategy all_strategies[] = {Strategy::mean, Strategy::median, Strategy::log, Strategy::weighted,
-                                       Strategy::hedge};
+constexpr Strategy all_strategies[] = {Strategy::mean,       Strategy::median,    Strategy::log,     Strategy::weighted,
+                                       Strategy::hedge,      Strategy::trimmed,   Strategy::confidence,
+                                       Strategy::consensus,  Strategy::stacked,   Strategy::vote,    Strategy::automatic};
 
 Scoreboard fleet_of(std::size_t models, fl::ScoreboardOptions options = {}) {
   Scoreboard board(options);

@@ -23,6 +23,7 @@
 #include <string_view>
 #include <vector>
 
+#include "fairlead/audits.hpp"
 #include "fairlead/fleet_routing.hpp"
 #include "fairlead/fleet_tasks.hpp"
 #include "fairlead/journal/encode.hpp"
@@ -54,6 +55,9 @@ struct FleetSettings {
   std::uint64_t psi_reference = 500;
   std::uint64_t psi_window = 500;
   std::uint64_t remember = 100'000;
+  double kelly = 1.0;           // of what a decision's certainty says, what position is taken
+  double capital_usd = 0.0;     // 0: drawdowns are not looked at
+  double drawdown_limit = 0.2;  // of the capital and the profits at their peak: where this is lost, no position is taken
 
   bool operator==(const FleetSettings&) const = default;
   ScoreboardOptions board() const noexcept;
@@ -105,10 +109,13 @@ class Fleet {
   Status record(std::string_view id, const Forecast& forecast) noexcept;
   Status record(TaskNumber task, const Forecast& forecast) noexcept;
 
-  // Changes nothing but the journal. A decision that the sink refuses is given all the same, as deciding must not fail
-  // because of the log; it is counted in `unlogged`.
+  // Changes nothing but the journal, and what is audited. A decision that the sink refuses is given all the same, as
+  // deciding must not fail because of the log; it is counted in `unlogged`, and not audited.
   Status decide(std::string_view id, Strategy strategy, Decision& out, Time now = 0) noexcept;
   Status decide(TaskNumber task, Strategy strategy, Decision& out, Time now = 0) noexcept;
+  // By weights of the caller's, under a name of the caller's: Scoreboard::decide_by.
+  Status decide_by(TaskNumber task, std::string_view name, std::span<const ModelWeight> weights, Decision& out,
+                   Time now = 0) noexcept;
 
   // `news` becomes false where the task has ended with the same outcome before; with another: task_ended.
   Status settle(std::string_view id, double value, Time time, double profit_usd, bool& news) noexcept;
@@ -155,6 +162,10 @@ class Fleet {
   const Member& member(ModelId model) const noexcept { return members_[static_cast<std::size_t>(model)]; }
   std::vector<ModelId> members() const;  // those in the fleet now, in the order in which they came
   const FleetTasks& tasks() const noexcept { return tasks_; }
+  const Audits& audits() const noexcept { return audits_; }
+  // How far profits have fallen from their peak, of the capital and that peak, in [0, 1]; 0 where there is no capital.
+  double drawdown() const noexcept;
+  double profit_usd() const noexcept { return profit_usd_; }  // of all outcomes
   journal::Seq last() const noexcept { return last_; }  // number of the newest event that was applied
   std::uint64_t passed_over() const noexcept { return passed_over_; }
   journal::Seq first_passed_over() const noexcept { return first_passed_over_; }
@@ -185,6 +196,9 @@ class Fleet {
   Status apply_closed(const journal::Event& event) noexcept;
   Status apply_route(const journal::Event& event);
   Status apply_called(const journal::Event& event) noexcept;
+  Status apply_decision(const journal::Event& event);
+  void note(FleetTask& task, const Decision& decision, std::string_view name);
+  void audit(const FleetTask& task, const journal::OutcomeFixed& outcome, Time time) noexcept;
 
   template <class Change>
   Status live(Change&& change) noexcept {
@@ -202,6 +216,7 @@ class Fleet {
   Status open_new(const Task& task);
   Status record_at(std::uint32_t slot, const Forecast& forecast);
   Status decide_at(std::uint32_t slot, Strategy strategy, Decision& out, Time now) noexcept;
+  void log_decision(std::uint32_t slot, Decision& out, std::string_view name) noexcept;
   Status settle_at(std::uint32_t slot, double value, Time time, double profit_usd);
   Status close_at(std::uint32_t slot, Time time);
   // The slot of a task with this id that is open, or why there is none.
@@ -225,6 +240,8 @@ class Fleet {
   std::array<Numbers, journal::n_tables> names_;
   journal::Seq last_ = 0, first_passed_over_ = 0;
   std::uint64_t passed_over_ = 0;
+  Audits audits_;
+  double profit_usd_ = 0.0, profit_peak_usd_ = 0.0;
 
   EventSink* sink_ = nullptr;
   bool behind_ = false;  // the journal has an event that could not be applied
@@ -232,6 +249,10 @@ class Fleet {
   journal::EventBuffer buffer_, compared_;
   journal::DecodedTask decoded_;
   std::vector<double> losses_;  // of a settled task
+  std::array<double, n_strategies> strategy_losses_ = {};
+  std::vector<double> audit_weights_;
+  std::vector<ModelId> audit_models_;
+  Decision noted_ = {};
 };
 
 }  // namespace fairlead

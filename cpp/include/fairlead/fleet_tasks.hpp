@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "fairlead/audits.hpp"
 #include "fairlead/journal/encode.hpp"
 #include "fairlead/names.hpp"
 #include "fairlead/types.hpp"
@@ -45,6 +46,7 @@ struct FleetTask {
   Kind kind = Kind::binary;
   State state = State::unused;
   TaskRouting routing = {};    // while it is open
+  Decided decided = {};        // the same
   std::string record = {};  // the payload of its event: journal/encode.hpp
 
   std::string_view id() const noexcept { return part(0); }

@@ -169,7 +169,7 @@ bool Columns::decision(const Event& event, const NameTable& models) {
       !in.done()) {
     return false;
   }
-  bool all = fixed.reserved[0] == 0 && fixed.reserved[1] == 0;
+  bool all = fixed.n_name == 0;
   task_.set(row_, fixed.task, capacity_);
   reasons_.set(row_, fixed.reasons, capacity_);
   all &= put(kind_, static_cast<std::uint8_t>(fixed.kind), 3);

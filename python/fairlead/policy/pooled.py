@@ -1,12 +1,7 @@
-"""Pooling strategies, and the words for why a decision looks the way it does.
+"""Strategies by name, and the words for why a decision looks the way it does.
 
-The rules that make weights stand in `cpp/src/scoreboard.cpp` (`Scoreboard::weigh`) and
-`cpp/include/fairlead/hedge.hpp`.
-
-- `hedge`, the default: exponential weights on past outcomes, in the slices of the task, with a learning rate that each
-  model's own record sets. Nothing to tune.
-- `weighted`: weights by inverse mean loss.
-- `mean`, `log`, `median`: every model has one vote. Of numbers, `log` is the mean.
+What each strategy does stands in `cpp/include/fairlead/ensemble.hpp`, how `hedge` and `weighted` learn in `hedge.hpp` and
+`scoreboard_settle.cpp`, how `auto` mixes in `panel.hpp`.
 """
 
 from __future__ import annotations
@@ -94,5 +89,24 @@ _SENTENCES: dict[str, str | Callable[[str, float, float], str]] = {
     "models_failed": "some calls failed and were left out",
     "models_removed": "answers of models that have left were ignored",
     "in_emergency": "no healthy model was left when this was asked: the position scale is cut",
+    "no_consensus": "fewer than two thirds of the models name the same answer: no position is taken",
+    "by_confidence": lambda top, share, disagreement: (
+        f"{top} is the surest of its answer and carries {share:.0%} of the weight"
+    ),
+    "drawdown_limit": "profits have fallen from their peak: the position scale is cut",
+    "weights_given": lambda top, share, disagreement: (
+        f"the weights are the caller's: {top} carries {share:.0%} of them"
+    ),
+    "mixed_by_record": "strategies are mixed by what each would have scored so far",
+    "by_agreement": "models that name another answer than most were left out",
 }
 _TOLD = tuple((bit, _SENTENCES[name]) for name, bit in REASONS.items())
+
+
+def reason_names(bits: int) -> tuple[str, ...]:
+    """The names of reasons that a journal keeps as bits.
+
+    >>> reason_names(1)
+    ('single_model',)
+    """
+    return tuple(name for name, bit in REASONS.items() if bits & bit)
