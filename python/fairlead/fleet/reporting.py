@@ -39,8 +39,11 @@ def make_report(fleet: Fleet, now: When | None = None, *, title: str = "Fleet re
     ratings = {row.model: row for row in fleet.leaderboard()}
     names = [model.name for model in fleet.models]
     by_rating = [name for name in ratings if name in names] + [name for name in names if name not in ratings]
-    windows = {window: _in_order(look.rows(window), by_rating) for window in WINDOWS}
-    together = {window: look.together(window) for window in WINDOWS}
+    windows = {
+        window: _in_order({row.model: row for row in fleet.performances(window=window, now=moment)}, by_rating)
+        for window in WINDOWS
+    }
+    together = {window: fleet.performance(window=window, now=moment) for window in WINDOWS}
     alerts = monitor.alerts
     trends = monitor.trends(now=moment)
     anomalies = tuple(one for window in ("24h", "7d", "30d") for one in monitor.anomalies(window=window, now=moment))
