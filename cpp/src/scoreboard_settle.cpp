@@ -57,14 +57,17 @@ void Scoreboard::judge(const OpenTask& task, double y, Time time) noexcept {
   constexpr auto own = static_cast<std::size_t>(Strategy::automatic);
   const auto answer = [&](std::size_t s) { return std::span(pooled_.data() + s * classes, classes); };
   std::ranges::fill(answer(own), 0.0);
+  if (!numeric) answer_all(answers, pooled_.data(), weights, excess_.data(), column_.data());
   for (std::size_t s = 0; s < own; ++s) {
-    const auto strategy = static_cast<Strategy>(s);
-    fairlead::weigh(strategy, answers, weights, column_.data());
-    fairlead::pool(strategy, answers, weights, answer(s).data(), column_.data());
     const double share = task.mixture.share[s];
+    if (numeric) {
+      const auto strategy = static_cast<Strategy>(s);
+      fairlead::weigh(strategy, answers, weights, column_.data());
+      fairlead::pool(strategy, answers, weights, answer(s).data(), column_.data());
+      for (std::size_t i = 0; i < m; ++i) mixed[i] += share * weights[i];
+    }
     if (share <= 0.0) continue;
     for (std::size_t k = 0; k < classes; ++k) answer(own)[k] += share * answer(s)[k];
-    for (std::size_t i = 0; i < m; ++i) mixed[i] += share * weights[i];
   }
   const auto mark = [&](std::span<const double> p) {
     return numeric ? mark_number(p[0], y) : mark_classes(p, static_cast<std::size_t>(y), task.kind == Kind::binary);
