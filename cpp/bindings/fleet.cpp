@@ -384,6 +384,7 @@ void bind_fleet(py::module_& m) {
   for (PyMethodDef& method : fleet_methods) attach(cls, method);
   bind_fleet_routing(m, cls);
   bind_fleet_audits(cls);
+  bind_fleet_performance(m, cls);
   m.def("raise_status", [](int status, const std::string& what) { check(static_cast<Status>(status), what); }, py::arg("status"), py::arg("what") = "");
 }
 

@@ -52,19 +52,14 @@ void Scoreboard::judge(const OpenTask& task, double y, Time time) noexcept {
                         .tolerance = task.mixture.tolerance,
                         .factor = task.mixture.factor,
                         .shift = task.mixture.shift};
-  const std::span<double> weights(weight_.data(), m), mixed(loss_.data(), m);
-  std::ranges::fill(mixed, 0.0);
+  const std::span<double> weights(weight_.data(), m), mixed(mixed_.data(), m);
   constexpr auto own = static_cast<std::size_t>(Strategy::automatic);
   const auto answer = [&](std::size_t s) { return std::span(pooled_.data() + s * classes, classes); };
-  std::ranges::fill(answer(own), 0.0);
+  combine(Strategy::automatic, answers, task.mixture, mixed, answer(own).data());
   for (std::size_t s = 0; s < own; ++s) {
     const auto strategy = static_cast<Strategy>(s);
     fairlead::weigh(strategy, answers, weights, column_.data());
     fairlead::pool(strategy, answers, weights, answer(s).data(), column_.data());
-    const double share = task.mixture.share[s];
-    if (share <= 0.0) continue;
-    for (std::size_t k = 0; k < classes; ++k) answer(own)[k] += share * answer(s)[k];
-    for (std::size_t i = 0; i < m; ++i) mixed[i] += share * weights[i];
   }
   const auto mark = [&](std::span<const double> p) {
     return numeric ? mark_number(p[0], y) : mark_classes(p, static_cast<std::size_t>(y), task.kind == Kind::binary);

@@ -170,6 +170,9 @@ class Performance {
   };
   // Adds what is there to `out`, whose earlier sums must be of the same window and now.
   void read(const Where& where, Window window, Time now, PerformanceReading& out) const noexcept;
+  // The same of one pane of the window (not of all time): that in which `now` lies, or the one so many before it. It holds
+  // [n w, (n + 1) w) with w = pane[window], n = floor(now / w) - back.
+  void read_one(const Where& where, Window window, Time now, int back, PerformanceReading& out) const noexcept;
 
   struct Place {
     std::int32_t category = -1, regime = -1;  // names; -1: `other`
@@ -238,7 +241,9 @@ class Performance {
   void spill(Pane& into);
   void add_latency(Pane& into, std::size_t bucket, std::uint32_t n = 1);
   void merge_latencies(Pane& from, Pane& into) noexcept;
-  void read_cell(const Cell& cell, Window window, Time now, PerformanceReading& out) const noexcept;
+  // Panes first to last of a window; of all time: everything.
+  void read_cell(const Cell& cell, Window window, std::int64_t first, std::int64_t last, PerformanceReading& out) const noexcept;
+  void read_cells(const Where& where, Window window, std::int64_t first, std::int64_t last, PerformanceReading& out) const noexcept;
   void read_pane(const Pane& from, PerformanceReading& out) const noexcept;
   void save(const Pane& from, SnapshotWriter& out) const;
   std::uint32_t load_pane(SnapshotReader& in);
