@@ -11,7 +11,7 @@ import pytest
 from fairlead.monitor import Point, anomaly_of
 from fairlead.monitor.anomaly import MIN_BEFORE
 
-TRIES = 4000
+TRIES = 1500
 
 
 def points(values: list[float], n: list[int] | int) -> list[Point]:
@@ -38,7 +38,7 @@ def test_false_alarms_of_shares_whose_panes_differ_in_size(share: float) -> None
     rng = np.random.default_rng(2)
     n = [20, 200, 35, 500, 60, 90, 30, 150, 80, 40, 300, 50]
     draws = rng.binomial(n, share, (TRIES, len(n))) / np.array(n)
-    assert alarms("error_rate", draws, n, 0.01) <= 0.012
+    assert alarms("error_rate", draws, n, 0.01) <= 0.015
 
 
 def test_false_alarms_where_calls_fail_together() -> None:

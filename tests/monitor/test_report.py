@@ -125,7 +125,15 @@ def test_the_page_is_whole_and_asks_for_nothing() -> None:
 
 def test_the_text_tells_the_same() -> None:
     text = str(made())
-    for heading in ("Alerts", "What else to do", "Health", "Last 24h", "All time", "Trends", "Resources", "Rules"):
+    for heading in (
+        "Alerts",
+        "What else to do",
+        "Health",
+        "Last 1h, 6h, 24h, 7d, 30d, all time",
+        "Trends",
+        "Resources",
+        "Rules",
+    ):
         assert f"\n{heading}\n{'-' * len(heading)}\n" in text
     assert "critical: " in text
     assert "- Do this." in text

@@ -147,6 +147,10 @@ class Performance {
     double memory_mb = nan;
   };
   // out_of_memory: what was known before still is. out_of_range: no such model or place.
+  // Takes all memory that a call of one of these models, or a settled task that all of them answered, can need at a place:
+  // the next such event cannot fail for lack of it. Changes nothing else. May throw std::bad_alloc.
+  void room(std::span<const ModelId> models, PlaceId place);
+
   Status call(ModelId model, PlaceId place, Time time, const Call& call) noexcept { return add(model, place, time, call, nullptr); }
   Status run(ModelId runner, PlaceId place, Time time, const Call& call, const Resources& used) noexcept {
     return add(runner, place, time, call, &used);

@@ -34,7 +34,7 @@ def report_text(report: Report) -> str:
         ("Broken, but not raised: nobody has checked since", "\n".join(str(alert) for alert in report.broken)),
         ("What else to do" if report.alerts or report.broken else "What to do", _to_do(report)),
         ("Health", _health(report)),
-        *((f"Last {window}" if window != "all" else "All time", _window(report, window)) for window in report.windows),
+        *_windows(report),
         ("Trends", _trends(report)),
         ("Unusual now", "\n".join(str(one) for one in report.anomalies if one.state not in ("usual", "unknown"))),
         ("Where models stand out", "\n".join(f"- {one['words']}" for one in report.patterns)),
@@ -97,6 +97,18 @@ def _health(report: Report) -> str:
         )
     first = next(score for score in scores)
     return f"{table(cells, left=(0,))}\n{first.model}: {first.formula}"
+
+
+def _windows(report: Report) -> list[tuple[str, str]]:
+    """Headings and tables; windows that hold the same have one."""
+    found: list[tuple[str, str]] = []
+    for window in report.windows:
+        body, name = _window(report, window), "all time" if window == "all" else f"last {window}"
+        if body and found and found[-1][1] == body:
+            found[-1] = f"{found[-1][0]}, {name.removeprefix('last ')}", body
+        else:
+            found.append((name[0].upper() + name[1:], body))
+    return found
 
 
 def _window(report: Report, window: str) -> str:
