@@ -115,6 +115,7 @@ class Fleet {
   // deciding must not fail because of the log; it is counted in `unlogged`, and not audited.
   Status decide(std::string_view id, Strategy strategy, Decision& out, Time now = 0) noexcept;
   Status decide(TaskNumber task, Strategy strategy, Decision& out, Time now = 0) noexcept;
+  Status consider(TaskNumber task, Strategy strategy, Decision& out, Time now = 0) noexcept;  // notes nothing
   // By weights of the caller's, under a name of the caller's: Scoreboard::decide_by.
   Status decide_by(TaskNumber task, std::string_view name, std::span<const ModelWeight> weights, Decision& out,
                    Time now = 0) noexcept;

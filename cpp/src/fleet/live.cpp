@@ -167,6 +167,11 @@ Status Fleet::decide(TaskNumber task, Strategy strategy, Decision& out, Time now
   return slot != FleetTasks::none ? decide_at(slot, strategy, out, now) : Status::unknown_task;
 }
 
+Status Fleet::consider(TaskNumber task, Strategy strategy, Decision& out, Time now) noexcept {
+  const std::uint32_t slot = tasks_.find(task);
+  return slot != FleetTasks::none ? board_.decide(tasks_[slot].handle, strategy, out, now) : Status::unknown_task;
+}
+
 Status Fleet::decide_by(TaskNumber task, std::string_view name, std::span<const ModelWeight> weights, Decision& out,
                         Time now) noexcept {
   const std::uint32_t slot = tasks_.find(task);

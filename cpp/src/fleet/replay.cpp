@@ -76,7 +76,7 @@ Status FleetReplay::recorded(const Event& event) {
   Slot& task = slot_of(slot);
   if (++task.answers < census_.answers[given.task]) return Status::ok;
   const Status status = scorer_.decide(fleet_.tasks()[slot].handle, [&](Strategy strategy, Decision& out) {
-    return fleet_.decide(given.task, strategy, out, now);  // logs nothing: there is no sink
+    return fleet_.consider(given.task, strategy, out, now);  // what was decided is an event of its own
   });
   if (status == Status::ok) task.stage = now > options_.score_after ? Stage::scored : Stage::decided;
   return status == Status::no_forecast ? Status::ok : status;
