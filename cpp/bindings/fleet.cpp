@@ -95,6 +95,39 @@ PyObject* fleet_record(PyObject* self, PyObject* const* args, Py_ssize_t n) {
   });
 }
 
+// What was decided of an open task, as Python has it.
+PyObject* decided(HeldFleet& held, std::uint32_t slot, const Decision& d) {
+  const auto put = [](const py::dict& out, const py::object& key, double value) {
+    if (PyDict_SetItem(out.ptr(), key.ptr(), py::float_(value).ptr()) != 0) throw py::error_already_set();
+  };
+  const Kind kind = held.fleet.tasks()[slot].kind;
+  py::dict weights;
+  std::size_t top = 0;
+  for (std::size_t i = 0; i < d.weights.size(); ++i) {
+    put(weights, held.name(d.weights[i].model), d.weights[i].weight);
+    if (d.weights[i].weight > d.weights[top].weight) top = i;
+  }
+  py::object p = py::none(), value = py::none();
+  if (kind == Kind::binary) {
+    p = py::float_(d.p[0]);
+  } else if (kind == Kind::numeric) {
+    value = py::float_(d.value);
+  } else {
+    const py::object labels = held.labels(slot);
+    py::dict by_label;
+    for (std::size_t i = 0; i < d.p.size(); ++i) {
+      put(by_label, py::reinterpret_borrow<py::object>(PyTuple_GET_ITEM(labels.ptr(), static_cast<Py_ssize_t>(i))), d.p[i]);
+    }
+    p = std::move(by_label);
+  }
+  const auto known = [](double x) { return std::isfinite(x) ? py::object(py::float_(x)) : py::object(py::none()); };
+  return py::make_tuple(weights, p, value, d.disagreement, d.uncertainty, d.position_scale, d.cost_usd, d.reasons, d.time,
+                        known(d.spread), known(d.entropy), known(d.divergence), known(d.pairwise), known(d.low),
+                        known(d.high), static_cast<int>(d.chosen), held.name(d.weights[top].model))
+      .release()
+      .ptr();
+}
+
 PyObject* fleet_decide(PyObject* self, PyObject* const* args, Py_ssize_t n) {
   auto* const held = native<HeldFleet>(self);
   if (held == nullptr) return nullptr;
@@ -115,29 +148,36 @@ PyObject* fleet_decide(PyObject* self, PyObject* const* args, Py_ssize_t n) {
     if (const Status status = fleet.decide(task.number, static_cast<Strategy>(strategy), d, now); status != Status::ok) {
       return status_of(status);
     }
-    const auto put = [](const py::dict& out, const py::object& key, double value) {
-      if (PyDict_SetItem(out.ptr(), key.ptr(), py::float_(value).ptr()) != 0) throw py::error_already_set();
-    };
-    py::dict weights;
-    for (const auto& [model, weight] : d.weights) put(weights, held->name(model), weight);
-    py::object p = py::none(), value = py::none();
-    if (task.kind == Kind::binary) {
-      p = py::float_(d.p[0]);
-    } else if (task.kind == Kind::numeric) {
-      value = py::float_(d.value);
-    } else {
-      const py::object labels = held->labels(slot);
-      py::dict by_label;
-      for (std::size_t i = 0; i < d.p.size(); ++i) {
-        put(by_label, py::reinterpret_borrow<py::object>(PyTuple_GET_ITEM(labels.ptr(), static_cast<Py_ssize_t>(i))), d.p[i]);
-      }
-      p = std::move(by_label);
-    }
-    return py::make_tuple(weights, p, value, d.disagreement, d.uncertainty, d.position_scale, d.cost_usd, d.reasons, now)
-        .release()
-        .ptr();
+    return decided(*held, slot, d);
   });
 }
+
+PyObject* fleet_decide_by(PyObject* self, PyObject* const* args, Py_ssize_t n) {
+  auto* const held = native<HeldFleet>(self);
+  if (held == nullptr) return nullptr;
+  return guarded([&] {
+    const Arguments a("decide_by", args, n, 4, 4);
+    if (held->log != nullptr) warn_of_disk(*held->log);
+    if (!PyDict_Check(args[2])) throw py::type_error("weights must be a dict");
+    std::vector<std::pair<std::string, double>> given;  // read first, as reading may run Python code
+    PyObject *model = nullptr, *weight = nullptr;
+    for (Py_ssize_t at = 0; PyDict_Next(args[2], &at, &model, &weight) != 0;) {
+      const std::string name(utf8(model));
+      given.emplace_back(name, real(weight, nan));
+    }
+    const Time now = read(args[3]);
+    Fleet& fleet = held->fleet;
+    const std::uint32_t slot = fleet.tasks().find(utf8(args[0]));
+    if (slot == FleetTasks::none) return status_of(Status::unknown_task);
+    if (fleet.tasks()[slot].state != FleetTask::State::open) return status_of(Status::task_ended);
+    std::vector<ModelWeight> weights;
+    for (const auto& [name, value] : given) weights.push_back({fleet.find_model(name), value});
+    Decision& d = held->decision;
+    const Status status = fleet.decide_by(fleet.tasks()[slot].number, utf8(args[1]), weights, d, now);
+    return status == Status::ok ? decided(*held, slot, d) : status_of(status);
+  });
+}
+
 
 // The outcome as the core takes it; NaN where a label is none of the task's.
 double number_of(HeldFleet& held, std::uint32_t slot, PyObject* outcome) {
@@ -186,15 +226,21 @@ PyMethodDef fleet_methods[] = {
                 "gives the time of what comes without one."),
     fast_method("decide", fleet_decide,
                 "decide($self, task, strategy, clock, /)\n--\n\n"
-                "(weights, p, value, disagreement, uncertainty, position_scale, cost_usd, reason bits, time), or a status."),
+                "(weights, p, value, disagreement, uncertainty, position_scale, cost_usd, reason bits, time, spread, entropy,\n"
+                "divergence, pairwise, low, high, index of the chosen strategy), or a status."),
+    fast_method("decide_by", fleet_decide_by,
+                "decide_by($self, task, name, weights, clock, /)\n--\n\n"
+                "The same by weights {model: weight}, under a name."),
     fast_method("settle", fleet_settle,
                 "settle($self, task, outcome, time=0, profit_usd=None, clock=None, /)\n--\n\n"
                 "What happened, or None where it will never be known: a status, or -1 where it was known before."),
 };
 
 FleetSettings settings_from(double k, double scale, double start, double half_life, std::uint64_t history,
-                            std::uint64_t psi_reference, std::uint64_t psi_window, std::uint64_t remember) {
-  const FleetSettings given{k, scale, start, half_life, history, psi_reference, psi_window, remember};
+                            std::uint64_t psi_reference, std::uint64_t psi_window, std::uint64_t remember, double kelly,
+                            double capital_usd, double drawdown_limit) {
+  const FleetSettings given{k,          scale,    start, half_life,   history,       psi_reference,
+                            psi_window, remember, kelly, capital_usd, drawdown_limit};
   FleetSettings checked;
   if (FleetSettings::parse(given.json(), checked) != Status::ok) {
     throw py::value_error("settings are " + given.json() + ", of which one is out of bounds");
@@ -242,13 +288,15 @@ void bind_fleet(py::module_& m) {
   auto cls =
       py::class_<HeldFleet>(m, "Fleet", "The state behind fairlead.Fleet, which puts its statuses in words.")
           .def(py::init([](double k, double scale, double start, double half_life, std::uint64_t history,
-                           std::uint64_t psi_reference, std::uint64_t psi_window, std::uint64_t remember) {
-                 return std::make_unique<HeldFleet>(
-                     settings_from(k, scale, start, half_life, history, psi_reference, psi_window, remember));
+                           std::uint64_t psi_reference, std::uint64_t psi_window, std::uint64_t remember, double kelly,
+                           double capital_usd, double drawdown_limit) {
+                 return std::make_unique<HeldFleet>(settings_from(k, scale, start, half_life, history, psi_reference,
+                                                                  psi_window, remember, kelly, capital_usd, drawdown_limit));
                }),
                py::kw_only(), py::arg("k") = 32.0, py::arg("scale") = 400.0, py::arg("start") = 1500.0,
                py::arg("half_life") = 200.0, py::arg("history") = 4096, py::arg("psi_reference") = 500,
-               py::arg("psi_window") = 500, py::arg("remember") = 100'000)
+               py::arg("psi_window") = 500, py::arg("remember") = 100'000, py::arg("kelly") = 1.0,
+               py::arg("capital_usd") = 0.0, py::arg("drawdown_limit") = 0.2)
           .def("add",
                [](HeldFleet& held, std::string_view name, std::string_view record, Time time) {
                  return static_cast<int>(held.fleet.add(name, record, time));
@@ -322,6 +370,9 @@ void bind_fleet(py::module_& m) {
                                    out["psi_reference"] = s.psi_reference;
                                    out["psi_window"] = s.psi_window;
                                    out["remember"] = s.remember;
+                                   out["kelly"] = s.kelly;
+                                   out["capital_usd"] = s.capital_usd;
+                                   out["drawdown_limit"] = s.drawdown_limit;
                                    return out;
                                  })
           .def_property_readonly("configured", [](const HeldFleet& held) { return held.fleet.configured(); })
@@ -332,6 +383,7 @@ void bind_fleet(py::module_& m) {
           .def("state", [](const HeldFleet& held) { return as_bytes(held.fleet.state()); });
   for (PyMethodDef& method : fleet_methods) attach(cls, method);
   bind_fleet_routing(m, cls);
+  bind_fleet_audits(cls);
   bind_fleet_performance(m, cls);
   m.def("raise_status", [](int status, const std::string& what) { check(static_cast<Status>(status), what); }, py::arg("status"), py::arg("what") = "");
 }

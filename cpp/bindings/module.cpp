@@ -16,6 +16,7 @@ void bind_rolling(py::module_& m);
 void bind_sliding(py::module_& m);
 void bind_windows(py::module_& m);
 void bind_calibration(py::module_& m);
+void bind_calibrator(py::module_& m);
 void bind_breaker(py::module_& m);
 void bind_response_cache(py::module_& m);
 void bind_drift(py::module_& m);
@@ -57,6 +58,7 @@ PYBIND11_MODULE(_core, m) {
   fairlead::bindings::bind_sliding(m);
   fairlead::bindings::bind_windows(m);
   fairlead::bindings::bind_calibration(m);
+  fairlead::bindings::bind_calibrator(m);
   fairlead::bindings::bind_breaker(m);
   fairlead::bindings::bind_response_cache(m);
   fairlead::bindings::bind_drift(m);

@@ -5,6 +5,8 @@
 #include <array>
 #include <vector>
 
+#include "calibrator.hpp"
+
 namespace fairlead::bindings {
 
 namespace {
@@ -212,6 +214,22 @@ void bind_scoreboard(py::module_& m) {
                  need_slice(board, slice);
                  return score_dict(board.score(model, slice));
                }, py::arg("model"), py::arg("slice") = Scoreboard::overall)
+          .def("strategy_score", [](const Scoreboard& board, int strategy, SliceId slice) {
+                 if (strategy < 0 || static_cast<std::size_t>(strategy) >= n_strategies) {
+                   throw py::value_error("strategy is " + std::to_string(strategy) + ", not an index into STRATEGIES");
+                 }
+                 need_slice(board, slice);
+                 return score_dict(board.score(static_cast<Strategy>(strategy), slice));
+               }, py::arg("strategy"), py::arg("slice") = Scoreboard::overall)
+          .def("calibrator", [](const Scoreboard& board, ModelId model, int kind) {
+                 need_model(board, model);
+                 if (kind != 0 && kind != 1) throw py::value_error("kind is " + std::to_string(kind) + ", must be 0 or 1");
+                 const auto of = static_cast<Kind>(kind);
+                 const Calibration& adjusted = board.adjusted(model, of);
+                 return py::make_tuple(OptionedCalibrator{.core = board.calibrator(model, of)}, calibration_curve(adjusted),
+                                       adjusted.error());
+               }, py::arg("model"), py::arg("kind"),
+               "A copy of how the model's answers are adjusted, and the curve and error of the adjusted ones so far.")
           .def("calls", [](const Scoreboard& board, ModelId model, SliceId slice) {
                  need_model(board, model);
                  need_slice(board, slice);

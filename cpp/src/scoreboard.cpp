@@ -14,8 +14,6 @@ namespace {
 
 constexpr double sum_tolerance = 1e-3 + 1e-9;  // so that three times 0.333 is within 1e-3
 
-constexpr double calm_disagreement = 0.1;  // below it, a decision does not mention disagreement
-
 // a + b for counts, which are never negative.
 std::int64_t add_saturated(std::int64_t a, std::int64_t b) noexcept {
   return b > std::numeric_limits<std::int64_t>::max() - a ? std::numeric_limits<std::int64_t>::max() : a + b;
@@ -55,7 +53,9 @@ Status Scoreboard::remove(ModelId model) noexcept {
 
 void Scoreboard::resize(Slice& slice, std::size_t models) const {
   slice.elo.resize(models);
-  for (Hedge& hedge : slice.hedge) hedge.resize(models);
+  for (auto* hedges : {&slice.hedge, &slice.weighted}) {
+    for (Hedge& hedge : *hedges) hedge.resize(models);
+  }
   slice.calls.resize(models);
   slice.score.resize(models);
   const History empty(options_.history);
@@ -64,9 +64,18 @@ void Scoreboard::resize(Slice& slice, std::size_t models) const {
 
 void Scoreboard::resize_scratch(std::size_t models) {
   who_.resize(models);
-  for (auto* scratch : {&weight_, &loss_, &points_, &excess_, &column_}) scratch->resize(models);
+  for (auto* scratch : {&weight_, &loss_, &points_, &excess_, &distance_, &mixed_}) scratch->resize(models);
+  column_.resize(std::max(column_.size(), models));
   marks_.resize(models);
-  rows_.resize(models * widest_);
+  standing_.resize(models);
+  widen(widest_);
+}
+
+void Scoreboard::widen(std::size_t classes) {
+  for (auto* rows : {&rows_, &log_rows_}) rows->resize(std::max(rows->size(), standing_.size() * classes));
+  pooled_.resize(std::max(pooled_.size(), n_strategies * classes));
+  column_.resize(std::max(column_.size(), classes));
+  widest_ = std::max(widest_, classes);
 }
 
 SliceId Scoreboard::find_slice(std::string_view dimension, std::string_view value) const noexcept {
@@ -74,6 +83,11 @@ SliceId Scoreboard::find_slice(std::string_view dimension, std::string_view valu
   if (d == NameTable::absent) return NameTable::absent;
   const std::int32_t v = dimensions_[index(d)].values.find(value);
   return v == NameTable::absent ? v : dimensions_[index(d)].slices[index(v)];
+}
+
+Scoreboard::Slice Scoreboard::new_slice(std::int32_t dimension, std::int32_t value, Elo elo) const {
+  const Hedge hedge(options_.hedge);
+  return {dimension, value, std::move(elo), {hedge, hedge}, {hedge, hedge}};
 }
 
 SliceId Scoreboard::slice(std::string_view dimension, std::string_view value) {
@@ -87,7 +101,7 @@ SliceId Scoreboard::slice(std::string_view dimension, std::string_view value) {
   Values& known = dimensions_[index(d)];
   const std::int32_t v = known.values.size();
   known.slices.resize(index(v) + 1);
-  Slice slice{d, v, Elo(options_.elo), {Hedge(options_.hedge), Hedge(options_.hedge)}};
+  Slice slice = new_slice(d, v, Elo(options_.elo));
   resize(slice, model_state_.size());
   slices_.push_back(std::move(slice));
   try {
@@ -101,8 +115,7 @@ SliceId Scoreboard::slice(std::string_view dimension, std::string_view value) {
 
 void Scoreboard::reserve(Kind kind, std::size_t tasks, std::size_t labels) {
   const std::size_t models = model_state_.size();
-  widest_ = std::max(widest_, labels);
-  rows_.resize(models * widest_);
+  widen(labels);
   for (Slice& slice : slices_) {
     for (auto& histories : slice.history) histories[static_cast<std::size_t>(kind)].reserve();
   }
@@ -114,6 +127,9 @@ void Scoreboard::reserve(Kind kind, std::size_t tasks, std::size_t labels) {
   for (OpenTask& task : tasks_) {
     task.models.reserve(models);
     task.p.reserve(models * widest_);
+    task.log_p.reserve(models * widest_);
+    task.standing.reserve(models);
+    task.cost.reserve(models);
   }
 }
 
@@ -125,10 +141,7 @@ Status Scoreboard::open(Kind kind, std::size_t labels, std::span<const SliceId> 
   if (!fits(kind, labels)) return Status::wrong_length;
   const std::size_t classes = Scoreboard::classes(kind, labels);
   try {
-    if (classes > widest_) {
-      rows_.resize(model_state_.size() * classes);
-      widest_ = classes;
-    }
+    if (classes > widest_) widen(classes);
     if (free_.empty()) {
       // Room for every slot, so that giving one back never allocates.
       if (free_.capacity() == tasks_.size()) free_.reserve(std::max<std::size_t>(16, 2 * tasks_.size()));
@@ -146,8 +159,12 @@ Status Scoreboard::open(Kind kind, std::size_t labels, std::span<const SliceId> 
   task.classes = static_cast<std::uint32_t>(classes);
   task.failed = 0;
   task.cost_usd = 0.0;
+  task.mixture = {};
   task.models.clear();
   task.p.clear();
+  task.log_p.clear();
+  task.standing.clear();
+  task.cost.clear();
   task.slices[0] = overall;
   task.n_slices = 1;
   for (const SliceId slice : slices) {
@@ -240,29 +257,65 @@ Status Scoreboard::check(const Outcome& outcome) const noexcept {
   return task == nullptr ? Status::stale_task : check(*task, outcome.value);
 }
 
-// Stores the row of an answer that was checked. Gives the probability whose drift is watched, NaN for numbers. May throw.
-double Scoreboard::store_answer(OpenTask& task, const Forecast& forecast, double sum) {
+// Stores the row of an answer that was checked, and the model's standing. May throw, and has changed nothing then.
+void Scoreboard::store_answer(OpenTask& task, const Forecast& forecast, double sum) {
   const std::size_t classes = task.classes;
   const std::span<const double> p = forecast.p;
   const auto found = std::find(task.models.begin(), task.models.end(), forecast.model);
   const auto row = static_cast<std::size_t>(found - task.models.begin());
   if (found == task.models.end()) {
-    task.p.resize((row + 1) * classes);
+    for (auto* rows : {&task.p, &task.log_p}) rows->reserve((row + 1) * classes);
+    task.standing.reserve(row + 1);
+    task.cost.reserve(row + 1);
     task.models.push_back(forecast.model);
+    task.standing.emplace_back();
+    task.cost.push_back(0.0);
+    for (auto* rows : {&task.p, &task.log_p}) rows->resize((row + 1) * classes);
   }
+  if (row == 0 || task.mixture.at != settled_) task.mixture = mix(task);
   double* const out = task.p.data() + row * classes;
+  double* const log_out = task.log_p.data() + row * classes;
+  Standing& standing = task.standing[row];
+  standing = {};
   if (task.kind == Kind::numeric) {
     out[0] = forecast.value;
-    return nan;
+    log_out[0] = 0.0;
+    standing.confidence = forecast.confidence;
+  } else {
+    if (task.kind == Kind::binary) {
+      out[0] = 1.0 - p[0];
+      out[1] = p[0];
+    } else {
+      const double scale = 1.0 / sum;
+      for (std::size_t k = 0; k < classes; ++k) out[k] = p[k] * scale;
+    }
+    for (std::size_t k = 0; k < classes; ++k) {
+      log_out[k] = std::log(std::max(out[k], pooling::log_floor));
+      standing.entropy -= out[k] * log_out[k];
+      if (out[k] > out[standing.top]) standing.top = static_cast<std::uint32_t>(k);
+    }
+    standing.confidence = calibrated(task, forecast.model, {out, classes}, standing.top);
   }
+  stand(task, forecast.model, standing);
+  task.cost[row] += forecast.cost_usd;
+}
+
+// What a model's record makes of the chance that it gives to its most probable class.
+double Scoreboard::calibrated(const OpenTask& task, ModelId model, std::span<const double> row, std::uint32_t top) noexcept {
+  const Calibrator& calibrator = model_state_[index(model)].calibrator[static_cast<std::size_t>(task.kind)];
   if (task.kind == Kind::binary) {
-    out[0] = 1.0 - p[0];
-    out[1] = p[0];
-    return std::max(out[0], out[1]);
+    const double p = calibrator.adjust(row[1]);
+    return top == 1 ? p : 1.0 - p;
   }
-  const double scale = 1.0 / sum;
-  for (std::size_t k = 0; k < classes; ++k) out[k] = p[k] * scale;
-  return *std::max_element(out, out + classes);
+  if (!calibrator.helps()) return row[top];
+  const std::span<double> out(pooled_.data(), row.size());
+  calibrator.adjust(row, out);
+  return std::min(out[top], 1.0);
+}
+
+std::span<const double> Scoreboard::row_of(const OpenTask& task, ModelId model) noexcept {
+  const auto row = static_cast<std::size_t>(std::ranges::find(task.models, model) - task.models.begin());
+  return {task.p.data() + row * task.classes, task.classes};
 }
 
 Status Scoreboard::record(TaskHandle handle, const Forecast& forecast) noexcept {
@@ -271,13 +324,14 @@ Status Scoreboard::record(TaskHandle handle, const Forecast& forecast) noexcept 
   double sum = 1.0;
   if (const Status status = check(task->kind, task->classes, forecast, sum); status != Status::ok) return status;
   if (forecast.error.empty()) {
-    double confidence = nan;
     try {
-      confidence = store_answer(*task, forecast, sum);
+      store_answer(*task, forecast, sum);
     } catch (const std::bad_alloc&) {
       return Status::out_of_memory;
     }
-    if (!std::isnan(forecast.confidence)) confidence = forecast.confidence;
+    // What is watched for drift: the model's own word, else its largest probability.
+    double confidence = forecast.confidence;
+    if (std::isnan(confidence) && task->kind != Kind::numeric) confidence = *std::ranges::max_element(row_of(*task, forecast.model));
     if (!std::isnan(confidence)) model_state_[index(forecast.model)].confidence.add(confidence);
   } else {
     ++task->failed;
@@ -295,222 +349,6 @@ Status Scoreboard::record(TaskHandle handle, const Forecast& forecast) noexcept 
     }
   }
   return Status::ok;
-}
-
-// The rule that turns past outcomes into weights. Equal for the strategies that give every model one vote.
-void Scoreboard::weigh(const OpenTask& task, Strategy strategy, std::span<const ModelId> models,
-                       std::span<double> weights) const noexcept {
-  const std::size_t m = models.size();
-  if (strategy == Strategy::hedge) {
-    // Each narrow slice is believed by its evidence, the rest is what the model does overall; then their mean.
-    const std::size_t family_of_task = family(task.kind);
-    const Hedge& broad = slices_[overall].hedge[family_of_task];
-    const std::size_t narrow = task.n_slices - 1u;
-    const double share = narrow ? 1.0 / static_cast<double>(narrow) : 0.0;
-    for (std::size_t i = 0; i < m; ++i) weights[i] = narrow ? 0.0 : broad.advantage(models[i]);
-    for (std::size_t s = 1; s <= narrow; ++s) {
-      const Hedge& hedge = at(task.slices[s]).hedge[family_of_task];
-      for (std::size_t i = 0; i < m; ++i) {
-        const double believe = hedge.evidence(models[i]);
-        weights[i] += share * (believe * hedge.advantage(models[i]) + (1.0 - believe) * broad.advantage(models[i]));
-      }
-    }
-    softmax(weights);
-    return;
-  }
-  if (strategy == Strategy::weighted) {
-    // Inverse mean loss (J. M. Bates, C. W. J. Granger, "The Combination of Forecasts", 1969) in the slice that was
-    // named last, shrunk by ten pseudo-tasks toward the mean of those who answered.
-    const Slice& slice = at(task.slices[task.n_slices - 1u]);
-    const auto loss_sum = [&](std::size_t i) {
-      const Score& score = slice.score[index(models[i])];
-      return task.kind == Kind::numeric ? score.square_sum : score.brier_sum;
-    };
-    const auto count = [&](std::size_t i) {
-      const Score& score = slice.score[index(models[i])];
-      return static_cast<double>(task.kind == Kind::numeric ? score.numbers : score.n - score.numbers);
-    };
-    constexpr double pseudo = 10.0;
-    double sum = 0.0;
-    double n = 0.0;
-    for (std::size_t i = 0; i < m; ++i) {
-      sum += loss_sum(i);
-      n += count(i);
-    }
-    if (sum > 0.0) {
-      double total = 0.0;
-      for (std::size_t i = 0; i < m; ++i) {
-        // Relative to the mean loss, so that losses of any size, even denormal ones, give finite weights.
-        weights[i] = (count(i) + pseudo) / (n * (loss_sum(i) / sum) + pseudo);
-        total += weights[i];
-      }
-      for (std::size_t i = 0; i < m; ++i) weights[i] /= total;
-      return;
-    }
-  }
-  std::fill(weights.begin(), weights.end(), 1.0 / static_cast<double>(m));
-}
-
-Status Scoreboard::decide(TaskHandle handle, Strategy strategy, Decision& out, Time now) noexcept {
-  OpenTask* const task = find(handle);
-  if (task == nullptr) return Status::stale_task;
-  const std::size_t classes = task->classes;
-
-  // Answers of models that have left are skipped; usually there are none and the rows are used where they lie.
-  std::size_t m = 0;
-  for (const ModelId model : task->models) {
-    if (active(model)) who_[m++] = model;
-  }
-  if (m == 0) return Status::no_forecast;
-  const double* answers = task->p.data();
-  if (m < task->models.size()) {
-    double* row = rows_.data();
-    for (std::size_t i = 0; i < task->models.size(); ++i) {
-      if (active(task->models[i])) row = std::copy_n(task->p.data() + i * classes, classes, row);
-    }
-    answers = rows_.data();
-  }
-
-  const std::span<const ModelId> who(who_.data(), m);
-  const std::span<double> weights(weight_.data(), m);
-  weigh(*task, strategy, who, weights);
-  try {
-    out.weights.resize(m);
-    out.p.resize(classes);
-  } catch (const std::bad_alloc&) {
-    return Status::out_of_memory;
-  }
-  if (strategy == Strategy::median) {
-    pooling::median(answers, m, classes, out.p.data(), column_.data());
-  } else if (strategy == Strategy::log && task->kind != Kind::numeric) {
-    pooling::log(answers, weights.data(), m, classes, out.p.data());
-  } else {
-    pooling::linear(answers, weights.data(), m, classes, out.p.data());
-  }
-  for (std::size_t i = 0; i < m; ++i) out.weights[i] = {who[i], weights[i]};
-  out.task = handle;
-  out.time = now;
-  out.strategy = strategy;
-  out.cost_usd = task->cost_usd;
-  describe(*task, m, answers, out);
-
-  out.reasons = 0;
-  const bool learns = strategy == Strategy::hedge || strategy == Strategy::weighted;
-  const bool told_apart = std::any_of(weights.begin(), weights.end(), [&](double w) { return w != weights[0]; });
-  if (m == 1) out.reasons |= Reason::single_model;
-  if (m > 1) out.reasons |= !learns ? Reason::equal_weights : told_apart ? Reason::learned_weights : Reason::no_history;
-  if (out.disagreement > calm_disagreement) out.reasons |= Reason::models_disagree;
-  if (task->failed > 0) out.reasons |= Reason::models_failed;
-  if (m < task->models.size()) out.reasons |= Reason::models_removed;
-
-  if (task->kind == Kind::numeric) {
-    out.value = out.p[0];
-    out.p.clear();
-  } else {
-    out.value = nan;
-    if (task->kind == Kind::binary) {
-      out.p[0] = out.p[1];
-      out.p.resize(1);
-    }
-  }
-  return Status::ok;
-}
-
-// Disagreement, uncertainty and position scale of a pooled answer that stands in out.p, one value per class.
-//
-// Probabilities: the Gini impurity of the pool, 1 - sum p^2, is the models' own mean impurity plus the variance between
-// them (an identity for linear pools). Both are divided by the impurity of the uniform answer, so `uncertainty` is 1 for
-// "anything may happen", and `disagreement` is the part of it that comes from the models contradicting one another. The
-// position scale is sqrt(1 - uncertainty), which for a binary answer is |2p - 1|, the Kelly fraction at even odds,
-// times (1 - disagreement).
-// Numbers: uncertainty is the root of the models' weighted mean squared error so far (or, with no history, the spread);
-// disagreement is spread^2 / (spread^2 + uncertainty^2), or / (spread^2 + answer^2) with no history; the position scale is
-// 1 - disagreement, and 0 while none of the models has been scored on a number.
-void Scoreboard::describe(const OpenTask& task, std::size_t m, const double* answers, Decision& out) const noexcept {
-  const std::size_t classes = task.classes;
-  double between = 0.0;
-  for (std::size_t i = 0; i < m; ++i) {
-    double distance = 0.0;
-    for (std::size_t k = 0; k < classes; ++k) {
-      const double d = std::clamp(answers[i * classes + k] - out.p[k], -1e70, 1e70);
-      distance += d * d;
-    }
-    between += out.weights[i].weight * distance;
-  }
-  if (task.kind == Kind::numeric) {
-    double expected = 0.0;
-    double known = 0.0;
-    for (const auto& [model, weight] : out.weights) {
-      const Score& score = at(overall).score[index(model)];
-      if (score.numbers == 0) continue;
-      expected += weight * score.square_sum / static_cast<double>(score.numbers);
-      known += weight;
-    }
-    const double size = std::min(std::abs(out.p[0]), 1e70);
-    // A spread that rounding alone can make is none.
-    if (between <= 1e-24 * size * size) between = 0.0;
-    const double reference = known > 0.0 ? expected / known : size * size;
-    out.uncertainty = std::sqrt(known > 0.0 ? expected / known : between);
-    out.disagreement = between > 0.0 ? between / (between + reference) : 0.0;
-    out.position_scale = known > 0.0 ? 1.0 - out.disagreement : 0.0;
-    return;
-  }
-  double impurity = 1.0;
-  for (std::size_t k = 0; k < classes; ++k) impurity -= out.p[k] * out.p[k];
-  const double uniform = 1.0 - 1.0 / static_cast<double>(classes);
-  out.uncertainty = std::clamp(impurity / uniform, 0.0, 1.0);
-  out.disagreement = std::clamp(between / uniform, 0.0, 1.0);
-  out.position_scale = std::sqrt(1.0 - out.uncertainty) * (1.0 - out.disagreement);
-}
-
-Status Scoreboard::settle(const Outcome& outcome) noexcept {
-  OpenTask* const task = find(outcome.task);
-  if (task == nullptr) return Status::stale_task;
-  const double y = outcome.value;
-  const std::size_t classes = task->classes;
-  const bool numeric = task->kind == Kind::numeric;
-  if (const Status status = check(*task, y); status != Status::ok) return status;
-  const std::size_t m = task->models.size();
-  for (std::size_t i = 0; i < m; ++i) {
-    const double* const row = task->p.data() + i * classes;
-    marks_[i] = numeric ? mark_number(row[0], y)
-                        : mark_classes({row, classes}, static_cast<std::size_t>(y), task->kind == Kind::binary);
-    loss_[i] = marks_[i].loss;
-  }
-  if (m > 0) {
-    Elo::pair_points({loss_.data(), m}, {points_.data(), m});
-    for (std::size_t s = 0; s < task->n_slices; ++s) learn(*task, slices_[index(task->slices[s])], outcome.time);
-  }
-  settled_models_ = task->models;  // the slot keeps them until it is opened again
-  release(*task, outcome.task.slot);
-  return Status::ok;
-}
-
-// Folds a settled task, whose marks, losses and points are in the scratch, into one slice.
-void Scoreboard::learn(const OpenTask& task, Slice& slice, Time time) noexcept {
-  const std::size_t m = task.models.size();
-  const std::span<const ModelId> models(task.models);
-  const std::span<const double> losses(loss_.data(), m);
-  double mean = std::accumulate(losses.begin(), losses.end(), 0.0) / static_cast<double>(m);
-  if (task.kind == Kind::numeric) {
-    // Squared errors have no scale of their own: measure them against what is usual here, so that they lie in [0, 2].
-    constexpr double fade = 0.05;
-    const double scale = slice.square_scale > 0.0 ? slice.square_scale : mean;
-    slice.square_scale = scale + fade * (std::min(mean, 10.0 * scale) - scale);
-    const auto bounded = [scale](double square) { return square > 0.0 ? 2.0 * square / (square + scale) : 0.0; };
-    double sum = 0.0;
-    for (std::size_t i = 0; i < m; ++i) sum += excess_[i] = bounded(losses[i]);
-    mean = sum / static_cast<double>(m);
-    for (std::size_t i = 0; i < m; ++i) excess_[i] -= mean;
-  } else {
-    for (std::size_t i = 0; i < m; ++i) excess_[i] = losses[i] - mean;
-  }
-  slice.elo.contest_points(models, {points_.data(), m});
-  slice.hedge[family(task.kind)].update(models, std::span<const double>(excess_.data(), m), time);
-  for (std::size_t i = 0; i < m; ++i) {
-    slice.score[index(models[i])].add(marks_[i], task.kind);
-    slice.history[index(models[i])][static_cast<std::size_t>(task.kind)].push(reported(losses[i], task.kind), time);
-  }
 }
 
 Status Scoreboard::close(TaskHandle handle) noexcept {

@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <cmath>
 #include <new>
+#include <numeric>
 
+#include "fairlead/pooling.hpp"
 #include "fairlead/scoreboard.hpp"
 #include "fairlead/snapshot.hpp"
 
@@ -15,7 +17,7 @@ namespace fairlead {
 
 namespace {
 
-constexpr std::uint32_t version = 1;
+constexpr std::uint32_t version = 2;
 
 bool finite(double x) noexcept { return std::isfinite(x); }
 bool natural(double x) noexcept { return x >= 0.0 && std::isfinite(x); }  // a sum of what is bounded and not negative
@@ -151,10 +153,12 @@ void Scoreboard::save(SnapshotWriter& out) const {
   for (const ModelState& model : model_state_) {
     out.put(static_cast<std::uint8_t>(model.active));
     model.confidence.write(out);
+    for (const Calibrator& calibrator : model.calibrator) calibrator.save(out);
+    for (const Calibration& adjusted : model.adjusted) adjusted.save(out);
   }
 
   // All the room at once: bytes that grow are copied.
-  std::size_t room = slices_.size() * (1024 + 640 * model_state_.size());
+  std::size_t room = slices_.size() * (6144 + 740 * model_state_.size());
   for (const Slice& slice : slices_) {
     for (const auto& histories : slice.history) {
       for (const History& history : histories) room += 16 * history.size();
@@ -175,14 +179,20 @@ void Scoreboard::save(SnapshotWriter& out) const {
   out.put(dimensions);
   out.put(values);
   for (const Slice& slice : slices_) save_slice(slice, out);
+  for (const Recalibration& learned : recalibration_) learned.save(out);
+  out.put(interval_);
+  out.put(settled_);
   save_tasks(out);
 }
 
 void Scoreboard::save_slice(const Slice& slice, SnapshotWriter& out) const {
   static_assert(sizeof(Calls) == 56);
   slice.elo.save(out);
-  for (const Hedge& hedge : slice.hedge) hedge.save(out);
+  for (const auto* hedges : {&slice.hedge, &slice.weighted}) {
+    for (const Hedge& hedge : *hedges) hedge.save(out);
+  }
   out.put(slice.square_scale);
+  slice.panel.save(out);
   // Where memory ran out while a model was added, a slice may have room for one that has no name.
   const std::size_t models = model_state_.size();
   out.put_raw(std::span(slice.calls).first(models));
@@ -207,6 +217,9 @@ void Scoreboard::save_tasks(SnapshotWriter& out) const {
     out.put(task.cost_usd);
     out.put(task.models);
     out.put(task.p);
+    out.put(task.cost);
+    out.put_raw(std::span<const Standing>(task.standing));
+    out.put_raw(std::span<const Mixture>(&task.mixture, 1));
   }
 }
 
@@ -243,6 +256,10 @@ void Scoreboard::load(SnapshotReader& in) {
   read.widest_ = static_cast<std::size_t>(widest);
   read.load_models(in);
   read.load_slices(in);
+  for (Recalibration& learned : read.recalibration_) learned.load(in);
+  in.get(read.interval_);
+  in.get(read.settled_);
+  in.require(read.interval_ >= 0.01 && read.interval_ <= 100.0);
   read.load_tasks(in);
   if (!in.ok()) return;
   read.options_.elo = read.slices_[overall].elo.options();
@@ -263,6 +280,11 @@ void Scoreboard::load_models(SnapshotReader& in) {
     in.require(confidence.reference() == std::max<std::size_t>(options_.psi_reference, 1) &&
                confidence.window() == std::max<std::size_t>(options_.psi_window, 1) &&
                confidence.bins() == Psi::default_bins);
+    for (Calibrator& calibrator : model.calibrator) calibrator.load(in);
+    for (Calibration& adjusted : model.adjusted) {
+      adjusted.load(in);
+      in.require(adjusted.bins().size() == Calibration::default_bins);
+    }
   }
 }
 
@@ -291,7 +313,7 @@ void Scoreboard::load_slices(SnapshotReader& in) {
     SliceId& slice = dimensions_[index(d)].slices[index(v)];
     in.require(slice == NameTable::absent);
     slice = static_cast<SliceId>(i);
-    slices_.push_back({d, v, Elo(), {Hedge(options_.hedge), Hedge(options_.hedge)}});
+    slices_.push_back(new_slice(d, v, Elo()));
     load_slice(slices_.back(), in);
     in.require(slices_.back().elo.same_rules(slices_[overall].elo));
   }
@@ -303,12 +325,15 @@ void Scoreboard::load_slice(Slice& slice, SnapshotReader& in) const {
   const auto has_all = [models](std::size_t size) { return size == models || size == models + 1; };  // see save_slice
   slice.elo.load(in);
   in.require(has_all(slice.elo.size()));
-  for (Hedge& hedge : slice.hedge) {
-    hedge.load(in);
-    in.require(has_all(hedge.size()));
+  for (auto* hedges : {&slice.hedge, &slice.weighted}) {
+    for (Hedge& hedge : *hedges) {
+      hedge.load(in);
+      in.require(has_all(hedge.size()));
+    }
   }
   in.get(slice.square_scale);
   in.require(natural(slice.square_scale));
+  slice.panel.load(in);
   if (!in.ok()) return;
   slice.calls.resize(models);
   in.get_raw(std::span(slice.calls));
@@ -360,6 +385,21 @@ void Scoreboard::load_task(OpenTask& task, SnapshotReader& in) const {
   in.get(task.cost_usd);
   in.get(task.models);
   in.get(task.p);
+  in.get(task.cost);
+  if (!in.ok() || task.models.size() > model_state_.size()) return in.require(false);
+  in.require(task.cost.size() == task.models.size() && all(task.cost, positive_or_zero));
+  task.standing.resize(task.models.size());
+  in.get_raw(std::span<Standing>(task.standing));
+  in.get_raw(std::span<Mixture>(&task.mixture, 1));
+  in.require(std::ranges::all_of(task.standing, [&](const Standing& standing) {
+    return finite(standing.advantage) && finite(standing.worth) && finite(standing.entropy) && standing.top < task.classes &&
+           (task.kind == Kind::numeric || (standing.confidence >= 0.0 && standing.confidence <= 1.0));
+  }));
+  in.require(all(task.mixture.share, [](double share) { return share >= 0.0 && share <= 1.0; }) &&
+             task.mixture.factor >= 1.0 - Recalibration::most && task.mixture.factor <= 1.0 + Recalibration::most &&
+             std::abs(task.mixture.shift) <= Recalibration::most && natural(task.mixture.tolerance));
+  const double shares = std::accumulate(task.mixture.share.begin(), task.mixture.share.end(), 0.0);
+  in.require(task.models.empty() || std::abs(shares - 1.0) <= 1e-9);
   in.require(task.kind == Kind::binary        ? task.classes == 2
              : task.kind == Kind::categorical ? task.classes >= 2 && task.classes <= widest_
                                               : task.kind == Kind::numeric && task.classes == 1);
@@ -376,6 +416,7 @@ void Scoreboard::load_task(OpenTask& task, SnapshotReader& in) const {
   in.require(std::ranges::adjacent_find(once) == once.end());
   std::ranges::sort(slices);
   in.require(std::ranges::adjacent_find(slices) == slices.end());
+  task.log_p.resize(task.p.size());
   if (task.kind == Kind::numeric) return in.require(all(task.p, finite));
   constexpr double rounding = 1e-9;
   for (std::size_t row = 0; row < task.p.size(); row += task.classes) {
@@ -386,6 +427,8 @@ void Scoreboard::load_task(OpenTask& task, SnapshotReader& in) const {
     }
     in.require(std::abs(sum - 1.0) <= rounding);
   }
+  // What follows from the answers is worked out again.
+  std::ranges::transform(task.p, task.log_p.begin(), [](double p) { return std::log(std::max(p, pooling::log_floor)); });
 }
 
 }  // namespace fairlead

@@ -58,6 +58,33 @@ inline std::string view(fl::Fleet& fleet) {
       put(d.uncertainty);
     }
   }
+  const auto put_all = [&](const auto& values) {
+    put(values.size());
+    for (const auto& value : values) put(value);
+  };
+  for (const std::uint32_t slot : silent->tasks().open()) {
+    const fl::Decided& decided = silent->tasks()[slot].decided;
+    put(decided.made);
+    if (!decided.made) continue;
+    put(decided.strategy);
+    put(decided.reasons);
+    put(decided.time);
+    put_all(decided.p);
+    for (const auto& [model, weight] : decided.weights) {
+      put(model);
+      put(weight);
+    }
+    out += decided.name;
+  }
+  silent->audits().each([&](const fl::Audit& audit) {
+    put(audit.fixed);
+    for (const auto& values : {audit.answers, audit.costs, audit.losses, audit.strategies, audit.p, audit.weights}) put_all(values);
+    for (const auto& models : {audit.models, audit.weighted}) put_all(models);
+    out += audit.name;
+  });
+  put(silent->audits().left_out());
+  put(silent->drawdown());
+  put(silent->profit_usd());
   fl::SnapshotWriter routing("routing", 1);
   silent->routing().save(routing);
   for (const std::uint32_t slot : silent->tasks().open()) {
@@ -94,12 +121,18 @@ class Life {
     if (what < 58) return route(fleet, t);
     if (what < 68) return end_call(fleet, t);
     if (what < 70) return cold(fleet, t);
-    if (what < 75) {
+    if (what < 78) {
       fl::Decision d;
-      return fleet.decide(id(), static_cast<fl::Strategy>(roll(5)), d, t);
+      const std::string id = this->id();
+      const std::uint32_t slot = fleet.tasks().find(id);
+      if (roll(4) > 0 || slot == fl::FleetTasks::none) {
+        return fleet.decide(id, static_cast<fl::Strategy>(roll(fl::n_strategies)), d, t);
+      }
+      const std::vector<fl::ModelWeight> weights{{0, 1.0}, {static_cast<fl::ModelId>(roll(4)), 0.5}};
+      return fleet.decide_by(fleet.tasks()[slot].number, roll(2) == 0 ? "mine" : "yours", weights, d, t);
     }
     bool news = false;
-    if (what < 97) return fleet.settle(id(), roll(2), t, roll(2) == 0 ? fl::nan : 1.5, news);
+    if (what < 97) return fleet.settle(id(), roll(2), t, roll(2) == 0 ? fl::nan : static_cast<double>(roll(9)) - 4.0, news);
     return fleet.close(id(), t, news);
   }
 

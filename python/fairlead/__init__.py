@@ -40,6 +40,7 @@ from fairlead.measure import (
     Breaker,
     Breakers,
     Calibration,
+    Calibrator,
     Elo,
     Experts,
     Glicko2,
@@ -60,22 +61,30 @@ from fairlead.measure import (
     pool,
     pool_binary,
 )
-from fairlead.policy import DEFAULT_STRATEGY, STRATEGIES, TaskClassifier, TaskType
+from fairlead.policy import DEFAULT_STRATEGY, STRATEGIES, Answered, Strategy, TaskClassifier, TaskType
 from fairlead.policy.route import Objective, Route, Rules
 from fairlead.settings import Settings
 from fairlead.types import Decision, Forecast, Model, Outcome, Task
 
 if TYPE_CHECKING:
     from fairlead import attention, providers
+    from fairlead.fleet.conformance import StrategyFault, check_strategy
     from fairlead.measure import drift, rolling
+    from fairlead.measure.agreement import Agreement, agreement
+    from fairlead.measure.audit import Audit
     from fairlead.measure.bradley_terry import BradleyTerry, BradleyTerryRatings
     from fairlead.measure.budget import Alert, Budget, BudgetReport, Budgets
+    from fairlead.measure.contribution import Contribution, contribution
     from fairlead.measure.drift import DriftReport
     from fairlead.measure.patterns import Pattern, PatternReport
     from fairlead.measure.performance import Performance, PerformanceRow
     from fairlead.measure.ratings import PredictionScore, evaluate_ratings
+    from fairlead.measure.returns import Returns, returns
     from fairlead.measure.spend import Spend, SpendForecast, SpendReport
     from fairlead.measure.sweep import SweepResult, sweep
+    from fairlead.monitor import AnomalyRule, MetricRule, RuleAlert, TrendRule
+    from fairlead.monitor.report import Report
+    from fairlead.policy.cascade import Cascade, CascadeCurve, cascade_curve
     from fairlead.policy.prompt_model import LinearPromptModel, NearestPromptModel, PromptModel, load_prompt_model
     from fairlead.providers import ResponseCache
     from fairlead.providers.known_models import KnownModels, known_model, known_models
@@ -95,7 +104,11 @@ __all__ = [
     "HDDM_W",
     "KSWIN",
     "STRATEGIES",
+    "Agreement",
     "Alert",
+    "AnomalyRule",
+    "Answered",
+    "Audit",
     "BradleyTerry",
     "BradleyTerryRatings",
     "Breaker",
@@ -105,6 +118,10 @@ __all__ = [
     "BudgetReport",
     "Budgets",
     "Calibration",
+    "Calibrator",
+    "Cascade",
+    "CascadeCurve",
+    "Contribution",
     "Decision",
     "DriftReport",
     "Elo",
@@ -127,6 +144,7 @@ __all__ = [
     "Leaderboard",
     "LinearPromptModel",
     "MLPoly",
+    "MetricRule",
     "Model",
     "ModelRow",
     "NearestPromptModel",
@@ -145,9 +163,12 @@ __all__ = [
     "Psi",
     "Reflection",
     "ReplayResult",
+    "Report",
     "ResponseCache",
+    "Returns",
     "RollingWindow",
     "Route",
+    "RuleAlert",
     "Rules",
     "Settings",
     "Spend",
@@ -155,6 +176,8 @@ __all__ = [
     "SpendReport",
     "Store",
     "StoreError",
+    "Strategy",
+    "StrategyFault",
     "StreamingPsi",
     "SweepResult",
     "TableError",
@@ -162,6 +185,7 @@ __all__ = [
     "TaskClassifier",
     "TaskEndedError",
     "TaskType",
+    "TrendRule",
     "TrueSkill",
     "UnknownModelError",
     "UnknownPriceError",
@@ -170,8 +194,12 @@ __all__ = [
     "Window",
     "Windows",
     "__version__",
+    "agreement",
     "attention",
+    "cascade_curve",
+    "check_strategy",
     "compare_folder",
+    "contribution",
     "drift",
     "evaluate_ratings",
     "known_model",
@@ -184,6 +212,7 @@ __all__ = [
     "reflect",
     "reflect_folder",
     "replay",
+    "returns",
     "rolling",
     "sweep",
 ]
@@ -191,7 +220,16 @@ __all__ = [
 
 # What needs numpy, which would double the time to import fairlead, or is not always needed: name -> its module.
 _LATER = {
+    "Audit": "fairlead.measure.audit",
+    "StrategyFault": "fairlead.fleet.conformance",
+    "check_strategy": "fairlead.fleet.conformance",
     "DriftReport": "fairlead.measure.drift",
+    "Agreement": "fairlead.measure.agreement",
+    "agreement": "fairlead.measure.agreement",
+    "Contribution": "fairlead.measure.contribution",
+    "contribution": "fairlead.measure.contribution",
+    "Returns": "fairlead.measure.returns",
+    "returns": "fairlead.measure.returns",
     "SweepResult": "fairlead.measure.sweep",
     "sweep": "fairlead.measure.sweep",
     "Alert": "fairlead.measure.budget",
@@ -201,6 +239,14 @@ _LATER = {
     "Spend": "fairlead.measure.spend",
     "SpendForecast": "fairlead.measure.spend",
     "SpendReport": "fairlead.measure.spend",
+    "Cascade": "fairlead.policy.cascade",
+    "CascadeCurve": "fairlead.policy.cascade",
+    "cascade_curve": "fairlead.policy.cascade",
+    "AnomalyRule": "fairlead.monitor",
+    "MetricRule": "fairlead.monitor",
+    "RuleAlert": "fairlead.monitor",
+    "TrendRule": "fairlead.monitor",
+    "Report": "fairlead.monitor.report",
     "LinearPromptModel": "fairlead.policy.prompt_model",
     "NearestPromptModel": "fairlead.policy.prompt_model",
     "PromptModel": "fairlead.policy.prompt_model",

@@ -33,10 +33,19 @@ class Settings:
     """Ended tasks whose outcome is remembered, to tell a duplicate from a contradiction. One that is forgotten may be
     opened again."""
 
+    kelly: float = 1.0
+    """Decisions: what share is taken of the position that a decision's certainty says; 0.5 is half Kelly."""
+    capital_usd: float = 0.0
+    """Decisions: what profits and losses are measured against, for `drawdown_limit`; 0: drawdowns are not looked at."""
+    drawdown_limit: float = 0.2
+    """Decisions: no position is taken where profits have fallen from their peak by this share of the capital and that
+    peak; on the way there positions shrink in proportion."""
+
     def __post_init__(self) -> None:
         """Raises InvalidRecordError naming the setting that cannot be honoured."""
         bounds = {"k": (1e-9, 1e6), "scale": (1e-3, 1e9), "start": (-1e9, 1e9), "half_life": (1e-9, 1e12)}
         bounds |= dict.fromkeys(("history", "psi_reference", "psi_window"), (1, 1e9)) | {"remember": (0, 1e12)}
+        bounds |= {"kelly": (0, 1), "capital_usd": (0, 1e15), "drawdown_limit": (1e-9, 1)}
         for name, (least, most) in bounds.items():
             value = getattr(self, name)
             if not least <= value <= most:

@@ -23,6 +23,8 @@
 #include <string_view>
 #include <vector>
 
+#include "fairlead/alerts.hpp"
+#include "fairlead/audits.hpp"
 #include "fairlead/fleet_routing.hpp"
 #include "fairlead/fleet_tasks.hpp"
 #include "fairlead/journal/encode.hpp"
@@ -55,6 +57,9 @@ struct FleetSettings {
   std::uint64_t psi_reference = 500;
   std::uint64_t psi_window = 500;
   std::uint64_t remember = 100'000;
+  double kelly = 1.0;           // of what a decision's certainty says, what position is taken
+  double capital_usd = 0.0;     // 0: drawdowns are not looked at
+  double drawdown_limit = 0.2;  // of the capital and the profits at their peak: where this is lost, no position is taken
 
   bool operator==(const FleetSettings&) const = default;
   ScoreboardOptions board() const noexcept;
@@ -106,10 +111,13 @@ class Fleet {
   Status record(std::string_view id, const Forecast& forecast) noexcept;
   Status record(TaskNumber task, const Forecast& forecast) noexcept;
 
-  // Changes nothing but the journal. A decision that the sink refuses is given all the same, as deciding must not fail
-  // because of the log; it is counted in `unlogged`.
+  // Changes nothing but the journal, and what is audited. A decision that the sink refuses is given all the same, as
+  // deciding must not fail because of the log; it is counted in `unlogged`, and not audited.
   Status decide(std::string_view id, Strategy strategy, Decision& out, Time now = 0) noexcept;
   Status decide(TaskNumber task, Strategy strategy, Decision& out, Time now = 0) noexcept;
+  // By weights of the caller's, under a name of the caller's: Scoreboard::decide_by.
+  Status decide_by(TaskNumber task, std::string_view name, std::span<const ModelWeight> weights, Decision& out,
+                   Time now = 0) noexcept;
 
   // `news` becomes false where the task has ended with the same outcome before; with another: task_ended.
   Status settle(std::string_view id, double value, Time time, double profit_usd, bool& news) noexcept;
@@ -141,8 +149,12 @@ class Fleet {
   Status routing_rules(std::string_view json, Time time) noexcept;
   // The alerts of budgets that wait, each logged, and told once. May throw std::bad_alloc.
   Status take_alerts(std::vector<Alert>& out, Time now);
+  // An alert of a rule, as JSON: alerts.hpp. `news` becomes false, and nothing is logged, where it is raised already, or
+  // cleared and was not. bad_event where it is of another kind.
+  Status alert(std::string_view json, Time time, bool& news) noexcept;
 
   const FleetRouting& routing() const noexcept { return *routing_; }
+  const Alerts& alerts() const noexcept { return alerts_; }
   // For whoever reads objects that are not const; they are changed by events alone.
   FleetRouting& routing() noexcept { return *routing_; }
 
@@ -162,6 +174,10 @@ class Fleet {
   const Member& member(ModelId model) const noexcept { return members_[static_cast<std::size_t>(model)]; }
   std::vector<ModelId> members() const;  // those in the fleet now, in the order in which they came
   const FleetTasks& tasks() const noexcept { return tasks_; }
+  const Audits& audits() const noexcept { return audits_; }
+  // How far profits have fallen from their peak, of the capital and that peak, in [0, 1]; 0 where there is no capital.
+  double drawdown() const noexcept;
+  double profit_usd() const noexcept { return profit_usd_; }  // of all outcomes
   // How every model is doing. A call counts when its forecast comes, an answer when its task is settled. Calls that were
   // cancelled or lost have no forecast, and count in none.
   const Performance& performance() const noexcept { return performance_; }
@@ -197,9 +213,13 @@ class Fleet {
   Status apply_closed(const journal::Event& event) noexcept;
   Status apply_route(const journal::Event& event);
   Status apply_called(const journal::Event& event) noexcept;
+  Status apply_decision(const journal::Event& event);
+  void note(FleetTask& task, const Decision& decision, std::string_view name);
+  void audit(const FleetTask& task, const journal::OutcomeFixed& outcome, Time time) noexcept;
   Status apply_run(const journal::Event& event);
   Status called_in(const FleetTask& task, const Forecast& forecast) noexcept;
   Status settled_in(const FleetTask& task, Time time) noexcept;
+  Status apply_alert(const journal::Event& event);
 
   template <class Change>
   Status live(Change&& change) noexcept {
@@ -212,11 +232,12 @@ class Fleet {
   }
   Status log();  // the event in the buffer, then applies it
   Status hand_over() noexcept;
-  Status log_text(journal::Type type, std::string_view json, Time time);
+  Status log_text(journal::Type type, std::string_view json, Time time, std::int32_t model = -1);
   Status number_of(journal::Table table, std::string_view name, std::int32_t& out);
   Status open_new(const Task& task);
   Status record_at(std::uint32_t slot, const Forecast& forecast);
   Status decide_at(std::uint32_t slot, Strategy strategy, Decision& out, Time now) noexcept;
+  void log_decision(std::uint32_t slot, Decision& out, std::string_view name) noexcept;
   Status settle_at(std::uint32_t slot, double value, Time time, double profit_usd);
   Status close_at(std::uint32_t slot, Time time);
   // The slot of a task with this id that is open, or why there is none.
@@ -238,10 +259,13 @@ class Fleet {
   std::unique_ptr<FleetRouting> routing_;  // so that it stays where it is
   Performance performance_, runs_;
   NameTable runners_;
+  Alerts alerts_;
   TaskNumber next_task_ = 1;
   std::array<Numbers, journal::n_tables> names_;
   journal::Seq last_ = 0, first_passed_over_ = 0;
   std::uint64_t passed_over_ = 0;
+  Audits audits_;
+  double profit_usd_ = 0.0, profit_peak_usd_ = 0.0;
 
   EventSink* sink_ = nullptr;
   bool behind_ = false;  // the journal has an event that could not be applied
@@ -249,6 +273,10 @@ class Fleet {
   journal::EventBuffer buffer_, compared_;
   journal::DecodedTask decoded_;
   std::vector<double> losses_;  // of a settled task
+  std::array<double, n_strategies> strategy_losses_ = {};
+  std::vector<double> audit_weights_;
+  std::vector<ModelId> audit_models_;
+  Decision noted_ = {};
 };
 
 }  // namespace fairlead

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "fairlead/audits.hpp"
 #include "fairlead/journal/encode.hpp"
 #include "fairlead/names.hpp"
 #include "fairlead/performance.hpp"
@@ -46,6 +47,7 @@ struct FleetTask {
   Kind kind = Kind::binary;
   State state = State::unused;
   TaskRouting routing = {};    // while it is open
+  Decided decided = {};        // the same
   PlaceId place = 0;           // of Performance, while it is open
   std::string record = {};  // the payload of its event: journal/encode.hpp
 

@@ -146,6 +146,10 @@ class Performance {
     double compute_s = nan;
     double memory_mb = nan;
   };
+  // Takes all memory that a call of one of these models, or a settled task that all of them answered, can need at a place:
+  // the next such event cannot fail for lack of it. Changes nothing else. May throw std::bad_alloc.
+  void room(std::span<const ModelId> models, PlaceId place);
+
   // out_of_memory: nothing has changed. out_of_range: no such model or place.
   Status call(ModelId model, PlaceId place, Time time, const Call& call) noexcept { return add(model, place, time, call, nullptr); }
   Status run(ModelId runner, PlaceId place, Time time, const Call& call, const Resources& used) noexcept {

@@ -44,10 +44,11 @@ enum Reason : std::uint32_t {
   models_removed = 1u << 6,  // some answers came from models that have left the fleet
   in_emergency = 1u << 7,    // nothing healthy was left: the position scale is cut
   no_consensus = 1u << 8,    // the share of the models that name the same answer is too small: no position
-  one_chosen = 1u << 9,      // the strategy follows one model alone
+  by_confidence = 1u << 9,   // weights follow from how sure the models are
   drawdown_limit = 1u << 10, // profits have fallen from their peak: the position scale is cut
   weights_given = 1u << 11,  // weights are the caller's
-  chosen_by_record = 1u << 12,  // auto: past outcomes favour one strategy
+  mixed_by_record = 1u << 12,  // auto: strategies are mixed by what each would have scored
+  by_agreement = 1u << 13,     // models that name another answer than most were left out
 };
 
 // What a route is to be good at: see Objective in router.hpp.

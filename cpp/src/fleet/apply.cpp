@@ -1,5 +1,6 @@
 // The fold: what each event of a journal changes.
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <new>
 #include <utility>
@@ -57,13 +58,14 @@ Status Fleet::dispatch(const Event& event) {
     case Type::model_removed: return apply_model_removed(event);
     case Type::task: return apply_task(event);
     case Type::forecast: return apply_forecast(event);
+    case Type::decision: return apply_decision(event);
     case Type::outcome: return apply_outcome(event);
     case Type::closed: return apply_closed(event);
     case Type::route: return apply_route(event);
     case Type::called: return apply_called(event);
     case Type::run: return apply_run(event);
     case Type::budget: return routing_->budget(journal::text_of(event.bytes()), event.header->time);
-    case Type::alert: return routing_->alert(journal::text_of(event.bytes()));
+    case Type::alert: return apply_alert(event);
     case Type::health: return routing_->health(journal::text_of(event.bytes()), event.header->time);
     case Type::routing: return routing_->rules(journal::text_of(event.bytes()));
     default: return Status::ok;
@@ -94,6 +96,13 @@ Status Fleet::apply_settings(const Event& event) {
   return Status::ok;
 }
 
+// Of a budget, or of a rule.
+Status Fleet::apply_alert(const Event& event) {
+  const std::string_view json = journal::text_of(event.bytes());
+  const Status status = routing_->alert(json);
+  return status == Status::ok ? alerts_.apply(json, event.header->time) : status;
+}
+
 ModelId Fleet::model_of(std::int32_t number) const noexcept {
   return number >= 0 && index(number) < by_number_.size() ? by_number_[index(number)] : NameTable::absent;
 }
@@ -110,7 +119,8 @@ Status Fleet::apply_model(const Event& event) {
   std::string copy(record);
   members_.reserve(members_.size() + 1);
   numbers_.reserve(numbers_.size() + 1);
-  losses_.reserve(members_.size() + 1);
+  for (auto* column : {&losses_, &audit_weights_}) column->reserve(members_.size() + 1);
+  audit_models_.reserve(members_.size() + 1);
   if (by_number_.size() <= index(number)) by_number_.resize(index(number) + 1, NameTable::absent);
   const ModelId model = board_.add(known.names.name(known.id[index(number)]));
   if (index(model) == members_.size()) {
@@ -161,10 +171,114 @@ Status Fleet::apply_forecast(const Event& event) noexcept {
   if (tasks_[slot].kind != given.kind) return Status::wrong_kind;
   given.forecast.model = model_of(event.header->model);
   given.forecast.time = event.header->time;
+  if (given.forecast.model < 0) return Status::unknown_model;
+  try {
+    performance_.room({&given.forecast.model, 1}, tasks_[slot].place);
+  } catch (const std::bad_alloc&) {
+    return Status::out_of_memory;
+  }
   const Status status = board_.record(tasks_[slot].handle, given.forecast);
   if (status != Status::ok) return status;
   routing_->answered(tasks_[slot].routing, given.task, given.forecast);
   return called_in(tasks_[slot], given.forecast);
+}
+
+// It changes what an audit tells, and nothing that a later decision depends on.
+Status Fleet::apply_decision(const Event& event) {
+  journal::DecodedDecision given;
+  if (!journal::decode(event, given)) return Status::ok;
+  const std::uint32_t slot = tasks_.find(given.fixed.task);
+  if (slot == FleetTasks::none || tasks_[slot].kind != given.fixed.kind) return Status::ok;
+  FleetTask& task = tasks_[slot];
+  noted_.time = event.header->time;
+  noted_.strategy = given.fixed.strategy;
+  noted_.chosen = given.shape.chosen;
+  noted_.reasons = given.fixed.reasons;
+  noted_.disagreement = given.fixed.disagreement;
+  noted_.position_scale = given.fixed.position_scale;
+  noted_.value = given.fixed.value;
+  noted_.p.clear();
+  if (task.kind == Kind::binary) noted_.p.push_back(given.fixed.value);
+  if (task.kind == Kind::categorical) noted_.p.assign(given.p.begin(), given.p.end());
+  noted_.weights.clear();
+  for (std::size_t i = 0; i < given.models.size(); ++i) {
+    const ModelId model = model_of(given.models[i]);
+    if (model < 0) return Status::ok;
+    noted_.weights.push_back({model, given.weights[i]});
+  }
+  note(task, noted_, given.fixed.strategy == Strategy::given ? given.name : std::string_view{});
+  return Status::ok;
+}
+
+// May throw std::bad_alloc, and has changed nothing then.
+void Fleet::note(FleetTask& task, const Decision& decision, std::string_view name) {
+  Decided& decided = task.decided;
+  decided.p.reserve(std::max<std::size_t>(decision.p.size(), 1));
+  decided.weights.reserve(decision.weights.size());
+  decided.name.assign(name);
+  decided.made = true;
+  decided.strategy = decision.strategy;
+  decided.chosen = decision.chosen;
+  decided.reasons = decision.reasons;
+  decided.time = decision.time;
+  decided.disagreement = decision.disagreement;
+  decided.position_scale = decision.position_scale;
+  decided.p.assign(decision.p.begin(), decision.p.end());
+  if (task.kind == Kind::numeric) decided.p.assign(1, decision.value);
+  decided.weights.assign(decision.weights.begin(), decision.weights.end());
+}
+
+// What is left of the capital and the profits at their peak, as a share lost.
+double Fleet::drawdown() const noexcept {
+  if (!(settings_.capital_usd > 0.0)) return 0.0;
+  return std::clamp((profit_peak_usd_ - profit_usd_) / (settings_.capital_usd + profit_peak_usd_), 0.0, 1.0);
+}
+
+// After the board has settled the task; what it found, and the losses, are there.
+void Fleet::audit(const FleetTask& task, const journal::OutcomeFixed& outcome, Time time) noexcept {
+  const std::span<const ModelId> models = board_.settled_models();
+  const Decided& decided = task.decided;
+  Audit entry{.fixed = {.m = static_cast<std::uint32_t>(models.size()),
+                        .task = task.number,
+                        .outcome = outcome.value,
+                        .profit_usd = outcome.profit_usd,
+                        .cost_usd = board_.settled_cost_usd(),
+                        .time = time,
+                        .decided = decided.time,
+                        .disagreement = decided.disagreement,
+                        .position_scale = decided.position_scale,
+                        .n_p = static_cast<std::uint32_t>(decided.p.size()),
+                        .n_weights = static_cast<std::uint32_t>(decided.weights.size()),
+                        .reasons = decided.reasons,
+                        .n_name = static_cast<std::uint16_t>(std::min<std::size_t>(decided.name.size(), 0xffff)),
+                        .kind = task.kind,
+                        .strategy = decided.strategy,
+                        .chosen = decided.chosen,
+                        .made = static_cast<std::uint8_t>(decided.made)},
+              .answers = board_.settled_answers(),
+              .costs = board_.settled_costs(),
+              .losses = losses_,
+              .strategies = strategy_losses_,
+              .p = decided.p,
+              .models = models};
+  if (!models.empty()) entry.fixed.classes = static_cast<std::uint32_t>(entry.answers.size() / models.size());
+  entry.name = std::string_view(decided.name).substr(0, entry.fixed.n_name);
+  if (!decided.made) {
+    entry.fixed.decided = 0;
+    entry.fixed.reasons = 0;
+    entry.fixed.disagreement = entry.fixed.position_scale = nan;
+    entry.fixed.strategy = entry.fixed.chosen = default_strategy;
+  }
+  // Room for a weight of every model was taken when the models came: apply_model.
+  audit_weights_.clear();
+  audit_models_.clear();
+  for (const auto& [model, weight] : decided.weights) {
+    audit_weights_.push_back(weight);
+    audit_models_.push_back(model);
+  }
+  entry.weights = audit_weights_;
+  entry.weighted = audit_models_;
+  audits_.add(entry);
 }
 
 Status Fleet::apply_outcome(const Event& event) noexcept {
@@ -174,10 +288,24 @@ Status Fleet::apply_outcome(const Event& event) noexcept {
   if (slot == FleetTasks::none) return Status::unknown_task;
   if (tasks_[slot].kind != given.kind) return Status::wrong_kind;
   const Outcome outcome{.task = tasks_[slot].handle, .value = given.value, .time = event.header->time};
+  try {
+    audits_.reserve();
+    performance_.room(board_.answered(tasks_[slot].handle), tasks_[slot].place);
+  } catch (const std::bad_alloc&) {
+    return Status::out_of_memory;
+  }
   if (const Status status = board_.settle(outcome); status != Status::ok) return status;
   const std::span<const Marks> marks = board_.settled_marks();
   losses_.clear();  // it has room for every model: apply_model
   for (const Marks& mark : marks) losses_.push_back(mark.loss);
+  strategy_losses_.fill(nan);
+  const std::span<const Marks> strategies = board_.settled_strategies();
+  for (std::size_t s = 0; s < strategies.size(); ++s) strategy_losses_[s] = strategies[s].loss;
+  audit(tasks_[slot], given, event.header->time);
+  if (std::isfinite(given.profit_usd)) {
+    profit_usd_ += given.profit_usd;
+    profit_peak_usd_ = std::max(profit_peak_usd_, profit_usd_);
+  }
   routing_->settled(tasks_[slot].routing, given.kind, board_.settled_models(), losses_);
   const Status counted = settled_in(tasks_[slot], event.header->time);
   routing_->ended(given.task);

@@ -104,6 +104,11 @@ std::string FleetSettings::json() const {
   const std::initializer_list<std::pair<const char*, std::uint64_t>> counts{
       {"history", history}, {"psi_reference", psi_reference}, {"psi_window", psi_window}, {"remember", remember}};
   for (const auto& [name, value] : counts) ((out += ", \"") += name) += "\": " + std::to_string(value);
+  // Not in old journals, and not written where they say nothing, so that older versions read them.
+  const FleetSettings usual;
+  if (kelly != usual.kelly) append_json(out += ", \"kelly\": ", kelly);
+  if (capital_usd != usual.capital_usd) append_json(out += ", \"capital_usd\": ", capital_usd);
+  if (drawdown_limit != usual.drawdown_limit) append_json(out += ", \"drawdown_limit\": ", drawdown_limit);
   return out += '}';
 }
 
@@ -128,6 +133,9 @@ Status FleetSettings::parse(std::string_view json, FleetSettings& out) noexcept 
     else if (name == "psi_reference") fits = set(read.psi_reference, value, 1, 1e9);
     else if (name == "psi_window") fits = set(read.psi_window, value, 1, 1e9);
     else if (name == "remember") fits = set(read.remember, value, 0, 1e12);
+    else if (name == "kelly") fits = set(read.kelly, value, 0, 1);
+    else if (name == "capital_usd") fits = set(read.capital_usd, value, 0, 1e15);
+    else if (name == "drawdown_limit") fits = set(read.drawdown_limit, value, 1e-9, 1);
     else return Status::unknown_format;
     if (!fits) return Status::bad_event;
   }

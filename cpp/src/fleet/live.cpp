@@ -167,26 +167,49 @@ Status Fleet::decide(TaskNumber task, Strategy strategy, Decision& out, Time now
   return slot != FleetTasks::none ? decide_at(slot, strategy, out, now) : Status::unknown_task;
 }
 
+Status Fleet::decide_by(TaskNumber task, std::string_view name, std::span<const ModelWeight> weights, Decision& out,
+                        Time now) noexcept {
+  const std::uint32_t slot = tasks_.find(task);
+  if (slot == FleetTasks::none) return Status::unknown_task;
+  if (const Status status = board_.decide_by(tasks_[slot].handle, weights, out, now); status != Status::ok) return status;
+  log_decision(slot, out, name);
+  return Status::ok;
+}
+
 Status Fleet::decide_at(std::uint32_t slot, Strategy strategy, Decision& out, Time now) noexcept {
-  const FleetTask& task = tasks_[slot];
-  if (const Status status = board_.decide(task.handle, strategy, out, now); status != Status::ok) return status;
+  if (const Status status = board_.decide(tasks_[slot].handle, strategy, out, now); status != Status::ok) return status;
+  log_decision(slot, out, {});
+  return Status::ok;
+}
+
+// What the desk's money and health allow of the position; then the event, and what an audit will tell.
+void Fleet::log_decision(std::uint32_t slot, Decision& out, std::string_view name) noexcept {
+  FleetTask& task = tasks_[slot];
+  out.position_scale *= settings_.kelly;
+  if (const double lost = drawdown(); lost > 0.0) {
+    out.position_scale *= std::max(1.0 - lost / settings_.drawdown_limit, 0.0);
+    out.reasons |= drawdown_limit;
+  }
   if (routing_->emergency()) {
     out.position_scale *= FleetRouting::emergency_scale;
     out.reasons |= in_emergency;
   }
-  if (sink_ == nullptr) return Status::ok;
-  Status logged = Status::out_of_memory;
+  Status logged = Status::ok;
   try {
-    journal::encode(buffer_, out, task.number, task.kind, task.category, numbers_);
-    logged = hand_over();
+    if (sink_ != nullptr) {
+      journal::encode(buffer_, out, task.number, task.kind, task.category, numbers_, name);
+      logged = hand_over();
+    }
+    if (logged == Status::ok) note(task, out, name);
   } catch (const std::bad_alloc&) {
+    logged = Status::out_of_memory;
   }
+  if (sink_ == nullptr) return;
   if (logged == Status::ok) {
     last_ = buffer_.header().seq;
   } else {
     ++unlogged_;
   }
-  return Status::ok;
 }
 
 Status Fleet::settle(std::string_view id, double value, Time time, double profit_usd, bool& news) noexcept {

@@ -1,5 +1,6 @@
 // The state of a fleet as bytes. Tasks are kept as their records; what follows from them is worked out again.
 #include <algorithm>
+#include <cmath>
 #include <new>
 #include <utility>
 
@@ -20,6 +21,54 @@ constexpr std::size_t index(std::int32_t id) noexcept { return static_cast<std::
 
 std::span<const std::byte> bytes_of(const std::string& text) noexcept {
   return std::as_bytes(std::span<const char>(text));
+}
+
+void save_decided(const Decided& decided, SnapshotWriter& out) {
+  out.put(static_cast<std::uint8_t>(decided.made));
+  if (!decided.made) return;
+  out.put(decided.strategy);
+  out.put(decided.chosen);
+  out.put(decided.reasons);
+  out.put(decided.time);
+  out.put(decided.disagreement);
+  out.put(decided.position_scale);
+  out.put(decided.p);
+  out.put(static_cast<std::uint64_t>(decided.weights.size()));
+  for (const auto& [model, weight] : decided.weights) {
+    out.put(model);
+    out.put(weight);
+  }
+  out.put(std::string_view(decided.name));
+}
+
+void load_decided(Decided& decided, std::size_t models, SnapshotReader& in) {
+  std::uint8_t made = 0;
+  in.get(made);
+  in.require(made <= 1);
+  decided.clear();
+  decided.made = made == 1;
+  if (!in.ok() || !decided.made) return;
+  in.get(decided.strategy);
+  in.get(decided.chosen);
+  in.get(decided.reasons);
+  in.get(decided.time);
+  in.get(decided.disagreement);
+  in.get(decided.position_scale);
+  in.get(decided.p);
+  const std::size_t n = in.length(sizeof(ModelId) + sizeof(double));
+  in.require(n <= models);
+  if (!in.ok()) return;
+  decided.weights.resize(n);
+  for (auto& [model, weight] : decided.weights) {
+    in.get(model);
+    in.get(weight);
+    in.require(model >= 0 && index(model) < models);
+  }
+  in.get(decided.name);
+  const auto known = [](Strategy strategy) {
+    return static_cast<std::size_t>(strategy) < n_strategies || strategy == Strategy::given;
+  };
+  in.require(known(decided.strategy) && known(decided.chosen));
 }
 
 }  // namespace
@@ -62,6 +111,7 @@ void Fleet::save(SnapshotWriter& out) const {
   performance_.save(out);
   out.put(runners_);
   runs_.save(out);
+  alerts_.save(out);
   out.put(next_task_);
   out.put(static_cast<std::uint64_t>(tasks_.n_open()));
   for (const std::uint32_t slot : tasks_.open()) {
@@ -71,7 +121,11 @@ void Fleet::save(SnapshotWriter& out) const {
     out.put(task.shown);
     routing_->save_task(task.routing, out);
     out.put(std::string_view(task.record));
+    save_decided(task.decided, out);
   }
+  audits_.save(out);
+  out.put(profit_usd_);
+  out.put(profit_peak_usd_);
   out.put(static_cast<std::uint64_t>(tasks_.n_ended()));
   for (const std::uint32_t slot : tasks_.ended()) {
     const FleetTask& task = tasks_[slot];
@@ -109,12 +163,14 @@ void Fleet::load(SnapshotReader& in) {
     routing_->add(model, board_.models().name(model), member.record);
     if (!member.present) routing_->remove(model);
   }
-  losses_.reserve(members_.size());
+  for (auto* column : {&losses_, &audit_weights_}) column->reserve(members_.size());
+  audit_models_.reserve(members_.size());
   routing_->load(in);
   performance_.load(in);
   in.get(runners_);
   runs_.load(in);
   in.require(performance_.n_models() <= board_.models().size() && runs_.n_models() <= runners_.size());
+  alerts_.load(in);
   in.get(next_task_);
 
   const auto next_record = [&](std::uint32_t& slot) {
@@ -143,10 +199,15 @@ void Fleet::load(SnapshotReader& in) {
     if (in.ok()) {
       tasks_.add(slot, decoded_.number, handle, decoded_.task.kind, shown, -1,
                  routing_->load_task(decoded_.task, routing, in));
+      load_decided(tasks_[slot].decided, members_.size(), in);
       tasks_[slot].place =
           performance_.place(decoded_.task.category, decoded_.task.regime, expiry_of(decoded_.task.expires_in_s));
     }
   }
+  audits_.load(in, members_.size());
+  in.get(profit_usd_);
+  in.get(profit_peak_usd_);
+  in.require(std::isfinite(profit_usd_) && profit_peak_usd_ >= 0.0 && std::isfinite(profit_peak_usd_));
   n = 0;
   in.get(n);
   in.require(n <= settings_.remember);

@@ -53,6 +53,7 @@ void FleetTasks::add(std::uint32_t prepared, TaskNumber number, TaskHandle handl
   task.shown = shown;
   task.category = category;
   task.routing = routing;
+  task.decided.clear();
   task.outcome = nan;
   task.state = FleetTask::State::open;
   by_id_.insert(NameTable::hash(task.id()), prepared);

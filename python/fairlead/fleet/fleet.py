@@ -28,9 +28,12 @@ from fairlead.errors import (
 )
 from fairlead.fleet import checks
 from fairlead.fleet.asked import AskedFleet
+from fairlead.fleet.audited import AuditedFleet
+from fairlead.fleet.monitoring import MonitoredFleet
 from fairlead.fleet.performing import PerformedFleet
 from fairlead.measure.scoreboard import Leaderboard, Window, leaderboard
 from fairlead.policy import DEFAULT_STRATEGY, as_decision, strategy_index
+from fairlead.policy.strategy import Strategy, checked_weights
 from fairlead.settings import Settings
 from fairlead.times import as_span, as_time
 from fairlead.types import KINDS, Decision, Forecast, Kind, Model, Outcome, Task
@@ -48,7 +51,7 @@ _PATIENCE = 10.0
 """Seconds that closing waits for the store. What it lacks then it gets when the desk is opened again."""
 
 
-class Fleet(PerformedFleet, AskedFleet):
+class Fleet(PerformedFleet, MonitoredFleet, AskedFleet, AuditedFleet):
     """Models that answer the same tasks, and what is known of them. In memory; on a journal with `Fleet.open(folder)`.
 
     settings: the numbers it is built with. clock: what stamps decisions, and events that come without a time; it gives
@@ -305,15 +308,17 @@ class Fleet(PerformedFleet, AskedFleet):
         if self._core.any_alert:
             self.budgets.tell()
 
-    def decide(self, task: Task | str, *, strategy: str = DEFAULT_STRATEGY) -> Decision:
+    def decide(self, task: Task | str, *, strategy: str | Strategy = DEFAULT_STRATEGY) -> Decision:
         """One decision from the answers so far; it changes nothing, so ask as often as you like.
 
-        On a journal it is logged. One that the journal does not take is given all the same, since deciding must not
-        fail because of the log; `unlogged` counts them.
+        strategy: a name, or a Strategy of your own. On a journal the decision is logged. One that the journal does not
+        take is given all the same, since deciding must not fail because of the log; `unlogged` counts them.
 
         Raises UnknownTaskError, TaskEndedError, NoForecastError where no active model has answered, and
-        InvalidRecordError for an unknown strategy.
+        InvalidRecordError for an unknown strategy, or weights of a Strategy that are none.
         """
+        if not isinstance(strategy, str):
+            return self._decide_by(task, strategy)
         number = strategy_index(strategy)  # so that a misspelt strategy is told first
         task_id = task.id if isinstance(task, Task) else checks.task_id(task)
         try:
@@ -324,6 +329,23 @@ class Fleet(PerformedFleet, AskedFleet):
             self._find(task_id)
             raise NoForecastError(f"task {task_id!r}: no active model has answered")
         return as_decision(task_id, strategy, found)
+
+    def _decide_by(self, task: Task | str, strategy: Strategy) -> Decision:
+        """By the weights that a strategy of the caller's gives."""
+        if not isinstance(strategy, Strategy):
+            raise InvalidRecordError(f"strategy is {strategy!r}, must be a name or a Strategy")
+        task_id = checks.task_id(task)
+        whole = self._find(task_id)
+        answers = self.answers(task_id)
+        if not answers:
+            raise NoForecastError(f"task {task_id!r}: no active model has answered")
+        weights = checked_weights(strategy, strategy.weigh(whole, answers), answers)
+        found = self._core.decide_by(task_id, strategy.name, weights, self._clock)
+        if isinstance(found, int):
+            self._find(task_id)
+            self._check(found, f"task {task_id!r}")
+            raise NoForecastError(f"task {task_id!r}: no active model has answered")
+        return as_decision(task_id, strategy.name, found)
 
     def settle(
         self,
