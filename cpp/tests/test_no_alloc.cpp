@@ -23,6 +23,7 @@
 #include "fairlead/experts.hpp"
 #include "fairlead/fleet.hpp"
 #include "fairlead/glicko2.hpp"
+#include "fairlead/performance.hpp"
 #include "fairlead/pooling.hpp"
 #include "fairlead/prompt_model.hpp"
 #include "fairlead/ratings.hpp"
@@ -687,6 +688,42 @@ TEST_CASE("out of memory: a fleet's calls change nothing") {
     CHECK(news);
   }
   CHECK(fleet.board().score(0).n == 4);
+}
+
+TEST_CASE("no_alloc: performance, once its panes have gone round; and where memory is short nothing changes") {
+  fl::Performance performance;
+  const fl::PlaceId place = performance.place("rates", "calm", fl::Expiry::day);
+  const fl::ModelId two[] = {0, 1};
+  const double p[] = {0.25, 0.75};
+  const fl::Marks marks[] = {fl::mark_classes(p, 1, true), fl::mark_classes(p, 1, true)};
+  constexpr fl::Time hour = 3'600'000'000'000;
+  fl::Time now = 0;
+  bool ok = true;
+  const auto lived = [&](int hours) {
+    for (int i = 0; i < hours; ++i) {
+      now += hour;
+      for (const fl::ModelId model : two) {
+        ok &= performance.call(model, place, now, {.latency_ms = 100.0 + i % 40, .confidence = 0.5}) == Status::ok;
+      }
+      ok &= performance.settled(place, now, Kind::binary, 2, two, marks) == Status::ok;
+    }
+  };
+  lived(40 * 24);
+  CHECK(allocations_of([&] { lived(40 * 24); }) == 0);
+  CHECK(ok);
+  const auto bytes = [&] {
+    fl::SnapshotWriter out("performance", 1);
+    performance.save(out);
+    return out.finish();
+  };
+  for (fl::ModelId model = 2; model < 30; ++model) {
+    const std::string before = bytes();
+    const auto unchanged = [&] { return bytes() == before; };
+    starve([&] { return performance.call(model, place, now, {.latency_ms = 5.0 * model}); }, unchanged);
+    const std::string called = bytes();
+    starve([&] { return performance.settled(place, now, Kind::binary, 2, {&model, 1}, {marks, 1}); },
+           [&] { return bytes() == called; });
+  }
 }
 
 TEST_CASE("no_alloc: with default options, from the first call after reserve") {
