@@ -102,7 +102,11 @@ PyObject* decided(HeldFleet& held, std::uint32_t slot, const Decision& d) {
   };
   const Kind kind = held.fleet.tasks()[slot].kind;
   py::dict weights;
-  for (const auto& [model, weight] : d.weights) put(weights, held.name(model), weight);
+  std::size_t top = 0;
+  for (std::size_t i = 0; i < d.weights.size(); ++i) {
+    put(weights, held.name(d.weights[i].model), d.weights[i].weight);
+    if (d.weights[i].weight > d.weights[top].weight) top = i;
+  }
   py::object p = py::none(), value = py::none();
   if (kind == Kind::binary) {
     p = py::float_(d.p[0]);
@@ -116,8 +120,10 @@ PyObject* decided(HeldFleet& held, std::uint32_t slot, const Decision& d) {
     }
     p = std::move(by_label);
   }
+  const auto known = [](double x) { return std::isfinite(x) ? py::object(py::float_(x)) : py::object(py::none()); };
   return py::make_tuple(weights, p, value, d.disagreement, d.uncertainty, d.position_scale, d.cost_usd, d.reasons, d.time,
-                        d.spread, d.entropy, d.divergence, d.pairwise, d.low, d.high, static_cast<int>(d.chosen))
+                        known(d.spread), known(d.entropy), known(d.divergence), known(d.pairwise), known(d.low),
+                        known(d.high), static_cast<int>(d.chosen), held.name(d.weights[top].model))
       .release()
       .ptr();
 }
@@ -378,6 +384,7 @@ void bind_fleet(py::module_& m) {
   for (PyMethodDef& method : fleet_methods) attach(cls, method);
   bind_fleet_routing(m, cls);
   bind_fleet_audits(cls);
+  bind_fleet_performance(m, cls);
   m.def("raise_status", [](int status, const std::string& what) { check(static_cast<Status>(status), what); }, py::arg("status"), py::arg("what") = "");
 }
 

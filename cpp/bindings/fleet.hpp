@@ -50,5 +50,6 @@ py::tuple task_fields(const FleetTask& task);
 
 void bind_fleet_routing(py::module_& m, py::class_<HeldFleet>& cls);
 void bind_fleet_audits(py::class_<HeldFleet>& cls);
+void bind_fleet_performance(py::module_& m, py::class_<HeldFleet>& cls);
 
 }  // namespace fairlead::bindings

@@ -313,6 +313,19 @@ void bind_fleet_routing(py::module_& m, py::class_<HeldFleet>& cls) {
           py::arg("classifier"))
       .def("budget_event", [](HeldFleet& held, std::string_view json, Time time) { return static_cast<int>(held.fleet.budget(json, time)); },
            py::arg("json"), py::arg("time"))
+      .def("rule_alert",
+           [](HeldFleet& held, std::string_view json, Time time) {
+             bool news = false;
+             const Status status = held.fleet.alert(json, time, news);
+             return status == Status::ok && !news ? -1 : static_cast<int>(status);
+           },
+           py::arg("json"), py::arg("time"))
+      .def("raised_alerts",
+           [](const HeldFleet& held) {
+             py::list out;
+             for (const Alerts::Raised& one : held.fleet.alerts().raised()) out.append(py::make_tuple(one.key, one.json, one.time));
+             return out;
+           })
       .def("health_event", [](HeldFleet& held, std::string_view json, Time time) { return static_cast<int>(held.fleet.health(json, time)); },
            py::arg("json"), py::arg("time"))
       .def("routing_event",

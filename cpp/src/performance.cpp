@@ -89,6 +89,23 @@ Performance::Cell& Performance::cell_of(ModelId model, PlaceId place, Time time)
   return cell;
 }
 
+void Performance::room(std::span<const ModelId> models, PlaceId place) {
+  std::size_t wanted = 0;
+  for (const ModelId model : models) {
+    if (find(model, place) != none) continue;
+    if (cells_of_.size() <= index(model)) cells_of_.resize(index(model) + 1);
+    std::vector<std::uint32_t>& row = cells_of_[index(model)];
+    if (row.size() <= index(place)) row.resize(index(place) + 1, none);  // `other` has its cell in it too
+    ++wanted;
+  }
+  if (cells_.capacity() - cells_.size() < wanted) cells_.reserve(std::max(2 * cells_.capacity(), cells_.size() + wanted));
+  const std::size_t n = models.size();
+  panes_.reserve(n);
+  settled_.reserve(n);
+  rounds_.reserve(n);
+  latencies_.reserve(spare + (std::tuple_size_v<decltype(Pane::few)> + 1) * n);
+}
+
 std::int64_t Performance::number_of(Time time) noexcept {
   if (static_cast<std::uint64_t>(time) - static_cast<std::uint64_t>(start_) < static_cast<std::uint64_t>(pane[0])) return number_;
   const std::int64_t number = performance::floor_div(time, pane[0]);

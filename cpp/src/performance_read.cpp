@@ -74,6 +74,13 @@ double PerformanceReading::latency_ms(double q) const noexcept {
   return 2.0 * a * b / (a + b) * 1e-6;
 }
 
+double PerformanceReading::skill_deviation() const noexcept {
+  const auto n = static_cast<double>(settled.skilled);
+  if (n < 2.0) return nan;
+  const double square = static_cast<double>(settled.skill_square) / performance::unit, mean = skill();
+  return std::sqrt(std::max(square - n * mean * mean, 0.0) / (n - 1.0));
+}
+
 double PerformanceReading::calibration_error() const noexcept {
   if (settled.n == 0) return nan;
   double gap = 0.0;
@@ -104,17 +111,17 @@ void Performance::read_pane(const Pane& from, PerformanceReading& out) const noe
   }
 }
 
-void Performance::read_cell(const Cell& cell, Window window, Time now, PerformanceReading& out) const noexcept {
+void Performance::read_cell(const Cell& cell, Window window, std::int64_t first, std::int64_t last_own,
+                            PerformanceReading& out) const noexcept {
   const bool all = window == Window::all;
   const std::size_t longest = all ? levels - 1 : static_cast<std::size_t>(window);
-  const std::int64_t newest = performance::floor_div(now, pane[longest]);
   for (std::size_t level = 0; level <= longest; ++level) {
     const std::int64_t of = pane[longest] / pane[level], last = cell.newest[level];
     for (std::int64_t number = last - panes[level] + 1; number <= last; ++number) {
       const std::uint32_t at = cell.slots[slot_of(cell, level, number)];
       if (at == none) continue;
       const std::int64_t own = performance::floor_div(number, of);
-      if (!all && (own > newest || own <= newest - panes[longest])) continue;
+      if (!all && (own > last_own || own < first)) continue;
       read_pane(panes_[at], out);
       if (!all && panes_[at].settled != none) {
         performance::Round round;
@@ -132,6 +139,19 @@ void Performance::read_cell(const Cell& cell, Window window, Time now, Performan
 }
 
 void Performance::read(const Where& where, Window window, Time now, PerformanceReading& out) const noexcept {
+  const std::size_t level = std::min(static_cast<std::size_t>(window), levels - 1);
+  const std::int64_t newest = performance::floor_div(now, pane[level]);
+  read_cells(where, window, newest - panes[level] + 1, newest, out);
+}
+
+void Performance::read_one(const Where& where, Window window, Time now, int back, PerformanceReading& out) const noexcept {
+  const std::size_t level = std::min(static_cast<std::size_t>(window), levels - 1);
+  const std::int64_t number = performance::floor_div(now, pane[level]) - back;
+  read_cells(where, window, number, number, out);
+}
+
+void Performance::read_cells(const Where& where, Window window, std::int64_t first_pane, std::int64_t last_pane,
+                             PerformanceReading& out) const noexcept {
   const bool any = where.category < 0 && where.regime < 0 && where.expiry < 0;
   const auto fits = [&](PlaceId id) {
     if (where.place >= 0) return id == where.place;
@@ -145,7 +165,7 @@ void Performance::read(const Where& where, Window window, Time now, PerformanceR
   for (ModelId model = first; model < end && model < n_models(); ++model) {
     const std::vector<std::uint32_t>& row = cells_of_[static_cast<std::size_t>(model)];
     for (std::size_t place = 0; place < row.size(); ++place) {
-      if (row[place] != none && fits(static_cast<PlaceId>(place))) read_cell(cells_[row[place]], window, now, out);
+      if (row[place] != none && fits(static_cast<PlaceId>(place))) read_cell(cells_[row[place]], window, first_pane, last_pane, out);
     }
   }
 }

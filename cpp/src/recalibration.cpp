@@ -53,8 +53,9 @@ void Recalibration::load(SnapshotReader& in) {
   in.get_raw(std::span<Parameter>(read.state_));
   in.require(started <= 1);
   for (const Parameter& x : read.state_) {
-    in.require(std::isfinite(x.gradient) && std::isfinite(x.round) && x.curvature >= 0.0 && std::isfinite(x.curvature) &&
-               x.variance >= 0.0 && std::isfinite(x.variance));
+    constexpr double most_sum = 1e150;  // whose square can be summed
+    in.require(std::abs(x.gradient) <= most_sum && std::abs(x.round) <= most_sum && x.curvature >= 0.0 &&
+               x.curvature <= most_sum && x.variance >= 0.0 && x.variance <= most_sum);
   }
   if (!in.ok()) return;
   read.started_ = started == 1;

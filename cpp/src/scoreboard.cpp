@@ -64,7 +64,7 @@ void Scoreboard::resize(Slice& slice, std::size_t models) const {
 
 void Scoreboard::resize_scratch(std::size_t models) {
   who_.resize(models);
-  for (auto* scratch : {&weight_, &loss_, &points_, &excess_, &distance_}) scratch->resize(models);
+  for (auto* scratch : {&weight_, &loss_, &points_, &excess_, &distance_, &mixed_}) scratch->resize(models);
   column_.resize(std::max(column_.size(), models));
   marks_.resize(models);
   standing_.resize(models);
@@ -159,6 +159,7 @@ Status Scoreboard::open(Kind kind, std::size_t labels, std::span<const SliceId> 
   task.classes = static_cast<std::uint32_t>(classes);
   task.failed = 0;
   task.cost_usd = 0.0;
+  task.mixture = {};
   task.models.clear();
   task.p.clear();
   task.log_p.clear();

@@ -4,6 +4,7 @@
 #include <new>
 #include <numeric>
 
+#include "fairlead/ensemble_all.hpp"
 #include "fairlead/pooling.hpp"
 #include "fairlead/scoreboard.hpp"
 
@@ -140,26 +141,23 @@ bool Scoreboard::combine(Strategy strategy, const Answers& a, const Mixture& mix
   const std::size_t classes = a.classes;
   const auto share = [&](Strategy s) { return mixture.share[static_cast<std::size_t>(s)]; };
   const std::span<double> first(loss_.data(), a.m), second(excess_.data(), a.m);
-  double *const p = pooled_.data(), *const q = p + classes, *const core = q + classes;
+  double *const p = pooled_.data(), *const q = p + classes, *const core = q + classes, *const other = core + classes;
   fairlead::weigh(Strategy::hedge, a, first, column_.data());
   fairlead::weigh(Strategy::weighted, a, second, column_.data());
   pooling::linear(a.p, first.data(), a.m, classes, p);
   pooling::linear(a.p, second.data(), a.m, classes, q);
-  for (std::size_t k = 0; k < classes; ++k) core[k] = std::midpoint(p[k], q[k]);
-  recalibrate(a, core, core, column_.data());
-  const double both = 0.5 * share(Strategy::stacked);
+  blend(a, mixture.share, p, q, core, other, out, column_.data());
   for (std::size_t i = 0; i < a.m; ++i) {
-    weights[i] = (share(Strategy::hedge) + both) * first[i] + (share(Strategy::weighted) + both) * second[i];
-  }
-  for (std::size_t k = 0; k < classes; ++k) {
-    out[k] = share(Strategy::hedge) * p[k] + share(Strategy::weighted) * q[k] + share(Strategy::stacked) * core[k];
+    const double middle = std::midpoint(first[i], second[i]);
+    weights[i] = middle + share(Strategy::hedge) * (first[i] - middle) + share(Strategy::weighted) * (second[i] - middle);
   }
   for (const Strategy each : Panel::outsiders) {
     if (share(each) <= 0.0) continue;
-    fairlead::weigh(each, a, first, column_.data());
-    fairlead::pool(each, a, first, p, column_.data());
-    for (std::size_t i = 0; i < a.m; ++i) weights[i] += share(each) * first[i];
-    for (std::size_t k = 0; k < classes; ++k) out[k] += share(each) * p[k];
+    const std::span<double> part(points_.data(), a.m);
+    fairlead::weigh(each, a, part, column_.data());
+    fairlead::pool(each, a, part, other, column_.data());
+    for (std::size_t i = 0; i < a.m; ++i) weights[i] += share(each) * (part[i] - std::midpoint(first[i], second[i]));
+    for (std::size_t k = 0; k < classes; ++k) out[k] += share(each) * (other[k] - core[k]);
   }
   return true;
 }

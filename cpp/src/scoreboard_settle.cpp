@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "fairlead/ensemble_all.hpp"
 #include "fairlead/pooling.hpp"
 #include "fairlead/scoreboard.hpp"
 
@@ -52,22 +53,27 @@ void Scoreboard::judge(const OpenTask& task, double y, Time time) noexcept {
                         .tolerance = task.mixture.tolerance,
                         .factor = task.mixture.factor,
                         .shift = task.mixture.shift};
-  const std::span<double> weights(weight_.data(), m), mixed(loss_.data(), m);
-  std::ranges::fill(mixed, 0.0);
+  const std::span<double> weights(weight_.data(), m), mixed(mixed_.data(), m);
   constexpr auto own = static_cast<std::size_t>(Strategy::automatic);
   const auto answer = [&](std::size_t s) { return std::span(pooled_.data() + s * classes, classes); };
-  std::ranges::fill(answer(own), 0.0);
-  if (!numeric) answer_all(answers, pooled_.data(), weights, excess_.data(), column_.data());
-  for (std::size_t s = 0; s < own; ++s) {
-    const double share = task.mixture.share[s];
-    if (numeric) {
+  if (numeric) {
+    combine(Strategy::automatic, answers, task.mixture, mixed, answer(own).data());
+    for (std::size_t s = 0; s < own; ++s) {
       const auto strategy = static_cast<Strategy>(s);
       fairlead::weigh(strategy, answers, weights, column_.data());
       fairlead::pool(strategy, answers, weights, answer(s).data(), column_.data());
-      for (std::size_t i = 0; i < m; ++i) mixed[i] += share * weights[i];
     }
-    if (share <= 0.0) continue;
-    for (std::size_t k = 0; k < classes; ++k) answer(own)[k] += share * answer(s)[k];
+  } else {  // the same from the strategies' answers; the weights are not asked for
+    answer_all(answers, pooled_.data(), weights, excess_.data(), column_.data());
+    const auto of = [&](Strategy s) { return answer(static_cast<std::size_t>(s)).data(); };
+    const double* const middle = rows_.data();
+    blend(answers, task.mixture.share, of(Strategy::hedge), of(Strategy::weighted), rows_.data(), log_rows_.data(),
+          of(Strategy::automatic), column_.data());
+    for (const Strategy each : Panel::outsiders) {
+      const double share = task.mixture.share[static_cast<std::size_t>(each)];
+      if (share <= 0.0) continue;
+      for (std::size_t k = 0; k < classes; ++k) answer(own)[k] += share * (of(each)[k] - middle[k]);
+    }
   }
   const auto mark = [&](std::span<const double> p) {
     return numeric ? mark_number(p[0], y) : mark_classes(p, static_cast<std::size_t>(y), task.kind == Kind::binary);

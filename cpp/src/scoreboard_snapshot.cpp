@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <new>
+#include <numeric>
 
 #include "fairlead/pooling.hpp"
 #include "fairlead/scoreboard.hpp"
@@ -258,7 +259,7 @@ void Scoreboard::load(SnapshotReader& in) {
   for (Recalibration& learned : read.recalibration_) learned.load(in);
   in.get(read.interval_);
   in.get(read.settled_);
-  in.require(natural(read.interval_));
+  in.require(read.interval_ >= 0.01 && read.interval_ <= 100.0);
   read.load_tasks(in);
   if (!in.ok()) return;
   read.options_.elo = read.slices_[overall].elo.options();
@@ -395,7 +396,10 @@ void Scoreboard::load_task(OpenTask& task, SnapshotReader& in) const {
            (task.kind == Kind::numeric || (standing.confidence >= 0.0 && standing.confidence <= 1.0));
   }));
   in.require(all(task.mixture.share, [](double share) { return share >= 0.0 && share <= 1.0; }) &&
-             finite(task.mixture.factor) && finite(task.mixture.shift) && natural(task.mixture.tolerance));
+             task.mixture.factor >= 1.0 - Recalibration::most && task.mixture.factor <= 1.0 + Recalibration::most &&
+             std::abs(task.mixture.shift) <= Recalibration::most && natural(task.mixture.tolerance));
+  const double shares = std::accumulate(task.mixture.share.begin(), task.mixture.share.end(), 0.0);
+  in.require(task.models.empty() || std::abs(shares - 1.0) <= 1e-9);
   in.require(task.kind == Kind::binary        ? task.classes == 2
              : task.kind == Kind::categorical ? task.classes >= 2 && task.classes <= widest_
                                               : task.kind == Kind::numeric && task.classes == 1);

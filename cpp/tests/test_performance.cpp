@@ -249,6 +249,31 @@ TEST_CASE("every window holds the events of its panes, in every slice, however l
   }
 }
 
+TEST_CASE("a pane of a window holds its own events, and nothing is in none") {
+  const std::vector<Lived> events = made_up(17, 700, 40 * day, 10 * day, 4);
+  Performance performance = places(4);
+  fl::Time newest = events[0].time;
+  for (const Lived& event : events) {
+    tell(performance, event);
+    newest = std::max(newest, event.time);
+  }
+  for (const fl::Time now : {newest, newest + 5 * hour, newest + 9 * day}) {
+    for (std::size_t w = 0; w < Performance::levels; ++w) {
+      const fl::Time width = Performance::pane[w];
+      for (int back = 0; back < Performance::panes[w]; ++back) {
+        Direct one;
+        const std::int64_t number = floor_div(now, width) - back;
+        for (const Lived& event : events) {
+          if (floor_div(event.time, width) == number && event.place % 2 == 1) one.add(event, 1);
+        }
+        PerformanceReading got;
+        performance.read_one({.model = 1, .category = 0}, static_cast<Window>(w), now, back, got);
+        check_same(got, one);
+      }
+    }
+  }
+}
+
 TEST_CASE("the order of events changes nothing that is read") {
   std::vector<Lived> events = made_up(7, 500, 40 * day, 0, 3);
   const auto newest = std::max_element(events.begin(), events.end(), [](const Lived& a, const Lived& b) { return a.time < b.time; });

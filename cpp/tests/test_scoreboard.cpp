@@ -291,32 +291,17 @@ TEST_CASE("scoreboard: ratings, scores, weights and recent losses follow from th
       }
 
       // Hedge: the narrow slice as far as its evidence goes, the rest is the overall record.
-      Numbers z, inverse;
-      double pooled_loss = 0.0, pooled_n = 0.0;
+      Numbers z;
       for (const ModelId i : who) {
         const fl::Hedge& near = books[narrow].hedge;
         const double believe = near.evidence(i);
         z.push_back(std::exp(believe * near.advantage(i) + (1.0 - believe) * books[0].hedge.advantage(i)));
-        for (const auto& [time, loss] : books[narrow].losses[static_cast<std::size_t>(i)]) pooled_loss += loss;
-        pooled_n += static_cast<double>(books[narrow].losses[static_cast<std::size_t>(i)].size());
-      }
-      // Inverse mean loss with ten pseudo-tasks at the mean.
-      for (const ModelId i : who) {
-        double loss = 0.0;
-        const auto& known = books[narrow].losses[static_cast<std::size_t>(i)];
-        for (const auto& sample : known) loss += sample.second;
-        inverse.push_back(pooled_n == 0.0
-                              ? 1.0
-                              : (static_cast<double>(known.size()) + 10.0) / (loss + 10.0 * pooled_loss / pooled_n));
       }
       const double z_sum = std::accumulate(z.begin(), z.end(), 0.0);
-      const double inverse_sum = std::accumulate(inverse.begin(), inverse.end(), 0.0);
       const auto hedge = weights_of(decide(board, task, Strategy::hedge));
-      const auto weighted = weights_of(decide(board, task, Strategy::weighted));
       double worst = 0.0;
       for (std::size_t j = 0; j < who.size(); ++j) {
-        worst = std::max({worst, std::abs(hedge.at(who[j]) - z[j] / z_sum),
-                          std::abs(weighted.at(who[j]) - inverse[j] / inverse_sum)});
+        worst = std::max(worst, std::abs(hedge.at(who[j]) - z[j] / z_sum));
       }
       CHECK(worst < 1e-12);
 

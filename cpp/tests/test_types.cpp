@@ -88,7 +88,8 @@ TEST_CASE("types: field names are those of Python and JSON") {
   CHECK(names<fl::Forecast>() == Names{"model", "p", "value", "confidence", "latency_ms", "tokens_in", "tokens_out",
                                        "cost_usd", "error", "time"});
   CHECK(names<fl::Decision>() == Names{"task", "weights", "p", "value", "disagreement", "uncertainty", "position_scale",
-                                       "cost_usd", "strategy", "reasons", "time"});
+                                       "cost_usd", "strategy", "reasons", "time", "spread", "entropy", "divergence",
+                                       "pairwise", "low", "high", "chosen"});
   CHECK(names<fl::Outcome>() == Names{"task", "value", "time", "profit_usd"});
 }
 
@@ -98,13 +99,21 @@ TEST_CASE("types: strategies are named in the order of the enumeration") {
   CHECK(fl::strategy_names[static_cast<std::size_t>(fl::Strategy::log)] == "log");
   CHECK(fl::strategy_names[static_cast<std::size_t>(fl::Strategy::weighted)] == "weighted");
   CHECK(fl::strategy_names[static_cast<std::size_t>(fl::Strategy::hedge)] == "hedge");
+  CHECK(fl::strategy_names[static_cast<std::size_t>(fl::Strategy::trimmed)] == "trimmed");
+  CHECK(fl::strategy_names[static_cast<std::size_t>(fl::Strategy::confidence)] == "confidence");
+  CHECK(fl::strategy_names[static_cast<std::size_t>(fl::Strategy::consensus)] == "consensus");
+  CHECK(fl::strategy_names[static_cast<std::size_t>(fl::Strategy::stacked)] == "stacked");
+  CHECK(fl::strategy_names[static_cast<std::size_t>(fl::Strategy::vote)] == "vote");
+  CHECK(fl::strategy_names[static_cast<std::size_t>(fl::Strategy::automatic)] == "auto");
   CHECK(static_cast<std::size_t>(fl::default_strategy) < fl::strategy_names.size());
 }
 
 TEST_CASE("types: each reason is a bit of its own") {
   std::uint32_t seen = 0;
   for (const std::uint32_t bit : {fl::single_model, fl::no_history, fl::equal_weights, fl::learned_weights,
-                                  fl::models_disagree, fl::models_failed, fl::models_removed}) {
+                                  fl::models_disagree, fl::models_failed, fl::models_removed, fl::in_emergency,
+                                  fl::no_consensus, fl::by_confidence, fl::drawdown_limit, fl::weights_given,
+                                  fl::mixed_by_record, fl::by_agreement}) {
     CHECK(bit != 0);
     CHECK((bit & (bit - 1)) == 0);
     CHECK((seen & bit) == 0);

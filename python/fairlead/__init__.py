@@ -70,13 +70,21 @@ if TYPE_CHECKING:
     from fairlead import attention, providers
     from fairlead.fleet.conformance import StrategyFault, check_strategy
     from fairlead.measure import drift, rolling
+    from fairlead.measure.agreement import Agreement, agreement
     from fairlead.measure.audit import Audit
     from fairlead.measure.bradley_terry import BradleyTerry, BradleyTerryRatings
     from fairlead.measure.budget import Alert, Budget, BudgetReport, Budgets
+    from fairlead.measure.contribution import Contribution, contribution
     from fairlead.measure.drift import DriftReport
+    from fairlead.measure.patterns import Pattern, PatternReport
+    from fairlead.measure.performance import Performance, PerformanceRow
     from fairlead.measure.ratings import PredictionScore, evaluate_ratings
+    from fairlead.measure.returns import Returns, returns
     from fairlead.measure.spend import Spend, SpendForecast, SpendReport
     from fairlead.measure.sweep import SweepResult, sweep
+    from fairlead.monitor import AnomalyRule, MetricRule, RuleAlert, TrendRule
+    from fairlead.monitor.report import Report
+    from fairlead.policy.cascade import Cascade, CascadeCurve, cascade_curve
     from fairlead.policy.prompt_model import LinearPromptModel, NearestPromptModel, PromptModel, load_prompt_model
     from fairlead.providers import ResponseCache
     from fairlead.providers.known_models import KnownModels, known_model, known_models
@@ -96,7 +104,9 @@ __all__ = [
     "HDDM_W",
     "KSWIN",
     "STRATEGIES",
+    "Agreement",
     "Alert",
+    "AnomalyRule",
     "Answered",
     "Audit",
     "BradleyTerry",
@@ -109,6 +119,9 @@ __all__ = [
     "Budgets",
     "Calibration",
     "Calibrator",
+    "Cascade",
+    "CascadeCurve",
+    "Contribution",
     "Decision",
     "DriftReport",
     "Elo",
@@ -131,6 +144,7 @@ __all__ = [
     "Leaderboard",
     "LinearPromptModel",
     "MLPoly",
+    "MetricRule",
     "Model",
     "ModelRow",
     "NearestPromptModel",
@@ -138,6 +152,10 @@ __all__ = [
     "Objective",
     "Outcome",
     "PageHinkley",
+    "Pattern",
+    "PatternReport",
+    "Performance",
+    "PerformanceRow",
     "PredictionScore",
     "PriceTable",
     "Prices",
@@ -145,9 +163,12 @@ __all__ = [
     "Psi",
     "Reflection",
     "ReplayResult",
+    "Report",
     "ResponseCache",
+    "Returns",
     "RollingWindow",
     "Route",
+    "RuleAlert",
     "Rules",
     "Settings",
     "Spend",
@@ -164,6 +185,7 @@ __all__ = [
     "TaskClassifier",
     "TaskEndedError",
     "TaskType",
+    "TrendRule",
     "TrueSkill",
     "UnknownModelError",
     "UnknownPriceError",
@@ -172,9 +194,12 @@ __all__ = [
     "Window",
     "Windows",
     "__version__",
+    "agreement",
     "attention",
+    "cascade_curve",
     "check_strategy",
     "compare_folder",
+    "contribution",
     "drift",
     "evaluate_ratings",
     "known_model",
@@ -187,6 +212,7 @@ __all__ = [
     "reflect",
     "reflect_folder",
     "replay",
+    "returns",
     "rolling",
     "sweep",
 ]
@@ -198,6 +224,12 @@ _LATER = {
     "StrategyFault": "fairlead.fleet.conformance",
     "check_strategy": "fairlead.fleet.conformance",
     "DriftReport": "fairlead.measure.drift",
+    "Agreement": "fairlead.measure.agreement",
+    "agreement": "fairlead.measure.agreement",
+    "Contribution": "fairlead.measure.contribution",
+    "contribution": "fairlead.measure.contribution",
+    "Returns": "fairlead.measure.returns",
+    "returns": "fairlead.measure.returns",
     "SweepResult": "fairlead.measure.sweep",
     "sweep": "fairlead.measure.sweep",
     "Alert": "fairlead.measure.budget",
@@ -207,6 +239,14 @@ _LATER = {
     "Spend": "fairlead.measure.spend",
     "SpendForecast": "fairlead.measure.spend",
     "SpendReport": "fairlead.measure.spend",
+    "Cascade": "fairlead.policy.cascade",
+    "CascadeCurve": "fairlead.policy.cascade",
+    "cascade_curve": "fairlead.policy.cascade",
+    "AnomalyRule": "fairlead.monitor",
+    "MetricRule": "fairlead.monitor",
+    "RuleAlert": "fairlead.monitor",
+    "TrendRule": "fairlead.monitor",
+    "Report": "fairlead.monitor.report",
     "LinearPromptModel": "fairlead.policy.prompt_model",
     "NearestPromptModel": "fairlead.policy.prompt_model",
     "PromptModel": "fairlead.policy.prompt_model",
@@ -219,6 +259,10 @@ _LATER = {
     "known_models": "fairlead.providers.known_models",
     "BradleyTerry": "fairlead.measure.bradley_terry",
     "BradleyTerryRatings": "fairlead.measure.bradley_terry",
+    "Pattern": "fairlead.measure.patterns",
+    "PatternReport": "fairlead.measure.patterns",
+    "Performance": "fairlead.measure.performance",
+    "PerformanceRow": "fairlead.measure.performance",
     "PredictionScore": "fairlead.measure.ratings",
     "evaluate_ratings": "fairlead.measure.ratings",
     "Reflection": "fairlead.reflection",

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from os import PathLike
-from typing import Any, Literal, Self, TypeAlias, final, overload
+from typing import Any, Literal, Self, TypeAlias, TypeVar, final, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fairlead.policy.route import RunnerUp
+
+_Filled = TypeVar("_Filled")
 
 __version__: str
 
@@ -20,6 +22,7 @@ DEFAULT_STRATEGY: str
 
 REASONS: dict[str, int]
 
+def filled(cls: type[_Filled], values: tuple[Any, ...], /) -> _Filled: ...
 def simd_best() -> str: ...
 def simd_level() -> str: ...
 def set_simd_level(level: str) -> None: ...
@@ -1648,6 +1651,8 @@ class Fleet:
     ) -> int: ...
     def use_classifier(self, classifier: TaskClassifier | None) -> None: ...
     def budget_event(self, json: str, time: int) -> int: ...
+    def rule_alert(self, json: str, time: int) -> int: ...
+    def raised_alerts(self) -> list[tuple[str, str, int]]: ...
     def health_event(self, json: str, time: int) -> int: ...
     def routing_event(self, json: str, time: int) -> int: ...
     def alerts(self, now: int) -> list[tuple[str, str, int, int, int, int, int, int]]: ...
@@ -1655,6 +1660,34 @@ class Fleet:
     def open_calls(self) -> list[tuple[int, str, int, int, int, int]]: ...
     def spend_names(self, scope: str) -> list[str]: ...
     def estimate(self, kind: str, where: Sequence[tuple[str, str]]) -> list[tuple[str, float, float, float]]: ...
+    def performance(
+        self,
+        runs: bool,
+        model: str | None,
+        category: str | None,
+        regime: str | None,
+        expiry: int,
+        window: int,
+        now: int,
+        back: int = -1,
+    ) -> dict[str, Any]: ...
+    def performance_places(self, runs: bool, model: str | None = None) -> list[tuple[str, str, str]]: ...
+    def model_names(self) -> list[str]: ...
+    def runners(self) -> list[str]: ...
+    def run(
+        self,
+        name: str,
+        category: str,
+        status: int,
+        duration_ms: float,
+        tokens: int,
+        cost_usd: float | None,
+        memory_mb: float,
+        api_calls: int,
+        compute_s: float,
+        error: str,
+        time: int,
+    ) -> int: ...
     @property
     def any_alert(self) -> bool: ...
     @property
@@ -1684,6 +1717,9 @@ class Fleet:
     @property
     def unlogged(self) -> int: ...
 
+PERFORMANCE_WINDOWS: tuple[str, ...]
+PERFORMANCE_PANES: tuple[tuple[int, int], ...]
+EXPIRIES: tuple[str, ...]
 GOALS: tuple[str, ...]
 ROUTE_REASONS: tuple[str, ...]
 CALL_ENDS: tuple[str, ...]

@@ -366,7 +366,8 @@ class Decision(Record):
     - spread: the answers' standard deviation, sqrt(sum_i w_i (x_i - x)^2): of P(1), of all classes together, or of the
       number, in its unit.
     - entropy: of the decision, -sum_k p_k log p_k / log K, in [0, 1]. None for numbers.
-    - divergence: that of Jensen and Shannon, sum_i w_i sum_k p_ik log(p_ik / p_k) / log K, in [0, 1]. None for numbers.
+    - divergence: sum_i w_i sum_k p_ik log(p_ik / p_k) / log K, which of linear pools is that of Jensen and Shannon, and
+      in [0, 1] there. None for numbers.
     - pairwise: how likely two models that are drawn by weight name different classes as the likeliest; of numbers how
       far they are from one another, sum_ij w_i w_j |x_i - x_j|.
     - low, high: 90 % of such intervals hold the chance of class 1, of the likeliest class, or the number.
@@ -430,7 +431,8 @@ class Decision(Record):
     def _check_shape(self) -> None:
         number = self.value is not None
         for name in ("spread", "entropy", "divergence", "pairwise"):
-            limit = math.inf if number and name in ("spread", "pairwise") else 1.0 + ROUNDING
+            bounded = name == "entropy" or (name != "divergence" and not number)
+            limit = 1.0 + ROUNDING if bounded else math.inf
             _optional(getattr(self, name), name, least=0.0, most=limit)
         least, most = (-math.inf, math.inf) if number else (-ROUNDING, 1.0 + ROUNDING)
         low, high = (_optional(getattr(self, name), name, least=least, most=most) for name in ("low", "high"))

@@ -199,3 +199,21 @@ def cold(**data: object) -> bytes:
 def array(*records: bytes) -> np.ndarray:
     """As the core takes them: at a multiple of 8 bytes."""
     return np.frombuffer(bytearray(b"".join(records)), np.uint8)
+
+
+def first_layout(decided: bytes) -> bytes:
+    """The record of a decision of layout 2 as it was before decisions told their shape."""
+    length, _, code, version, flags, seq, time, model, category = struct.unpack_from("<IIHBBQqii", decided, 4)
+    assert (code, version) == (CODES["decision"], 2)
+    payload = decided[40:104] + decided[160:length]
+    return record(code, seq, time, payload, model=model, category=category, flags=flags)
+
+
+def split(records: np.ndarray) -> list[bytes]:
+    """Records that lie one after the other."""
+    raw, out, at = records.tobytes(), [], 0
+    while at < len(raw):
+        length = (struct.unpack_from("<I", raw, at + 4)[0] + 7) // 8 * 8
+        out.append(raw[at : at + length])
+        at += length
+    return out

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import struct
+from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,13 @@ import record_bytes as made
 from hypothesis import given
 from hypothesis import strategies as st
 
+import fairlead as fl
 from fairlead import journal
 from fairlead._core import (
     EVENT_TYPES,
     RUN_STATUSES,
     STRATEGIES,
+    JournalColumns,
     SegmentWriter,
     journal_columns,
     journal_events,
@@ -29,6 +33,8 @@ from fairlead.errors import JournalDamagedError
 from fairlead.events import COLD, HOT, TYPES, Event
 from fairlead.journal import columns
 from fairlead.journal.plain import as_json
+from fairlead.policy.answered import Answered
+from fairlead.policy.strategy import Strategy
 
 MODELS = ["gpt", "llama"]
 SHAPE = (0.1, 0.9, 0.05, 0.25, 0.4, 0.8)
@@ -282,3 +288,69 @@ def test_read_archived_restored_and_exported(desk: Path, tmp_path: Path) -> None
     lines = [json.loads(line)["data"] for line in (tmp_path / "events.jsonl").read_text().splitlines()]
     assert (lines[0]["strategy"], lines[0]["high"], lines[1]["status"]) == ("own 1", 0.8, "error")
     assert not math.isnan(lines[1]["cost_usd"])
+
+
+def test_a_desk_from_before_decisions_told_their_shape(tmp_path: Path) -> None:
+    """The fleet that is opened there is the same."""
+    new, old = tmp_path / "new", tmp_path / "old"
+    hours = count(0, 3600 * 10**9)
+    with fl.Fleet.open(new, clock=lambda: next(hours)) as fleet:
+        for name in MODELS:
+            fleet.add(name)
+        for n in range(30):
+            task = fl.Task(f"t{n}", category="sums", time=n)
+            for k, name in enumerate(MODELS):
+                fleet.record(task, fl.Forecast(name, p=(0.2 + 0.02 * n + 0.3 * k) % 1))
+            fleet.decide(task, strategy=STRATEGIES[n % 5])  # those that there were
+            if n % 4:
+                fleet.settle(fl.Outcome(f"t{n}", n % 2, time=n))
+        fleet.sync()
+        _, _, records = JournalColumns(str(new)).read(keep_records=True)
+    writer = SegmentWriter(str(old), 1 << 20)
+    for record in made.split(records):
+        older = made.first_layout(record) if record[12] == made.CODES["decision"] else record
+        writer.append(made.array(older))
+    writer.close()
+    assert [event.type for event in journal.read(old)] == [event.type for event in journal.read(new)]
+    assert all("chosen" not in event.data for event in journal.read(old, types="decision"))
+    assert len(list(journal.read(old, types="decision"))) == 30
+
+    def told(folder: Path) -> Any:
+        with fl.Fleet.open(folder, clock=lambda: 10**18) as fleet:
+            decisions = [fleet.decide(f"t{n}") for n in (0, 4, 8, 28)]
+            return repr(fleet.leaderboard()), decisions
+
+    assert told(old) == told(new)
+
+
+class First(Strategy):
+    name = "the first ✂"
+
+    def weigh(self, task: fl.Task, answers: Sequence[Answered]) -> list[float]:
+        return [float(i == 0) for i in range(len(answers))]
+
+
+def test_what_a_fleet_decides_is_what_stands_in_its_journal(tmp_path: Path) -> None:
+    tasks = [
+        (fl.Task("b"), [{"p": 0.2}, {"p": 0.9}]),
+        (fl.Task("c", kind="categorical", labels=("x", "y", "z")), [{"p": (0.2, 0.3, 0.5)}, {"p": (0.6, 0.2, 0.2)}]),
+        (fl.Task("n", kind="numeric"), [{"value": -3.0}, {"value": 4.5}]),
+    ]
+    with fl.Fleet.open(tmp_path) as fleet:
+        for name in MODELS:
+            fleet.add(name)
+        for task, answers in tasks:
+            for name, answer in zip(MODELS, answers, strict=True):
+                fleet.record(task, fl.Forecast(name, **answer))
+        decisions = [fleet.decide(task, strategy=s) for task, _ in tasks for s in (*STRATEGIES, First())]
+    events = list(journal.read(tmp_path, types="decision"))
+    for decision, event in zip(decisions, events, strict=True):
+        assert fl.Decision.from_dict(decision.to_dict()) == decision
+        assert (event.data["strategy"], event.data["chosen"]) == (decision.strategy, decision.chosen)
+        assert [event.data[name] for name in MEASURES] == [getattr(decision, name) for name in MEASURES]
+        assert decision.within >= 0.0
+        assert decision.interval is not None
+    assert {decision.strategy for decision in decisions} == {*STRATEGIES, "the first ✂"}
+    assert {decision.chosen for decision in decisions if decision.strategy == "auto"} < set(STRATEGIES)
+    batch = columns.from_records(JournalColumns(str(tmp_path)).read(keep_records=True)[2], MODELS)
+    assert batch.filter(columns.of_type(batch, ["decision"]))["payload"].null_count == len(events)

@@ -23,6 +23,7 @@
 #include <string_view>
 #include <vector>
 
+#include "fairlead/alerts.hpp"
 #include "fairlead/audits.hpp"
 #include "fairlead/fleet_routing.hpp"
 #include "fairlead/fleet_tasks.hpp"
@@ -148,8 +149,12 @@ class Fleet {
   Status routing_rules(std::string_view json, Time time) noexcept;
   // The alerts of budgets that wait, each logged, and told once. May throw std::bad_alloc.
   Status take_alerts(std::vector<Alert>& out, Time now);
+  // An alert of a rule, as JSON: alerts.hpp. `news` becomes false, and nothing is logged, where it is raised already, or
+  // cleared and was not. bad_event where it is of another kind.
+  Status alert(std::string_view json, Time time, bool& news) noexcept;
 
   const FleetRouting& routing() const noexcept { return *routing_; }
+  const Alerts& alerts() const noexcept { return alerts_; }
   // For whoever reads objects that are not const; they are changed by events alone.
   FleetRouting& routing() noexcept { return *routing_; }
 
@@ -214,6 +219,7 @@ class Fleet {
   Status apply_run(const journal::Event& event);
   Status called_in(const FleetTask& task, const Forecast& forecast) noexcept;
   Status settled_in(const FleetTask& task, Time time) noexcept;
+  Status apply_alert(const journal::Event& event);
 
   template <class Change>
   Status live(Change&& change) noexcept {
@@ -226,7 +232,7 @@ class Fleet {
   }
   Status log();  // the event in the buffer, then applies it
   Status hand_over() noexcept;
-  Status log_text(journal::Type type, std::string_view json, Time time);
+  Status log_text(journal::Type type, std::string_view json, Time time, std::int32_t model = -1);
   Status number_of(journal::Table table, std::string_view name, std::int32_t& out);
   Status open_new(const Task& task);
   Status record_at(std::uint32_t slot, const Forecast& forecast);
@@ -253,6 +259,7 @@ class Fleet {
   std::unique_ptr<FleetRouting> routing_;  // so that it stays where it is
   Performance performance_, runs_;
   NameTable runners_;
+  Alerts alerts_;
   TaskNumber next_task_ = 1;
   std::array<Numbers, journal::n_tables> names_;
   journal::Seq last_ = 0, first_passed_over_ = 0;

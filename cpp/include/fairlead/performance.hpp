@@ -147,6 +147,10 @@ class Performance {
     double memory_mb = nan;
   };
   // out_of_memory: what was known before still is. out_of_range: no such model or place.
+  // Takes all memory that a call of one of these models, or a settled task that all of them answered, can need at a place:
+  // the next such event cannot fail for lack of it. Changes nothing else. May throw std::bad_alloc.
+  void room(std::span<const ModelId> models, PlaceId place);
+
   Status call(ModelId model, PlaceId place, Time time, const Call& call) noexcept { return add(model, place, time, call, nullptr); }
   Status run(ModelId runner, PlaceId place, Time time, const Call& call, const Resources& used) noexcept {
     return add(runner, place, time, call, &used);
@@ -170,6 +174,9 @@ class Performance {
   };
   // Adds what is there to `out`, whose earlier sums must be of the same window and now.
   void read(const Where& where, Window window, Time now, PerformanceReading& out) const noexcept;
+  // The same of one pane of the window (not of all time): that in which `now` lies, or the one so many before it. It holds
+  // [n w, (n + 1) w) with w = pane[window], n = floor(now / w) - back.
+  void read_one(const Where& where, Window window, Time now, int back, PerformanceReading& out) const noexcept;
 
   struct Place {
     std::int32_t category = -1, regime = -1;  // names; -1: `other`
@@ -238,7 +245,9 @@ class Performance {
   void spill(Pane& into);
   void add_latency(Pane& into, std::size_t bucket, std::uint32_t n = 1);
   void merge_latencies(Pane& from, Pane& into) noexcept;
-  void read_cell(const Cell& cell, Window window, Time now, PerformanceReading& out) const noexcept;
+  // Panes first to last of a window; of all time: everything.
+  void read_cell(const Cell& cell, Window window, std::int64_t first, std::int64_t last, PerformanceReading& out) const noexcept;
+  void read_cells(const Where& where, Window window, std::int64_t first, std::int64_t last, PerformanceReading& out) const noexcept;
   void read_pane(const Pane& from, PerformanceReading& out) const noexcept;
   void save(const Pane& from, SnapshotWriter& out) const;
   std::uint32_t load_pane(SnapshotReader& in);

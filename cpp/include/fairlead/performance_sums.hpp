@@ -244,6 +244,7 @@ struct PerformanceReading {
   double log_loss() const noexcept { return mean(settled.log_loss, settled.n); }
   double quality() const noexcept { return mean(settled.quality, settled.scored); }
   double skill() const noexcept { return mean(settled.skill, settled.skilled); }
+  double skill_deviation() const noexcept;  // of one answer's: the standard deviation, NaN for fewer than two
   double calibration_error() const noexcept;
 };
 

@@ -292,7 +292,7 @@ class Scoreboard {
 
   // Scratch, sized when models are added or a wider task is opened.
   std::vector<ModelId> who_;
-  std::vector<double> weight_, loss_, points_, excess_, distance_, rows_, log_rows_, column_, pooled_;
+  std::vector<double> weight_, loss_, points_, excess_, distance_, mixed_, rows_, log_rows_, column_, pooled_;
   std::vector<Standing> standing_;
   std::vector<Marks> marks_;
   std::array<Marks, n_strategies> panel_marks_ = {};

@@ -65,7 +65,7 @@ Status Fleet::dispatch(const Event& event) {
     case Type::called: return apply_called(event);
     case Type::run: return apply_run(event);
     case Type::budget: return routing_->budget(journal::text_of(event.bytes()), event.header->time);
-    case Type::alert: return routing_->alert(journal::text_of(event.bytes()));
+    case Type::alert: return apply_alert(event);
     case Type::health: return routing_->health(journal::text_of(event.bytes()), event.header->time);
     case Type::routing: return routing_->rules(journal::text_of(event.bytes()));
     default: return Status::ok;
@@ -94,6 +94,13 @@ Status Fleet::apply_settings(const Event& event) {
   }
   configured_ = true;
   return Status::ok;
+}
+
+// Of a budget, or of a rule.
+Status Fleet::apply_alert(const Event& event) {
+  const std::string_view json = journal::text_of(event.bytes());
+  const Status status = routing_->alert(json);
+  return status == Status::ok ? alerts_.apply(json, event.header->time) : status;
 }
 
 ModelId Fleet::model_of(std::int32_t number) const noexcept {
@@ -164,6 +171,12 @@ Status Fleet::apply_forecast(const Event& event) noexcept {
   if (tasks_[slot].kind != given.kind) return Status::wrong_kind;
   given.forecast.model = model_of(event.header->model);
   given.forecast.time = event.header->time;
+  if (given.forecast.model < 0) return Status::unknown_model;
+  try {
+    performance_.room({&given.forecast.model, 1}, tasks_[slot].place);
+  } catch (const std::bad_alloc&) {
+    return Status::out_of_memory;
+  }
   const Status status = board_.record(tasks_[slot].handle, given.forecast);
   if (status != Status::ok) return status;
   routing_->answered(tasks_[slot].routing, given.task, given.forecast);
@@ -173,7 +186,7 @@ Status Fleet::apply_forecast(const Event& event) noexcept {
 // It changes what an audit tells, and nothing that a later decision depends on.
 Status Fleet::apply_decision(const Event& event) {
   journal::DecodedDecision given;
-  if (!journal::decode(event, given)) return Status::bad_event;
+  if (!journal::decode(event, given)) return Status::ok;
   const std::uint32_t slot = tasks_.find(given.fixed.task);
   if (slot == FleetTasks::none || tasks_[slot].kind != given.fixed.kind) return Status::ok;
   FleetTask& task = tasks_[slot];
@@ -277,6 +290,7 @@ Status Fleet::apply_outcome(const Event& event) noexcept {
   const Outcome outcome{.task = tasks_[slot].handle, .value = given.value, .time = event.header->time};
   try {
     audits_.reserve();
+    performance_.room(board_.answered(tasks_[slot].handle), tasks_[slot].place);
   } catch (const std::bad_alloc&) {
     return Status::out_of_memory;
   }

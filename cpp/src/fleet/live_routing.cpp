@@ -6,6 +6,7 @@
 
 #include "fairlead/fleet.hpp"
 #include "json.hpp"
+#include "json_value.hpp"
 
 namespace fairlead {
 
@@ -93,8 +94,8 @@ Status Fleet::lose_calls(Time now) noexcept {
   });
 }
 
-Status Fleet::log_text(Type type, std::string_view json, Time time) {
-  journal::encode_text(buffer_, type, time, -1, -1, json);
+Status Fleet::log_text(Type type, std::string_view json, Time time, std::int32_t model) {
+  journal::encode_text(buffer_, type, time, model, -1, json);
   return log();
 }
 
@@ -116,6 +117,18 @@ Status Fleet::routing_rules(std::string_view json, Time time) noexcept {
   return live([&] {
     const Status status = routing_->check_rules(json);
     return status == Status::ok ? log_text(Type::routing, json, time) : status;
+  });
+}
+
+Status Fleet::alert(std::string_view json, Time time, bool& news) noexcept {
+  news = false;
+  return live([&] {
+    JsonValue given;
+    std::string kind, model;
+    if (!JsonValue::parse(json, given) || !given.read("kind", kind) || kind != "rule") return Status::bad_event;
+    if (const Status status = alerts_.check(json, news); status != Status::ok || !news) return status;
+    const ModelId id = given.read("model", model) ? find_model(model) : -1;
+    return log_text(Type::alert, json, time, id >= 0 ? numbers_[index(id)] : -1);
   });
 }
 

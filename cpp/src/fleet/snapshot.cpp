@@ -111,6 +111,7 @@ void Fleet::save(SnapshotWriter& out) const {
   performance_.save(out);
   out.put(runners_);
   runs_.save(out);
+  alerts_.save(out);
   out.put(next_task_);
   out.put(static_cast<std::uint64_t>(tasks_.n_open()));
   for (const std::uint32_t slot : tasks_.open()) {
@@ -169,6 +170,7 @@ void Fleet::load(SnapshotReader& in) {
   in.get(runners_);
   runs_.load(in);
   in.require(performance_.n_models() <= board_.models().size() && runs_.n_models() <= runners_.size());
+  alerts_.load(in);
   in.get(next_task_);
 
   const auto next_record = [&](std::uint32_t& slot) {

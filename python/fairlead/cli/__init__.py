@@ -13,6 +13,7 @@ from fairlead import __version__
 from fairlead.cli.journal import add_journal
 from fairlead.cli.reflect import add_reflect
 from fairlead.cli.replay import add_replay
+from fairlead.cli.report import add_report
 from fairlead.cli.route import add_route
 from fairlead.cli.store import add_store
 from fairlead.errors import FairleadError, JournalDamagedError
@@ -65,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     add_journal(commands)
     add_store(commands)
     add_reflect(commands)
+    add_report(commands)
     add_route(commands)
     return parser
 

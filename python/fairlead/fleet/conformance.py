@@ -21,8 +21,8 @@ class StrategyFault(FairleadError):
 
 
 def check_strategy(strategy: Strategy | str, *, seed: int = 0) -> None:
-    """Tries a strategy on fleets with a past and without, of all kinds of tasks, and raises StrategyFault with the first
-    rule that it breaks. It returns where it keeps to all:
+    """Tries a strategy on fleets with a past and without, of all kinds of tasks, and raises StrategyFault with the
+    first rule that it breaks. It returns where it keeps to all:
 
     - weights are finite, not negative, and sum to 1; one model alone has all the weight;
     - the order of the answers does not matter; two models that always say the same weigh the same;
@@ -48,7 +48,9 @@ def check_strategy(strategy: Strategy | str, *, seed: int = 0) -> None:
         _check_reopened(strategy, kind, chance)
 
 
-def _check_weights(strategy: Strategy | str, fleet: Fleet, kind: Kind, models: Sequence[str], chance: random.Random) -> None:
+def _check_weights(
+    strategy: Strategy | str, fleet: Fleet, kind: Kind, models: Sequence[str], chance: random.Random
+) -> None:
     task = _ask(fleet, kind, models, chance)
     said = repr(fleet.answers(task))
     decision = _decide(strategy, fleet, task)
@@ -102,7 +104,9 @@ def _check_absent(strategy: Strategy | str, fleet: Fleet, kind: Kind, chance: ra
     one, other = (_decide(strategy, fleet, task).weights for task in (alone, beside))
     fleet.add("dan")
     if set(other) != set(few) or any(abs(one[model] - other[model]) > _CLOSE for model in few):
-        raise StrategyFault(f"{kind} task: beside one model that failed and one that left, weights {one} become {other}")
+        raise StrategyFault(
+            f"{kind} task: beside one model that failed and one that left, weights {one} become {other}"
+        )
 
 
 def _check_reopened(strategy: Strategy | str, kind: Kind, chance: random.Random) -> None:
@@ -163,5 +167,9 @@ def _ask(fleet: Fleet, kind: Kind, models: Sequence[str], chance: random.Random)
 def _live(fleet: Fleet, kind: Kind, tasks: int, chance: random.Random) -> None:
     for n in range(tasks):
         task = _ask(fleet, kind, _MODELS, chance)
-        outcome = chance.gauss(100.0, 20.0) if kind == "numeric" else float(chance.randrange(3 if kind == "categorical" else 2))
+        outcome = (
+            chance.gauss(100.0, 20.0)
+            if kind == "numeric"
+            else float(chance.randrange(3 if kind == "categorical" else 2))
+        )
         fleet.settle(task, outcome, time=n + 2)

@@ -29,6 +29,8 @@ from fairlead.errors import (
 from fairlead.fleet import checks
 from fairlead.fleet.asked import AskedFleet
 from fairlead.fleet.audited import AuditedFleet
+from fairlead.fleet.monitoring import MonitoredFleet
+from fairlead.fleet.performing import PerformedFleet
 from fairlead.measure.scoreboard import Leaderboard, Window, leaderboard
 from fairlead.policy import DEFAULT_STRATEGY, as_decision, strategy_index
 from fairlead.policy.strategy import Strategy, checked_weights
@@ -49,7 +51,7 @@ _PATIENCE = 10.0
 """Seconds that closing waits for the store. What it lacks then it gets when the desk is opened again."""
 
 
-class Fleet(AskedFleet, AuditedFleet):
+class Fleet(PerformedFleet, MonitoredFleet, AskedFleet, AuditedFleet):
     """Models that answer the same tasks, and what is known of them. In memory; on a journal with `Fleet.open(folder)`.
 
     settings: the numbers it is built with. clock: what stamps decisions, and events that come without a time; it gives
@@ -341,7 +343,8 @@ class Fleet(AskedFleet, AuditedFleet):
         found = self._core.decide_by(task_id, strategy.name, weights, self._clock)
         if isinstance(found, int):
             self._find(task_id)
-            raise_status(found, f"task {task_id!r}")
+            self._check(found, f"task {task_id!r}")
+            raise NoForecastError(f"task {task_id!r}: no active model has answered")
         return as_decision(task_id, strategy.name, found)
 
     def settle(

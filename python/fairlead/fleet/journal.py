@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, NoReturn
 
 from fairlead._core import EVENT_TYPES
@@ -19,6 +20,8 @@ class FleetJournal(Journal):
 
     def append_bytes(self, type: str | int, *rest: Any) -> int:
         _check(type)
+        if type in ("alert", EVENT_TYPES["alert"]):
+            _check_alert(rest)
         return super().append_bytes(type, *rest)
 
     def append_many(self, type: str | int, *rest: Any, **columns: Any) -> tuple[int, int]:
@@ -37,6 +40,19 @@ def _check(type: str | int) -> None:
         type = _NAMES.get(type, type)
     if type in _FLEETS:
         raise _refused(type)
+
+
+def _check_alert(rest: tuple[Any, ...]) -> None:
+    """Alerts of budgets and rules are the fleet's; others are anybody's."""
+    payload = next((one for one in rest if isinstance(one, (bytes, bytearray, memoryview))), b"")
+    try:
+        data = json.loads(bytes(payload))
+    except ValueError:
+        return
+    if isinstance(data, dict) and data.get("kind") in ("budget", "rule"):
+        raise InvalidRecordError(
+            f"kind is {data['kind']!r}, of an alert that only the fleet logs: use fleet.budgets and fleet.monitor"
+        )
 
 
 def _refused(type: str | int) -> InvalidRecordError:

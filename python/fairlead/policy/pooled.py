@@ -1,17 +1,16 @@
 """Strategies by name, and the words for why a decision looks the way it does.
 
-What each strategy does stands in `cpp/include/fairlead/ensemble.hpp`, how `hedge` and `weighted` learn in `hedge.hpp` and
-`scoreboard_settle.cpp`, how `auto` mixes in `panel.hpp`.
+What each strategy does stands in `cpp/include/fairlead/ensemble.hpp`, how `hedge` and `weighted` learn in `hedge.hpp`
+and `cpp/src/scoreboard_settle.cpp`, how `auto` mixes in `panel.hpp`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 from functools import lru_cache
 from typing import Any
 
-from fairlead._core import DEFAULT_STRATEGY, REASONS, STRATEGIES
+from fairlead._core import DEFAULT_STRATEGY, REASONS, STRATEGIES, filled
 from fairlead.errors import InvalidRecordError, did_you_mean
 from fairlead.types import Decision, FrozenDict
 
@@ -34,68 +33,66 @@ def strategy_index(strategy: str) -> int:
         raise InvalidRecordError(f"strategy is {strategy!r}, must be one of {', '.join(STRATEGIES)}{hint}") from error
 
 
-(
-    _task,
-    _weights,
-    _p,
-    _value,
-    _disagreement,
-    _uncertainty,
-    _position_scale,
-    _cost_usd,
-    _strategy,
-    _whys,
-    _time,
-    *_shape,
-) = (vars(Decision)[field.name].__set__ for field in fields(Decision))
-_UNKNOWN = (None,) * 6
-
-
 def as_decision(task: str, strategy: str, found: tuple[Any, ...]) -> Decision:
-    """What the core decided of a task, in words. Written into the slots of a Decision, as there is nothing to validate
-    and its constructor would take longer than the core."""
-    weights, p, value, disagreement, uncertainty, scale, cost, bits, time, *shape = found
-    decision = object.__new__(Decision)
-    _task(decision, task)
-    _weights(decision, FrozenDict(weights))
-    _p(decision, FrozenDict(p) if isinstance(p, dict) else p)
-    _value(decision, value)
-    _disagreement(decision, disagreement)
-    _uncertainty(decision, uncertainty)
-    _position_scale(decision, scale)
-    _cost_usd(decision, cost)
-    _strategy(decision, strategy)
-    _whys(decision, _reasons(bits, weights, disagreement))
-    _time(decision, time)
-    for put, known in zip(_shape, shape or (*_UNKNOWN, strategy), strict=True):
-        put(decision, known)
-    return decision
-
-
-def _reasons(bits: int, weights: dict[str, float], disagreement: float) -> tuple[str, ...]:
-    if len(weights) == 1 and disagreement == 0.0:
-        (only,) = weights
-        return _reasons_of_one(bits, only)
-    top = max(weights, key=weights.__getitem__)
-    return _in_words(bits, top, weights[top], disagreement)
+    """What the core decided of a task, in words. There is nothing to validate, and the constructor of a Decision would
+    take longer than the core."""
+    (
+        weights,
+        p,
+        value,
+        disagreement,
+        uncertainty,
+        scale,
+        cost,
+        bits,
+        time,
+        spread,
+        entropy,
+        divergence,
+        pairwise,
+        low,
+        high,
+        chosen,
+        top,
+    ) = found
+    share = round(100.0 * weights[top])
+    return filled(
+        Decision,
+        (
+            task,
+            FrozenDict(weights),
+            FrozenDict(p) if isinstance(p, dict) else p,
+            value,
+            disagreement,
+            uncertainty,
+            scale,
+            cost,
+            strategy,
+            _in_words(bits, top, share, round(disagreement, 2) if bits & _DISAGREE else 0.0),
+            time,
+            spread,
+            entropy,
+            divergence,
+            pairwise,
+            low,
+            high,
+            STRATEGIES[chosen] if chosen < len(STRATEGIES) else strategy,
+        ),
+    )
 
 
 @lru_cache(1024)
-def _reasons_of_one(bits: int, model: str) -> tuple[str, ...]:
-    return _in_words(bits, model, 1.0, 0.0)
-
-
-def _in_words(bits: int, top: str, share: float, disagreement: float) -> tuple[str, ...]:
+def _in_words(bits: int, top: str, share: int, disagreement: float) -> tuple[str, ...]:
     words = [told if isinstance(told, str) else told(top, share, disagreement) for bit, told in _TOLD if bits & bit]
     return tuple(words)
 
 
-_SENTENCES: dict[str, str | Callable[[str, float, float], str]] = {
+_SENTENCES: dict[str, str | Callable[[str, int, float], str]] = {
     "single_model": lambda top, share, disagreement: f"{top} is the only model that answered",
     "no_history": "no outcome has told these models apart yet: equal weights",
     "equal_weights": "this strategy gives every model one vote",
     "learned_weights": lambda top, share, disagreement: (
-        f"past outcomes favour {top}, which carries {share:.0%} of the weight"
+        f"past outcomes favour {top}, which carries {share}% of the weight"
     ),
     "models_disagree": lambda top, share, disagreement: (
         f"the models contradict one another (disagreement {disagreement:.2f})"
@@ -105,15 +102,14 @@ _SENTENCES: dict[str, str | Callable[[str, float, float], str]] = {
     "in_emergency": "no healthy model was left when this was asked: the position scale is cut",
     "no_consensus": "fewer than two thirds of the models name the same answer: no position is taken",
     "by_confidence": lambda top, share, disagreement: (
-        f"{top} is the surest of its answer and carries {share:.0%} of the weight"
+        f"{top} is the surest of its answer and carries {share}% of the weight"
     ),
     "drawdown_limit": "profits have fallen from their peak: the position scale is cut",
-    "weights_given": lambda top, share, disagreement: (
-        f"the weights are the caller's: {top} carries {share:.0%} of them"
-    ),
+    "weights_given": lambda top, share, disagreement: f"the weights are the caller's: {top} carries {share}% of them",
     "mixed_by_record": "strategies are mixed by what each would have scored so far",
     "by_agreement": "models that name another answer than most were left out",
 }
+_DISAGREE = REASONS["models_disagree"]
 _TOLD = tuple((bit, _SENTENCES[name]) for name, bit in REASONS.items())
 
 
