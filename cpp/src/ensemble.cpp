@@ -4,7 +4,6 @@
 #include <cmath>
 #include <numeric>
 
-#include "fairlead/ensemble_all.hpp"
 #include "fairlead/hedge.hpp"
 #include "fairlead/pooling.hpp"
 
@@ -253,17 +252,6 @@ void answer_all(const Answers& a, double* out, std::span<double> weights, double
   for (std::size_t i = 0; i < m; ++i) weights[i] = std::midpoint(weights[i], other[i]);
   linear(Strategy::stacked);
   recalibrate(a, answer(Strategy::stacked), answer(Strategy::stacked), scratch);
-}
-
-void blend(const Answers& a, const std::array<double, n_strategies>& share, const double* hedge, const double* weighted,
-           double* core, double* stacked, double* out, double* scratch) noexcept {
-  const auto of = [&](Strategy s) { return share[static_cast<std::size_t>(s)]; };
-  for (std::size_t k = 0; k < a.classes; ++k) core[k] = std::midpoint(hedge[k], weighted[k]);
-  recalibrate(a, core, stacked, scratch);
-  for (std::size_t k = 0; k < a.classes; ++k) {
-    out[k] = core[k] + of(Strategy::hedge) * (hedge[k] - core[k]) + of(Strategy::weighted) * (weighted[k] - core[k]) +
-             of(Strategy::stacked) * (stacked[k] - core[k]);
-  }
 }
 
 }  // namespace fairlead

@@ -4,7 +4,6 @@
 #include <new>
 #include <numeric>
 
-#include "fairlead/ensemble_all.hpp"
 #include "fairlead/pooling.hpp"
 #include "fairlead/scoreboard.hpp"
 
@@ -146,10 +145,16 @@ bool Scoreboard::combine(Strategy strategy, const Answers& a, const Mixture& mix
   fairlead::weigh(Strategy::weighted, a, second, column_.data());
   pooling::linear(a.p, first.data(), a.m, classes, p);
   pooling::linear(a.p, second.data(), a.m, classes, q);
-  blend(a, mixture.share, p, q, core, other, out, column_.data());
+  for (std::size_t k = 0; k < classes; ++k) core[k] = std::midpoint(p[k], q[k]);
+  recalibrate(a, core, other, column_.data());
+  // As departures from the core, so that what all agree on is told to the last bit.
   for (std::size_t i = 0; i < a.m; ++i) {
     const double middle = std::midpoint(first[i], second[i]);
     weights[i] = middle + share(Strategy::hedge) * (first[i] - middle) + share(Strategy::weighted) * (second[i] - middle);
+  }
+  for (std::size_t k = 0; k < classes; ++k) {
+    out[k] = core[k] + share(Strategy::hedge) * (p[k] - core[k]) + share(Strategy::weighted) * (q[k] - core[k]) +
+             share(Strategy::stacked) * (other[k] - core[k]);
   }
   for (const Strategy each : Panel::outsiders) {
     if (share(each) <= 0.0) continue;

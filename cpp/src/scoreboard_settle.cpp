@@ -3,7 +3,6 @@
 #include <cmath>
 #include <numeric>
 
-#include "fairlead/ensemble_all.hpp"
 #include "fairlead/pooling.hpp"
 #include "fairlead/scoreboard.hpp"
 
@@ -63,16 +62,18 @@ void Scoreboard::judge(const OpenTask& task, double y, Time time) noexcept {
       fairlead::weigh(strategy, answers, weights, column_.data());
       fairlead::pool(strategy, answers, weights, answer(s).data(), column_.data());
     }
-  } else {  // the same from the strategies' answers; the weights are not asked for
+  } else {
     answer_all(answers, pooled_.data(), weights, excess_.data(), column_.data());
-    const auto of = [&](Strategy s) { return answer(static_cast<std::size_t>(s)).data(); };
-    const double* const middle = rows_.data();
-    blend(answers, task.mixture.share, of(Strategy::hedge), of(Strategy::weighted), rows_.data(), log_rows_.data(),
-          of(Strategy::automatic), column_.data());
-    for (const Strategy each : Panel::outsiders) {
-      const double share = task.mixture.share[static_cast<std::size_t>(each)];
-      if (share <= 0.0) continue;
-      for (std::size_t k = 0; k < classes; ++k) answer(own)[k] += share * (of(each)[k] - middle[k]);
+    const auto of = [&](Strategy strategy) { return answer(static_cast<std::size_t>(strategy)); };
+    const auto share = [&](Strategy strategy) { return task.mixture.share[static_cast<std::size_t>(strategy)]; };
+    for (std::size_t k = 0; k < classes; ++k) {  // as `combine` does
+      const double p = of(Strategy::hedge)[k], q = of(Strategy::weighted)[k], core = std::midpoint(p, q);
+      double pooled = core + share(Strategy::hedge) * (p - core) + share(Strategy::weighted) * (q - core) +
+                      share(Strategy::stacked) * (of(Strategy::stacked)[k] - core);
+      for (const Strategy each : Panel::outsiders) {
+        if (share(each) > 0.0) pooled += share(each) * (of(each)[k] - core);
+      }
+      answer(own)[k] = pooled;
     }
   }
   const auto mark = [&](std::span<const double> p) {

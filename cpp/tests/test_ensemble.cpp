@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "fairlead/ensemble.hpp"
-#include "fairlead/ensemble_all.hpp"
 #include "fairlead/pooling.hpp"
 
 namespace fl = fairlead;
