@@ -22,10 +22,10 @@ _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 class Plan:
     """The rule on one task, or many.
 
-    Another model is asked while the chance that its answer corrects the decision, less that it spoils it, is at least
-    `stop` times its price, in units of `unit_usd`; or while that holds of all that are left together. Of several, who
-    corrects most per dollar is asked. The first is who, with the best that may follow, brings most: the rule, seen two
-    steps ahead.
+    It stops once all who are left would change the decision with a probability below `stop`. Until then another model
+    is asked while the chance that its answer corrects the decision, less that it spoils it, is at least `stop` times
+    its price, in units of `unit_usd`; or while that holds of all who are left together. Of several, who corrects most
+    per dollar is asked. The first is who, with the best that may follow, brings most: the rule, seen two steps ahead.
 
     law: what is known of the models. price: (M,), USD of a call. panel: who may be asked, as bits.
     """
@@ -61,8 +61,9 @@ class Plan:
         worth = np.array([*(law.worth(asked, 1 << m) for m in at), rest])
         cost = np.array([*self.price[at], self.price[at].sum()])
         a_dollar = corrects(log_odds, worth[:, None]) / cost[:, None]
-        go = a_dollar.max(axis=0) >= self.stop / self.unit_usd
-        return np.where(go, np.asarray(at)[a_dollar[:-1].argmax(axis=0)], -1), turns(log_odds, rest)
+        chance = turns(log_odds, rest)
+        go = (chance >= self.stop) & (a_dollar.max(axis=0) >= self.stop / self.unit_usd)
+        return np.where(go, np.asarray(at)[a_dollar[:-1].argmax(axis=0)], -1), chance
 
 
 def _ahead(law: Law, first: int, after: tuple[int, ...]) -> tuple[_Array, float, _Array]:
