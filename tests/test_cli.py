@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import fairlead as fl
 from fairlead.cli import main
 
 GOOD = """\
@@ -33,7 +34,7 @@ def test_json_has_the_promised_shape(table: Path, capsys: pytest.CaptureFixture[
     found = json.loads(out)
     assert {"default", "tasks", "forecasts", "events_per_second", "models", "strategies"} <= found.keys()
     assert found["default"] in found["strategies"]
-    assert {"mean", "median", "log", "weighted", "hedge", "best_single"} == found["strategies"].keys()
+    assert {*fl.STRATEGIES, "best_single"} == found["strategies"].keys()
     assert {"model", "elo", "brier", "n"} <= found["models"][0].keys()
     assert {"brier", "log_loss", "accuracy", "n"} <= found["strategies"]["mean"].keys()
     assert (found["tasks"], found["forecasts"]) == (3, 6)

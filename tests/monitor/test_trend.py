@@ -103,7 +103,11 @@ def test_few_panes_are_unknown_and_a_constant_is_stable() -> None:
     assert few.state == "unknown"
     assert few.as_dict()["p_value"] is None
     assert "9 panes of 10" in str(few)
-    assert trend_of("a", "accuracy", points([0.9] * 10)).state == "stable"
+    constant = trend_of("a", "accuracy", points([0.9] * 10))
+    assert constant.state == "stable"
+    assert math.isnan(constant.p_value)  # no chance of a false alarm, and so none that is allowed for
+    one = trend_of("b", "accuracy", points([0.1 * (i % 4) + 0.05 * i for i in range(15)]))
+    assert adjusted([constant] * 20 + [one])[-1].adjusted == one.p_value
     assert trend_of("a", "accuracy", ()).state == "unknown"
 
 

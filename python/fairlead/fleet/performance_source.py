@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from fairlead.measure.performance import (
-    ALL_MODELS,
-    WINDOWS,
-    PerformancePane,
-    PerformanceRow,
-    pane_of,
-    row_of,
-)
+from fairlead.measure.performance import ALL_MODELS, WINDOWS, pane_of
 
 
 class Recorded(Protocol):
@@ -33,25 +26,67 @@ class Recorded(Protocol):
     def model_names(self) -> list[str]: ...
 
 
+class Told:
+    """A record as the core tells it: the numbers of a `PerformanceRow`, which takes several times as long to make."""
+
+    __slots__ = ("_told", "model")
+
+    def __init__(self, model: str, told: dict[str, Any]) -> None:
+        self.model = model
+        self._told = told
+
+    @property
+    def calls(self) -> int:
+        return int(self._told["calls"])
+
+    @property
+    def succeeded(self) -> int:
+        return int(self._told["succeeded"])
+
+    @property
+    def settled(self) -> int:
+        return int(self._told["settled"])
+
+    @property
+    def cost_usd(self) -> float:
+        return float(self._told["cost_usd"])
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # of one that is not made yet
+            raise AttributeError(name)
+        try:
+            return self._told[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+class ToldPane(NamedTuple):
+    """A stretch of time [start, end), nanoseconds, and what happened in it alone."""
+
+    start: int
+    end: int
+    row: Told
+
+
 class PerformanceSource:
     """Performance of the models that are in the fleet now. `together` also has what those did that have left."""
 
     def __init__(self, core: Recorded) -> None:
         self._core = core  # not the fleet, which holds what holds this
 
-    def rows(self, window: str, now: int, category: str | None = None) -> Mapping[str, PerformanceRow]:
+    def rows(self, window: str, now: int, category: str | None = None) -> Mapping[str, Told]:
         """The record of each model."""
         return {name: self._row(name, window, now, category) for name in self._core.model_names()}
 
-    def together(self, window: str, now: int, category: str | None = None) -> PerformanceRow:
+    def together(self, window: str, now: int, category: str | None = None) -> Told:
         """The record of all of them."""
         return self._row(None, window, now, category)
 
-    def panes(self, window: str, now: int, category: str | None = None) -> Mapping[str, Sequence[PerformancePane]]:
+    def panes(self, window: str, now: int, category: str | None = None) -> Mapping[str, Sequence[ToldPane]]:
         """Of each model, the panes of a window in which something happened, oldest first."""
         return {name: self._panes(name, window, now, category) for name in self._core.model_names()}
 
-    def panes_together(self, window: str, now: int, category: str | None = None) -> Sequence[PerformancePane]:
+    def panes_together(self, window: str, now: int, category: str | None = None) -> Sequence[ToldPane]:
         """The panes of all of them."""
         return self._panes(None, window, now, category)
 
@@ -59,17 +94,17 @@ class PerformanceSource:
         """Those that a task was in."""
         return tuple(dict.fromkeys(place[0] for place in self._core.performance_places(False) if place[0]))
 
-    def _row(self, model: str | None, window: str, now: int, category: str | None, back: int = -1) -> PerformanceRow:
+    def _row(self, model: str | None, window: str, now: int, category: str | None, back: int = -1) -> Told:
         index = WINDOWS.index(window)
         told = self._core.performance(False, model, category, None, -1, index, now, back)
-        return row_of(model or ALL_MODELS, category, None, None, index, told)
+        return Told(model or ALL_MODELS, told)
 
-    def _panes(self, model: str | None, window: str, now: int, category: str | None) -> Sequence[PerformancePane]:
+    def _panes(self, model: str | None, window: str, now: int, category: str | None) -> Sequence[ToldPane]:
         width, number = pane_of(WINDOWS.index(window))
         newest = now // width
         found = []
         for back in range(number - 1, -1, -1):
             row = self._row(model, window, now, category, back)
             if row.calls or row.settled:
-                found.append(PerformancePane((newest - back) * width, (newest - back + 1) * width, row))
+                found.append(ToldPane((newest - back) * width, (newest - back + 1) * width, row))
         return tuple(found)

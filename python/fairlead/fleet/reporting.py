@@ -21,6 +21,7 @@ from fairlead.times import as_time
 
 if TYPE_CHECKING:
     from fairlead.fleet.fleet import Fleet
+    from fairlead.measure.patterns import Pattern
     from fairlead.monitor.alerts import RuleAlert
     from fairlead.monitor.anomaly import Anomaly
     from fairlead.monitor.trend import Trend
@@ -29,6 +30,7 @@ DRAWN = ("quality", "latency_p95_ms")
 _ENOUGH_TO_DRAW = 5
 _BADLY_CALIBRATED, _ENOUGH_CALIBRATED = 0.10, 100
 _RESOURCES = "30d"
+_PATTERNS = 12
 
 
 def make_report(fleet: Fleet, now: When | None = None, *, title: str = "Fleet report") -> Report:
@@ -39,8 +41,11 @@ def make_report(fleet: Fleet, now: When | None = None, *, title: str = "Fleet re
     ratings = {row.model: row for row in fleet.leaderboard()}
     names = [model.name for model in fleet.models]
     by_rating = [name for name in ratings if name in names] + [name for name in names if name not in ratings]
-    windows = {window: _in_order(look.rows(window), by_rating) for window in WINDOWS}
-    together = {window: look.together(window) for window in WINDOWS}
+    windows = {
+        window: _in_order({row.model: row for row in fleet.performances(window=window, now=moment)}, by_rating)
+        for window in WINDOWS
+    }
+    together = {window: fleet.performance(window=window, now=moment) for window in WINDOWS}
     alerts = monitor.alerts
     trends = monitor.trends(now=moment)
     anomalies = tuple(one for window in ("24h", "7d", "30d") for one in monitor.anomalies(window=window, now=moment))
@@ -98,7 +103,24 @@ def _in_order(rows: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
 
 
 def _patterns(fleet: Fleet, now: int) -> tuple[Mapping[str, Any], ...]:
-    return tuple({**asdict(pattern), "words": str(pattern)} for pattern in fleet.patterns(now=now))
+    """Where models differ from what they are elsewhere: the surest, but for those that only repeat a wider one."""
+    found: list[Pattern] = []
+    surest = fleet.patterns(now=now, against="itself")
+    for pattern in sorted(surest, key=lambda one: sum(part is None for part in _place(one)), reverse=True):
+        if not any(_within(pattern, wider) and pattern.low <= wider.skill <= pattern.high for wider in found):
+            found.append(pattern)
+    kept = [pattern for pattern in surest if pattern in found][:_PATTERNS]
+    return tuple({**asdict(pattern), "words": str(pattern)} for pattern in kept)
+
+
+def _place(pattern: Pattern) -> tuple[str | None, str | None, str | None]:
+    return pattern.category, pattern.regime, pattern.expiry
+
+
+def _within(pattern: Pattern, wider: Pattern) -> bool:
+    """Whether the one is about a part of what the other is about."""
+    parts = zip(_place(pattern), _place(wider), strict=True)
+    return pattern.model == wider.model and all(of is None or part == of for part, of in parts)
 
 
 def _spending(fleet: Fleet, now: int) -> Spending:
@@ -127,11 +149,12 @@ def _recommendations(
     """What to do, the most urgent first, each once."""
     found = [alert.recommendation for alert in alerts if alert.recommendation]
     found += [f"{name} is not asked, as its circuit breaker is open: look at its provider." for name in resting]
+    told = {(alert.model, alert.metric) for alert in alerts}
     for one in anomalies:
-        if one.state == "worse":
+        if one.state == "worse" and (one.model, one.metric) not in told:
             found.append(f"{one.model}'s {METRICS[one.metric].words} is unusual now: look at what it was asked lately.")
     for trend in trends:
-        if trend.state == "degrading":
+        if trend.state == "degrading" and (trend.model, trend.metric) not in told:
             words = METRICS[trend.metric].words
             found.append(f"{trend.model}'s {words} has been getting worse: find out since when, and what changed.")
     for name, row in windows["all"].items():

@@ -71,7 +71,8 @@ class Anomaly:
         if self.state == "unknown":
             return f"{self.model}: {self.metric} unknown, {self.panes} panes before of {MIN_BEFORE}"
         words = [in_words(self.metric, value) for value in (self.value, self.low, self.high)]
-        said = f"{self.metric} {self.state}: {words[0]}, usual {words[1]} to {words[2]}"
+        within = f" within {self.window}" if self.window else ""
+        said = f"{self.metric} {self.state}: {words[0]}, usual{within} {words[1]} to {words[2]}"
         return f"{self.model}: {said} (p = {self.p_value:.2g})"
 
 

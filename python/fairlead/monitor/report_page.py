@@ -312,17 +312,18 @@ def _anomalies(report: Report) -> str:
         f'<td class="{"warn" if one.state == "worse" else "good"}">{one.state}</td>'
         f"<td>{escape(in_words(one.metric, one.value))}</td>"
         f"<td>{escape(in_words(one.metric, one.low))} to {escape(in_words(one.metric, one.high))}</td>"
-        f"<td>{one.p_value:.1g}</td></tr>"
+        f"<td>{one.window}</td><td>{one.p_value:.1g}</td></tr>"
         for one in found
     ]
     words = (
-        f"The newest stretch of time of each metric beside those before it in {_lately(report.anomalies[0].window)}: "
+        "The newest stretch of time of each metric beside those before it (2 hours in the last 24, half a day in the "
+        "last 7 days, two days in the last 30): "
         f"{tested} were looked at, "
         + ("none is unusual." if not rows else f"{len(rows)} {'is' if len(rows) == 1 else 'are'} unusual.")
     )
     body = f'<p class="caption">{words}</p>'
     if rows:
-        body += _table(["model", "metric", "", "now", "usual", "p"], rows)
+        body += _table(["model", "metric", "", "now", "usual", "within", "p"], rows)
     return page.section("What is unusual now", body)
 
 
@@ -350,8 +351,8 @@ def _patterns(report: Report) -> str:
         return ""
     items = "".join(f"<li>{escape(str(one['words']))}</li>" for one in report.patterns)
     caption = (
-        '<p class="caption">Kinds of tasks on which a model is better or worse than the others, beyond chance: of all '
-        "that are listed, at most one in twenty is expected to be a false alarm.</p>"
+        '<p class="caption">Kinds of tasks on which a model, beside the others, is better or worse than it is '
+        "elsewhere, beyond chance: of all that are found, at most one in twenty is expected to be none.</p>"
     )
     return page.section("Where models stand out", f'{caption}<ul class="todo">{items}</ul>')
 

@@ -167,12 +167,12 @@ class TrendRule:
     counts. All else as in `MetricRule`.
 
     >>> print(TrendRule("accuracy"))
-    accuracy degrading over 30d (p <= 0.01): info, clears at p > 0.04
+    accuracy degrading over 30d (p <= 0.05): info, clears at p > 0.2
     """
 
     metric: str
     window: str = "30d"
-    alpha: float = 0.01
+    alpha: float = 0.05
     min_n: int = 5
     severity: Literal["info", "warning", "critical"] = "info"
     scope: Literal["model", "category", "fleet"] = "model"

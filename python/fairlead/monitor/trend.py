@@ -48,10 +48,11 @@ class Trend:
     """Where a metric is going.
 
     state: improving, stable or degrading; rising or falling for a metric of which neither is good; unknown with fewer
-    than 10 panes. p_value: of no trend, two-sided; adjusted: by the number of trends that were looked for together
-    (Benjamini and Hochberg), which decides. tau: Kendall's, in [-1, 1]. rho: autocorrelation that was allowed for.
-    per_day: Theil-Sen slope, the median of the slopes of all pairs; change: that over the whole stretch. first, last:
-    values at its ends by the line. panes, n: how many, and how many calls or answers in them.
+    than 10 panes. p_value: of no trend, two-sided, NaN where the metric never varied; adjusted: by the number of trends
+    that were looked for together (Benjamini and Hochberg), which decides. tau: Kendall's, in [-1, 1]. rho:
+    autocorrelation that was allowed for. per_day: Theil-Sen slope, the median of the slopes of all pairs; change: that
+    over the whole stretch. first, last: values at its ends by the line. panes, n: how many, and how many calls or
+    answers in them.
     """
 
     model: str
@@ -98,18 +99,20 @@ def trend_of(model: str, metric: str, points: Sequence[Point], window: str = "",
     days = [day - start for day in days]
     values = [point.value for point in points]
     found = mann_kendall(days, values)
+    p_value = found.p_value if min(values) < max(values) else math.nan  # what cannot show a trend is no test for one
     middle = _median([value - found.slope * day for value, day in zip(values, days, strict=True)])
     first, last = middle, middle + found.slope * days[-1]
     trend = Trend(
-        model, metric, "stable", found.p_value, found.p_value, found.tau, found.rho, found.slope,
+        model, metric, "stable", p_value, p_value, found.tau, found.rho, found.slope,
         last - first, first, last, size, n, window,
     )  # fmt: skip
-    return _decided(trend, found.p_value, alpha)
+    return _decided(trend, p_value, alpha)
 
 
 def adjusted(trends: Sequence[Trend], fdr: float = 0.05) -> tuple[Trend, ...]:
     """Trends that were looked for together: of those that are then called improving or degrading, at most a share `fdr`
-    is expected to be none (Y. Benjamini, Y. Hochberg, JRSS B 57, 1995). Those that are unknown do not count."""
+    is expected to be none (Y. Benjamini, Y. Hochberg, JRSS B 57, 1995). Those that are unknown, and metrics that never
+    varied, do not count."""
     p = benjamini_hochberg([trend.p_value for trend in trends])
     return tuple(_decided(trend, one, fdr) for trend, one in zip(trends, p, strict=True))
 
