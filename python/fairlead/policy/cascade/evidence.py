@@ -26,7 +26,7 @@ __all__ = ["Evidence", "Law", "corrects", "turns"]
 _Array = np.ndarray[Any, np.dtype[np.float64]]
 
 _OF_MEANS = 2.0  # results that the mean of both outcomes counts as, in the mean of each
-_OF_SPREAD = 10.0  # results that the prior variance and the mean correlation count as
+_OF_SPREAD = 30.0  # results that the prior variance and the mean correlation count as
 _VARIANCE = 0.5  # of x in [-1, 1], before anything is known
 _OF_PRIOR = 4.0  # results, half of them yes, that are known before the first one
 _LEAST = 1e-3  # eigenvalue of a correlation matrix

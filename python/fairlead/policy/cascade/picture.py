@@ -81,5 +81,7 @@ def draw(curve: CascadeCurve) -> str:
             out.append(f'<g class="{colour}">{dot}{told}</circle></g>')
         if kind or c.name in named:
             side, anchor = (9.0, "start") if x < (_LEFT + end) / 2 else (-9.0, "end")
-            out.append(place_text(f"{x + side:.1f}", y + 15.0, shorten(c.name, 34), anchor, css="name"))
+            out.append(
+                place_text(f"{x + side:.1f}", y + (15.0 if kind else -13.0), shorten(c.name, 34), anchor, css="name")
+            )
     return "".join([*out, "</g></svg>\n"])

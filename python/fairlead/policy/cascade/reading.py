@@ -88,11 +88,12 @@ class Reading:
             return None
         usd = np.array([self._usd(name, prices) for name in self._names])
         at = [self._names[name] for name in known]
-        unit = float(usd[at].max())
-        if not unit:  # all are free: only the chance of a change counts
-            unit, usd = 1.0, np.ones(len(usd))
+        if not usd[at].any():  # all are free: only the chance of a change counts
+            usd = np.ones(len(usd))
+        law = everything.law()
+        unit = float(usd[max(at, key=lambda m: law.worth(0, 1 << m))]) or float(usd[at].max())
         panel = sum(1 << m for m in at)
-        plan = Plan(everything.law(), np.maximum(usd, 1e-9 * unit), panel, stop, unit)
+        plan = Plan(law, np.maximum(usd, 1e-9 * unit), panel, stop, unit)
         return Line(task, plan, {name: self._names[name] for name in known}, [n for n in models if n not in known])
 
     def _usd(self, name: str, prices: Mapping[str, float]) -> float:

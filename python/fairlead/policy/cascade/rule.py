@@ -26,7 +26,7 @@ class Cascade:
 
     stop: it stops once all who are left would change the decision with a probability below this one. Until then another
     model is asked while the chance that its answer corrects the decision, less that it spoils it, is at least `stop`
-    times its price, in units of the dearest model's. explore: the share of tasks for which nobody is left out, so that
+    times its price, in units of the best model's. explore: the share of tasks for which nobody is left out, so that
     the record says how models answer that would seldom be asked; which tasks those are follows from their ids. samples:
     answers of each model above the second threshold; their mean counts. agreement: the share of the models that must
     give the same answer there. escalate: how many models of the reasoning tier are asked besides.
