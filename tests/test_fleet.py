@@ -308,7 +308,7 @@ def test_without_history_all_are_equal() -> None:
     assert fleet.decide("q").reasons == ("a is the only model that answered",)
     fleet.record("q", fl.Forecast("b", p=0.7))
     decision = fleet.decide("q")
-    assert decision.strategy == fl.DEFAULT_STRATEGY == "hedge"
+    assert decision.strategy == fl.DEFAULT_STRATEGY == "auto"
     assert decision.weights == {"a": 0.5, "b": 0.5}
     assert decision.reasons == ("no outcome has told these models apart yet: equal weights",)
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "fairlead/budget.hpp"
+#include "fairlead/calibrator.hpp"
 #include "fairlead/detectors.hpp"
 #include "fairlead/drift.hpp"
 #include "fairlead/elo.hpp"
@@ -177,6 +178,33 @@ void pooling(std::size_t n, std::mt19937_64& random) {
   }
 }
 
+// A calibrator that has found something to adjust, by scaling and isotonic alike.
+void calibration(std::size_t n, std::mt19937_64& random) {
+  std::uniform_real_distribution<double> uniform(0.02, 0.98);
+  std::vector<double> p(n), classes(5 * n);
+  std::vector<std::uint8_t> happened(n);
+  for (std::size_t k = 0; k < n; ++k) {
+    p[k] = uniform(random);
+    happened[k] = uniform(random) < 0.25 + 0.5 * p[k];
+    double sum = 0.0;
+    for (std::size_t c = 0; c < 5; ++c) sum += classes[5 * k + c] = uniform(random);
+    for (std::size_t c = 0; c < 5; ++c) classes[5 * k + c] /= sum;
+  }
+  fl::Calibrator binary, five;
+  double out[5];
+  bench::measure("calibrator learns a binary outcome", n, [&](std::size_t k) {
+    binary.update(p[k], happened[k] != 0, static_cast<fl::Time>(k));
+  });
+  bench::measure("calibrator adjusts a binary answer", n, [&](std::size_t k) { bench::keep(binary.adjust(p[k])); });
+  bench::measure("calibrator learns one of 5 classes", n, [&](std::size_t k) {
+    five.update({&classes[5 * k], 5}, k % 5, static_cast<fl::Time>(k));
+  });
+  bench::measure("calibrator adjusts 5 probabilities", n, [&](std::size_t k) {
+    five.adjust({&classes[5 * k], 5}, out);
+    bench::keep(out[0]);
+  });
+}
+
 // Types of 64 texts in turn, by a classifier with a full table of weights.
 void task_types(std::size_t n, std::mt19937_64& random) {
   const std::string prompt =
@@ -221,5 +249,6 @@ int main(int argc, char** argv) {
   windows(n, x);
   drift(n, x);
   pooling(n, random);
+  calibration(n, random);
   task_types(n, random);
 }

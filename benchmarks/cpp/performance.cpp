@@ -58,6 +58,40 @@ void cells(std::size_t n, fl::PlaceId places, fl::Time pace, const std::string& 
   });
 }
 
+// All that a fleet does for an answer: scores, weights, windows, routing, spending and this.
+void fleet(std::size_t n, int categories, fl::Time pace) {
+  fl::Fleet fleet;
+  bench::escape(fleet);
+  for (std::size_t i = 0; i < models; ++i) bench::keep(fleet.add({.name = "model " + std::to_string(i)}));
+  fl::Time now = start;
+  std::size_t number = 0;
+  std::vector<std::string> names;
+  for (int i = 0; i < categories; ++i) names.push_back("category " + std::to_string(i));
+  std::string id;
+  const auto open = [&] {
+    id = std::to_string(++number);
+    const fl::Task task{.id = id, .category = names[number % names.size()], .regime = number % 3 == 0 ? "wild" : "calm",
+                        .expires_in_s = 7200.0, .time = now};
+    fl::TaskNumber out = 0;
+    bench::keep(fleet.open(task, out));
+    return out;
+  };
+  const auto record = [&](fl::TaskNumber task, std::size_t model) {
+    const double p = 0.05 + 0.9 * static_cast<double>((task * 7 + model * 3) % 20) / 20.0;
+    bench::keep(fleet.record(task, {.model = static_cast<fl::ModelId>(model), .p = {&p, 1}, .latency_ms = 400.0 + static_cast<double>(model),
+                                    .tokens_in = 900, .tokens_out = 40, .cost_usd = 0.002, .time = now}));
+  };
+  const std::string where = std::to_string(categories) + " categories";
+  const fl::TaskNumber task = open();
+  bench::measure(("a fleet records an answer: " + where).c_str(), n, [&](std::size_t k) { record(task, k % models); });
+  bench::measure(("a fleet's task, 20 answers, settled: " + where).c_str(), n / models + 1, [&](std::size_t) {
+    now += pace;
+    const fl::TaskNumber one = open();
+    for (std::size_t model = 0; model < models; ++model) record(one, model);
+    bench::keep(fleet.settle(one, static_cast<double>(number % 2), now));
+  });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -67,5 +101,7 @@ int main(int argc, char** argv) {
   cells(n, 1, second / 100, "20 cells, 100 a second");
   cells(n, 60, second, "1,200 cells, one a second");
   cells(n, 60, 60 * second, "1,200 cells, one a minute");
+  fleet(n, 1, second);
+  fleet(n, 10, 60 * second);
   return 0;
 }

@@ -44,8 +44,13 @@ bool agree(const Answers& a, std::span<double> weights, double* scratch) noexcep
     // The class that most name; of those that tie, the one with the largest mean probability, then the first.
     std::size_t best = 0;
     double most = -1.0;
+    std::uint64_t seen = 0;  // of the first 64 classes
     for (std::size_t i = 0; i < a.m; ++i) {
       const std::uint32_t top = a.standing[i].top;
+      if (top < 64) {
+        if (seen >> top & 1u) continue;
+        seen |= std::uint64_t{1} << top;
+      }
       double named = 0.0;
       double mean = 0.0;
       for (std::size_t j = 0; j < a.m; ++j) {
@@ -70,15 +75,19 @@ bool agree(const Answers& a, std::span<double> weights, double* scratch) noexcep
   return false;
 }
 
-// The mean of what is left of each class when as many answers are cut at each end as fit wholly into the share.
+// The mean of what is left of sorted values when as many are cut at each end as fit wholly into the share.
+double trimmed_mean(const double* sorted, std::size_t m) noexcept {
+  const auto cut = static_cast<std::size_t>(trim * static_cast<double>(m));
+  double sum = 0.0;
+  for (std::size_t i = cut; i < m - cut; ++i) sum += sorted[i];
+  return sum / static_cast<double>(m - 2 * cut);
+}
+
 void trimmed(const Answers& a, double* out, double* scratch) noexcept {
-  const auto cut = static_cast<std::size_t>(trim * static_cast<double>(a.m));
   const auto column = [&](std::size_t k) {
     for (std::size_t i = 0; i < a.m; ++i) scratch[i] = a.p[i * a.classes + k];
     std::sort(scratch, scratch + a.m);
-    double sum = 0.0;
-    for (std::size_t i = cut; i < a.m - cut; ++i) sum += scratch[i];
-    return sum / static_cast<double>(a.m - 2 * cut);
+    return trimmed_mean(scratch, a.m);
   };
   if (a.classes == 2) {  // the second is what is left of the first
     out[1] = column(1);
@@ -204,6 +213,45 @@ void pool(Strategy strategy, const Answers& a, std::span<const double> weights, 
     case Strategy::given: break;
   }
   pooling::linear(a.p, weights.data(), a.m, a.classes, out);
+}
+
+void answer_all(const Answers& a, double* out, std::span<double> weights, double* other, double* scratch) noexcept {
+  const std::size_t m = a.m, classes = a.classes;
+  const auto answer = [&](Strategy s) { return out + static_cast<std::size_t>(s) * classes; };
+  const auto linear = [&](Strategy s) { pooling::linear(a.p, weights.data(), m, classes, answer(s)); };
+  equal(weights);
+  linear(Strategy::mean);
+  log_pool(a, weights, answer(Strategy::log));
+  // Median and trimmed of the same sorted answers.
+  double *const median = answer(Strategy::median), *const left = answer(Strategy::trimmed);
+  for (std::size_t k = classes == 2 ? 1 : 0; k < classes; ++k) {
+    for (std::size_t i = 0; i < m; ++i) scratch[i] = a.p[i * classes + k];
+    std::sort(scratch, scratch + m);
+    median[k] = m % 2 == 1 ? scratch[m / 2] : std::midpoint(scratch[m / 2 - 1], scratch[m / 2]);
+    left[k] = trimmed_mean(scratch, m);
+  }
+  if (classes == 2) {
+    median[0] = 1.0 - median[1];
+    left[0] = 1.0 - left[1];
+  } else {
+    pooling::normalise(median, classes);
+    pooling::normalise(left, classes);
+  }
+  for (const Strategy each : {Strategy::confidence, Strategy::consensus}) {
+    weigh(each, a, weights, scratch);
+    linear(each);
+  }
+  weigh(Strategy::vote, a, weights, scratch);
+  pool(Strategy::vote, a, weights, answer(Strategy::vote), scratch);
+  // Stacked of the weights of the other two.
+  weigh(Strategy::weighted, a, weights, scratch);
+  linear(Strategy::weighted);
+  std::copy_n(weights.data(), m, other);
+  weigh(Strategy::hedge, a, weights, scratch);
+  linear(Strategy::hedge);
+  for (std::size_t i = 0; i < m; ++i) weights[i] = std::midpoint(weights[i], other[i]);
+  linear(Strategy::stacked);
+  recalibrate(a, answer(Strategy::stacked), answer(Strategy::stacked), scratch);
 }
 
 }  // namespace fairlead

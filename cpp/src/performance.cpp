@@ -71,22 +71,36 @@ std::uint32_t Performance::find(ModelId model, PlaceId place) const noexcept {
   return cells_of_[index(model)][index(place)];
 }
 
-// May throw. Where there are too many cells, that of the model's other place.
+// There is memory for it. Where there are too many cells, that of the model's other place.
 Performance::Cell& Performance::cell_of(ModelId model, PlaceId place, Time time) {
   std::uint32_t at = find(model, place);
   if (at != none) return cells_[at];
   if (place != other && cells_.size() >= options_.max_cells) return cell_of(model, other, time);
-  if (cells_of_.size() <= index(model)) cells_of_.resize(index(model) + 1);
-  std::vector<std::uint32_t>& row = cells_of_[index(model)];
-  if (row.size() <= index(place)) row.resize(index(place) + 1, none);
   at = static_cast<std::uint32_t>(cells_.size());
   Cell& cell = cells_.emplace_back();
   cell.model = model;
   cell.place = place;
   set_newest(cell, number_of(time));
   cell.slots.fill(none);
-  row[index(place)] = at;
+  cells_of_[index(model)][index(place)] = at;
   return cell;
+}
+
+void Performance::room(std::span<const ModelId> models, PlaceId place) {
+  std::size_t wanted = 0;
+  for (const ModelId model : models) {
+    if (find(model, place) != none) continue;
+    if (cells_of_.size() <= index(model)) cells_of_.resize(index(model) + 1);
+    std::vector<std::uint32_t>& row = cells_of_[index(model)];
+    if (row.size() <= index(place)) row.resize(index(place) + 1, none);  // `other` has its cell in it too
+    ++wanted;
+  }
+  if (cells_.capacity() - cells_.size() < wanted) cells_.reserve(std::max(2 * cells_.capacity(), cells_.size() + wanted));
+  const std::size_t n = models.size();
+  panes_.reserve(n);
+  settled_.reserve(n);
+  rounds_.reserve(n);
+  latencies_.reserve(spare + (std::tuple_size_v<decltype(Pane::few)> + 1) * n);
 }
 
 std::int64_t Performance::number_of(Time time) noexcept {
@@ -122,12 +136,9 @@ std::uint32_t& Performance::home_of(Cell& cell, std::size_t level, std::int64_t 
   return cell.slots[slot_of(cell, level, number)];
 }
 
-// The pane of an event whose pane of level 0 has this number. May throw, then nothing is lost.
-Performance::Pane& Performance::pane_of(Cell& cell, std::int64_t number) {
-  if (number > cell.newest[0]) {
-    latencies_.reserve(spare);
-    advance(cell, number);
-  }
+// The pane of an event whose pane of level 0 has this number. There is memory for it.
+Performance::Pane& Performance::pane_of(Cell& cell, std::int64_t number) noexcept {
+  if (number > cell.newest[0]) advance(cell, number);
   std::uint32_t& slot = home_of(cell, 0, number);
   if (slot == none) slot = panes_.take();
   return panes_[slot];
@@ -249,15 +260,16 @@ std::uint32_t& Performance::counter(Pane& into, std::size_t bucket) {
 
 Status Performance::add(ModelId model, PlaceId place, Time time, const Call& call, const Resources* used) noexcept {
   if (model < 0 || place < 0 || place >= n_places()) return Status::out_of_range;
-  const std::int64_t latency = units(call.latency_ms, 1e6);
-  Pane* at = nullptr;
   try {
-    at = &pane_of(cell_of(model, place, time), number_of(time));
-    if (used != nullptr && at->resources == none) at->resources = resources_.take();
-    if (latency >= 0) add_latency(*at, performance::bucket(latency));
+    room({&model, 1}, place);
+    if (used != nullptr) resources_.reserve(1);
   } catch (const std::bad_alloc&) {
     return Status::out_of_memory;
   }
+  const std::int64_t latency = units(call.latency_ms, 1e6);
+  Pane* const at = &pane_of(cell_of(model, place, time), number_of(time));
+  if (used != nullptr && at->resources == none) at->resources = resources_.take();
+  if (latency >= 0) add_latency(*at, performance::bucket(latency));
   performance::CallSums& sums = at->calls;
   performance::add(sums.calls, 1);
   performance::add(sums.failed, call.failed ? 1 : 0);
@@ -294,6 +306,11 @@ Status Performance::settled(PlaceId place, Time time, Kind kind, std::size_t cla
     if (model < 0) return Status::out_of_range;
   }
   if (models.empty()) return Status::ok;
+  try {
+    room(models, place);
+  } catch (const std::bad_alloc&) {
+    return Status::out_of_memory;
+  }
   const std::int64_t number = number_of(time);
   // Cells lie far apart: all are asked for before the first is used.
   for (const ModelId model : models) {
@@ -301,16 +318,6 @@ Status Performance::settled(PlaceId place, Time time, Kind kind, std::size_t cla
       const char* const cell = reinterpret_cast<const char*>(&cells_[at]);
       for (std::size_t byte = 0; byte < sizeof(Cell); byte += 64) fetch(cell + byte);
     }
-  }
-  try {  // all memory first
-    for (const ModelId model : models) {
-      Cell& cell = cell_of(model, place, time);
-      if (cell.rounds == none) cell.rounds = rounds_.take();
-      Pane& into = pane_of(cell, number);
-      if (into.settled == none) into.settled = settled_.take();
-    }
-  } catch (const std::bad_alloc&) {
-    return Status::out_of_memory;
   }
 
   const bool numeric = kind == Kind::numeric;
@@ -350,10 +357,12 @@ Status Performance::settled(PlaceId place, Time time, Kind kind, std::size_t cla
       round.correct = mark.correct ? 1 : 0;
       round.brier = fixed(loss);
     }
-    // There is room for all of this, and what follows finds it.
-    Cell& cell = cells_[place_found(models[i], place)];
+    Cell& cell = cell_of(models[i], place, time);
+    if (cell.rounds == none) cell.rounds = rounds_.take();
     rounds_[cell.rounds].add(minute, round);
-    performance::SettledSums& sums = settled_[pane_of(cell, number).settled];
+    Pane& into = pane_of(cell, number);
+    if (into.settled == none) into.settled = settled_.take();
+    performance::SettledSums& sums = settled_[into.settled];
     performance::add(sums.n, round.n), performance::add(sums.correct, round.correct);
     performance::add(sums.scored, round.scored), performance::add(sums.skilled, round.skilled);
     performance::add(sums.brier, round.brier), performance::add(sums.quality, round.quality);
@@ -368,11 +377,6 @@ Status Performance::settled(PlaceId place, Time time, Kind kind, std::size_t cla
     }
   }
   return Status::ok;
-}
-
-std::uint32_t Performance::place_found(ModelId model, PlaceId place) const noexcept {
-  const std::uint32_t at = find(model, place);
-  return at != none ? at : find(model, other);
 }
 
 void Performance::reserve(std::size_t n, std::size_t half_octaves) {

@@ -84,15 +84,18 @@ std::uint32_t Performance::load_pane(SnapshotReader& in) {
 void Performance::save(SnapshotWriter& out) const {
   out.put(options_.max_cells);
   out.put(options_.max_places);
-  out.put(categories_);
-  out.put(regimes_);
+  // By their names, as memory that was short may have left some without a place.
   out.put(static_cast<std::uint64_t>(places_.size()));
-  for (const Place& place : places_) {
-    out.put(place.category);
-    out.put(place.regime);
+  std::vector<bool> told(square_scale_.size());
+  out.put(square_scale_[0]);
+  for (const Place& place : std::span(places_).subspan(1)) {
+    out.put(std::string_view(categories_.name(place.category)));
+    out.put(std::string_view(regimes_.name(place.regime)));
     out.put(place.expiry);
+    const std::size_t own = index(place.category) + 1;
+    if (!told[own]) out.put(square_scale_[own]);
+    told[own] = true;
   }
-  out.put(square_scale_);
   out.put(static_cast<std::uint64_t>(cells_.size()));
   for (const Cell& cell : cells_) {
     out.put(cell.model);
@@ -117,34 +120,25 @@ void Performance::load(SnapshotReader& in) {
   in.get(options.max_places);
   in.require(options.max_places >= 1);
   Performance read(options);
-  NameTable categories, regimes;
-  in.get(categories);
-  in.get(regimes);
-  std::size_t n = in.length(9);
+  const auto get_scale = [&](double& scale) {
+    in.get(scale);
+    in.require(scale >= 0.0 && std::isfinite(scale));
+  };
+  std::size_t n = in.length(1);
   in.require(n >= 1 && n <= index(options.max_places));
-  for (std::size_t i = 0; in.ok() && i < n; ++i) {
-    Place place;
-    in.get(place.category);
-    in.get(place.regime);
-    in.get(place.expiry);
-    if (i == 0) {
-      in.require(place.category == -1 && place.regime == -1 && place.expiry == Expiry::unknown);
-      continue;
-    }
-    in.require(place.category >= 0 && place.category < categories.size() && place.regime >= 0 &&
-               place.regime < regimes.size() && static_cast<std::size_t>(place.expiry) < expiry_names.size());
-    // Names are numbered as they come with their places, so that the places give the same numbers again.
-    if (in.ok()) {
-      in.require(index(read.place(categories.name(place.category), regimes.name(place.regime), place.expiry)) == i &&
-                 read.places_[i].category == place.category && read.places_[i].regime == place.regime);
-    }
+  get_scale(read.square_scale_[0]);
+  std::string category, regime;
+  for (std::size_t i = 1; in.ok() && i < n; ++i) {
+    Expiry expiry = Expiry::unknown;
+    in.get(category);
+    in.get(regime);
+    in.get(expiry);
+    in.require(static_cast<std::size_t>(expiry) < expiry_names.size());
+    if (!in.ok()) break;
+    const bool known = read.categories_.find(category) >= 0;
+    in.require(index(read.place(category, regime, expiry)) == i);
+    if (in.ok() && !known) get_scale(read.square_scale_[index(read.places_[i].category) + 1]);
   }
-  std::vector<double> scales;
-  in.get(scales);
-  in.require(read.categories_.size() == categories.size() && read.regimes_.size() == regimes.size() &&
-             scales.size() == read.square_scale_.size() &&
-             std::all_of(scales.begin(), scales.end(), [](double scale) { return scale >= 0.0 && std::isfinite(scale); }));
-  read.square_scale_ = std::move(scales);
   n = in.length(18);
   for (std::size_t i = 0; in.ok() && i < n; ++i) {
     ModelId model = -1;
@@ -157,6 +151,7 @@ void Performance::load(SnapshotReader& in) {
     in.require(model >= 0 && model < (1 << 24) && place >= 0 && place < read.n_places() && read.find(model, place) == none &&
                newest >= -most - 1 && newest <= most && (place == other || i < options.max_cells));
     if (!in.ok()) break;
+    read.room({&model, 1}, place);
     Cell& cell = read.cell_of(model, place, 0);
     set_newest(cell, newest);
     std::uint8_t slots = 0, slot = 0, rest = 0;

@@ -55,11 +55,26 @@ void Scoreboard::judge(const OpenTask& task, double y, Time time) noexcept {
   const std::span<double> weights(weight_.data(), m), mixed(mixed_.data(), m);
   constexpr auto own = static_cast<std::size_t>(Strategy::automatic);
   const auto answer = [&](std::size_t s) { return std::span(pooled_.data() + s * classes, classes); };
-  combine(Strategy::automatic, answers, task.mixture, mixed, answer(own).data());
-  for (std::size_t s = 0; s < own; ++s) {
-    const auto strategy = static_cast<Strategy>(s);
-    fairlead::weigh(strategy, answers, weights, column_.data());
-    fairlead::pool(strategy, answers, weights, answer(s).data(), column_.data());
+  if (numeric) {
+    combine(Strategy::automatic, answers, task.mixture, mixed, answer(own).data());
+    for (std::size_t s = 0; s < own; ++s) {
+      const auto strategy = static_cast<Strategy>(s);
+      fairlead::weigh(strategy, answers, weights, column_.data());
+      fairlead::pool(strategy, answers, weights, answer(s).data(), column_.data());
+    }
+  } else {
+    answer_all(answers, pooled_.data(), weights, excess_.data(), column_.data());
+    const auto of = [&](Strategy strategy) { return answer(static_cast<std::size_t>(strategy)); };
+    const auto share = [&](Strategy strategy) { return task.mixture.share[static_cast<std::size_t>(strategy)]; };
+    for (std::size_t k = 0; k < classes; ++k) {  // as `combine` does
+      const double p = of(Strategy::hedge)[k], q = of(Strategy::weighted)[k], core = std::midpoint(p, q);
+      double pooled = core + share(Strategy::hedge) * (p - core) + share(Strategy::weighted) * (q - core) +
+                      share(Strategy::stacked) * (of(Strategy::stacked)[k] - core);
+      for (const Strategy each : Panel::outsiders) {
+        if (share(each) > 0.0) pooled += share(each) * (of(each)[k] - core);
+      }
+      answer(own)[k] = pooled;
+    }
   }
   const auto mark = [&](std::span<const double> p) {
     return numeric ? mark_number(p[0], y) : mark_classes(p, static_cast<std::size_t>(y), task.kind == Kind::binary);

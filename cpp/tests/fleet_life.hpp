@@ -121,7 +121,7 @@ class Life {
     if (what < 58) return route(fleet, t);
     if (what < 68) return end_call(fleet, t);
     if (what < 70) return cold(fleet, t);
-    if (what < 75) {
+    if (what < 78) {
       fl::Decision d;
       const std::string id = this->id();
       const std::uint32_t slot = fleet.tasks().find(id);

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <new>
 #include <random>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -17,6 +18,7 @@
 #include "fairlead/attention_policy.hpp"
 #include "fairlead/breakers.hpp"
 #include "fairlead/budget.hpp"
+#include "fairlead/calibrator.hpp"
 #include "fairlead/detectors.hpp"
 #include "fairlead/experts.hpp"
 #include "fairlead/fleet.hpp"
@@ -436,6 +438,24 @@ TEST_CASE("no_alloc: rounds of experts, and pools of one event") {
     CHECK(allocations_of([&] { ok &= fl::pooling::pool(x, 1, 4, 1, options, &forecast) == fl::pooling::Fault::none; }) == 0);
   }
   CHECK(ok);
+}
+
+TEST_CASE("no_alloc: a calibrator, from the first answer, for any number of classes") {
+  const std::vector<double> three{0.1, 0.2, 0.7}, ten(10, 0.1);
+  std::vector<double> out(10);
+  fl::Calibrator binary, few, many;
+  CHECK(allocations_of([&] {
+          for (int t = 0; t < 500; ++t) {
+            binary.update(0.9, t % 2 == 0, t);
+            few.update(three, static_cast<std::size_t>(t % 3), t);
+            many.update(ten, 0, t);
+            out[0] = binary.adjust(0.8);
+            few.adjust(three, std::span(out).first(3));
+            many.adjust(ten, out);
+          }
+        }) == 0);
+  CHECK(binary.helps());
+  CHECK(few.helps());
 }
 
 TEST_CASE_TEMPLATE("no_alloc: attention, forward and backward, once the workspace has seen the largest call", T, float, double) {

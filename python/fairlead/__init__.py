@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from fairlead.measure.sweep import SweepResult, sweep
     from fairlead.monitor import AnomalyRule, MetricRule, RuleAlert, TrendRule
     from fairlead.monitor.report import Report
+    from fairlead.policy.cascade import Cascade, CascadeCurve, cascade_curve
     from fairlead.policy.prompt_model import LinearPromptModel, NearestPromptModel, PromptModel, load_prompt_model
     from fairlead.providers import ResponseCache
     from fairlead.providers.known_models import KnownModels, known_model, known_models
@@ -118,6 +119,8 @@ __all__ = [
     "Budgets",
     "Calibration",
     "Calibrator",
+    "Cascade",
+    "CascadeCurve",
     "Contribution",
     "Decision",
     "DriftReport",
@@ -193,6 +196,7 @@ __all__ = [
     "__version__",
     "agreement",
     "attention",
+    "cascade_curve",
     "check_strategy",
     "compare_folder",
     "contribution",
@@ -235,6 +239,9 @@ _LATER = {
     "Spend": "fairlead.measure.spend",
     "SpendForecast": "fairlead.measure.spend",
     "SpendReport": "fairlead.measure.spend",
+    "Cascade": "fairlead.policy.cascade",
+    "CascadeCurve": "fairlead.policy.cascade",
+    "cascade_curve": "fairlead.policy.cascade",
     "AnomalyRule": "fairlead.monitor",
     "MetricRule": "fairlead.monitor",
     "RuleAlert": "fairlead.monitor",

@@ -12,6 +12,7 @@ from typing import Any
 import fairlead as fl
 from fairlead.fleet.asking import Asking
 from fairlead.providers import Answer, as_provider
+from fairlead.types import TIERS
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,21 @@ class FakeDesk:
         return self.fleet.models
 
     def route(
-        self, task: fl.Task, *, type: Any = None, pin: str | None = None, ban: Any = (), without: Any = ()
+        self,
+        task: fl.Task,
+        *,
+        type: Any = None,
+        pin: str | None = None,
+        ban: Any = (),
+        without: Any = (),
+        at_least: str | None = None,
     ) -> Route:
         now = self.clock()
         reasons, refusal = set(), None
         for name, id in self._ids.items():
             if (pin is not None and name != pin) or name in ban or name in without:
+                continue
+            if at_least is not None and TIERS.index(self._who[name][0].tier) > TIERS.index(at_least):
                 continue
             gate = self.breakers.gate(id, now)
             if gate != "yes":
@@ -121,8 +131,11 @@ class FakeDesk:
         self.fleet.record(task, forecast)
         self.log.append(("record", (forecast.model, forecast.error.partition(":")[0])))
 
-    def decide(self, task: fl.Task, *, strategy: str = fl.DEFAULT_STRATEGY) -> fl.Decision:
+    def decide(self, task: fl.Task, *, strategy: str | fl.Strategy = fl.DEFAULT_STRATEGY) -> fl.Decision:
         return self.fleet.decide(task, strategy=strategy)
+
+    def audits(self) -> tuple[fl.Audit, ...]:
+        return self.fleet.audits()
 
     def gate(self, model: str) -> str:
         return self.breakers.gate(self._ids[model], self.clock())

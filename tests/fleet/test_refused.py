@@ -127,9 +127,10 @@ def test_answers_do_not_go_past_the_fleet(tmp_path: Path) -> None:
         fleet.journal.note("other events are welcome")
         fleet.journal.append(2000, b"\xff")
         fleet.journal.append_many("custom", 5, None, None, np.zeros((2, 8), np.uint8))
-        assert fleet.decide("t").answer == 0.6
         assert fleet._core.state() == before
-    assert _core.fold_desk(str(tmp_path))[0].state() == before
+        assert fleet.decide("t").answer == 0.6
+        after = fleet._core.state()
+    assert _core.fold_desk(str(tmp_path))[0].state() == after
 
 
 # --- closing ---

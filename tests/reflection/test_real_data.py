@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ _spec = importlib.util.spec_from_file_location("real_data", Path(__file__).paren
 assert _spec is not None
 assert _spec.loader is not None
 real_data = importlib.util.module_from_spec(_spec)
+sys.modules[_spec.name] = real_data  # where its dataclasses look for themselves
 _spec.loader.exec_module(real_data)
 
 

@@ -6,8 +6,8 @@
 //   scaling      two classes: logit q = a logit p + c (J. Platt, "Probabilistic Outputs for Support Vector Machines",
 //                1999). More: q_k ~ p_k^a e^(b_k), vector scaling with one slope (C. Guo, G. Pleiss, Y. Sun, K.
 //                Weinberger, "On Calibration of Modern Neural Networks", ICML 2017). By online Newton steps with a
-//                Gaussian prior at a = 1, b = 0 worth ten units of information; the information of the classes' b_k is
-//                taken as diagonal.
+//                Gaussian prior at a = 1, c = 0 of information ten, at b_k = 0 of information twenty; the classes'
+//                information is taken as diagonal.
 //   isotonic     of P(1), or of the probability of the top class, the others keeping their proportions: counts in 16
 //                bins, each with 40 pseudo-counts where the answers of the bin are; pool adjacent violators (M. Ayer
 //                et al., 1955; B. Zadrozny, C. Elkan, KDD 2002); linear between the middles of bins.

@@ -146,7 +146,11 @@ class Performance {
     double compute_s = nan;
     double memory_mb = nan;
   };
-  // out_of_memory: what was known before still is. out_of_range: no such model or place.
+  // Takes all memory that a call of one of these models, or a settled task that all of them answered, can need at a place:
+  // the next such event cannot fail for lack of it. Changes nothing else. May throw std::bad_alloc.
+  void room(std::span<const ModelId> models, PlaceId place);
+
+  // out_of_memory: nothing has changed. out_of_range: no such model or place.
   Status call(ModelId model, PlaceId place, Time time, const Call& call) noexcept { return add(model, place, time, call, nullptr); }
   Status run(ModelId runner, PlaceId place, Time time, const Call& call, const Resources& used) noexcept {
     return add(runner, place, time, call, &used);
@@ -193,8 +197,8 @@ class Performance {
  private:
   static constexpr std::uint32_t none = 0xffffffffu;
   static constexpr std::size_t n_slots = 12 + 12 + 12 + 14 + 15;
-  // Blocks that are free whenever time goes on, as pouring must not fail: more than all panes of a cell can need.
-  static constexpr std::size_t spare = n_slots * 24;
+  // Blocks that are free before each event, as pouring must not fail: more than all panes of a cell can need.
+  static constexpr std::size_t spare = (n_slots + 1) * 24;
   static constexpr std::array<std::size_t, levels> first_slot{0, 12, 24, 36, 50};
 
   struct Few {
@@ -227,9 +231,8 @@ class Performance {
 
   Status add(ModelId model, PlaceId place, Time time, const Call& call, const Resources* used) noexcept;
   std::uint32_t find(ModelId model, PlaceId place) const noexcept;
-  std::uint32_t place_found(ModelId model, PlaceId place) const noexcept;  // or the model's other one
   Cell& cell_of(ModelId model, PlaceId place, Time time);
-  Pane& pane_of(Cell& cell, std::int64_t number);
+  Pane& pane_of(Cell& cell, std::int64_t number) noexcept;
   std::int64_t number_of(Time time) noexcept;
   void advance(Cell& cell, std::int64_t newest) noexcept;
   void pour(Cell& cell, std::uint32_t from, std::size_t level, std::int64_t number) noexcept;

@@ -171,6 +171,12 @@ Status Fleet::apply_forecast(const Event& event) noexcept {
   if (tasks_[slot].kind != given.kind) return Status::wrong_kind;
   given.forecast.model = model_of(event.header->model);
   given.forecast.time = event.header->time;
+  if (given.forecast.model < 0) return Status::unknown_model;
+  try {
+    performance_.room({&given.forecast.model, 1}, tasks_[slot].place);
+  } catch (const std::bad_alloc&) {
+    return Status::out_of_memory;
+  }
   const Status status = board_.record(tasks_[slot].handle, given.forecast);
   if (status != Status::ok) return status;
   routing_->answered(tasks_[slot].routing, given.task, given.forecast);
@@ -284,6 +290,7 @@ Status Fleet::apply_outcome(const Event& event) noexcept {
   const Outcome outcome{.task = tasks_[slot].handle, .value = given.value, .time = event.header->time};
   try {
     audits_.reserve();
+    performance_.room(board_.answered(tasks_[slot].handle), tasks_[slot].place);
   } catch (const std::bad_alloc&) {
     return Status::out_of_memory;
   }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from fairlead.fleet.emergency import Health
     from fairlead.fleet.hedging import Hedge
     from fairlead.fleet.listeners import Listeners
+    from fairlead.measure.audit import Audit
+    from fairlead.policy.cascade import Cascade
+    from fairlead.policy.strategy import Strategy
     from fairlead.providers import Provider, ResponseCache
     from fairlead.providers.deadlines import Limit
 
@@ -47,7 +50,9 @@ class AskedFleet(RoutedFleet):
         hedge: Hedge | None = None,
         state: str = "",
         max_cost_usd: float | None = None,
-        strategy: str = DEFAULT_STRATEGY,
+        strategy: str | Strategy = DEFAULT_STRATEGY,
+        models: int | Iterable[str] | None = None,
+        cascade: Cascade | None = None,
         **routing: Any,
     ) -> Coroutine[Any, Any, Decision]:
         """Routes a task, asks the model, records what it answers, and decides: `await fleet.ask(task)`.
@@ -61,7 +66,13 @@ class AskedFleet(RoutedFleet):
         candidate, if the first takes longer than its model's 95th percentile (True), another one ("p90") or a span
         (.3, "300ms"); the first answer wins, and both are paid for. state: of the market, for the cache and for
         emergencies, besides the task's regime. max_cost_usd: what all calls for this task may cost. strategy: as in
-        `decide`. routing: as in `route`: type, objective, at_least, pin, ban, bounds.
+        `decide`; where "consensus" finds none, a model of the reasoning tier is asked too, and without one the decision
+        is to abstain. routing: as in `route`: type, objective, at_least, pin, ban, bounds.
+
+        models: how many are asked, all at once, in the order of routes; or which, by name. cascade: how many are asked,
+        by what is at stake, and when it stops (`Cascade`); models are then those that may be asked. Each is a routed
+        call of its own, with all that belongs to one, and each answer is recorded; the decision rests on those that
+        came in time.
 
         Where nobody answers, the decision rests on the last answer to the same question in the same state, if it is
         fresh (`fresh_for`), else on the local model (`fallback`); else it is an abstention: no answer, position scale
@@ -87,6 +98,8 @@ class AskedFleet(RoutedFleet):
             state=state,
             max_cost_usd=max_cost_usd,
             strategy=strategy,
+            models=models,
+            cascade=cascade,
             wishes=routing,
         )
 
@@ -245,8 +258,12 @@ class AskedFleet(RoutedFleet):
     def record(self, task: Task | str, forecast: Forecast) -> None:
         raise NotImplementedError
 
-    def decide(self, task: Task | str, *, strategy: str = DEFAULT_STRATEGY) -> Decision:
+    def decide(self, task: Task | str, *, strategy: str | Strategy = DEFAULT_STRATEGY) -> Decision:
         raise NotImplementedError
 
     def void(self, task: Task | str) -> bool:
         raise NotImplementedError
+
+    if TYPE_CHECKING:
+
+        def audits(self, *, since: int | None = None, category: str | None = None) -> tuple[Audit, ...]: ...

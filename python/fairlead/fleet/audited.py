@@ -21,8 +21,8 @@ class AuditedFleet:
     _board: Scoreboard
 
     def answers(self, task: Task | str) -> tuple[Answered, ...]:
-        """The models' answers to an open task so far, in the order in which they came, without those of models that have
-        left the fleet: what a strategy weighs.
+        """The models' answers to an open task so far, in the order in which they came, without those of models that
+        have left the fleet: what a strategy weighs.
 
         Raises UnknownTaskError, and TaskEndedError where its outcome is known.
 
@@ -52,8 +52,8 @@ class AuditedFleet:
         )
 
     def audit(self, task: Task | str) -> Audit:
-        """What became of a task that was settled: who said what, who was believed, what it cost, and what each model and
-        each strategy would have lost by what was known when the models answered.
+        """What became of a task that was settled: who said what, who was believed, what it cost, and what each model
+        and each strategy would have lost by what was known when the models answered.
 
         The newest settled tasks are remembered, as many as fit a mebibyte; `fl.audits(folder)` reads all that a journal
         holds. Raises UnknownTaskError for one that is not among them, or not settled.
@@ -94,9 +94,9 @@ class AuditedFleet:
     def calibrator(self, model: str, kind: Kind = "binary") -> Calibrator:
         """How a model's probabilities have to be adjusted, by what has happened so far: a copy, to look at and to use.
 
-        It adjusts nothing as long as that has not been shown to help. `confidence` and `vote` weigh by adjusted answers;
-        pools take answers as they are, since adjusted ones err together more. kind: of the tasks, `"binary"` or
-        `"categorical"`. Raises UnknownModelError, and InvalidRecordError for another kind.
+        It adjusts nothing as long as that has not been shown to help. `confidence` and `vote` weigh by adjusted
+        answers; pools take answers as they are, since adjusted ones err together more. kind: of the tasks, `"binary"`
+        or `"categorical"`. Raises UnknownModelError, and InvalidRecordError for another kind.
 
         >>> import fairlead as fl
         >>> fleet = fl.Fleet()

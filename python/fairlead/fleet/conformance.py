@@ -21,8 +21,8 @@ class StrategyFault(FairleadError):
 
 
 def check_strategy(strategy: Strategy | str, *, seed: int = 0) -> None:
-    """Tries a strategy on fleets with a past and without, of all kinds of tasks, and raises StrategyFault with the first
-    rule that it breaks. It returns where it keeps to all:
+    """Tries a strategy on fleets with a past and without, of all kinds of tasks, and raises StrategyFault with the
+    first rule that it breaks. It returns where it keeps to all:
 
     - weights are finite, not negative, and sum to 1; one model alone has all the weight;
     - the order of the answers does not matter; two models that always say the same weigh the same;

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from fairlead.errors import UnknownModelError
 from fairlead.fleet.reuse import Memory, Question
+from fairlead.policy.strategy import Strategy
 from fairlead.providers.provider import Provider, call
 from fairlead.types import Decision, Forecast, Model, Task
 
@@ -36,7 +37,7 @@ class Bench(Protocol):
     """What a last resort needs of a fleet."""
 
     def record(self, task: Task | str, forecast: Forecast) -> None: ...
-    def decide(self, task: Task | str, *, strategy: str) -> Decision: ...
+    def decide(self, task: Task | str, *, strategy: str | Strategy) -> Decision: ...
     def answerer(self, model: str) -> tuple[Model, Provider] | None: ...
     def now(self) -> int: ...
 
@@ -61,7 +62,7 @@ class LastResort:
         bench: Bench,
         task: Task,
         asked: Question,
-        strategy: str,
+        strategy: str | Strategy,
         why: str,
         spent_usd: float,
         may_speak: Callable[[str], bool],
@@ -100,7 +101,7 @@ def told_of(decision: Decision, reason: str) -> Decision:
     return replace(decision, reasons=(reason, *decision.reasons))
 
 
-def abstention(task: Task, strategy: str, why: str, spent_usd: float, now: int) -> Decision:
+def abstention(task: Task, strategy: str | Strategy, why: str, spent_usd: float, now: int) -> Decision:
     """The decision not to decide: no answer, no position."""
     return Decision(
         task=task.id,
@@ -111,7 +112,7 @@ def abstention(task: Task, strategy: str, why: str, spent_usd: float, now: int) 
         uncertainty=1.0,
         position_scale=0.0,
         cost_usd=spent_usd,
-        strategy=strategy,
+        strategy=strategy if isinstance(strategy, str) else strategy.name,
         reasons=(f"{why}: no decision",),
         time=now,
     )

@@ -1,10 +1,13 @@
-"""One task that is asked for, until it is decided: whom to ask, whom next, and what if there is nobody."""
+"""One task that is asked for, until it is answered: whom to ask, whom next, and what if there is nobody.
+
+`Errand` gets one answer; `Alone` decides on it. `several` gets more, with one errand for each.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from math import inf
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from fairlead.errors import BudgetExhaustedError, InvalidRecordError, NoForecastError, UnknownModelError
 from fairlead.fleet.attempt import Attempt
@@ -14,6 +17,7 @@ from fairlead.fleet.reuse import question
 from fairlead.measure.calendar import time_text
 from fairlead.measure.money import nearest, usd_text
 from fairlead.policy.route import Route
+from fairlead.policy.strategy import Strategy
 from fairlead.providers.deadlines import Deadline
 from fairlead.providers.provider import Answer
 from fairlead.types import Decision, Forecast, Task
@@ -28,8 +32,11 @@ _NARROWING = frozenset(("pin", "ban", "at_least"))
 """Wishes that leave models out: if none of the others is healthy, that is no emergency of the fleet."""
 
 
-class Errand:
-    """One task: whom it was tried with, and what that cost."""
+R = TypeVar("R")
+
+
+class Errand(Generic[R]):
+    """One answer to one task: whom it was tried with, what that cost, and what becomes of it."""
 
     __slots__ = (
         "_asked",
@@ -49,7 +56,7 @@ class Errand:
     )
 
     def __init__(
-        self, asking: Asking, desk: Desk, task: Task, state: str, strategy: str, wishes: dict[str, Any]
+        self, asking: Asking, desk: Desk, task: Task, state: str, strategy: str | Strategy, wishes: dict[str, Any]
     ) -> None:
         self._asking = asking
         self._desk = desk
@@ -66,7 +73,7 @@ class Errand:
         self.hedge: Patience | None = None
         self.allowance_usd: float | None = None
 
-    async def run(self) -> Decision:
+    async def run(self) -> R:
         """Asks one after the other, until one has answered, the time is over or nobody is left."""
         cached, turns = self._asking.cached, self._asking.turns
         while True:
@@ -100,7 +107,7 @@ class Errand:
 
     def _route(self, *also: str) -> Route:
         """Somebody who was not tried yet, and does not cost more than the task may."""
-        without = self._asking.left_out + self._tried + also
+        without = self._asking.left_out + self._tried + self._taken() + also
         while True:
             if self._wishes:
                 route = self._desk.route(self._task, without=without, **self._wishes)
@@ -108,11 +115,19 @@ class Errand:
                 route = self._desk.route(self._task, without=without)
             if self.allowance_usd is None or not route:
                 return route
-            if self._spent_usd + max(route.reserved_usd, route.cost_usd) <= self.allowance_usd:
+            if self._committed() + max(route.reserved_usd, route.cost_usd) <= self.allowance_usd:
                 return route
             self._over_allowance = True
             self._desk.release(route)
             without = (*without, cast(str, route.model))
+
+    def _taken(self) -> tuple[str, ...]:
+        """Models that others ask for the same task, or have asked."""
+        return ()
+
+    def _committed(self) -> float:
+        """USD that the task has cost."""
+        return self._spent_usd
 
     def _attempt(self, route: Route) -> Attempt | None:
         """The call that a route stands for; None where nobody answers for the model, which has just come."""
@@ -166,19 +181,36 @@ class Errand:
 
     # --- what became of it ---
 
-    def _done(self, answer: Answer) -> Decision:
-        desk, task, forecast = self._desk, self._task, answer.forecast
-        desk.record(task, forecast)
+    def _done(self, answer: Answer) -> R:
+        """There is an answer."""
+        raise NotImplementedError
+
+    def _reuse(self, known: Forecast) -> R:
+        """There is one in the response cache."""
+        raise NotImplementedError
+
+    async def _without(self, route: Route) -> R:
+        """Nobody can be asked."""
+        raise NotImplementedError
+
+    async def _give_in(self, why: str) -> R:
+        """There will be none."""
+        raise NotImplementedError
+
+    def _recorded(self, forecast: Forecast) -> None:
+        desk = self._desk
+        desk.record(self._task, forecast)
         if desk.emergency:
             desk.leave_emergency(f"{forecast.model} answers again")
-        decision = desk.decide(task, strategy=self._strategy)
+
+    def _keep(self, forecast: Forecast, now: int) -> None:
+        """For those who ask the same soon."""
         asking = self._asking
-        asking.last_resort.memory.keep(self._asked, forecast, decision.time)
+        asking.last_resort.memory.keep(self._asked, forecast, now)
         if asking.cached is not None:
-            who = desk.answerer(forecast.model)
+            who = self._desk.answerer(forecast.model)
             if who is not None:
-                asking.cached.keep(who[0], task, self._asked, forecast, decision.time)
-        return decision
+                asking.cached.keep(who[0], self._task, self._asked, forecast, now)
 
     def _failed(self, attempt: Attempt, answer: Answer) -> None:
         self._tried = (*self._tried, attempt.model.name)
@@ -187,6 +219,46 @@ class Errand:
             self._told = f" ({attempt.model.name}: {answer.forecast.error})"
         else:
             self._unfit = attempt.unfit
+
+    # --- the response cache ---
+
+    def _find(self, model: str) -> Forecast | None:
+        cached, who = self._asking.cached, self._desk.answerer(model)
+        if cached is None or who is None:
+            return None
+        return cached.find(who[0], self._task, self._asked, self._desk.now())
+
+    def _find_any(self) -> Forecast | None:
+        """Of anybody who might have been asked: where nobody can be, an answer that is there is free all the same."""
+        wishes: Mapping[str, Any] = self._wishes
+        if wishes.get("at_least") is not None:
+            return None
+        pin, ban = wishes.get("pin"), (*(wishes.get("ban") or ()), *self._asking.left_out, *self._taken())
+        for model in self._desk.models:
+            name = model.name
+            if name in ban or (pin is not None and name != pin):
+                continue
+            if (known := self._find(name)) is not None:
+                return known
+        return None
+
+
+class Alone(Errand[Decision]):
+    """A task that one answer is enough for: it is decided on that, or on what is left where there is none."""
+
+    __slots__ = ()
+
+    def _done(self, answer: Answer) -> Decision:
+        forecast = answer.forecast
+        self._recorded(forecast)
+        decision = self._desk.decide(self._task, strategy=self._strategy)
+        self._keep(forecast, decision.time)
+        return decision
+
+    def _reuse(self, known: Forecast) -> Decision:
+        self._desk.record(self._task, known)
+        decision = self._desk.decide(self._task, strategy=self._strategy)
+        return told_of(decision, f"cached: {known.model} has answered this before")
 
     async def _without(self, route: Route) -> Decision:
         """What is decided, or raised, where nobody can be asked."""
@@ -237,33 +309,6 @@ class Errand:
         has, ends = usd_text(nearest(left)), "" if until is None else f", until {time_text(until)}"
         told = f"task {self._task.id!r}: budget {budget!r} has {has} left, too little for a call{ends}{self._told}"
         return BudgetExhaustedError(told, budget, left, until)
-
-    # --- the response cache ---
-
-    def _find(self, model: str) -> Forecast | None:
-        cached, who = self._asking.cached, self._desk.answerer(model)
-        if cached is None or who is None:
-            return None
-        return cached.find(who[0], self._task, self._asked, self._desk.now())
-
-    def _find_any(self) -> Forecast | None:
-        """Of anybody who might have been asked: where nobody can be, an answer that is there is free all the same."""
-        wishes: Mapping[str, Any] = self._wishes
-        if wishes.get("at_least") is not None:
-            return None
-        pin, ban = wishes.get("pin"), wishes.get("ban") or ()
-        for model in self._desk.models:
-            name = model.name
-            if name in self._asking.left_out or name in ban or (pin is not None and name != pin):
-                continue
-            if (known := self._find(name)) is not None:
-                return known
-        return None
-
-    def _reuse(self, known: Forecast) -> Decision:
-        self._desk.record(self._task, known)
-        decision = self._desk.decide(self._task, strategy=self._strategy)
-        return told_of(decision, f"cached: {known.model} has answered this before")
 
 
 def _may_come(route: Route) -> bool:

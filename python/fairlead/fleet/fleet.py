@@ -343,7 +343,8 @@ class Fleet(PerformedFleet, MonitoredFleet, AskedFleet, AuditedFleet):
         found = self._core.decide_by(task_id, strategy.name, weights, self._clock)
         if isinstance(found, int):
             self._find(task_id)
-            raise_status(found, f"task {task_id!r}")
+            self._check(found, f"task {task_id!r}")
+            raise NoForecastError(f"task {task_id!r}: no active model has answered")
         return as_decision(task_id, strategy.name, found)
 
     def settle(

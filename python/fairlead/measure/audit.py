@@ -18,8 +18,8 @@ class Audit:
     the epoch, UTC. outcome: 0 or 1, the label, or the number. profit_usd: None if nobody said.
 
     strategy: what decided it, None if it was never decided; chosen: what `auto` followed most then; reasons: names of
-    why, as in `fairlead._core.REASONS`; position_scale as on the Decision. weights and answers: by model. p: what was decided, P(yes)
-    or {label: p}; value: the same of a number. loss: of what was decided, the Brier score (over all labels of a
+    why; position_scale as on the Decision. weights and answers: by model. p: what was decided, P(yes) or {label: p};
+    value: the same of a number. loss: of what was decided, the Brier score (over all labels of a
     categorical task) or the squared error; None if it was never decided. losses: by model. strategies: by strategy,
     what it would have lost. disagreement of the answers.
 

@@ -31,7 +31,8 @@ _SUBSETS = [subset for size in (1, 2, 3) for subset in combinations(range(3), si
 class Pattern:
     """A model in a place; None: in all of them. skill: what was tested, of n answers in so many evenly filled rounds;
     for patterns against itself: minus that elsewhere. low, high: its 95 % interval, of this pattern alone. q_value: the
-    false discovery rate at which it would just be found."""
+    false discovery rate at which it would just be found. beyond: the interval leaves out what the model shows in every
+    wider pattern that was found, and overall: it says something that they do not."""
 
     model: str
     category: str | None
@@ -44,6 +45,7 @@ class Pattern:
     rounds: float
     p_value: float
     q_value: float
+    beyond: bool
 
     @property
     def strong(self) -> bool:
@@ -74,7 +76,8 @@ _EXPIRES = {
 
 @dataclass(frozen=True, slots=True)
 class PatternReport:
-    """Patterns that are not chance, the surest first. Prints as sentences; iterates over patterns.
+    """Patterns that are not chance, the surest first. Iterates over all; prints those as sentences that say more than
+    wider ones (`beyond`).
 
     tested: how many were. min_n, fdr, against, window: how it was asked.
     """
@@ -106,7 +109,13 @@ class PatternReport:
             return f"Nothing to test: no model has {self.min_n} answers in a place, in rounds enough."
         head = f"{len(self.patterns)} of {self.tested} patterns stand out beside {beside}, at a false discovery rate"
         head += f" of {self.fdr:g}"
-        lines = [f"  {pattern} ({pattern.low:+.2g} to {pattern.high:+.2g})" for pattern in self.patterns]
+        lines = [
+            f"  {pattern} ({pattern.low:+.2g} to {pattern.high:+.2g})" for pattern in self.patterns if pattern.beyond
+        ]
+        if lines and len(lines) < len(self.patterns):
+            lines.append(
+                f"The other {len(self.patterns) - len(lines)} follow from these, or from how the models do overall."
+            )
         return "\n".join([head + (":" if lines else "."), *lines])
 
 
@@ -131,10 +140,13 @@ def find_patterns(
     for model, met in places.items():
         found += _tests(model, met, read, min_n, against)
     q_values = adjusted([estimate.p_value for _, _, estimate in found])
+    sure = [(*test, q) for test, q in zip(found, q_values, strict=True) if q <= fdr]
+    known = [(model, cell, at.value) for model, cell, at, _ in sure]
+    if against == "others":
+        known += [(model, (None, None, None), read(model, None, None, None).skill) for model in places]
     patterns = [
-        Pattern(model, *cell, at.value, at.low, at.high, at.n, at.rounds, at.p_value, q)
-        for (model, cell, at), q in zip(found, q_values, strict=True)
-        if q <= fdr
+        Pattern(model, *cell, at.value, *at.interval(), at.n, at.rounds, at.p_value, q, _beyond(model, cell, at, known))
+        for model, cell, at, q in sure
     ]
     patterns.sort(key=lambda pattern: (pattern.p_value, -abs(pattern.skill)))
     return PatternReport(tuple(patterns), len(found), min_n, fdr, against, window)
@@ -178,6 +190,19 @@ def _tests(model: str, met: Sequence[Place], read: Read, min_n: int, against: st
     return out
 
 
+def _beyond(model: str, cell: Cell, at: Estimate, known: Sequence[tuple[str, Cell, float]]) -> bool:
+    """Whether no wider place of the model explains it."""
+    low, high = at.interval()
+    return not any(
+        other == model and cell != wider and _holds(wider, cell) and low <= skill <= high
+        for other, wider, skill in known
+    )
+
+
+def _holds(wider: Cell, cell: Cell) -> bool:
+    return all(given is None or given == own for given, own in zip(wider, cell, strict=True))
+
+
 def _marks(row: PerformanceRow) -> tuple[Any, ...]:
     """What tells the answers of a row from those of another."""
     return (row.settled, row.skill, row.skill_deviation)
@@ -194,7 +219,7 @@ def _estimate(row: PerformanceRow, whole: PerformanceRow, against: str) -> Estim
         return mean({})
     least = row.skill_deviation**2 / n + whole.skill_deviation**2 / m
     gap = difference(here, elsewhere, least=0.0 if least != least else least)
-    return Estimate(gap.value, gap.error, gap.low, gap.high, gap.p_value, n, gap.rounds)
+    return Estimate(gap.value, gap.error, gap.p_value, n, gap.rounds)
 
 
 def _without(sums: Sums, part: Sums) -> dict[int, tuple[float, int]]:

@@ -117,23 +117,18 @@ class PerformanceRow:
         ]
         return f"{self.model} [{', '.join(cell)}]" if cell else self.model
 
-    def estimate(self, metric: str, confidence: float = 0.95) -> by_round.Estimate:
-        """A metric with its error and interval, by rounds (`fairlead.measure.rounds`): of skill, quality, accuracy,
-        brier; rates are taken for independent calls (Wilson's interval).
-
-        Raises InvalidRecordError for another metric.
-        """
+    def estimate(self, metric: str) -> by_round.Estimate:
+        """A metric with its error: skill, quality, accuracy and brier by rounds (`fairlead.measure.rounds`), rates as
+        shares of independent calls. Raises InvalidRecordError for another metric."""
         check_metric(metric)
-        if metric in SUMS:
-            deviation = self.skill_deviation if metric == "skill" else math.nan
-            if (
-                metric == "accuracy"
-            ):  # as if one more answer were right, and one wrong, so that all right is no certainty
-                n, correct = (sum(getattr(round, name) for round in self.rounds) for name in ("n", "correct"))
-                share = (correct + 1.0) / (n + 2.0)
-                deviation = math.sqrt(share * (1.0 - share))
-            return by_round.mean(sums_of(self, metric, self.round_width), confidence, deviation)
-        return _share(getattr(self, metric), self.calls, confidence)
+        if metric not in SUMS:
+            return by_round.share(getattr(self, metric), self.calls)
+        deviation = self.skill_deviation if metric == "skill" else math.nan
+        if metric == "accuracy":  # as if one more were right, and one wrong: so that all right is no certainty
+            n, correct = (sum(getattr(round, name) for round in self.rounds) for name in ("n", "correct"))
+            share = (correct + 1.0) / (n + 2.0)
+            deviation = math.sqrt(share * (1.0 - share))
+        return by_round.mean(sums_of(self, metric, self.round_width), deviation)
 
     def as_dict(self) -> dict[str, Any]:
         """The fields, as plain types; without rounds."""
@@ -248,23 +243,6 @@ def sums_of(row: PerformanceRow, metric: str, width: int) -> dict[int, tuple[flo
             total, before = out.get(own.start // width, (0.0, 0))
             out[own.start // width] = (total + read(own), before + n)
     return out
-
-
-def _share(share: float, n: int, confidence: float) -> by_round.Estimate:
-    """Wilson's interval of a share of n independent calls."""
-    if not n:
-        return by_round.Estimate(math.nan, math.nan, math.nan, math.nan, math.nan, 0, 0.0)
-    z = _normal_quantile(0.5 * (1.0 - confidence))
-    middle = (share + z * z / (2 * n)) / (1.0 + z * z / n)
-    wide = z * math.sqrt(share * (1.0 - share) / n + z * z / (4 * n * n)) / (1.0 + z * z / n)
-    error = math.sqrt(share * (1.0 - share) / n)
-    return by_round.Estimate(share, error, max(middle - wide, 0.0), min(middle + wide, 1.0), math.nan, n, float(n))
-
-
-def _normal_quantile(tail: float) -> float:
-    from statistics import NormalDist
-
-    return -NormalDist().inv_cdf(tail)
 
 
 def check_metric(metric: object) -> None:

@@ -78,7 +78,7 @@ def ranked(given: Sequence[PerformanceRow], by: str, window: str, confidence: fl
     if not 0.5 <= confidence < 1.0:
         raise InvalidRecordError(f"confidence is {confidence!r}, outside [0.5, 1)")
     sign = -1.0 if by in LESS else 1.0
-    found = [(row, row.estimate(by, confidence)) for row in given]
+    found = [(row, row.estimate(by)) for row in given]
     found.sort(key=lambda pair: (pair[1].value != pair[1].value, -sign * pair[1].value))
     apart = set()
     for i, (one, first) in enumerate(found):
@@ -90,7 +90,17 @@ def ranked(given: Sequence[PerformanceRow], by: str, window: str, confidence: fl
         above = sum((other.name, row.name) in apart for other, _ in found[: rank - 1])
         below = sum((row.name, other.name) in apart for other, _ in found[rank:])
         rows.append(
-            Ranked(rank, row.name, at.value, at.error, at.low, at.high, at.n, at.rounds, 1 + above, len(found) - below)
+            Ranked(
+                rank,
+                row.name,
+                at.value,
+                at.error,
+                *at.interval(confidence),
+                at.n,
+                at.rounds,
+                1 + above,
+                len(found) - below,
+            )
         )
     return Ranking(by, window, confidence, tuple(rows), frozenset(apart))
 
@@ -105,12 +115,13 @@ def _differ(
 ) -> bool:
     if by in SUMS:
         width = max(one.round_width, other.round_width)
-        gap = difference(sums_of(one, by, width), sums_of(other, by, width), confidence)
+        gap = difference(sums_of(one, by, width), sums_of(other, by, width))
         return bool(gap.p_value < 1.0 - confidence)  # False where it is not known
     if not one.calls or not other.calls:
         return False
     # Newcombe's interval of a difference of shares, from those of both (Statistics in Medicine 17, 1998, method 10).
     apart = first.value - second.value
-    low = apart - math.hypot(first.value - first.low, second.high - second.value)
-    high = apart + math.hypot(first.high - first.value, second.value - second.low)
-    return low > 0.0 or high < 0.0
+    (low, high), (least, most) = first.interval(confidence), second.interval(confidence)
+    return apart > math.hypot(first.value - low, most - second.value) or -apart > math.hypot(
+        high - first.value, second.value - least
+    )

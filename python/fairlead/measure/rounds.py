@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import NormalDist
 
 from fairlead.measure.student import t_quantile, t_tail
 
@@ -25,19 +26,48 @@ Sums = Mapping[int, tuple[float, int]]
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean, or a difference of two. error: its standard error; low, high: where it lies with the confidence asked
-    for; p_value: of zero, two-sided; n: marks; rounds: how many evenly filled ones these are worth. NaN: not known."""
+    """A mean, or a difference of two. error: its standard error; p_value: of zero, two-sided; n: marks; rounds: how
+    many evenly filled ones these are worth. NaN: not known."""
 
     value: float
     error: float
-    low: float
-    high: float
     p_value: float
     n: int
     rounds: float
 
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Where it lies with this confidence."""
+        if math.isnan(self.error):
+            return math.nan, math.nan
+        wide = self.error * t_quantile(self.rounds - 1.0, 0.5 * (1.0 - confidence))
+        return self.value - wide, self.value + wide
 
-def mean(sums: Sums, confidence: float = 0.95, deviation: float = math.nan) -> Estimate:
+
+@dataclass(frozen=True, slots=True)
+class Share(Estimate):
+    """A share of n independent calls."""
+
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Wilson's."""
+        if not self.n:
+            return math.nan, math.nan
+        square = NormalDist().inv_cdf(0.5 * (1.0 + confidence)) ** 2 / self.n
+        middle = (self.value + 0.5 * square) / (1.0 + square)
+        wide = math.sqrt(square * (self.value * (1.0 - self.value) + 0.25 * square)) / (1.0 + square)
+        return max(middle - wide, 0.0), min(middle + wide, 1.0)
+
+
+def share(value: float, n: int) -> Share:
+    """A share of n independent calls.
+
+    >>> [round(end, 4) for end in share(0.5, 10).interval()]
+    [0.2366, 0.7634]
+    """
+    error = math.sqrt(value * (1.0 - value) / n) if n else math.nan
+    return Share(value if n else math.nan, error, math.nan, n, float(n))
+
+
+def mean(sums: Sums, deviation: float = math.nan) -> Estimate:
     """The mean of all marks. deviation: the standard deviation of one mark, where it is known: the error is no less
     than if all marks were independent, so that a few rounds that happen to be alike prove nothing.
 
@@ -54,16 +84,16 @@ def mean(sums: Sums, confidence: float = 0.95, deviation: float = math.nan) -> E
         return _unknown(value, n, rounds)
     square = math.fsum((total - count * value) ** 2 for total, count in sums.values()) / n**2
     least = 0.0 if math.isnan(deviation) else deviation**2 / n
-    return _estimate(value, max(square * rounds / (rounds - 1.0), least), confidence, n, rounds)
+    return _estimate(value, max(square * rounds / (rounds - 1.0), least), n, rounds)
 
 
-def difference(a: Sums, b: Sums, confidence: float = 0.95, least: float = 0.0) -> Estimate:
+def difference(a: Sums, b: Sums, least: float = 0.0) -> Estimate:
     """The mean of `a` minus that of `b`, whose rounds are the same stretches of time: what moved both in one round is
     no news of either. least: the variance of the difference if all marks were independent.
 
     >>> a = {1: (2.0, 10), 2: (3.0, 10), 3: (1.0, 10), 4: (2.0, 10)}
-    >>> difference(a, {round: (total - 1.0, n) for round, (total, n) in a.items()}).low
-    0.1
+    >>> difference(a, {round: (total - 1.0, n) for round, (total, n) in a.items()}).interval()
+    (0.1, 0.1)
     """
     n, m = (sum(count for _, count in sums.values()) for sums in (a, b))
     if not n or not m:
@@ -78,20 +108,18 @@ def difference(a: Sums, b: Sums, confidence: float = 0.95, least: float = 0.0) -
     for round in sorted({*a, *b}):
         (s, i), (t, k) = a.get(round, none), b.get(round, none)
         square += ((s - i * means[0]) / n - (t - k * means[1]) / m) ** 2
-    return _estimate(value, max(square * rounds / (rounds - 1.0), least), confidence, min(n, m), rounds)
+    return _estimate(value, max(square * rounds / (rounds - 1.0), least), min(n, m), rounds)
 
 
 def _worth(sums: Sums, n: int) -> float:
     return n**2 / sum(count**2 for _, count in sums.values())
 
 
-def _estimate(value: float, variance: float, confidence: float, n: int, rounds: float) -> Estimate:
+def _estimate(value: float, variance: float, n: int, rounds: float) -> Estimate:
     error = math.sqrt(variance)
-    freedom = rounds - 1.0
-    wide = error * t_quantile(freedom, 0.5 * (1.0 - confidence))
-    p_value = 2.0 * t_tail(abs(value) / error, freedom) if error else float(value == 0.0)
-    return Estimate(value, error, value - wide, value + wide, p_value, n, rounds)
+    p_value = 2.0 * t_tail(abs(value) / error, rounds - 1.0) if error else float(value == 0.0)
+    return Estimate(value, error, p_value, n, rounds)
 
 
 def _unknown(value: float, n: int, rounds: float) -> Estimate:
-    return Estimate(value, math.nan, math.nan, math.nan, math.nan, n, rounds)
+    return Estimate(value, math.nan, math.nan, n, rounds)

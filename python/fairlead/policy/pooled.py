@@ -1,7 +1,7 @@
 """Strategies by name, and the words for why a decision looks the way it does.
 
-What each strategy does stands in `cpp/include/fairlead/ensemble.hpp`, how `hedge` and `weighted` learn in `hedge.hpp` and
-`scoreboard_settle.cpp`, how `auto` mixes in `panel.hpp`.
+What each strategy does stands in `cpp/include/fairlead/ensemble.hpp`, how `hedge` and `weighted` learn in `hedge.hpp`
+and `cpp/src/scoreboard_settle.cpp`, how `auto` mixes in `panel.hpp`.
 """
 
 from __future__ import annotations
