@@ -108,7 +108,7 @@ def render_report(report: Report) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[str], name: str = "model", why: Sequence[str] = ()) -> str:
-    css = {name: "name", **dict.fromkeys(why, "why")}
+    css = {name: "name", "metric": "name", **dict.fromkeys(why, "why")}
     cells = "".join(f'<th scope="col" class="{css.get(text, "")}">{escape(text)}</th>' for text in head)
     return f'<div class="wide"><table><thead><tr>{cells}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 
@@ -233,8 +233,16 @@ def _windows(report: Report) -> str:
 
 
 def _row(row: Measured, columns: Sequence[tuple[str, str]], name: str, css: str = "") -> str:
-    cells = "".join(f"<td>{_dash(said(row, metric))}</td>" for _, metric in columns)
+    cells = "".join(f"<td>{_dash(_cell(row, metric))}</td>" for _, metric in columns)
     return f'<tr class="{css}">{name}{cells}</tr>'
+
+
+def _cell(row: Measured, metric: str) -> str:
+    text = said(row, metric)
+    if metric not in ("tokens_in", "tokens_out"):
+        return text
+    n = float(getattr(row, metric))  # many, and only their size matters
+    return f"{n / 1e6:,.3g} M" if n >= 1e6 else f"{n / 1e3:.3g} k" if n >= 1e4 else text
 
 
 def _dash(text: str) -> str:
