@@ -104,7 +104,7 @@ class Board {
       const std::string name = "decide by " + std::string(fl::strategy_names[s]) + of;
       bench::measure(name.c_str(), n / 10, [&](std::size_t) { need(board_.decide(open_[0], strategy, decision_)); });
     }
-    // One outcome has come since the models answered, so that their standings are looked up again.
+    // One outcome has come since the models answered, so that their merits are looked up again.
     ask();
     need(board_.settle({.task = open_.back(), .value = outcomes_.back(), .time = now_ += second}));
     open_.pop_back();

@@ -31,14 +31,14 @@ py::object answers(HeldFleet& held, std::string_view id) {
   const Scoreboard& board = held.fleet.board();
   const auto models = board.answered(task.handle);
   const auto rows = board.answers(task.handle);
-  const auto standings = board.standings(task.handle);
+  const auto merits = board.merits(task.handle);
   const auto costs = board.costs(task.handle);
   const py::tuple labels = task.kind == Kind::categorical ? py::tuple(held.labels(slot)) : py::tuple();
   py::list out;
   for (std::size_t i = 0; i < models.size(); ++i) {
     const std::size_t classes = rows.size() / models.size();
     out.append(py::make_tuple(held.name(models[i]), answer(task.kind, rows.subspan(i * classes, classes), labels),
-                              number(standings[i].confidence), costs[i], board.active(models[i])));
+                              number(merits[i].confidence), costs[i], board.active(models[i])));
   }
   return out;
 }

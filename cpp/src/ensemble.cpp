@@ -46,7 +46,7 @@ bool agree(const Answers& a, std::span<double> weights, double* scratch) noexcep
     double most = -1.0;
     std::uint64_t seen = 0;  // of the first 64 classes
     for (std::size_t i = 0; i < a.m; ++i) {
-      const std::uint32_t top = a.standing[i].top;
+      const std::uint32_t top = a.merit[i].top;
       if (top < 64) {
         if (seen >> top & 1u) continue;
         seen |= std::uint64_t{1} << top;
@@ -54,7 +54,7 @@ bool agree(const Answers& a, std::span<double> weights, double* scratch) noexcep
       double named = 0.0;
       double mean = 0.0;
       for (std::size_t j = 0; j < a.m; ++j) {
-        named += a.standing[j].top == top ? 1.0 : 0.0;
+        named += a.merit[j].top == top ? 1.0 : 0.0;
         mean += a.p[j * a.classes + top];
       }
       const double value = named + 0.5 * mean / static_cast<double>(a.m);
@@ -63,7 +63,7 @@ bool agree(const Answers& a, std::span<double> weights, double* scratch) noexcep
         best = top;
       }
     }
-    for (std::size_t i = 0; i < a.m; ++i) weights[i] = a.standing[i].top == best ? 1.0 : 0.0;
+    for (std::size_t i = 0; i < a.m; ++i) weights[i] = a.merit[i].top == best ? 1.0 : 0.0;
   }
   double agreeing = 0.0;
   for (const double w : weights) agreeing += w;
@@ -113,7 +113,7 @@ void log_pool(const Answers& a, std::span<const double> weights, double* out) no
 bool weigh(Strategy strategy, const Answers& a, std::span<double> weights, double* scratch) noexcept {
   switch (strategy) {
     case Strategy::hedge:
-      for (std::size_t i = 0; i < a.m; ++i) weights[i] = a.standing[i].advantage;
+      for (std::size_t i = 0; i < a.m; ++i) weights[i] = a.merit[i].advantage;
       softmax(weights);
       return true;
     case Strategy::stacked: {
@@ -124,18 +124,18 @@ bool weigh(Strategy strategy, const Answers& a, std::span<double> weights, doubl
       return true;
     }
     case Strategy::weighted:
-      for (std::size_t i = 0; i < a.m; ++i) weights[i] = a.standing[i].worth;
+      for (std::size_t i = 0; i < a.m; ++i) weights[i] = a.merit[i].worth;
       softmax(weights);
       return true;
     case Strategy::confidence:
       if (a.kind == Kind::numeric) {
-        const bool stated = std::any_of(a.standing, a.standing + a.m, [](const Standing& s) { return s.confidence >= 0.0; });
+        const bool stated = std::any_of(a.merit, a.merit + a.m, [](const Merit& s) { return s.confidence >= 0.0; });
         only_largest(weights, [&](std::size_t i) {
-          if (!stated) return a.standing[i].advantage;
-          return a.standing[i].confidence >= 0.0 ? a.standing[i].confidence : -1.0;
+          if (!stated) return a.merit[i].advantage;
+          return a.merit[i].confidence >= 0.0 ? a.merit[i].confidence : -1.0;
         });
       } else {
-        only_largest(weights, [&](std::size_t i) { return a.standing[i].confidence; });
+        only_largest(weights, [&](std::size_t i) { return a.merit[i].confidence; });
       }
       return true;
     case Strategy::consensus: return agree(a, weights, scratch);
@@ -144,7 +144,7 @@ bool weigh(Strategy strategy, const Answers& a, std::span<double> weights, doubl
         // How far above chance; a hundredth for a model that is not, so that somebody always votes.
         const double chance = 1.0 / static_cast<double>(a.classes);
         for (std::size_t i = 0; i < a.m; ++i) {
-          weights[i] = std::max((a.standing[i].confidence - chance) / (1.0 - chance), 0.01);
+          weights[i] = std::max((a.merit[i].confidence - chance) / (1.0 - chance), 0.01);
         }
         normalise(weights);
         return true;
@@ -199,9 +199,9 @@ void pool(Strategy strategy, const Answers& a, std::span<const double> weights, 
       // A vote is as sure as its model's record bears out; what is left goes to the other classes alike.
       std::fill(out, out + a.classes, 0.0);
       for (std::size_t i = 0; i < a.m; ++i) {
-        const double sure = a.standing[i].confidence;
+        const double sure = a.merit[i].confidence;
         const double rest = (1.0 - sure) / static_cast<double>(a.classes - 1);
-        for (std::size_t k = 0; k < a.classes; ++k) out[k] += weights[i] * (k == a.standing[i].top ? sure : rest);
+        for (std::size_t k = 0; k < a.classes; ++k) out[k] += weights[i] * (k == a.merit[i].top ? sure : rest);
       }
       return;
     case Strategy::mean:

@@ -67,12 +67,12 @@ void Scoreboard::resize_scratch(std::size_t models) {
   for (auto* scratch : {&weight_, &loss_, &points_, &excess_, &distance_, &mixed_}) scratch->resize(models);
   column_.resize(std::max(column_.size(), models));
   marks_.resize(models);
-  standing_.resize(models);
+  merit_.resize(models);
   widen(widest_);
 }
 
 void Scoreboard::widen(std::size_t classes) {
-  for (auto* rows : {&rows_, &log_rows_}) rows->resize(std::max(rows->size(), standing_.size() * classes));
+  for (auto* rows : {&rows_, &log_rows_}) rows->resize(std::max(rows->size(), merit_.size() * classes));
   pooled_.resize(std::max(pooled_.size(), n_strategies * classes));
   column_.resize(std::max(column_.size(), classes));
   widest_ = std::max(widest_, classes);
@@ -128,7 +128,7 @@ void Scoreboard::reserve(Kind kind, std::size_t tasks, std::size_t labels) {
     task.models.reserve(models);
     task.p.reserve(models * widest_);
     task.log_p.reserve(models * widest_);
-    task.standing.reserve(models);
+    task.merit.reserve(models);
     task.cost.reserve(models);
   }
 }
@@ -163,7 +163,7 @@ Status Scoreboard::open(Kind kind, std::size_t labels, std::span<const SliceId> 
   task.models.clear();
   task.p.clear();
   task.log_p.clear();
-  task.standing.clear();
+  task.merit.clear();
   task.cost.clear();
   task.slices[0] = overall;
   task.n_slices = 1;
@@ -257,7 +257,7 @@ Status Scoreboard::check(const Outcome& outcome) const noexcept {
   return task == nullptr ? Status::stale_task : check(*task, outcome.value);
 }
 
-// Stores the row of an answer that was checked, and the model's standing. May throw, and has changed nothing then.
+// Stores the row of an answer that was checked, and the model's merit. May throw, and has changed nothing then.
 void Scoreboard::store_answer(OpenTask& task, const Forecast& forecast, double sum) {
   const std::size_t classes = task.classes;
   const std::span<const double> p = forecast.p;
@@ -265,22 +265,22 @@ void Scoreboard::store_answer(OpenTask& task, const Forecast& forecast, double s
   const auto row = static_cast<std::size_t>(found - task.models.begin());
   if (found == task.models.end()) {
     for (auto* rows : {&task.p, &task.log_p}) rows->reserve((row + 1) * classes);
-    task.standing.reserve(row + 1);
+    task.merit.reserve(row + 1);
     task.cost.reserve(row + 1);
     task.models.push_back(forecast.model);
-    task.standing.emplace_back();
+    task.merit.emplace_back();
     task.cost.push_back(0.0);
     for (auto* rows : {&task.p, &task.log_p}) rows->resize((row + 1) * classes);
   }
   if (row == 0 || task.mixture.at != settled_) task.mixture = mix(task);
   double* const out = task.p.data() + row * classes;
   double* const log_out = task.log_p.data() + row * classes;
-  Standing& standing = task.standing[row];
-  standing = {};
+  Merit& merit = task.merit[row];
+  merit = {};
   if (task.kind == Kind::numeric) {
     out[0] = forecast.value;
     log_out[0] = 0.0;
-    standing.confidence = forecast.confidence;
+    merit.confidence = forecast.confidence;
   } else {
     if (task.kind == Kind::binary) {
       out[0] = 1.0 - p[0];
@@ -291,12 +291,12 @@ void Scoreboard::store_answer(OpenTask& task, const Forecast& forecast, double s
     }
     for (std::size_t k = 0; k < classes; ++k) {
       log_out[k] = std::log(std::max(out[k], pooling::log_floor));
-      standing.entropy -= out[k] * log_out[k];
-      if (out[k] > out[standing.top]) standing.top = static_cast<std::uint32_t>(k);
+      merit.entropy -= out[k] * log_out[k];
+      if (out[k] > out[merit.top]) merit.top = static_cast<std::uint32_t>(k);
     }
-    standing.confidence = calibrated(task, forecast.model, {out, classes}, standing.top);
+    merit.confidence = calibrated(task, forecast.model, {out, classes}, merit.top);
   }
-  stand(task, forecast.model, standing);
+  stand(task, forecast.model, merit);
   task.cost[row] += forecast.cost_usd;
 }
 

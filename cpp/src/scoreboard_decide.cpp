@@ -1,4 +1,4 @@
-// Deciding: the standings of the models, the pool, and what is told of it.
+// Deciding: the merits of the models, the pool, and what is told of it.
 #include <algorithm>
 #include <cmath>
 #include <new>
@@ -20,7 +20,7 @@ double squared(double x) noexcept { return x * x; }
 
 // What a model's record comes to, in the slices of a task. Each narrow slice is believed by its evidence, the rest is
 // what the model does overall; then their mean.
-void Scoreboard::stand(const OpenTask& task, ModelId model, Standing& out) const noexcept {
+void Scoreboard::stand(const OpenTask& task, ModelId model, Merit& out) const noexcept {
   const std::size_t f = family(task.kind);
   const Slice& broad = slices_[overall];
   const std::size_t narrow = task.n_slices - 1u;
@@ -86,7 +86,7 @@ Scoreboard::Mixture Scoreboard::mix(const OpenTask& task) const noexcept {
   return out;
 }
 
-// The answers that count, as they lie or from the scratch: those of models that have left are skipped, and standings that
+// The answers that count, as they lie or from the scratch: those of models that have left are skipped, and merits that
 // are older than the last outcome are looked up again. Their models are in who_.
 std::size_t Scoreboard::gather(const OpenTask& task, Answers& out) noexcept {
   const std::size_t n = task.models.size();
@@ -96,14 +96,14 @@ std::size_t Scoreboard::gather(const OpenTask& task, Answers& out) noexcept {
   for (std::size_t i = 0; i < n; ++i) {
     if (!active(task.models[i])) continue;
     who_[m++] = task.models[i];
-    fresh &= task.standing[i].at == settled_;
+    fresh &= task.merit[i].at == settled_;
   }
   out = {.kind = task.kind,
          .m = m,
          .classes = classes,
          .p = task.p.data(),
          .log_p = task.log_p.data(),
-         .standing = task.standing.data()};
+         .merit = task.merit.data()};
   if (m < n) {
     double* row = rows_.data();
     double* log_row = log_rows_.data();
@@ -119,11 +119,11 @@ std::size_t Scoreboard::gather(const OpenTask& task, Answers& out) noexcept {
     std::size_t j = 0;
     for (std::size_t i = 0; i < n; ++i) {
       if (!active(task.models[i])) continue;
-      standing_[j] = task.standing[i];
-      if (standing_[j].at != settled_) stand(task, task.models[i], standing_[j]);
+      merit_[j] = task.merit[i];
+      if (merit_[j].at != settled_) stand(task, task.models[i], merit_[j]);
       ++j;
     }
-    out.standing = standing_.data();
+    out.merit = merit_.data();
   }
   return m;
 }
@@ -370,9 +370,9 @@ void Scoreboard::describe_classes(const Answers& a, double between, Decision& ou
   std::ranges::fill(votes, 0.0);
   for (std::size_t i = 0; i < a.m; ++i) {
     const double w = out.weights[i].weight;
-    own += w * a.standing[i].entropy;
+    own += w * a.merit[i].entropy;
     apart += w * squared(a.p[i * classes + told] - out.p[told]);
-    votes[a.standing[i].top] += w;
+    votes[a.merit[i].top] += w;
   }
   double same = 0.0;
   for (const double w : votes) same += w * w;

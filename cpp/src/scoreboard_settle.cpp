@@ -48,7 +48,7 @@ void Scoreboard::judge(const OpenTask& task, double y, Time time) noexcept {
                         .classes = classes,
                         .p = task.p.data(),
                         .log_p = task.log_p.data(),
-                        .standing = task.standing.data(),
+                        .merit = task.merit.data(),
                         .tolerance = task.mixture.tolerance,
                         .factor = task.mixture.factor,
                         .shift = task.mixture.shift};
@@ -120,14 +120,14 @@ void Scoreboard::calibrate(const OpenTask& task, std::size_t y, Time time) noexc
   for (std::size_t i = 0; i < task.models.size(); ++i) {
     ModelState& model = model_state_[index(task.models[i])];
     const std::span<const double> row(task.p.data() + i * task.classes, task.classes);
-    const Standing& standing = task.standing[i];
+    const Merit& merit = task.merit[i];
     if (task.kind == Kind::binary) {
       model.calibrator[kind].update(row[1], y == 1, time);
-      const double p = standing.top == 1 ? standing.confidence : 1.0 - standing.confidence;
+      const double p = merit.top == 1 ? merit.confidence : 1.0 - merit.confidence;
       (void)model.adjusted[kind].add(std::clamp(p, 0.0, 1.0), y == 1);
     } else {
       model.calibrator[kind].update(row, y, time);
-      (void)model.adjusted[kind].add(standing.confidence, y == standing.top);
+      (void)model.adjusted[kind].add(merit.confidence, y == merit.top);
     }
   }
 }

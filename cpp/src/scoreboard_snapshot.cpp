@@ -218,7 +218,7 @@ void Scoreboard::save_tasks(SnapshotWriter& out) const {
     out.put(task.models);
     out.put(task.p);
     out.put(task.cost);
-    out.put_raw(std::span<const Standing>(task.standing));
+    out.put_raw(std::span<const Merit>(task.merit));
     out.put_raw(std::span<const Mixture>(&task.mixture, 1));
   }
 }
@@ -388,12 +388,12 @@ void Scoreboard::load_task(OpenTask& task, SnapshotReader& in) const {
   in.get(task.cost);
   if (!in.ok() || task.models.size() > model_state_.size()) return in.require(false);
   in.require(task.cost.size() == task.models.size() && all(task.cost, positive_or_zero));
-  task.standing.resize(task.models.size());
-  in.get_raw(std::span<Standing>(task.standing));
+  task.merit.resize(task.models.size());
+  in.get_raw(std::span<Merit>(task.merit));
   in.get_raw(std::span<Mixture>(&task.mixture, 1));
-  in.require(std::ranges::all_of(task.standing, [&](const Standing& standing) {
-    return finite(standing.advantage) && finite(standing.worth) && finite(standing.entropy) && standing.top < task.classes &&
-           (task.kind == Kind::numeric || (standing.confidence >= 0.0 && standing.confidence <= 1.0));
+  in.require(std::ranges::all_of(task.merit, [&](const Merit& merit) {
+    return finite(merit.advantage) && finite(merit.worth) && finite(merit.entropy) && merit.top < task.classes &&
+           (task.kind == Kind::numeric || (merit.confidence >= 0.0 && merit.confidence <= 1.0));
   }));
   in.require(all(task.mixture.share, [](double share) { return share >= 0.0 && share <= 1.0; }) &&
              task.mixture.factor >= 1.0 - Recalibration::most && task.mixture.factor <= 1.0 + Recalibration::most &&

@@ -20,7 +20,7 @@ TEST_CASE("ensemble: all strategies at once are to the bit what each is alone") 
     const std::size_t m = 1 + random() % 25;
     const std::size_t classes = seed % 20 == 0 ? 100 : 2 + (seed % 2) * (random() % 6);
     std::vector<double> p, log_p;
-    std::vector<fl::Standing> standing(m);
+    std::vector<fl::Merit> merit(m);
     for (std::size_t i = 0; i < m; ++i) {
       std::vector<double> row(classes);
       for (double& x : row) x = std::exp(2.0 * normal(random));
@@ -32,13 +32,13 @@ TEST_CASE("ensemble: all strategies at once are to the bit what each is alone") 
         log_p.push_back(std::log(std::max(x, fl::pooling::log_floor)));
       }
       const auto top = std::max_element(row.begin(), row.end());
-      standing[i] = {.advantage = normal(random), .worth = normal(random), .confidence = *top};
-      standing[i].top = static_cast<std::uint32_t>(top - row.begin());
+      merit[i] = {.advantage = normal(random), .worth = normal(random), .confidence = *top};
+      merit[i].top = static_cast<std::uint32_t>(top - row.begin());
     }
     fl::Answers answers{.kind = classes == 2 ? fl::Kind::binary : fl::Kind::categorical, .m = m, .classes = classes};
     answers.p = p.data();
     answers.log_p = log_p.data();
-    answers.standing = standing.data();
+    answers.merit = merit.data();
     if (seed % 3 == 0) answers.factor = 1.3, answers.shift = classes == 2 ? 0.2 : 0.0;
     std::vector<double> all(own * classes), one(classes), weights(m), other(m), scratch(std::max(m, classes));
     fl::answer_all(answers, all.data(), weights, other.data(), scratch.data());

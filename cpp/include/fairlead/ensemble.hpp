@@ -1,5 +1,5 @@
 // Strategies: ways to make one answer of those that the models gave to a task. Each is a set of weights on the simplex,
-// and a pool that they go into. What a strategy weighs by is the *standing* of each model: a few numbers that its record
+// and a pool that they go into. What a strategy weighs by is the *merit* of each model: a few numbers that its record
 // came to when it answered.
 //
 //   mean        every model has one vote; the linear pool
@@ -19,7 +19,7 @@
 //   auto        a mixture of the others by what each would have scored so far: panel.hpp
 //
 // Of numbers, log is the mean, vote the median, and stacked has no factor; the confident one is that of the highest stated
-// confidence, or of the best standing where none is stated; a model agrees that is within `tolerance` of the median.
+// confidence, or of the best merit where none is stated; a model agrees that is within `tolerance` of the median.
 //
 // The order of the models does not matter but for rounding. Two models that give the same answers count twice in all
 // but weighted (where they come to share a vote), median and trimmed notwithstanding.
@@ -36,7 +36,7 @@
 namespace fairlead {
 
 // What a model's record came to when it answered.
-struct Standing {
+struct Merit {
   double advantage = 0.0;   // hedge: the log of its weight, up to a constant that all share
   double worth = 0.0;       // weighted: the same
   double confidence = nan;  // calibrated probability of its most probable class; of a number: as stated
@@ -52,7 +52,7 @@ struct Answers {
   std::size_t classes = 0;            // 1: a number
   const double* p = nullptr;          // m x classes
   const double* log_p = nullptr;      // m x classes, of p raised to at least pooling::log_floor; none of numbers
-  const Standing* standing = nullptr; // m
+  const Merit* merit = nullptr; // m
   double tolerance = 0.0;             // consensus of numbers
   double factor = 1.0;                // stacked: what its log-odds are multiplied by,
   double shift = 0.0;                 // and, of two classes, what is added

@@ -1,6 +1,6 @@
 // What is known of the strategies in one slice: how good each would have been, and by what each is in the mixture `auto`.
 //
-// When a task is settled, every strategy is scored on what it would have answered by the standings that the models had
+// When a task is settled, every strategy is scored on what it would have answered by the merits that the models had
 // when they answered, so that nothing it was told later counts (A. P. Dawid, "Prequential Analysis", 1984).
 //
 // The core of the mixture is `hedge`, `weighted` and `stacked`, alike at first; how much each is in it, and whether the

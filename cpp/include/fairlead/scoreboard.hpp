@@ -147,9 +147,9 @@ class Scoreboard {
     const OpenTask* const open = find(task);
     return open == nullptr ? std::span<const double>{} : std::span<const double>(open->cost);
   }
-  std::span<const Standing> standings(TaskHandle task) const noexcept {
+  std::span<const Merit> merits(TaskHandle task) const noexcept {
     const OpenTask* const open = find(task);
-    return open == nullptr ? std::span<const Standing>{} : std::span<const Standing>(open->standing);
+    return open == nullptr ? std::span<const Merit>{} : std::span<const Merit>(open->merit);
   }
 
   double rating(ModelId model, SliceId slice = overall) const noexcept { return at(slice).elo[model]; }
@@ -210,7 +210,7 @@ class Scoreboard {
     std::vector<double> p = {};        // their answers, a row each
     std::vector<double> log_p = {};    // logarithms of them; none of numbers
     std::vector<double> cost = {};     // USD, of each model's answers
-    std::vector<Standing> standing = {};
+    std::vector<Merit> merit = {};
     Mixture mixture = {};              // as it was when the newest answer came
   };
 
@@ -257,7 +257,7 @@ class Scoreboard {
   void store_answer(OpenTask& task, const Forecast& forecast, double sum);
   double calibrated(const OpenTask& task, ModelId model, std::span<const double> row, std::uint32_t top) noexcept;
   static std::span<const double> row_of(const OpenTask& task, ModelId model) noexcept;  // it has answered
-  void stand(const OpenTask& task, ModelId model, Standing& out) const noexcept;
+  void stand(const OpenTask& task, ModelId model, Merit& out) const noexcept;
   Mixture mix(const OpenTask& task) const noexcept;
   std::size_t gather(const OpenTask& task, Answers& out) noexcept;
   bool combine(Strategy strategy, const Answers& answers, const Mixture& mixture, std::span<double> weights,
@@ -293,7 +293,7 @@ class Scoreboard {
   // Scratch, sized when models are added or a wider task is opened.
   std::vector<ModelId> who_;
   std::vector<double> weight_, loss_, points_, excess_, distance_, mixed_, rows_, log_rows_, column_, pooled_;
-  std::vector<Standing> standing_;
+  std::vector<Merit> merit_;
   std::vector<Marks> marks_;
   std::array<Marks, n_strategies> panel_marks_ = {};
   double core_loss_ = 0.0;

@@ -32,7 +32,7 @@ from fairlead.fleet.audited import AuditedFleet
 from fairlead.fleet.monitoring import MonitoredFleet
 from fairlead.fleet.performing import PerformedFleet
 from fairlead.measure.scoreboard import Leaderboard, Window, leaderboard
-from fairlead.policy import DEFAULT_STRATEGY, as_decision, strategy_index
+from fairlead.policy import DEFAULT_STRATEGY, STRATEGIES, as_decision, strategy_index
 from fairlead.policy.strategy import Strategy, checked_weights
 from fairlead.settings import Settings
 from fairlead.times import as_span, as_time
@@ -334,6 +334,8 @@ class Fleet(PerformedFleet, MonitoredFleet, AskedFleet, AuditedFleet):
         """By the weights that a strategy of the caller's gives."""
         if not isinstance(strategy, Strategy):
             raise InvalidRecordError(f"strategy is {strategy!r}, must be a name or a Strategy")
+        if checks.name(strategy.name, "strategy.name") in STRATEGIES:
+            raise InvalidRecordError(f"strategy.name is {strategy.name!r}, which is the name of one that is there already")
         task_id = checks.task_id(task)
         whole = self._find(task_id)
         answers = self.answers(task_id)
