@@ -107,7 +107,7 @@ py::dict audit_fields(HeldFleet& held, const FleetTask& task, const Audit& audit
   out["position_scale"] = number(fixed.position_scale);
   out["cost_usd"] = fixed.cost_usd;
   out["costs"] = by_model(audit.models, audit.costs, 1.0);
-  out["stake_usd"] = record[7];
+  out["stake_usd"] = record[5];
   out["slices"] = py::dict(record[8]);
   if (py::len(record[6]) > 0) out["slices"]["regime"] = record[6];
   return out;

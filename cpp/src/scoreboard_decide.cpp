@@ -365,7 +365,7 @@ void Scoreboard::describe_classes(const Answers& a, double between, Decision& ou
   }
   double own = 0.0;
   double apart = 0.0;  // variance between the models of the chance that is told
-  const std::size_t told = classes == 2 ? 1 : top;
+  const std::size_t told = a.kind == Kind::binary ? 1 : top;  // as calibration has it
   const std::span<double> votes(pooled_.data(), classes);
   std::ranges::fill(votes, 0.0);
   for (std::size_t i = 0; i < a.m; ++i) {
@@ -381,7 +381,7 @@ void Scoreboard::describe_classes(const Answers& a, double between, Decision& ou
   out.uncertainty = std::clamp(impurity / uniform, 0.0, 1.0);
   out.disagreement = std::clamp(between / uniform, 0.0, 1.0);
   out.position_scale = std::sqrt(1.0 - out.uncertainty) * (1.0 - out.disagreement);
-  out.spread = std::sqrt(classes == 2 ? apart : between);
+  out.spread = std::sqrt(a.kind == Kind::binary ? apart : between);
   out.entropy = std::clamp(entropy / most, 0.0, 1.0);
   out.divergence = std::max((cross - own) / most, 0.0);
   out.pairwise = std::clamp(1.0 - same, 0.0, 1.0);

@@ -294,3 +294,26 @@ def test_what_the_command_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 def test_the_default_rules_are_set() -> None:
     assert fl.Fleet().monitor.rules == DEFAULT_RULES
+
+
+def test_what_was_logged_is_told_though_the_next_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    life = Life()
+    life.fleet.monitor.rules = [fl.MetricRule("accuracy", "<", 0.7), fl.MetricRule("brier", ">", 0.2)]
+    told: list[str] = []
+    life.fleet.monitor.on_alert(lambda alert: told.append(alert.key))
+    life.live(40)
+    taken = life.fleet.monitor._log
+    calls = []
+
+    def once(*given: Any) -> Any:
+        calls.append(given)
+        if len(calls) == 2:
+            raise fl.JournalFullError("the ring is full")
+        return taken(*given)
+
+    monkeypatch.setattr(life.fleet.monitor, "_log", once)
+    with pytest.raises(fl.JournalFullError):
+        life.fleet.monitor.check()
+    assert len(told) == 1
+    life.fleet.monitor.check()
+    assert len(told) == len(set(told)) == 2

@@ -195,3 +195,21 @@ def test_a_task_that_nobody_answered() -> None:
     assert (group.tasks, len(group), group.gain) == (1, 0, 0.0)
     assert fl.agreement([alone])[""].pairs == ()
     assert fl.returns([alone])[""].total.cost_usd == 0.0
+
+
+def test_weights_of_any_size_leave_the_others_whole() -> None:
+    """The sum of the others is not what is left of the sum of all: of a weight that is nearly all, nothing would be."""
+    for small in (1e-15, 1e-20):
+        audit = Audit(
+            task="q",
+            kind="binary",
+            time=0,
+            settled=1,
+            outcome=1,
+            weights={"a": 1.0, "b": small, "c": small / 100},
+            answers={"a": 0.9, "b": 0.5, "c": 0.5},
+            p=0.9,
+            loss=0.01,
+        )
+        one = coalitions.game(audit)
+        assert coalitions.leave_one_out(one)[0] == pytest.approx(0.25 - 0.01)

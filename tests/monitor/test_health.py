@@ -120,3 +120,10 @@ def test_weights_are_the_users() -> None:
 
 def test_only_answers() -> None:
     assert health_of(answers("a", 50, 0.7), "all").score == pytest.approx(0.7)
+
+
+def test_answers_of_calls_before_the_window_are_known_all_the_same() -> None:
+    late = replace(whole(), calls=0, succeeded=0, failed=0)
+    found = fleet_health([late, replace(late, model="b", accuracy=0.4)], "1h").fleet
+    assert [part.weight for part in found.parts] == [0.5, 0.5]
+    assert 0.0 < found.score < 1.0

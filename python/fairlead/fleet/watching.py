@@ -105,19 +105,21 @@ class FleetMonitor:
         Raises JournalError, JournalFullError where the journal does not take an alert, which is then as if it had not
         been looked at; those before it are told.
         """
-        with self._lock:
-            moment = self._moment(now)
-            raised = {alert.key: alert for alert in self._raised()}
-            told: list[RuleAlert] = []
-            quiet = dict(self._quiet)
-            try:
-                found = turns(Look(self._source, moment).findings(self._rules), raised, quiet, moment)
-                told.extend(news for news in found if self._log(news, moment))  # as far as it comes
-                self._quiet = quiet
-            finally:
-                self._recent.extend(told)
-        for news in told:
-            self._listeners.tell(news)
+        told: list[RuleAlert] = []
+        try:
+            with self._lock:
+                moment = self._moment(now)
+                raised = {alert.key: alert for alert in self._raised()}
+                quiet = dict(self._quiet)
+                try:
+                    found = turns(Look(self._source, moment).findings(self._rules), raised, quiet, moment)
+                    told.extend(news for news in found if self._log(news, moment))  # as far as it comes
+                    self._quiet = quiet
+                finally:
+                    self._recent.extend(told)
+        finally:  # what the journal has is told, though it may refuse what comes after
+            for news in told:
+                self._listeners.tell(news)
         return tuple(told)
 
     @property

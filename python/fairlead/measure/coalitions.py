@@ -141,8 +141,11 @@ def _gains(one: Game, orders: NDArray[np.int64]) -> Floats:
 
 def leave_one_out(one: Game) -> Floats:
     """How much more the others would have lost without each model, shape (m,)."""
-    weighted = one.weights[:, None] * one.errors
-    rest = one.weights.sum() - one.weights
-    pools = weighted.sum(0) - weighted
-    out = np.full(len(one.models), one.alone) if len(one.models) == 1 else (pools**2).sum(1) / rest**2
-    return np.asarray(out - one.loss(), np.float64)
+    m = len(one.models)
+    if m == 1:
+        return np.asarray([one.alone - one.loss()], np.float64)
+    # Sums of the others, and not the sum of all less one's own: of a weight that is nearly all, nothing would be left.
+    others = 1.0 - np.eye(m)
+    rest = others @ one.weights
+    pools = others @ (one.weights[:, None] * one.errors)
+    return np.asarray((pools**2).sum(1) / rest**2 - one.loss(), np.float64)

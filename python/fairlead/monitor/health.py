@@ -125,11 +125,20 @@ def fleet_health(rows: Sequence[Measured], window: str, weights: Mapping[str, fl
     models = sorted((health_of(row, window, weights) for row in rows), key=_place)
     known = [score for score in models if score.score == score.score]
     calls = sum(score.calls for score in known)
+    # Where all answers that were settled come from calls before the window, every model counts alike.
     parts = tuple(
-        Part(score.model or "", score.score, score.calls / calls, "", math.nan, score.calls, "share of calls")
+        Part(
+            score.model or "",
+            score.score,
+            score.calls / calls if calls else 1.0 / len(known),
+            "",
+            math.nan,
+            score.calls,
+            "share of calls" if calls else "alike",
+        )
         for score in known
     )
-    score = sum(part.weight * part.score for part in parts) if calls else math.nan
+    score = sum(part.weight * part.score for part in parts) if parts else math.nan
     lowest = known[0].model if known else None
     return FleetHealth(HealthScore(None, score, window, parts, calls, lowest), tuple(models))
 
