@@ -167,7 +167,11 @@ def table(folder: Path) -> list[str]:
     scores = ["| Brier score, lower is better | tasks | " + " | ".join(map(_title, names)) + " |"]
     scores.append("|---|--:|" + "--:|" * len(names))
     beside = [name for name in fl.STRATEGIES if name != fl.DEFAULT_STRATEGY]
-    gains = [f"| {fl.DEFAULT_STRATEGY}, less than ... | its standard error | " + " | ".join(beside) + " |"]
+    gains = [
+        f"| {fl.DEFAULT_STRATEGY} minus ..., ± its standard error | of {fl.DEFAULT_STRATEGY} alone | "
+        + " | ".join(beside)
+        + " |"
+    ]
     gains.append("|---|--:|" + "--:|" * len(beside))
     for each in sets(folder):
         result, found = each.replay(), each.losses()
