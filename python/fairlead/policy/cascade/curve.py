@@ -23,7 +23,7 @@ STOPS = (0.005, 0.01, 0.02, 0.03, 0.035, 0.04, 0.045, 0.05, 0.06, 0.07, 0.08, 0.
 """Stop probabilities of a curve."""
 _TRIED = STOPS[2:10]  # of those that are chosen from
 _INNER = 5  # parts of the tasks that are learned from, on which panel and stop are chosen
-_MARGIN = 0.97  # of the budget, as what was cheap enough on some tasks costs more on others
+_MARGIN = 0.94  # of the budget, as what was cheap enough on some tasks costs more on others
 _BEST = 8  # models that pairs are made of
 _NEWEST = 2000  # tasks that are chosen on
 
