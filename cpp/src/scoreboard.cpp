@@ -5,6 +5,7 @@
 #include <limits>
 #include <new>
 #include <numeric>
+#include <utility>
 
 #include "fairlead/pooling.hpp"
 
@@ -130,6 +131,7 @@ void Scoreboard::reserve(Kind kind, std::size_t tasks, std::size_t labels) {
     task.log_p.reserve(models * widest_);
     task.merit.reserve(models);
     task.cost.reserve(models);
+    task.owed.reserve(models);
   }
 }
 
@@ -165,6 +167,7 @@ Status Scoreboard::open(Kind kind, std::size_t labels, std::span<const SliceId> 
   task.log_p.clear();
   task.merit.clear();
   task.cost.clear();
+  task.owed.clear();
   task.slices[0] = overall;
   task.n_slices = 1;
   for (const SliceId slice : slices) {
@@ -270,6 +273,9 @@ void Scoreboard::store_answer(OpenTask& task, const Forecast& forecast, double s
     task.models.push_back(forecast.model);
     task.merit.emplace_back();
     task.cost.push_back(0.0);
+    for (ModelWeight& owed : task.owed) {
+      if (owed.model == forecast.model) task.cost.back() = std::exchange(owed.weight, 0.0);
+    }
     for (auto* rows : {&task.p, &task.log_p}) rows->resize((row + 1) * classes);
   }
   if (row == 0 || task.mixture.at != settled_) task.mixture = mix(task);
@@ -298,6 +304,22 @@ void Scoreboard::store_answer(OpenTask& task, const Forecast& forecast, double s
   }
   stand(task, forecast.model, merit);
   task.cost[row] += forecast.cost_usd;
+}
+
+// What a failed call cost. May throw, and has changed nothing then.
+void Scoreboard::owe(OpenTask& task, const Forecast& forecast) {
+  if (!(forecast.cost_usd > 0.0)) return;
+  const auto row = std::ranges::find(task.models, forecast.model);
+  if (row != task.models.end()) {
+    task.cost[static_cast<std::size_t>(row - task.models.begin())] += forecast.cost_usd;
+    return;
+  }
+  const auto known = std::ranges::find(task.owed, forecast.model, &ModelWeight::model);
+  if (known != task.owed.end()) {
+    known->weight += forecast.cost_usd;
+  } else {
+    task.owed.push_back({forecast.model, forecast.cost_usd});
+  }
 }
 
 // What a model's record makes of the chance that it gives to its most probable class.
@@ -334,6 +356,11 @@ Status Scoreboard::record(TaskHandle handle, const Forecast& forecast) noexcept 
     if (std::isnan(confidence) && task->kind != Kind::numeric) confidence = *std::ranges::max_element(row_of(*task, forecast.model));
     if (!std::isnan(confidence)) model_state_[index(forecast.model)].confidence.add(confidence);
   } else {
+    try {
+      owe(*task, forecast);
+    } catch (const std::bad_alloc&) {
+      return Status::out_of_memory;
+    }
     ++task->failed;
   }
   task->cost_usd += forecast.cost_usd;

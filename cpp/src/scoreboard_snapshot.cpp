@@ -218,6 +218,11 @@ void Scoreboard::save_tasks(SnapshotWriter& out) const {
     out.put(task.models);
     out.put(task.p);
     out.put(task.cost);
+    out.put(static_cast<std::uint64_t>(task.owed.size()));
+    for (const auto& [model, cost] : task.owed) {
+      out.put(model);
+      out.put(cost);
+    }
     out.put_raw(std::span<const Merit>(task.merit));
     out.put_raw(std::span<const Mixture>(&task.mixture, 1));
   }
@@ -386,6 +391,15 @@ void Scoreboard::load_task(OpenTask& task, SnapshotReader& in) const {
   in.get(task.models);
   in.get(task.p);
   in.get(task.cost);
+  const std::size_t owed = in.length(sizeof(ModelId) + sizeof(double));
+  in.require(owed <= model_state_.size());
+  if (!in.ok()) return;
+  task.owed.resize(owed);
+  for (auto& [model, cost] : task.owed) {
+    in.get(model);
+    in.get(cost);
+    in.require(has_model(model) && positive_or_zero(cost));
+  }
   if (!in.ok() || task.models.size() > model_state_.size()) return in.require(false);
   in.require(task.cost.size() == task.models.size() && all(task.cost, positive_or_zero));
   task.merit.resize(task.models.size());

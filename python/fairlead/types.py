@@ -372,7 +372,7 @@ class Decision(Record):
       far they are from one another, sum_ij w_i w_j |x_i - x_j|.
     - low, high: 90 % of such intervals hold the chance of class 1, of the likeliest class, or the number.
 
-    The formulas stand in `cpp/src/scoreboard.cpp` at `Scoreboard::describe`.
+    The formulas stand in `cpp/src/scoreboard_decide.cpp` at `Scoreboard::describe`.
 
     An abstention has neither weights nor an answer: p and value are None, position_scale is 0, uncertainty 1, and
     reasons say why. `fleet.ask` gives it where nobody can be asked and nothing is known.

@@ -209,7 +209,8 @@ class Scoreboard {
     std::vector<ModelId> models = {};  // who answered
     std::vector<double> p = {};        // their answers, a row each
     std::vector<double> log_p = {};    // logarithms of them; none of numbers
-    std::vector<double> cost = {};     // USD, of each model's answers
+    std::vector<double> cost = {};     // USD, of each model's calls
+    std::vector<ModelWeight> owed = {};  // the same of models whose calls have all failed so far
     std::vector<Merit> merit = {};
     Mixture mixture = {};              // as it was when the newest answer came
   };
@@ -255,6 +256,7 @@ class Scoreboard {
   Status check(Kind kind, std::size_t classes, const Forecast& forecast, double& sum) const noexcept;
   static Status check(const OpenTask& task, double outcome) noexcept;
   void store_answer(OpenTask& task, const Forecast& forecast, double sum);
+  static void owe(OpenTask& task, const Forecast& forecast);
   double calibrated(const OpenTask& task, ModelId model, std::span<const double> row, std::uint32_t top) noexcept;
   static std::span<const double> row_of(const OpenTask& task, ModelId model) noexcept;  // it has answered
   void stand(const OpenTask& task, ModelId model, Merit& out) const noexcept;
