@@ -66,10 +66,14 @@ void Scoreboard::judge(const OpenTask& task, double y, Time time) noexcept {
     answer_all(answers, pooled_.data(), weights, excess_.data(), column_.data());
     const auto of = [&](Strategy strategy) { return answer(static_cast<std::size_t>(strategy)); };
     const auto share = [&](Strategy strategy) { return task.mixture.share[static_cast<std::size_t>(strategy)]; };
-    for (std::size_t k = 0; k < classes; ++k) {  // as `combine` does
-      const double p = of(Strategy::hedge)[k], q = of(Strategy::weighted)[k], core = std::midpoint(p, q);
+    // As `combine` does, to the bit.
+    double *const middle = rows_.data(), *const stacked = log_rows_.data();
+    for (std::size_t k = 0; k < classes; ++k) middle[k] = std::midpoint(of(Strategy::hedge)[k], of(Strategy::weighted)[k]);
+    recalibrate(answers, middle, stacked, column_.data());
+    for (std::size_t k = 0; k < classes; ++k) {
+      const double p = of(Strategy::hedge)[k], q = of(Strategy::weighted)[k], core = middle[k];
       double pooled = core + share(Strategy::hedge) * (p - core) + share(Strategy::weighted) * (q - core) +
-                      share(Strategy::stacked) * (of(Strategy::stacked)[k] - core);
+                      share(Strategy::stacked) * (stacked[k] - core);
       for (const Strategy each : Panel::outsiders) {
         if (share(each) > 0.0) pooled += share(each) * (of(each)[k] - core);
       }
