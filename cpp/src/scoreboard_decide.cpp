@@ -164,6 +164,7 @@ bool Scoreboard::combine(Strategy strategy, const Answers& a, const Mixture& mix
     for (std::size_t i = 0; i < a.m; ++i) weights[i] += share(each) * (part[i] - std::midpoint(first[i], second[i]));
     for (std::size_t k = 0; k < classes; ++k) out[k] += share(each) * (other[k] - core[k]);
   }
+  for (double& weight : weights) weight = std::max(weight, 0.0);  // rounding may leave a hair less
   return true;
 }
 
@@ -391,7 +392,7 @@ void Scoreboard::describe_classes(const Answers& a, double between, Decision& ou
   double n = 0.0;
   double happened = 0.0, expected = 0.0;
   if (static_cast<std::size_t>(out.strategy) < n_strategies) {
-    const Calibration& past = at(overall).panel.score[static_cast<std::size_t>(out.strategy)].calibration;
+    const Calibration& past = said_[static_cast<std::size_t>(out.strategy)][static_cast<std::size_t>(a.kind)];
     const Calibration::Bin& bin = past.bins()[equal_width_bin(chance, Calibration::default_bins)];
     n = static_cast<double>(bin.n);
     happened = static_cast<double>(bin.happened);

@@ -83,7 +83,10 @@ void Scoreboard::judge(const OpenTask& task, double y, Time time) noexcept {
   const auto mark = [&](std::span<const double> p) {
     return numeric ? mark_number(p[0], y) : mark_classes(p, static_cast<std::size_t>(y), task.kind == Kind::binary);
   };
-  for (std::size_t s = 0; s < n_strategies; ++s) panel_marks_[s] = mark(answer(s));
+  for (std::size_t s = 0; s < n_strategies; ++s) {
+    const Marks& found = panel_marks_[s] = mark(answer(s));
+    if (!numeric) said_[s][static_cast<std::size_t>(task.kind)].add_to(found.bin, found.shown, found.happened);
+  }
 
   // The core of `auto`, how good it would have been, and how far each model was from it. Its place is that of `auto`.
   const std::span<double> core = answer(own);

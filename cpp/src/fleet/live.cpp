@@ -187,9 +187,8 @@ Status Fleet::decide_at(std::uint32_t slot, Strategy strategy, Decision& out, Ti
   return Status::ok;
 }
 
-// What the desk's money and health allow of the position; then the event, and what an audit will tell.
-void Fleet::log_decision(std::uint32_t slot, Decision& out, std::string_view name) noexcept {
-  FleetTask& task = tasks_[slot];
+// What the desk's money and health allow of the position.
+void Fleet::limit(Decision& out) const noexcept {
   out.position_scale *= settings_.kelly;
   if (const double lost = drawdown(); lost > 0.0) {
     out.position_scale *= std::max(1.0 - lost / settings_.drawdown_limit, 0.0);
@@ -199,6 +198,12 @@ void Fleet::log_decision(std::uint32_t slot, Decision& out, std::string_view nam
     out.position_scale *= FleetRouting::emergency_scale;
     out.reasons |= in_emergency;
   }
+}
+
+// The event, and what an audit will tell.
+void Fleet::log_decision(std::uint32_t slot, Decision& out, std::string_view name) noexcept {
+  limit(out);
+  FleetTask& task = tasks_[slot];
   Status logged = Status::ok;
   try {
     if (sink_ != nullptr) {
