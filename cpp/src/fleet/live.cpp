@@ -169,7 +169,10 @@ Status Fleet::decide(TaskNumber task, Strategy strategy, Decision& out, Time now
 
 Status Fleet::consider(TaskNumber task, Strategy strategy, Decision& out, Time now) noexcept {
   const std::uint32_t slot = tasks_.find(task);
-  return slot != FleetTasks::none ? board_.decide(tasks_[slot].handle, strategy, out, now) : Status::unknown_task;
+  if (slot == FleetTasks::none) return Status::unknown_task;
+  const Status status = board_.decide(tasks_[slot].handle, strategy, out, now);
+  if (status == Status::ok) limit(out);
+  return status;
 }
 
 Status Fleet::decide_by(TaskNumber task, std::string_view name, std::span<const ModelWeight> weights, Decision& out,
