@@ -337,7 +337,9 @@ class Fleet(PerformedFleet, MonitoredFleet, AskedFleet, AuditedFleet):
         if len(checks.name(strategy.name, "strategy.name")) > 200:
             raise InvalidRecordError(f"strategy.name has {len(strategy.name)} characters, at most 200 may be")
         if strategy.name in STRATEGIES:
-            raise InvalidRecordError(f"strategy.name is {strategy.name!r}, which is the name of one that is there already")
+            raise InvalidRecordError(
+                f"strategy.name is {strategy.name!r}, which is the name of one that is there already"
+            )
         task_id = checks.task_id(task)
         whole = self._find(task_id)
         answers = self.answers(task_id)
