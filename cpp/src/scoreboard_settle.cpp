@@ -77,7 +77,7 @@ void Scoreboard::judge(const OpenTask& task, double y, Time time) noexcept {
       for (const Strategy each : Panel::outsiders) {
         if (share(each) > 0.0) pooled += share(each) * (of(each)[k] - core);
       }
-      answer(own)[k] = pooled;
+      answer(own)[k] = std::clamp(pooled, 0.0, 1.0);
     }
   }
   const auto mark = [&](std::span<const double> p) {

@@ -97,7 +97,7 @@ def _curve(result: ReplayResult) -> CascadeCurve | str:
     outcome = np.array([audit.outcome for audit in audits], dtype=float)
     pools = {result.default: np.array([audit.p for audit in audits], dtype=float)}
     try:
-        return cascade_curve(p, cost, outcome, models, prequential=True, pools=pools)
+        return cascade_curve(p, cost, outcome, models, pools=pools)
     except TableError as error:
         return str(error)
 
