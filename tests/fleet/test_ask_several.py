@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from test_ask_edges import answering, ask, broken, hanging, task
 
 import fairlead as fl
-from fairlead.errors import BudgetExhaustedError, InvalidRecordError, NoForecastError, UnknownModelError
+from fairlead.errors import BudgetExhaustedError, InvalidRecordError, NoForecastError, TaskEndedError, UnknownModelError
 from fairlead.fleet.reuse import Cached
 from fairlead.fleet.several import agreement
 
@@ -114,6 +114,57 @@ def test_what_came_in_time_is_decided_on() -> None:
     (decision,) = ask(desk, task(), models=2, deadline=0.1)
     assert decision.abstained
     assert "no answer before the deadline" in decision.reasons[0]
+
+
+def test_where_one_raises_the_others_are_cut_off_before_that_is_told() -> None:
+    """The task is settled while three are asked: who answers next cannot be recorded, and nobody waits for the rest."""
+    cut: list[str] = []
+
+    def slow(name: str) -> Any:
+        async def answer(task: fl.Task) -> float:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                await asyncio.sleep(0)  # an end of its own, which is waited for
+                cut.append(name)
+                raise
+            return 0.5
+
+        return answer
+
+    async def settling(task: fl.Task) -> float:
+        await asyncio.sleep(0.01)
+        desk.fleet.record(task, fl.Forecast("a", p=0.5))
+        desk.fleet.settle(task, 1)
+        return 0.7
+
+    desk = desk_of(settling, slow("b"), slow("c"))
+
+    async def run() -> None:
+        with pytest.raises(TaskEndedError):
+            await desk.asking.ask(task(), models=3)
+        assert sorted(cut) == ["b", "c"]
+        assert len(asyncio.all_tasks()) == 1
+        assert not desk.open
+
+    asyncio.run(run())
+    assert sorted(called(desk)) == ["a", "b", "c"]
+    assert sorted(how for _, how, _ in desk.kinds("called")) == ["answered", "cancelled", "cancelled"]
+
+
+def test_who_cancels_waits_for_all_that_were_asked() -> None:
+    desk = desk_of(hanging, hanging)
+
+    async def run() -> None:
+        asked = asyncio.ensure_future(desk.asking.ask(task(), models=2))
+        await asyncio.sleep(0.01)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        assert len(asyncio.all_tasks()) == 1
+        assert not desk.open
+
+    asyncio.run(run())
 
 
 def test_budgets_hold_for_all_together() -> None:

@@ -4,7 +4,7 @@ have to agree on."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -240,7 +240,7 @@ class Council(Alone):
         else:
             count = self._count if self._count is not None else 1 if self._cascade is None else len(self._candidates())
             wishes = [self._wishes] * count
-        await asyncio.gather(*(Branch(self, own, samples).consult() for own in wishes))
+        await _together(Branch(self, own, samples).consult() for own in wishes)
 
     async def _in_turn(self, cascade: Cascade) -> str:
         """One after the other, until another answer would hardly change the decision. Why it stopped, in words."""
@@ -295,7 +295,7 @@ class Council(Alone):
             told.append(f"only {agree:.0%} agree, {share:.0%} are needed: the reasoning tier is asked")
             wishes = {name: given for name, given in self._wishes.items() if name != "pin"} | {"at_least": "reasoning"}
             before = len(self.answers)
-            await asyncio.gather(*(Branch(self, wishes).consult() for _ in range(more)))
+            await _together(Branch(self, wishes).consult() for _ in range(more))
             if len(self.answers) > before:
                 decision = self._desk.decide(self._task, strategy=self._strategy)
                 agree = agreement(decision, self.answers)
@@ -324,6 +324,19 @@ class Council(Alone):
                 "no answer before the deadline" if self._late() else f"nobody has answered{self._told}"
             )
         return await self._without(self.refusal)
+
+
+async def _together(branches: Iterable[Coroutine[Any, Any, Forecast | None]]) -> None:
+    """All at once. Where one raises, or nobody waits any more, the others are cut off and have ended before that is
+    told: no call runs on that is nobody's."""
+    running = [asyncio.ensure_future(branch) for branch in branches]
+    try:
+        await asyncio.gather(*running)
+    except BaseException:
+        for one in running:
+            one.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        raise
 
 
 def agreement(decision: Decision, answers: dict[str, Forecast]) -> float:
