@@ -335,7 +335,9 @@ class Fleet(PerformedFleet, MonitoredFleet, AskedFleet, AuditedFleet):
         if not isinstance(strategy, Strategy):
             raise InvalidRecordError(f"strategy is {strategy!r}, must be a name or a Strategy")
         if checks.name(strategy.name, "strategy.name") in STRATEGIES:
-            raise InvalidRecordError(f"strategy.name is {strategy.name!r}, which is the name of one that is there already")
+            raise InvalidRecordError(
+                f"strategy.name is {strategy.name!r}, which is the name of one that is there already"
+            )
         task_id = checks.task_id(task)
         whole = self._find(task_id)
         answers = self.answers(task_id)

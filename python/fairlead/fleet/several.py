@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from fairlead.errors import InvalidRecordError, UnknownModelError, did_you_mean
-from fairlead.fleet.emergency import abstention, again, told_of
+from fairlead.fleet.emergency import abstention, told_of
 from fairlead.fleet.errand import Alone, Errand
 from fairlead.policy.route import Route
 from fairlead.providers.provider import Answer
@@ -97,32 +97,28 @@ class Branch(Errand[Forecast | None]):
             council.spent_usd += self._spent_usd
 
     async def _again(self, first: Forecast) -> Forecast:
-        """Asks the same model until there are enough samples, and records their mean. What does not answer again has
-        said it once."""
+        """Asks the same model until there are enough samples. Each is recorded as a call of its own, with what it cost,
+        and brings the mean of those so far. What does not answer again has said it once."""
         same = {name: given for name, given in self._wishes.items() if name in ("type", "bounds")}
-        samples = [first]
+        samples, mean = [first], first
         for _ in range(self._samples - 1):
-            more = _Sample(self._council, {**same, "pin": first.model}, self)
-            answer = await more.run()
+            more = _Sample(self._council, {**same, "pin": first.model}, samples)
+            found = await more.run()
             self._spent_usd += more._spent_usd
-            if answer is None:
+            if found is None:
                 break
-            samples.append(answer)
-        if len(samples) == 1:
-            return first
-        mean = _mean_of(self._task, samples)
-        self._desk.record(self._task, mean)
+            mean = found
         return mean
 
 
 class _Sample(Branch):
-    """One more answer of a model that has answered."""
+    """One more answer of a model that has answered: the mean of `samples`, with this one among them."""
 
-    __slots__ = ("_of",)
+    __slots__ = ("_given",)
 
-    def __init__(self, council: Council, wishes: dict[str, Any], of: Branch) -> None:
+    def __init__(self, council: Council, wishes: dict[str, Any], samples: list[Forecast]) -> None:
         super().__init__(council, wishes)
-        self._of = of
+        self._given = samples
         self.hedge = None
 
     def _taken(self) -> tuple[str, ...]:
@@ -130,6 +126,10 @@ class _Sample(Branch):
 
     def _failed(self, attempt: Any, answer: Answer) -> None:
         Errand._failed(self, attempt, answer)
+
+    def _done(self, answer: Answer) -> Forecast:
+        self._given.append(answer.forecast)
+        return super()._done(answer._replace(forecast=_mean_of(self._task, self._given)))
 
     async def run(self) -> Forecast | None:
         """Without the cache, which has the first answer."""
@@ -361,18 +361,18 @@ def _top(labels: tuple[str, ...], p: Any) -> str:
 
 
 def _mean_of(task: Task, samples: list[Forecast]) -> Forecast:
-    """The mean of several answers of a model, free of charge: each was paid for."""
-    first, n = samples[0], len(samples)
+    """The last of several answers of a model, with what it cost, but it says the mean of them all."""
+    last, n = samples[-1], len(samples)
     said = [sample.confidence for sample in samples]
     confidence = None if None in said else sum(cast("list[float]", said)) / n
-    if first.value is not None:
-        return again(first, value=sum(cast(float, s.value) for s in samples) / n, confidence=confidence)
+    if last.value is not None:
+        return replace(last, value=sum(cast(float, s.value) for s in samples) / n, confidence=confidence)
     if task.kind == "categorical":
         given = [s.p if isinstance(s.p, dict) else dict(zip(task.labels, cast(Any, s.p), strict=True)) for s in samples]
         p: Any = {label: sum(one[label] for one in given) / n for label in task.labels}
     else:
         p = sum(cast(float, s.p) for s in samples) / n
-    return again(first, p=p, confidence=confidence)
+    return replace(last, p=p, confidence=confidence)
 
 
 def _expected_usd(model: Any) -> float:
