@@ -192,6 +192,39 @@ def test_the_allowance_of_a_task_is_of_all_calls_for_it() -> None:
     assert isinstance(error, BudgetExhaustedError)
 
 
+def costing(usd: float, then: float, after: float = 0.02) -> Any:
+    """The first answer costs `usd`, the next ones `then`."""
+    price = [usd]
+
+    async def answer(task: fl.Task) -> fl.Forecast:
+        await asyncio.sleep(after)
+        paid, price[0] = price[0], then
+        return fl.Forecast("x", p=0.7, cost_usd=paid)
+
+    return answer
+
+
+def test_the_allowance_of_a_task_is_of_samples_under_way_too() -> None:
+    budgets = fl.Budgets()
+    budgets.define(fl.Budget(100, "daily"), time_ns())
+    desk = desk_of(*(costing(0.5, 1.0) for _ in range(3)), budgets=budgets)
+    (decision,) = ask(desk, task(stake_usd=100), cascade=rule(samples=2), max_cost_usd=3.0)
+    assert len(called(desk)) == 4  # three for $.50 each, and one more, for which $1 is held
+    assert decision.cost_usd == pytest.approx(2.5)
+
+
+def test_what_a_call_held_that_failed_may_be_spent_on_another() -> None:
+    async def failing(task: fl.Task) -> float:
+        await asyncio.sleep(0.01)
+        raise ConnectionResetError("gone")
+
+    budgets = fl.Budgets()
+    budgets.define(fl.Budget(100, "daily"), time_ns())
+    desk = desk_of(failing, failing, costing(0.5, 0.5), costing(0.5, 0.5), budgets=budgets)
+    (decision,) = ask(desk, task(), models=2, max_cost_usd=2.0)
+    assert set(decision.weights) == {"c", "d"}
+
+
 def test_a_second_request_never_goes_to_who_is_asked_already() -> None:
     desk = desk_of(answering(0.6, after=0.5), answering(0.7, after=0.5), 0.8)
     (decision,) = ask(desk, task(), models=2, hedge=0.01, strategy="mean")

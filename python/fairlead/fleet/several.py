@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from fairlead.errors import InvalidRecordError, UnknownModelError, did_you_mean
+from fairlead.fleet.attempt import Attempt
 from fairlead.fleet.emergency import abstention, told_of
 from fairlead.fleet.errand import Alone, Errand
 from fairlead.policy.route import Route
@@ -28,14 +29,14 @@ _AT_ONCE = 64
 class Branch(Errand[Forecast | None]):
     """One answer of several: it is recorded, and the council decides. None: there will be none."""
 
-    __slots__ = ("_busy", "_council", "_held_usd", "_samples")
+    __slots__ = ("_busy", "_council", "_holds", "_samples")
 
     def __init__(self, council: Council, wishes: dict[str, Any], samples: int = 1) -> None:
         super().__init__(council._asking, council._desk, council._task, "", council._strategy, wishes)
         self._asked = council._asked
         self._council = council
         self._busy: tuple[str, ...] = ()
-        self._held_usd = 0.0
+        self._holds: dict[str, float] = {}  # of calls under way, by model, in USD
         self._samples = samples
         self.limit, self.hedge, self.allowance_usd = council.limit, council.hedge, council.allowance_usd
 
@@ -43,8 +44,14 @@ class Branch(Errand[Forecast | None]):
         route = super()._route(*also)
         if route:
             self._busy = (*self._busy, cast(str, route.model))
-            self._held_usd += max(route.reserved_usd, route.cost_usd)
+            self._holds[cast(str, route.model)] = max(route.reserved_usd, route.cost_usd)
         return route
+
+    def _attempt(self, route: Route) -> Attempt | None:
+        attempt = super()._attempt(route)
+        if attempt is None:
+            self._holds.pop(cast(str, route.model), None)
+        return attempt
 
     def _taken(self) -> tuple[str, ...]:
         council = self._council
@@ -54,10 +61,11 @@ class Branch(Errand[Forecast | None]):
     def _committed(self) -> float:
         council = self._council
         spent = council.spent_usd + self._spent_usd
-        return spent + sum(branch._spent_usd + branch._held_usd for branch in council.branches if branch is not self)
+        return spent + sum(branch._spent_usd + sum(branch._holds.values()) for branch in council.branches if branch is not self)
 
     def _failed(self, attempt: Any, answer: Answer) -> None:
         super()._failed(attempt, answer)
+        self._holds.pop(attempt.model.name, None)
         self._council.failed = (*self._council.failed, attempt.model.name)
 
     def _done(self, answer: Answer) -> Forecast:
@@ -87,7 +95,7 @@ class Branch(Errand[Forecast | None]):
             forecast = await self.run()
             if forecast is None:
                 return None
-            self._held_usd = 0.0
+            self._holds.clear()
             if self._samples > 1 and forecast.model not in council.reused:
                 forecast = await self._again(forecast)
             council.answers[forecast.model] = forecast
@@ -103,7 +111,9 @@ class Branch(Errand[Forecast | None]):
         samples, mean = [first], first
         for _ in range(self._samples - 1):
             more = _Sample(self._council, {**same, "pin": first.model}, samples)
+            more._holds = self._holds  # which the others see
             found = await more.run()
+            self._holds.clear()
             self._spent_usd += more._spent_usd
             if found is None:
                 break
