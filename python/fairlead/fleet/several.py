@@ -61,7 +61,9 @@ class Branch(Errand[Forecast | None]):
     def _committed(self) -> float:
         council = self._council
         spent = council.spent_usd + self._spent_usd
-        return spent + sum(branch._spent_usd + sum(branch._holds.values()) for branch in council.branches if branch is not self)
+        return spent + sum(
+            branch._spent_usd + sum(branch._holds.values()) for branch in council.branches if branch is not self
+        )
 
     def _failed(self, attempt: Any, answer: Answer) -> None:
         super()._failed(attempt, answer)
