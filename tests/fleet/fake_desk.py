@@ -134,8 +134,8 @@ class FakeDesk:
     def decide(self, task: fl.Task, *, strategy: str | fl.Strategy = fl.DEFAULT_STRATEGY) -> fl.Decision:
         return self.fleet.decide(task, strategy=strategy)
 
-    def audits(self) -> tuple[fl.Audit, ...]:
-        return self.fleet.audits()
+    def past(self) -> Any:
+        return self.fleet.past()
 
     def gate(self, model: str) -> str:
         return self.breakers.gate(self._ids[model], self.clock())

@@ -45,6 +45,27 @@ def test_samples_are_paid_for_each_and_counted_once(staff: Staff, server: Server
     assert len(server.of("a")) == len(server.of("b")) == 2
 
 
+def test_the_record_of_samples_has_as_many_calls_as_were_made_and_what_was_paid(staff: Staff, server: Server) -> None:
+    server.script(*(Reply(text=f'{{"probability": {p}}}') for p in (0.6, 0.8, 0.4)), model="a")
+    server.model("b", Reply(text='{"probability": 0.9}'))
+    fleet = staff(fl.Fleet())
+    asked = task(stake_usd=100)
+    ask(fleet, asked, cascade=fl.Cascade(samples=3, agreement=0.0), strategy="mean")
+    fleet.settle(asked, 1)
+    audit = fleet.audit(asked)
+    assert audit.answers["a"] == pytest.approx((0.6 + 0.8 + 0.4) / 3)
+    for name in ("a", "b"):
+        row = fleet.performance(name)
+        made = len(server.of(name))
+        assert (row.calls, row.succeeded, made) == (3, 3, 3)
+        assert row.cost_per_call_usd == pytest.approx(COST[name])
+        calls = fleet._board.calls(fleet._board.find_model(name))
+        assert (calls["answered"], calls["failed"]) == (3, 0)
+        assert calls["cost_usd"] == pytest.approx(3 * COST[name])
+        assert audit.costs[name] == pytest.approx(3 * COST[name])
+    assert audit.cost_usd == pytest.approx(3 * (COST["a"] + COST["b"]))
+
+
 def test_who_hangs_is_not_waited_for(staff: Staff, server: Server) -> None:
     server.model("a", Reply(text='{"probability": 0.6}'))
     server.model("b", Reply(hang=True))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from test_ask_edges import answering, ask, broken, hanging, task
 
 import fairlead as fl
-from fairlead.errors import BudgetExhaustedError, InvalidRecordError, NoForecastError, UnknownModelError
+from fairlead.errors import BudgetExhaustedError, InvalidRecordError, NoForecastError, TaskEndedError, UnknownModelError
 from fairlead.fleet.reuse import Cached
 from fairlead.fleet.several import agreement
 
@@ -116,6 +116,57 @@ def test_what_came_in_time_is_decided_on() -> None:
     assert "no answer before the deadline" in decision.reasons[0]
 
 
+def test_where_one_raises_the_others_are_cut_off_before_that_is_told() -> None:
+    """The task is settled while three are asked: who answers next cannot be recorded, and nobody waits for the rest."""
+    cut: list[str] = []
+
+    def slow(name: str) -> Any:
+        async def answer(task: fl.Task) -> float:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                await asyncio.sleep(0)  # an end of its own, which is waited for
+                cut.append(name)
+                raise
+            return 0.5
+
+        return answer
+
+    async def settling(task: fl.Task) -> float:
+        await asyncio.sleep(0.01)
+        desk.fleet.record(task, fl.Forecast("a", p=0.5))
+        desk.fleet.settle(task, 1)
+        return 0.7
+
+    desk = desk_of(settling, slow("b"), slow("c"))
+
+    async def run() -> None:
+        with pytest.raises(TaskEndedError):
+            await desk.asking.ask(task(), models=3)
+        assert sorted(cut) == ["b", "c"]
+        assert len(asyncio.all_tasks()) == 1
+        assert not desk.open
+
+    asyncio.run(run())
+    assert sorted(called(desk)) == ["a", "b", "c"]
+    assert sorted(how for _, how, _ in desk.kinds("called")) == ["answered", "cancelled", "cancelled"]
+
+
+def test_who_cancels_waits_for_all_that_were_asked() -> None:
+    desk = desk_of(hanging, hanging)
+
+    async def run() -> None:
+        asked = asyncio.ensure_future(desk.asking.ask(task(), models=2))
+        await asyncio.sleep(0.01)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        assert len(asyncio.all_tasks()) == 1
+        assert not desk.open
+
+    asyncio.run(run())
+
+
 def test_budgets_hold_for_all_together() -> None:
     budgets = fl.Budgets()
     budgets.define(fl.Budget(2.5, "daily"), time_ns())
@@ -139,6 +190,39 @@ def test_the_allowance_of_a_task_is_of_all_calls_for_it() -> None:
     desk = desk_of(0.6, 0.7, budgets=budgets)
     (error,) = ask(desk, task(), models=2, max_cost_usd=0.1)
     assert isinstance(error, BudgetExhaustedError)
+
+
+def costing(usd: float, then: float, after: float = 0.02) -> Any:
+    """The first answer costs `usd`, the next ones `then`."""
+    price = [usd]
+
+    async def answer(task: fl.Task) -> fl.Forecast:
+        await asyncio.sleep(after)
+        paid, price[0] = price[0], then
+        return fl.Forecast("x", p=0.7, cost_usd=paid)
+
+    return answer
+
+
+def test_the_allowance_of_a_task_is_of_samples_under_way_too() -> None:
+    budgets = fl.Budgets()
+    budgets.define(fl.Budget(100, "daily"), time_ns())
+    desk = desk_of(*(costing(0.5, 1.0) for _ in range(3)), budgets=budgets)
+    (decision,) = ask(desk, task(stake_usd=100), cascade=rule(samples=2), max_cost_usd=3.0)
+    assert len(called(desk)) == 4  # three for $.50 each, and one more, for which $1 is held
+    assert decision.cost_usd == pytest.approx(2.5)
+
+
+def test_what_a_call_held_that_failed_may_be_spent_on_another() -> None:
+    async def failing(task: fl.Task) -> float:
+        await asyncio.sleep(0.01)
+        raise ConnectionResetError("gone")
+
+    budgets = fl.Budgets()
+    budgets.define(fl.Budget(100, "daily"), time_ns())
+    desk = desk_of(failing, failing, costing(0.5, 0.5), costing(0.5, 0.5), budgets=budgets)
+    (decision,) = ask(desk, task(), models=2, max_cost_usd=2.0)
+    assert set(decision.weights) == {"c", "d"}
 
 
 def test_a_second_request_never_goes_to_who_is_asked_already() -> None:

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from fairlead.fleet.emergency import Health
     from fairlead.fleet.hedging import Hedge
     from fairlead.fleet.listeners import Listeners
-    from fairlead.measure.audit import Audit
+    from fairlead._core import Fleet as _CoreFleet
     from fairlead.policy.cascade import Cascade
+    from fairlead.policy.cascade.past import Past
     from fairlead.policy.strategy import Strategy
     from fairlead.providers import Provider, ResponseCache
     from fairlead.providers.deadlines import Limit
@@ -35,12 +36,15 @@ class AskedFleet(RoutedFleet):
     _health: Listeners[Health] | None
     _health_lock: threading.Lock
     _answerers: dict[str, tuple[Model, Provider]]
+    _past: Past | None
+    _core: _CoreFleet
 
     def _start_asking(self) -> None:
         self._asking = None
         self._health = None
         self._health_lock = threading.Lock()
         self._answerers = {}
+        self._past = None
 
     def ask(
         self,
@@ -224,6 +228,14 @@ class AskedFleet(RoutedFleet):
         breakers = self._core.breakers
         return tuple(name for name in self._answerers if breakers.until(name) is not None)
 
+    def past(self) -> Past:
+        """The settled tasks, as cascades read them; `settle` notes them from now on."""
+        if self._past is None:
+            from fairlead.policy.cascade.past import Past
+
+            self._past = Past(self._core.audits)
+        return self._past
+
     def now(self) -> int:
         """The time by the fleet's clock."""
         return checks.moment(self._clock)
@@ -263,7 +275,3 @@ class AskedFleet(RoutedFleet):
 
     def void(self, task: Task | str) -> bool:
         raise NotImplementedError
-
-    if TYPE_CHECKING:
-
-        def audits(self, *, since: int | None = None, category: str | None = None) -> tuple[Audit, ...]: ...

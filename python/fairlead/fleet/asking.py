@@ -8,7 +8,7 @@ asked, `attempt` one call. `turns` are for those who wait, `hedging` is the seco
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fairlead.errors import FairleadError, InvalidRecordError
@@ -27,8 +27,8 @@ from fairlead.types import Decision, Forecast, Model, Task
 
 if TYPE_CHECKING:
     from fairlead.fleet.several import Council
-    from fairlead.measure.audit import Audit
     from fairlead.policy.cascade import Cascade, Reading
+    from fairlead.policy.cascade.past import Past
 
 _LOOK_AGAIN = 16
 """Tasks that a reading of the record serves."""
@@ -47,7 +47,7 @@ class Desk(Protocol):
     def release(self, route: Route) -> None: ...
     def record(self, task: Task | str, forecast: Forecast) -> None: ...
     def decide(self, task: Task | str, *, strategy: str | Strategy) -> Decision: ...
-    def audits(self) -> Sequence[Audit]: ...
+    def past(self) -> Past: ...
     def gate(self, model: str) -> str: ...
     def latency(self, model: str, q: float) -> float | None: ...
     def enter_emergency(self, reason: str) -> object: ...
@@ -111,12 +111,10 @@ class Asking:
         return errand.run()
 
     def reading(self) -> Reading:
-        """What the settled tasks say of the models, for cascades. It is read anew now and then, as that takes
-        milliseconds."""
+        """What the settled tasks say of the models, for cascades. It is read anew now and then: the first time,
+        all that is remembered (some tens of milliseconds where that is full), then what is new since (a few)."""
         if self._reading is None or self._readings % _LOOK_AGAIN == 0:
-            from fairlead.policy.cascade import Reading
-
-            self._reading = Reading(self._fleet().audits())
+            self._reading = self._fleet().past().reading()
         self._readings += 1
         return self._reading
 

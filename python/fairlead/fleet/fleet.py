@@ -377,6 +377,8 @@ class Fleet(PerformedFleet, MonitoredFleet, AskedFleet, AuditedFleet):
                 try:  # what is in order needs no Outcome; all else is told below
                     status = self._core.settle(checks.task_id(task), outcome, time, None, self._clock)
                     if status <= 0:
+                        if self._past is not None and status == 0:
+                            self._past.note(checks.task_id(task))
                         return status == 0
                 except OverflowError:
                     pass
@@ -392,6 +394,8 @@ class Fleet(PerformedFleet, MonitoredFleet, AskedFleet, AuditedFleet):
             raise checks.no_text("task", error) from error
         if status > 0:
             self._explain_settle(known, status)
+        if self._past is not None and status == 0:
+            self._past.note(known.task)
         return status == 0
 
     def void(self, task: Task | str) -> bool:

@@ -4,12 +4,13 @@ have to agree on."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from fairlead.errors import InvalidRecordError, UnknownModelError, did_you_mean
-from fairlead.fleet.emergency import abstention, again, told_of
+from fairlead.fleet.attempt import Attempt
+from fairlead.fleet.emergency import abstention, told_of
 from fairlead.fleet.errand import Alone, Errand
 from fairlead.policy.route import Route
 from fairlead.providers.provider import Answer
@@ -28,14 +29,14 @@ _AT_ONCE = 64
 class Branch(Errand[Forecast | None]):
     """One answer of several: it is recorded, and the council decides. None: there will be none."""
 
-    __slots__ = ("_busy", "_council", "_held_usd", "_samples")
+    __slots__ = ("_busy", "_council", "_holds", "_samples")
 
     def __init__(self, council: Council, wishes: dict[str, Any], samples: int = 1) -> None:
         super().__init__(council._asking, council._desk, council._task, "", council._strategy, wishes)
         self._asked = council._asked
         self._council = council
         self._busy: tuple[str, ...] = ()
-        self._held_usd = 0.0
+        self._holds: dict[str, float] = {}  # of calls under way, by model, in USD
         self._samples = samples
         self.limit, self.hedge, self.allowance_usd = council.limit, council.hedge, council.allowance_usd
 
@@ -43,8 +44,14 @@ class Branch(Errand[Forecast | None]):
         route = super()._route(*also)
         if route:
             self._busy = (*self._busy, cast(str, route.model))
-            self._held_usd += max(route.reserved_usd, route.cost_usd)
+            self._holds[cast(str, route.model)] = max(route.reserved_usd, route.cost_usd)
         return route
+
+    def _attempt(self, route: Route) -> Attempt | None:
+        attempt = super()._attempt(route)
+        if attempt is None:
+            self._holds.pop(cast(str, route.model), None)
+        return attempt
 
     def _taken(self) -> tuple[str, ...]:
         council = self._council
@@ -54,10 +61,13 @@ class Branch(Errand[Forecast | None]):
     def _committed(self) -> float:
         council = self._council
         spent = council.spent_usd + self._spent_usd
-        return spent + sum(branch._spent_usd + branch._held_usd for branch in council.branches if branch is not self)
+        return spent + sum(
+            branch._spent_usd + sum(branch._holds.values()) for branch in council.branches if branch is not self
+        )
 
     def _failed(self, attempt: Any, answer: Answer) -> None:
         super()._failed(attempt, answer)
+        self._holds.pop(attempt.model.name, None)
         self._council.failed = (*self._council.failed, attempt.model.name)
 
     def _done(self, answer: Answer) -> Forecast:
@@ -87,7 +97,7 @@ class Branch(Errand[Forecast | None]):
             forecast = await self.run()
             if forecast is None:
                 return None
-            self._held_usd = 0.0
+            self._holds.clear()
             if self._samples > 1 and forecast.model not in council.reused:
                 forecast = await self._again(forecast)
             council.answers[forecast.model] = forecast
@@ -97,32 +107,30 @@ class Branch(Errand[Forecast | None]):
             council.spent_usd += self._spent_usd
 
     async def _again(self, first: Forecast) -> Forecast:
-        """Asks the same model until there are enough samples, and records their mean. What does not answer again has
-        said it once."""
+        """Asks the same model until there are enough samples. Each is recorded as a call of its own, with what it cost,
+        and brings the mean of those so far. What does not answer again has said it once."""
         same = {name: given for name, given in self._wishes.items() if name in ("type", "bounds")}
-        samples = [first]
+        samples, mean = [first], first
         for _ in range(self._samples - 1):
-            more = _Sample(self._council, {**same, "pin": first.model}, self)
-            answer = await more.run()
+            more = _Sample(self._council, {**same, "pin": first.model}, samples)
+            more._holds = self._holds  # which the others see
+            found = await more.run()
+            self._holds.clear()
             self._spent_usd += more._spent_usd
-            if answer is None:
+            if found is None:
                 break
-            samples.append(answer)
-        if len(samples) == 1:
-            return first
-        mean = _mean_of(self._task, samples)
-        self._desk.record(self._task, mean)
+            mean = found
         return mean
 
 
 class _Sample(Branch):
-    """One more answer of a model that has answered."""
+    """One more answer of a model that has answered: the mean of `samples`, with this one among them."""
 
-    __slots__ = ("_of",)
+    __slots__ = ("_given",)
 
-    def __init__(self, council: Council, wishes: dict[str, Any], of: Branch) -> None:
+    def __init__(self, council: Council, wishes: dict[str, Any], samples: list[Forecast]) -> None:
         super().__init__(council, wishes)
-        self._of = of
+        self._given = samples
         self.hedge = None
 
     def _taken(self) -> tuple[str, ...]:
@@ -130,6 +138,10 @@ class _Sample(Branch):
 
     def _failed(self, attempt: Any, answer: Answer) -> None:
         Errand._failed(self, attempt, answer)
+
+    def _done(self, answer: Answer) -> Forecast:
+        self._given.append(answer.forecast)
+        return super()._done(answer._replace(forecast=_mean_of(self._task, self._given)))
 
     async def run(self) -> Forecast | None:
         """Without the cache, which has the first answer."""
@@ -240,7 +252,7 @@ class Council(Alone):
         else:
             count = self._count if self._count is not None else 1 if self._cascade is None else len(self._candidates())
             wishes = [self._wishes] * count
-        await asyncio.gather(*(Branch(self, own, samples).consult() for own in wishes))
+        await _together(Branch(self, own, samples).consult() for own in wishes)
 
     async def _in_turn(self, cascade: Cascade) -> str:
         """One after the other, until another answer would hardly change the decision. Why it stopped, in words."""
@@ -295,7 +307,7 @@ class Council(Alone):
             told.append(f"only {agree:.0%} agree, {share:.0%} are needed: the reasoning tier is asked")
             wishes = {name: given for name, given in self._wishes.items() if name != "pin"} | {"at_least": "reasoning"}
             before = len(self.answers)
-            await asyncio.gather(*(Branch(self, wishes).consult() for _ in range(more)))
+            await _together(Branch(self, wishes).consult() for _ in range(more))
             if len(self.answers) > before:
                 decision = self._desk.decide(self._task, strategy=self._strategy)
                 agree = agreement(decision, self.answers)
@@ -326,6 +338,19 @@ class Council(Alone):
         return await self._without(self.refusal)
 
 
+async def _together(branches: Iterable[Coroutine[Any, Any, Forecast | None]]) -> None:
+    """All at once. Where one raises, or nobody waits any more, the others are cut off and have ended before that is
+    told: no call runs on that is nobody's."""
+    running = [asyncio.ensure_future(branch) for branch in branches]
+    try:
+        await asyncio.gather(*running)
+    except BaseException:
+        for one in running:
+            one.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        raise
+
+
 def agreement(decision: Decision, answers: dict[str, Forecast]) -> float:
     """The share of the models that give the decision's answer: the same side, the same label; of numbers, 1 less the
     disagreement. Who says exactly one half agrees by half."""
@@ -348,18 +373,18 @@ def _top(labels: tuple[str, ...], p: Any) -> str:
 
 
 def _mean_of(task: Task, samples: list[Forecast]) -> Forecast:
-    """The mean of several answers of a model, free of charge: each was paid for."""
-    first, n = samples[0], len(samples)
+    """The last of several answers of a model, with what it cost, but it says the mean of them all."""
+    last, n = samples[-1], len(samples)
     said = [sample.confidence for sample in samples]
     confidence = None if None in said else sum(cast("list[float]", said)) / n
-    if first.value is not None:
-        return again(first, value=sum(cast(float, s.value) for s in samples) / n, confidence=confidence)
+    if last.value is not None:
+        return replace(last, value=sum(cast(float, s.value) for s in samples) / n, confidence=confidence)
     if task.kind == "categorical":
         given = [s.p if isinstance(s.p, dict) else dict(zip(task.labels, cast(Any, s.p), strict=True)) for s in samples]
         p: Any = {label: sum(one[label] for one in given) / n for label in task.labels}
     else:
         p = sum(cast(float, s.p) for s in samples) / n
-    return again(first, p=p, confidence=confidence)
+    return replace(last, p=p, confidence=confidence)
 
 
 def _expected_usd(model: Any) -> float:

@@ -14,6 +14,7 @@ from fairlead.types import Kind, Probabilities, Task
 
 if TYPE_CHECKING:
     from fairlead.measure.audit import Audit
+    from fairlead.policy.cascade.past import Settled
 
 __all__ = ["ENOUGH", "Line", "Reading"]
 
@@ -30,14 +31,15 @@ class Reading:
     other: a third that would overtake both is left out. Numbers are not learned from.
     """
 
-    def __init__(self, audits: Sequence[Audit]) -> None:
+    def __init__(self, audits: Sequence[Audit | Settled]) -> None:
         self._names: dict[str, int] = {}
         for audit in audits:
             for model in audit.answers:
                 self._names.setdefault(model, len(self._names))
         self._count = np.zeros(len(self._names), int)
         cost, calls = np.zeros(len(self._names)), np.zeros(len(self._names))
-        rows: dict[Kind, list[tuple[str, Any, int]]] = {"binary": [], "categorical": []}
+        rows: dict[Kind, list[tuple[str, list[float], int]]] = {"binary": [], "categorical": []}
+        nobody = [math.nan] * len(self._names)
         for audit in audits:
             for model, usd in audit.costs.items():
                 if model in self._names:
@@ -51,23 +53,30 @@ class Reading:
             sides, yes, no = found
             if audit.outcome not in (yes, no):
                 continue
-            p = np.full(len(self._names), np.nan)
+            p = nobody.copy()
             for model, side in sides.items():
                 p[self._names[model]] = side
                 self._count[self._names[model]] += 1
             outcome = int(audit.outcome == yes)
             rows[audit.kind].append((audit.category, p, outcome))
             if audit.kind == "categorical":  # which of the two is called yes means nothing
-                rows[audit.kind].append((audit.category, 1.0 - p, 1 - outcome))
+                rows[audit.kind].append((audit.category, [1.0 - side for side in p], 1 - outcome))
         self.price = np.divide(cost, calls, out=np.full(len(cost), np.nan), where=calls > 0)
         self._all = {kind: self._learned(some) for kind, some in rows.items()}
-        self._own = {
-            (kind, category): self._learned([row for row in some if row[0] == category])
-            for kind, some in rows.items()
-            for category in {row[0] for row in some}
-        }
+        self._rows: dict[tuple[Kind, str], list[tuple[str, list[float], int]]] = {}
+        for kind, some in rows.items():
+            for row in some:
+                self._rows.setdefault((kind, row[0]), []).append(row)
+        self._own: dict[tuple[Kind, str], Evidence] = {}
 
-    def _learned(self, rows: Sequence[tuple[str, Any, int]]) -> Evidence:
+    def _of(self, kind: Kind, category: str) -> Evidence | None:
+        """What the tasks of a category say, worked out when it is first needed."""
+        found = self._own.get((kind, category))
+        if found is None and (rows := self._rows.pop((kind, category), None)) is not None:
+            found = self._own[kind, category] = self._learned(rows)
+        return found
+
+    def _learned(self, rows: Sequence[tuple[str, list[float], int]]) -> Evidence:
         evidence = Evidence(max(len(self._names), 1))
         if rows:
             evidence.add_many(np.array([p for _, p, _ in rows]), np.array([outcome for _, _, outcome in rows]))
@@ -80,7 +89,7 @@ class Reading:
         everything = self._all.get(task.kind)
         if everything is None or everything.tasks < ENOUGH:
             return None
-        own = self._own.get((task.kind, task.category))
+        own = self._of(task.kind, task.category)
         if own is not None:
             everything = own.with_others(everything, _OF_ALL / (own.tasks + _OF_ALL))
         known = [name for name in models if name in self._names and self._count[self._names[name]] >= ENOUGH]
