@@ -317,3 +317,18 @@ def test_what_was_logged_is_told_though_the_next_is_refused(monkeypatch: pytest.
     assert len(told) == 1
     life.fleet.monitor.check()
     assert len(told) == len(set(told)) == 2
+
+
+def test_beyond_the_alerts_that_are_kept_it_goes_on() -> None:
+    """The core keeps 4,096: what does not fit is warned of, and no check raises for it."""
+    life = Life()
+    life.live(20)
+    life.fleet.monitor.rules = [fl.MetricRule("brier", ">", 0.3, name=f"rule {i}") for i in range(4100)]
+    told: list[str] = []
+    life.fleet.monitor.on_alert(lambda alert: told.append(alert.key))
+    with pytest.warns(RuntimeWarning, match=r"4 alerts were not raised, .*rule 4096 \| bad.*at most 4,096"):
+        assert len(life.fleet.monitor.check()) == len(told) == 4096
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        life.fleet.monitor.rules = life.fleet.monitor.rules[8:]
+        assert len(life.fleet.monitor.check()) == 12  # eight cleared, four had waited
