@@ -213,3 +213,22 @@ def test_weights_of_any_size_leave_the_others_whole() -> None:
         )
         one = coalitions.game(audit)
         assert coalitions.leave_one_out(one)[0] == pytest.approx(0.25 - 0.01)
+
+
+def test_labels_that_nobody_named_say_nothing_of_losses() -> None:
+    """Without an answer the labels are not known, nor what the uniform answer would have lost."""
+    asked = audits(5, 9, ("categorical",))
+    unknown = [
+        Audit(task=f"none {i}", kind="categorical", time=0, settled=i, outcome="up", costs={"m00": 0.5}, cost_usd=0.5)
+        for i in range(5)
+    ]
+    group, alone = fl.contribution([*asked, *unknown])[""], fl.contribution(asked)[""]
+    assert group.tasks == alone.tasks == 9
+    assert (group.baseline, group.loss, group.rounds) == (alone.baseline, alone.loss, alone.rounds)
+    assert group.rows == alone.rows
+    assert len(fl.contribution(unknown)) == 0
+    bought, of_asked = fl.returns([*asked, *unknown])[""], fl.returns(asked)[""]
+    assert bought.tasks == 14  # they cost, though nothing came of it
+    assert bought["m00"].cost_usd == pytest.approx(of_asked["m00"].cost_usd + 2.5)
+    assert bought.total.skill == pytest.approx(of_asked.total.skill)
+    assert fl.agreement([*asked, *unknown])[""].bins == fl.agreement(asked)[""].bins
