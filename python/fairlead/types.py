@@ -355,10 +355,15 @@ class Decision(Record):
 
     weights: by model, summing to 1. p: as in Forecast, by label for a categorical task. value: of a numeric task.
     disagreement: in [0, 1], 0 = all say the same. uncertainty: in [0, 1] for probabilities, 1 = anything may happen;
-    for numbers the expected error, in the answer's unit. position_scale: in [0, 1], 1 = full size; for a binary
-    answer the Kelly fraction at even odds, |2p - 1|, times (1 - disagreement). cost_usd: spent on the answers.
-    strategy: how they were combined, and chosen: what `auto` follows most, of others the same as strategy. time: as in
-    Task.
+    for numbers the expected error, in the answer's unit. position_scale: in [0, 1], 1 = full size; below. cost_usd:
+    spent on the answers. strategy: how they were combined, and chosen: what `auto` follows most, of others the same as
+    strategy. time: as in Task.
+
+    The position scale is |2p - 1| of a binary answer, the Kelly fraction at even odds, and sqrt(1 - uncertainty) of a
+    categorical one, which of two labels is the same; 1 of a number, but 0 while none of the models was scored on one;
+    times (1 - disagreement). It is 0 where `consensus` found none. Of this the fleet takes the part `Settings.kelly`
+    (0.5: half Kelly); times 1 - drawdown / `Settings.drawdown_limit`, at least 0, where `Settings.capital_usd` is given
+    and profits have fallen from their peak (`fleet.drawdown`); times 0.25 while it is in an emergency.
 
     The answers x_i of the models, by their weights w_i; p_ik is what one gives to class k of K, p_k what the decision
     does. None where it is not known, as of decisions from before there were these:

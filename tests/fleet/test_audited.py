@@ -161,3 +161,37 @@ def test_half_kelly_and_a_drawdown() -> None:
     for wrong in ({"kelly": 1.5}, {"capital_usd": -1.0}, {"drawdown_limit": 0.0}):
         with pytest.raises(fl.InvalidRecordError, match=next(iter(wrong))):
             fl.Settings(**wrong)
+
+
+def test_where_little_is_remembered_it_is_said_what_audits_need() -> None:
+    made = fl.Fleet(settings=fl.Settings(remember=1), clock=lambda: 7)
+    made.add("a")
+    for name in ("q1", "q2"):
+        ask(made, name, {"a": 0.9}, 1)
+    assert [audit.task for audit in made.audits()] == ["q2"]
+    with pytest.raises(fl.UnknownTaskError, match=r"'q1', .*newest.*Settings\.remember is 1"):
+        made.audit("q1")
+    assert "remember" in (fl.Fleet.audit.__doc__ or "")
+    assert "remember" in (fl.Fleet.audits.__doc__ or "")
+    none = fl.Fleet(settings=fl.Settings(remember=0), clock=lambda: 7)
+    none.add("a")
+    ask(none, "q", {"a": 0.9}, 1)
+    with pytest.raises(ValueError, match=r"audits is empty: no task has been settled, or .*remember"):
+        fl.contribution(none.audits())
+
+
+def test_a_position_is_cut_by_kelly_drawdown_and_emergency() -> None:
+    """As the docstring of `Decision` says."""
+    made = fl.Fleet(settings=fl.Settings(kelly=0.5, capital_usd=100.0, drawdown_limit=0.2), clock=lambda: 7)
+    made.add("a")
+    full = abs(2 * 0.9 - 1)
+    made.record(fl.Task("q"), fl.Forecast("a", p=0.9))
+    assert made.decide("q", strategy="mean").position_scale == pytest.approx(full * 0.5)
+    made.settle("q", 0, profit_usd=-10.0)
+    made.record(fl.Task("r"), fl.Forecast("a", p=0.9))
+    assert made.drawdown == pytest.approx(0.1)
+    assert made.decide("r", strategy="mean").position_scale == pytest.approx(full * 0.5 * (1 - 0.1 / 0.2))
+    made.enter_emergency("a test")
+    assert made.decide("r", strategy="mean").position_scale == pytest.approx(full * 0.5 * (1 - 0.1 / 0.2) * 0.25)
+    told = fl.Decision.__doc__ or ""
+    assert all(word in told for word in ("Settings.kelly", "drawdown_limit", "emergency", "consensus"))

@@ -317,3 +317,32 @@ def test_what_was_logged_is_told_though_the_next_is_refused(monkeypatch: pytest.
     assert len(told) == 1
     life.fleet.monitor.check()
     assert len(told) == len(set(told)) == 2
+
+
+def test_beyond_the_alerts_that_are_kept_it_goes_on() -> None:
+    """The core keeps 4,096: what does not fit is warned of, and no check raises for it."""
+    life = Life()
+    life.live(20)
+    life.fleet.monitor.rules = [fl.MetricRule("brier", ">", 0.3, name=f"rule {i}") for i in range(4100)]
+    told: list[str] = []
+    life.fleet.monitor.on_alert(lambda alert: told.append(alert.key))
+    with pytest.warns(RuntimeWarning, match=r"4 alerts were not raised, .*rule 4096 \| bad.*at most 4,096"):
+        assert len(life.fleet.monitor.check()) == len(told) == 4096
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        life.fleet.monitor.rules = life.fleet.monitor.rules[8:]
+        assert len(life.fleet.monitor.check()) == 12  # eight cleared, four had waited
+
+
+def test_the_report_calls_the_best_model_weak_nowhere() -> None:
+    """Of two models "good" is by far the better in both regimes, though less so in the calm one."""
+    life = Life()
+    for _ in range(30):
+        life.live(10, bad=0.1, regime="wild", every=HOUR)
+        life.live(10, bad=0.7, regime="calm", every=HOUR)
+    assert any(not one.strong for one in life.fleet.patterns(against="itself") if one.model == "good")
+    report = life.fleet.report()
+    assert {(one["model"], one["skill"] > 0) for one in report.patterns} == {("good", True), ("bad", False)}
+    assert {one["regime"] for one in report.patterns} == {"wild", "calm"}
+    assert "Beside the other models that answered the same tasks:\n- good strong under" in str(report)
+    assert "than the other models that answered the same" in report.to_html()

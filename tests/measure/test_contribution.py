@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -213,3 +214,45 @@ def test_weights_of_any_size_leave_the_others_whole() -> None:
         )
         one = coalitions.game(audit)
         assert coalitions.leave_one_out(one)[0] == pytest.approx(0.25 - 0.01)
+
+
+def test_labels_that_nobody_named_say_nothing_of_losses() -> None:
+    """Without an answer the labels are not known, nor what the uniform answer would have lost."""
+    asked = audits(5, 9, ("categorical",))
+    unknown = [
+        Audit(task=f"none {i}", kind="categorical", time=0, settled=i, outcome="up", costs={"m00": 0.5}, cost_usd=0.5)
+        for i in range(5)
+    ]
+    group, alone = fl.contribution([*asked, *unknown])[""], fl.contribution(asked)[""]
+    assert group.tasks == alone.tasks == 9
+    assert (group.baseline, group.loss, group.rounds) == (alone.baseline, alone.loss, alone.rounds)
+    assert group.rows == alone.rows
+    assert len(fl.contribution(unknown)) == 0
+    bought, of_asked = fl.returns([*asked, *unknown])[""], fl.returns(asked)[""]
+    assert bought.tasks == 14  # they cost, though nothing came of it
+    assert bought["m00"].cost_usd == pytest.approx(of_asked["m00"].cost_usd + 2.5)
+    assert bought.total.skill == pytest.approx(of_asked.total.skill)
+    assert fl.agreement([*asked, *unknown])[""].bins == fl.agreement(asked)[""].bins
+
+
+@pytest.mark.parametrize("where", ["answer", "outcome", "baseline"])
+def test_one_absurd_number_leaves_every_table_finite(where: str) -> None:
+    """Misses are bounded as in the core: squares of squares of 1e300 would be infinities."""
+    found = list(audits(3, 30, ("numeric",)))
+    if where == "answer":
+        found[4] = replace(found[4], answers={**found[4].answers, "m00": 1e300, "m01": -1.7e308}, profit_usd=1e200)
+    if where == "outcome":
+        found[4:6] = [replace(audit, outcome=1.7e308) for audit in found[4:6]]
+    nobody = -1.7e308 if where == "baseline" else None
+    group = fl.contribution(found, baseline=nobody)[""]
+    assert math.isfinite(group.loss)
+    assert math.isfinite(group.gain)
+    for row in group:
+        assert all(math.isfinite(x) for x in (row.shapley, row.low, row.high, row.leave_one_out, row.loss))
+    for pair in fl.agreement(found)[""].pairs:
+        assert math.isfinite(pair.errors)
+        assert math.isfinite(pair.distance)
+    for bought in fl.returns(found, baseline=nobody)[""]:
+        assert math.isfinite(bought.skill)
+        assert math.isfinite(bought.profit_usd or 0.0)
+    assert len(fl.contribution(found, baseline=0.4)[""]) == 5

@@ -113,6 +113,7 @@ class Keeper:
         self.kept: dict[str, tuple[str, int]] = {}
         self.logged: list[str] = []
         self.refuse = 0
+        self.most = 4096
 
     def rule_alert(self, json: str, time: int) -> int:
         import json as codec
@@ -124,6 +125,8 @@ class Keeper:
         raises = said["state"] == "raised"
         if raises == (said["key"] in self.kept):
             return -1
+        if raises and len(self.kept) >= self.most:
+            return 13  # out of range
         self.logged.append(json)
         if raises:
             self.kept[said["key"]] = (json, time)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import threading
+import warnings
 from typing import Any
 
 import pytest
@@ -310,14 +311,59 @@ def test_it_checks_in_the_background_until_it_is_stopped() -> None:
     asyncio.run(asyncio.wait_for(inside(), 5))
 
 
-def test_what_ends_the_background_checks_is_told() -> None:
+def test_checks_in_the_background_go_on_after_an_error() -> None:
+    watch, told = Watch(ACCURATE), threading.Event()
+    watch.keeper.refuse = 27
+    watch.source.said = {"a": answers("a", 50, 0.5)}
+    watch.monitor.on_alert(lambda alert: told.set())
+
+    async def inside() -> None:
+        with watch.monitor.run(0.001) as rounds:
+            while rounds.problem is None:
+                await asyncio.sleep(0.001)
+            assert isinstance(rounds.problem, fl.FairleadError)
+            for _ in range(20):  # one warning, not one a check
+                await asyncio.sleep(0.001)
+            assert rounds.running
+            assert not told.is_set()
+            watch.keeper.refuse = 0  # somebody made room
+            while not told.is_set():
+                await asyncio.sleep(0.001)
+            assert isinstance(rounds.problem, fl.FairleadError)  # still to be read
+
+    with pytest.warns(RuntimeWarning, match="check in the background failed with") as warned:
+        asyncio.run(asyncio.wait_for(inside(), 5))
+    assert len(warned) == 1
+    assert [alert.state for alert in watch.heard] == ["raised"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_warning_that_is_an_error_ends_no_checks() -> None:
     watch = Watch(ACCURATE)
     watch.keeper.refuse = 27
     watch.source.said = {"a": answers("a", 50, 0.5)}
-    rounds = watch.monitor.run(0.001)
-    for _ in range(1000):
-        if not rounds.running:
-            break
-        threading.Event().wait(0.005)
-    assert not rounds.running
-    assert isinstance(rounds.problem, fl.FairleadError)
+
+    async def inside() -> None:
+        with watch.monitor.run(0.001) as rounds:
+            while rounds.problem is None:
+                await asyncio.sleep(0.001)
+            await asyncio.sleep(0.01)
+            assert rounds.running
+
+    asyncio.run(asyncio.wait_for(inside(), 5))
+
+
+def test_alerts_that_do_not_fit_are_warned_of_once_and_raised_when_they_do() -> None:
+    watch = Watch(ACCURATE)
+    watch.keeper.most = 2
+    bad = [answers(f"m{i}", 50, 0.5) for i in range(4)]
+    with pytest.warns(RuntimeWarning, match="2 alerts were not raised.*m2.*4,096") as warned:
+        assert watch.see(*bad) == ("raised", "raised")
+    assert len(warned) == 1
+    assert [alert.model for alert in watch.heard] == ["m0", "m1"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert watch.see(*bad) == ()  # known by now
+    assert watch.see(answers("m0", 50, 0.9), *bad[1:3]) == ("cleared", "raised")
+    with pytest.warns(RuntimeWarning, match="1 alert was not raised.*m3"):  # anew: it was well in between
+        assert watch.see(answers("m0", 50, 0.9), *bad[1:]) == ()

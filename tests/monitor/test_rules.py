@@ -96,9 +96,11 @@ def test_two_rules_of_one_name_and_what_is_no_rule() -> None:
 @given(
     st.sampled_from(sorted(METRICS)),
     st.sampled_from(["<", "<=", ">", ">="]),
-    st.floats(-1e6, 1e6, allow_nan=False),
+    st.floats(0.0, 1.0, allow_nan=False),
 )
-def test_by_default_no_value_both_raises_and_clears(metric: str, comparison: Any, threshold: float) -> None:
+def test_by_default_no_value_both_raises_and_clears(metric: str, comparison: Any, part: float) -> None:
+    least, most = METRICS[metric].bounds
+    threshold = least + part * (min(most, 1e6) - least)
     rule = MetricRule(metric, comparison, threshold)
     assert rule.clear is not None
     for value in (rule.clear, threshold, math.nextafter(threshold, math.inf), math.nextafter(threshold, -math.inf)):
@@ -156,3 +158,30 @@ def test_rules_say_themselves() -> None:
     )
     assert MetricRule("accuracy", "<", 0.7, categories="x").as_dict()["categories"] == ["x"]
     assert MetricRule("accuracy", "<", 0.7, scope="fleet").name.endswith("(the fleet)")
+
+
+@pytest.mark.parametrize(
+    ("metric", "comparison", "threshold", "told"),
+    [
+        ("accuracy", "<", 70, r"threshold is 70, but accuracy is between 0 and 1: did you mean 0\.7"),
+        ("error_rate", ">", 15.0, r"threshold is 15\.0, but error_rate is between 0 and 1: did you mean 0\.15"),
+        ("success_rate", "<", -0.1, r"threshold is -0\.1, but success_rate is between 0 and 1$"),
+        ("accuracy", "<", 700, r"threshold is 700, but accuracy is between 0 and 1$"),
+        ("confidence", ">", 90, r"threshold is 90, but confidence is between 0 and 1: did you mean 0\.9"),
+        ("calibration_error", ">", 5, r"threshold is 5, but calibration_error is between 0 and 1: did you mean 0\.05"),
+        ("brier", ">", 2.5, r"threshold is 2\.5, but brier is between 0 and 2$"),
+        ("quality", "<", 80, r"threshold is 80, but quality is between -3 and 1: did you mean 0\.8"),
+        ("log_loss", ">", -1, r"threshold is -1, but log_loss is at least 0$"),
+        ("latency_p95_ms", ">", -5, r"threshold is -5, but latency_p95_ms is at least 0$"),
+    ],
+)
+def test_thresholds_that_cannot_be(metric: str, comparison: str, threshold: float, told: str) -> None:
+    with pytest.raises(fl.InvalidRecordError, match=told):
+        MetricRule(metric, comparison, threshold)  # type: ignore[arg-type]
+
+
+def test_a_rule_that_could_never_clear() -> None:
+    with pytest.raises(fl.InvalidRecordError, match=r"clear is 72, but accuracy is .* did you mean 0\.72"):
+        MetricRule("accuracy", "<", 0.7, clear=72)
+    assert MetricRule("accuracy", "<=", 0.0).fires(0.0)
+    assert MetricRule("cost_usd", ">=", 0.0).fires(0.0)

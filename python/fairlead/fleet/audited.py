@@ -57,8 +57,8 @@ class AuditedFleet:
         """What became of a task that was settled: who said what, who was believed, what it cost, and what each model
         and each strategy would have lost by what was known when the models answered.
 
-        The newest settled tasks are remembered, as many as fit a mebibyte; `fl.audits(folder)` reads all that a journal
-        holds. Raises UnknownTaskError for one that is not among them, or not settled.
+        Of the newest settled tasks there are as many as fit a mebibyte, and no more than `Settings.remember` ended ones:
+        a task that is forgotten has no audit. Raises UnknownTaskError for one that is not among them, or not settled.
 
         >>> import fairlead as fl
         >>> fleet = fl.Fleet()
@@ -79,13 +79,19 @@ class AuditedFleet:
             known = self._core.task(task_id)
             if known is not None and not known[1]:
                 raise UnknownTaskError(f"task is {task_id!r}, which is not settled yet")
-            raise UnknownTaskError(f"task is {task_id!r}, which is not among the newest that were settled")
+            raise UnknownTaskError(
+                f"task is {task_id!r}, which is not among the newest that were settled and are remembered "
+                f"(Settings.remember is {self._core.settings['remember']:,})"
+            )
         return _audit(found[-1])
 
     def audits(self, *, since: int | str | datetime | None = None, category: str | None = None) -> tuple[Audit, ...]:
-        """The newest settled tasks, oldest first: what `fl.contribution`, `fl.agreement` and `fl.returns` read.
+        """The newest settled tasks, oldest first: what `fl.contribution`, `fl.agreement` and `fl.returns` read. As many
+        as fit a mebibyte, of those whose record is remembered: with a small `Settings.remember` there are few, and with
+        0 none.
 
-        since: only those whose outcome became known at this time or later: nanoseconds, a date or a datetime. category: only of this one.
+        since: only those whose outcome became known at this time or later: nanoseconds, a date or a datetime.
+        category: only of this one.
         """
         first = None if since is None else as_time(since, "since")
         return tuple(

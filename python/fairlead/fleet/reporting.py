@@ -21,7 +21,6 @@ from fairlead.times import as_time
 
 if TYPE_CHECKING:
     from fairlead.fleet.fleet import Fleet
-    from fairlead.measure.patterns import Pattern
     from fairlead.monitor.alerts import RuleAlert
     from fairlead.monitor.anomaly import Anomaly
     from fairlead.monitor.trend import Trend
@@ -103,24 +102,10 @@ def _in_order(rows: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
 
 
 def _patterns(fleet: Fleet, now: int) -> tuple[Mapping[str, Any], ...]:
-    """Where models differ from what they are elsewhere: the surest, but for those that only repeat a wider one."""
-    found: list[Pattern] = []
-    surest = fleet.patterns(now=now, against="itself")
-    for pattern in sorted(surest, key=lambda one: sum(part is None for part in _place(one)), reverse=True):
-        if not any(_within(pattern, wider) and pattern.low <= wider.skill <= pattern.high for wider in found):
-            found.append(pattern)
-    kept = [pattern for pattern in surest if pattern in found][:_PATTERNS]
-    return tuple({**asdict(pattern), "words": str(pattern)} for pattern in kept)
-
-
-def _place(pattern: Pattern) -> tuple[str | None, str | None, str | None]:
-    return pattern.category, pattern.regime, pattern.expiry
-
-
-def _within(pattern: Pattern, wider: Pattern) -> bool:
-    """Whether the one is about a part of what the other is about."""
-    parts = zip(_place(pattern), _place(wider), strict=True)
-    return pattern.model == wider.model and all(of is None or part == of for part, of in parts)
+    """Where models are better or worse than the others, the surest first, but for what follows from how they do there
+    in general."""
+    found = [pattern for pattern in fleet.patterns(now=now, against="others") if pattern.beyond]
+    return tuple({**asdict(pattern), "words": str(pattern)} for pattern in found[:_PATTERNS])
 
 
 def _spending(fleet: Fleet, now: int) -> Spending:

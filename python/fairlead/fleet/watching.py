@@ -4,10 +4,12 @@ decides is in `fairlead.monitor`."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
+import warnings
 import weakref
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import date, timedelta
 from types import TracebackType
@@ -62,6 +64,7 @@ class FleetMonitor:
         self._listeners: Listeners[RuleAlert] = Listeners("rule alert")
         self._recent: deque[RuleAlert] = deque(maxlen=_KEPT)
         self._quiet: dict[str, int] = {}
+        self._left_out: frozenset[str] = frozenset()  # what the last check could not raise
         self._lock = threading.Lock()
 
     @property
@@ -102,10 +105,14 @@ class FleetMonitor:
         now: the fleet's clock where it is not given. An alert is an event of the journal before anybody is told, so
         nobody is told twice. A process that dies between the two has told nobody: at most once, and the journal has it.
 
+        At most 4,096 alerts are raised at once, of 16 KiB each: what does not fit is a RuntimeWarning, once, and is
+        raised by the first check at which there is room.
+
         Raises JournalError, JournalFullError where the journal does not take an alert, which is then as if it had not
         been looked at; those before it are told.
         """
         told: list[RuleAlert] = []
+        left_out: list[str] = []
         try:
             with self._lock:
                 moment = self._moment(now)
@@ -113,13 +120,20 @@ class FleetMonitor:
                 quiet = dict(self._quiet)
                 try:
                     found = turns(Look(self._source, moment).findings(self._rules), raised, quiet, moment)
-                    told.extend(news for news in found if self._log(news, moment))  # as far as it comes
+                    for news in found:  # as far as it comes
+                        try:
+                            if self._log(news, moment):
+                                told.append(news)
+                        except ValueError:  # no room for it
+                            left_out.append(news.key)
                     self._quiet = quiet
+                    known, self._left_out = self._left_out, frozenset(left_out)
                 finally:
                     self._recent.extend(told)
         finally:  # what the journal has is told, though it may refuse what comes after
             for news in told:
                 self._listeners.tell(news)
+        _warn_of([key for key in left_out if key not in known])
         return tuple(told)
 
     @property
@@ -236,8 +250,8 @@ class Rounds:
         if not 0.0 < self.every < float("inf"):
             raise InvalidRecordError(f"every is {every!r}, must be positive")
         self._running: asyncio.Task[None] | Future[None] | None = None
-        self.problem: BaseException | None = None
-        """What ended them, if they were not told to stop: a journal that is lost, say."""
+        self.problem: Exception | None = None
+        """What the last check that failed has raised: a journal that is full, say. They go on all the same."""
 
     def start(self) -> Rounds:
         """Begins, if they do not run already."""
@@ -282,13 +296,36 @@ class Rounds:
         return f"<monitor every {self.every:g} s, {'running' if self.running else 'stopped'}>"
 
     async def _rounds(self) -> None:
-        try:
-            while (monitor := self._monitor()) is not None:
+        failed = ""
+        while (monitor := self._monitor()) is not None:
+            try:
                 monitor.check()
-                del monitor  # it may go while it waits
-                await asyncio.sleep(self.every)
-        except Exception as error:  # there is nobody to raise it to
-            self.problem = error
+                failed = ""
+            except Exception as error:  # there is nobody to raise it to, and the next check may succeed
+                self.problem = error
+                said, failed = failed, f"{type(error).__name__}: {error}"
+                if failed != said:
+                    _warn(f"a check in the background failed with {failed}; the next is in {self.every:g} s")
+            del monitor  # it may go while it waits
+            await asyncio.sleep(self.every)
+
+
+def _warn(text: str) -> None:
+    """A warning that nobody can catch stays one, also where warnings are errors."""
+    with contextlib.suppress(Warning):
+        warnings.warn(text, RuntimeWarning, stacklevel=3)
+
+
+def _warn_of(left_out: Sequence[str]) -> None:
+    if left_out:
+        n = len(left_out)
+        were = f"{n:,} alerts were" if n > 1 else "1 alert was"
+        warnings.warn(
+            f"{were} not raised, {left_out[0]!r}{' first' if n > 1 else ''}: at most 4,096 are at once, of 16 KiB "
+            "each; let rules say which models and categories they are for",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 def _metrics(metrics: Iterable[str]) -> tuple[str, ...]:

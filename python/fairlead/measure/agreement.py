@@ -274,8 +274,7 @@ class _Pairs:
                     continue
                 y, yy = float(self.sums[3, j, i]), float(self.sums[4, j, i])
                 variance_x, variance_y = xx / n - (x / n) ** 2, yy / n - (y / n) ** 2
-                least = 1e-12 * max(xx / n, yy / n)
-                flat = variance_x <= least or variance_y <= least
+                flat = variance_x <= 1e-12 * xx / n or variance_y <= 1e-12 * yy / n  # but for rounding
                 together = math.nan if flat else (xy / n - x / n * y / n) / math.sqrt(variance_x * variance_y)
                 out.append(
                     Pair(

@@ -21,6 +21,9 @@ Floats = NDArray[np.float64]
 
 EXACT = 12
 """Models up to which all sets of them are gone through."""
+MOST = 1e70
+"""Beyond it no number is taken, as in the core: squares of squares would be infinities, and one absurd answer would be
+all that a table tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,6 @@ def game(audit: Audit, *, equal: bool = False, baseline: float = 0.0) -> Game:
     """The game of an audit: by the weights of its decision, or with equal ones (also if nobody decided).
 
     Without any model the answer is the uniform one, or the number `baseline`. Raises ValueError for an outcome that is
-    none of the labels.
 
     >>> audit = Audit(
     ...     task="q", kind="binary", time=0, settled=1, outcome=1,
@@ -69,9 +71,13 @@ def game(audit: Audit, *, equal: bool = False, baseline: float = 0.0) -> Game:
         miss = 1.0 / len(labels) - target if labels else np.zeros(0)
         return Game(models, w, p.reshape(len(models), len(labels)) - target, float(miss @ miss))
     y = float(audit.outcome)
-    values = [float(given[m]) - y for m in models]  # type: ignore[arg-type]
-    alone = 0.5 - y if audit.kind == "binary" else baseline - y
+    values = [_bounded(float(given[m]) - y) for m in models]  # type: ignore[arg-type]
+    alone = _bounded((0.5 if audit.kind == "binary" else baseline) - y)
     return Game(models, w, np.array(values, np.float64).reshape(len(models), 1), alone**2)
+
+
+def _bounded(number: float) -> float:
+    return max(-MOST, min(number, MOST))
 
 
 def check_permutations(permutations: int) -> None:
@@ -84,7 +90,7 @@ def number_of_nobody(audits: Sequence[Audit], baseline: float | None) -> float:
     """What stands for the answer of no model to numeric tasks: `baseline`, else the mean of their outcomes."""
     if baseline is not None:
         return float(baseline)
-    outcomes = [float(audit.outcome) for audit in audits if audit.kind == "numeric"]
+    outcomes = [_bounded(float(audit.outcome)) for audit in audits if audit.kind == "numeric"]
     return float(np.mean(outcomes)) if outcomes else 0.0
 
 

@@ -23,7 +23,7 @@ def checked(audits: Iterable[Audit]) -> tuple[Audit, ...]:
         if not isinstance(audit, Audit):
             raise TypeError(f"audits[{i}] is {type(audit).__name__}, must be an Audit, as fleet.audits() gives them")
     if not found:
-        raise ValueError("audits is empty: no task has been settled")
+        raise ValueError("audits is empty: no task has been settled, or none is remembered (Settings.remember)")
     return found
 
 

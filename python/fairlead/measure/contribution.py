@@ -179,10 +179,15 @@ def contribution(
     check_permutations(permutations)
     random = np.random.default_rng(seed)
     nobody = number_of_nobody(audits, baseline)
+    contexts = {
+        where: [audit for audit in found if audit.answers or audit.kind != "categorical"]
+        for where, found in by_context(audits, by).items()
+    }
     return Contribution(
         tuple(
             _group(kind, context, found, weights == "equal", nobody, permutations, random)
-            for (kind, context), found in by_context(audits, by).items()
+            for (kind, context), found in contexts.items()
+            if found
         )
     )
 

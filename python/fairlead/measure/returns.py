@@ -191,7 +191,7 @@ def _profit(one: _Played, attribute: Attribute) -> dict[str, float]:
     if not sum(shares.values()) > 0:
         shares = one.weights
     total = sum(shares.values())
-    return {m: profit * share / total for m, share in shares.items()} if total > 0 else {}
+    return {m: profit * (share / total) for m, share in shares.items()} if total > 0 else {}
 
 
 def _group(context: str, played: list[_Played], attribute: Attribute) -> ReturnGroup:

@@ -50,7 +50,19 @@ class Metric:
     words: str
     cure: str
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """What it can be, at least and at most."""
+        return _BOUNDS.get(self.name, (0.0, 1.0 if self.family == "share" else math.inf))
 
+
+_BOUNDS: Mapping[str, tuple[float, float]] = {
+    "brier": (0.0, 2.0),  # the sum over labels; of yes-no answers at most 1
+    "quality": (-3.0, 1.0),  # surely wrong of two: 1 - 1 / .25
+    "skill": (-2.0, 2.0),
+    "confidence": (0.0, 1.0),
+    "calibration_error": (0.0, 1.0),
+}
 _BETTER = "Let {other} answer{where} until {model} has recovered, or give {model} less weight there."
 _CALIBRATE = "Take {model}'s probabilities{where} through the calibration adjustment or a pool, not as they are."
 _PROVIDER = "Look at {model}'s errors and its provider's status; ask {other}{where} meanwhile."

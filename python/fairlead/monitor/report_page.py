@@ -359,8 +359,9 @@ def _patterns(report: Report) -> str:
         return ""
     items = "".join(f"<li>{escape(str(one['words']))}</li>" for one in report.patterns)
     caption = (
-        '<p class="caption">Kinds of tasks on which a model, beside the others, is better or worse than it is '
-        "elsewhere, beyond chance: of all that are found, at most one in twenty is expected to be none.</p>"
+        '<p class="caption">Kinds of tasks on which a model is better or worse than the other models that answered '
+        "the same, beyond chance, and by more or less than it is overall. Of all that are found, at most one in twenty "
+        "is expected to be none.</p>"
     )
     return page.section("Where models stand out", f'{caption}<ul class="todo">{items}</ul>')
 

@@ -37,7 +37,7 @@ def report_text(report: Report) -> str:
         *_windows(report),
         ("Trends", _trends(report)),
         ("Unusual now", "\n".join(str(one) for one in report.anomalies if one.state not in ("usual", "unknown"))),
-        ("Where models stand out", "\n".join(f"- {one['words']}" for one in report.patterns)),
+        ("Where models stand out", _patterns(report)),
         ("Money", _money(report)),
         ("Resources", _resources(report)),
         ("Rules", "\n".join(str(rule) for rule in report.rules)),
@@ -46,6 +46,13 @@ def report_text(report: Report) -> str:
         if body:
             parts.append(f"{heading}\n{'-' * len(heading)}\n{body}")
     return "\n\n".join(parts)
+
+
+def _patterns(report: Report) -> str:
+    if not report.patterns:
+        return ""
+    lines = "\n".join(f"- {one['words']}" for one in report.patterns)
+    return f"Beside the other models that answered the same tasks:\n{lines}"
 
 
 def headline(report: Report) -> str:

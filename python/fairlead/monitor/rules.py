@@ -13,7 +13,7 @@ from statistics import NormalDist
 from typing import Any, Literal
 
 from fairlead.errors import InvalidRecordError, did_you_mean
-from fairlead.monitor.metrics import METRICS, in_words, metric_of
+from fairlead.monitor.metrics import METRICS, Metric, in_words, metric_of
 
 WINDOWS = ("1h", "6h", "24h", "7d", "30d", "all")
 SEVERITIES = ("info", "warning", "critical")
@@ -41,7 +41,7 @@ class MetricRule:
     name: by which it is known; else the rule in words. An alert of a rule whose name is not among the rules any more
     clears. recommendation: what to do, instead of the sentence that belongs to the metric.
 
-    Raises InvalidRecordError for what cannot be honoured.
+    Raises InvalidRecordError for what cannot be honoured, such as an accuracy below 70, which is 7,000 %.
 
     >>> print(MetricRule("accuracy", "<", 0.70, window="24h"))
     accuracy < 70.0 % over 24h: warning, clears at 72.0 %
@@ -65,11 +65,12 @@ class MetricRule:
     def __post_init__(self) -> None:
         metric = metric_of(self.metric)
         one_of("comparison", self.comparison, COMPARISONS)
-        _number(self.threshold, "threshold")
+        _within(metric, _number(self.threshold, "threshold"), self.threshold, "threshold")
         check_shared(self)
         if self.clear is None:
             object.__setattr__(self, "clear", _default_clear(self))
-        _number(self.clear, "clear")
+        else:
+            _within(metric, _number(self.clear, "clear"), self.clear, "clear")
         if self.fires(self.clear):
             raise InvalidRecordError(
                 f"clear is {self.clear!r}, where the rule {self.metric} {self.comparison} {self.threshold!r} still "
@@ -313,6 +314,15 @@ def _number(value: object, field: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise InvalidRecordError(f"{field} is {value!r}, must be a finite number")
     return float(value)
+
+
+def _within(metric: Metric, value: float, given: object, field: str) -> None:
+    least, most = metric.bounds
+    if least <= value <= most:
+        return
+    span = f"between {least:g} and {most:g}" if math.isfinite(most) else f"at least {least:g}"
+    percent = f": did you mean {value / 100:g}" if most == 1.0 < value <= 100.0 else ""
+    raise InvalidRecordError(f"{field} is {given!r}, but {metric.name} is {span}{percent}")
 
 
 def _count(value: object, field: str) -> None:
