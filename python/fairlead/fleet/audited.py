@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from fairlead._core import Calibrator, Scoreboard
@@ -11,6 +12,7 @@ from fairlead.fleet import checks
 from fairlead.measure.audit import Audit
 from fairlead.policy.answered import Answered
 from fairlead.policy.pooled import reason_names
+from fairlead.times import as_time
 from fairlead.types import KINDS, FrozenDict, Kind, Task
 
 
@@ -80,15 +82,16 @@ class AuditedFleet:
             raise UnknownTaskError(f"task is {task_id!r}, which is not among the newest that were settled")
         return _audit(found[-1])
 
-    def audits(self, *, since: int | None = None, category: str | None = None) -> tuple[Audit, ...]:
+    def audits(self, *, since: int | str | datetime | None = None, category: str | None = None) -> tuple[Audit, ...]:
         """The newest settled tasks, oldest first: what `fl.contribution`, `fl.agreement` and `fl.returns` read.
 
-        since: only those whose outcome became known at this time or later, in nanoseconds. category: only of this one.
+        since: only those whose outcome became known at this time or later: nanoseconds, a date or a datetime. category: only of this one.
         """
+        first = None if since is None else as_time(since, "since")
         return tuple(
             _audit(fields)
             for fields in self._core.audits()
-            if (since is None or fields["settled"] >= since) and (category is None or fields["category"] == category)
+            if (first is None or fields["settled"] >= first) and (category is None or fields["category"] == category)
         )
 
     def calibrator(self, model: str, kind: Kind = "binary") -> Calibrator:
