@@ -69,6 +69,7 @@ class FakeDesk:
         ban: Any = (),
         without: Any = (),
         at_least: str | None = None,
+        objective: Any = None,
     ) -> Route:
         now = self.clock()
         reasons, refusal = set(), None

@@ -134,3 +134,23 @@ def test_a_cascade_learns_to_ask_less_and_reads_the_same_when_it_is_opened_again
         out.append((line.next({}), line.chance))
         out.append((line.next({"good": 0.55}), line.chance))
     assert told[0] == told[1]
+
+
+def test_little_at_stake_asks_the_best_value_unless_something_else_is_said() -> None:
+    fleet = fl.Fleet()
+    for name, usd in (("dear", 0.03), ("cheap", 0.001)):
+        fleet.add(name, lambda task, name=name: fl.Forecast(name, p=0.7))
+        for i in range(200):
+            past = fl.Task(f"{name} {i}")
+            fleet.record(past, fl.Forecast(name, p=0.8 if name == "dear" else 0.7, cost_usd=usd))
+            fleet.settle(past, 1)
+
+    def asked(i: int, rule: fl.Cascade, **more: Any) -> str:
+        return next(iter(fleet.ask_sync(fl.Task(f"q{i}", stake_usd=1), cascade=rule, **more).weights))
+
+    assert {asked(i, fl.Cascade()) for i in range(20)} == {"cheap"}
+    careful = fl.Objective(explore=0.0)
+    assert asked(50, fl.Cascade(), objective=careful) == "dear"
+    assert asked(51, fl.Cascade(objective=careful)) == "dear"
+    fleet.rules = fl.Rules(careful)
+    assert asked(52, fl.Cascade(objective=None)) == "dear"

@@ -431,6 +431,7 @@ def test_the_reasoning_tier_may_bring_agreement() -> None:
         ({"agreement": "all"}, "agreement is 'all'"),
         ({"samples": 0}, "samples is 0"),
         ({"escalate": True}, "escalate is True"),
+        ({"objective": "cheap"}, "objective is|goal is"),
     ],
 )
 def test_a_rule_that_cannot_be(options: dict[str, Any], told: str) -> None:

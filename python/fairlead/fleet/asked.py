@@ -14,12 +14,12 @@ from fairlead.policy import DEFAULT_STRATEGY
 from fairlead.types import Decision, Forecast, Model, Task
 
 if TYPE_CHECKING:
+    from fairlead._core import Fleet as _CoreFleet
     from fairlead.fleet.asking import Asking
     from fairlead.fleet.checking import HealthChecks, Probe
     from fairlead.fleet.emergency import Health
     from fairlead.fleet.hedging import Hedge
     from fairlead.fleet.listeners import Listeners
-    from fairlead._core import Fleet as _CoreFleet
     from fairlead.policy.cascade import Cascade
     from fairlead.policy.cascade.past import Past
     from fairlead.policy.strategy import Strategy

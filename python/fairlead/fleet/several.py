@@ -207,6 +207,9 @@ class Council(Alone):
         cascade = self._cascade
         stage = None if cascade is None else cascade.stage(self._task)
         if stage == "one":
+            objective = cast("Cascade", cascade).objective
+            if objective is not None:
+                self._wishes = {"objective": objective, **self._wishes}
             return told_of(await self._one(), f"cascade: {_usd(self._task)} at stake, one model is asked")
         told: list[str] = []
         if stage is None:

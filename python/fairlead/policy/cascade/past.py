@@ -12,7 +12,7 @@ from fairlead.types import Kind
 __all__ = ["Past", "Settled"]
 
 _AT_ONCE = 256
-"""Settled tasks that are fetched one by one; where more are new, all are fetched: 20 to 30 ms for what is remembered."""
+"""Settled tasks that are fetched one by one; where more are new, all are fetched: some 30 ms."""
 
 
 class Settled(NamedTuple):

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from zlib import crc32
 
 from fairlead.errors import InvalidRecordError
+from fairlead.policy.route import Objective, as_objective
 from fairlead.types import Task
 
 __all__ = ["Cascade", "Stage"]
@@ -19,10 +20,11 @@ Stage = Literal["one", "ensemble", "consensus"]
 class Cascade:
     """Asks more models, and more carefully, where more is at stake: `await fleet.ask(task, cascade=Cascade())`.
 
-    thresholds_usd: for a task with a stake below the first, one model is asked. From the first to the second, models
-    are asked one after the other, in the order of what they bring for their price, until another answer would hardly
-    change the decision. Above the second, all are asked at once, `samples` times each, and must agree; where they do
-    not, models of the reasoning tier are asked too, and where those do not bring agreement, the decision is to abstain.
+    thresholds_usd: for a task with a stake below the first, one model is asked, by `objective`. From the first to the
+    second, models are asked one after the other, in the order of what they bring for their price, until another answer
+    would hardly change the decision. Above the second, all are asked at once, `samples` times each, and must agree;
+    where they do not, models of the reasoning tier are asked too, and where those do not bring agreement, the decision
+    is to abstain.
 
     stop: it stops once all who are left would change the decision with a probability below this one. Until then another
     model is asked while the chance that its answer corrects the decision, less that it spoils it, is at least `stop`
@@ -30,6 +32,8 @@ class Cascade:
     the record says how models answer that would seldom be asked; which tasks those are follows from their ids. samples:
     answers of each model above the second threshold; their mean counts. agreement: the share of the models that must
     give the same answer there. escalate: how many models of the reasoning tier are asked besides.
+    objective: of the route to the one model below the first threshold, where `ask` is given none: "value" is the best
+    for its price, "cost" the cheapest; None: what the fleet's rules say.
 
     Raises InvalidRecordError naming the field and the value.
 
@@ -44,6 +48,7 @@ class Cascade:
     samples: int = 2
     agreement: float = 2 / 3
     escalate: int = 1
+    objective: str | Objective | None = "value"
 
     def __post_init__(self) -> None:
         given: Any = self.thresholds_usd
@@ -64,6 +69,8 @@ class Cascade:
             count = getattr(self, name)
             if isinstance(count, bool) or not isinstance(count, int) or not least <= count <= limit:
                 raise InvalidRecordError(f"{name} is {count!r}, must be a whole number from {least} to {limit}")
+
+        as_objective(self.objective)
 
     def stage(self, task: Task) -> Stage:
         """What is done for a task, by its stake."""
