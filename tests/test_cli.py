@@ -48,7 +48,10 @@ def test_tables_for_people(table: Path, capsys: pytest.CaptureFixture[str]) -> N
     for text in (
         "Models, by rating",
         "Ways to combine them",
-        "hedge (default)",
+        f"{fl.DEFAULT_STRATEGY} (default)",
+        f"beside {fl.DEFAULT_STRATEGY}",
+        "too little to say",
+        "every model has one vote",
         "mean (equal weights)",
         "best in hindsight: good",
     ):

@@ -17,6 +17,8 @@ BEHIND = {
         "AttentionLayer",
         "AttentionLayer64",
         "AttentionModule",
+        "AuditReader",
+        "Audits",
         "BradleyTerryFit",
         "Budgets",
         "Calendar",

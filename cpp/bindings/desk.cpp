@@ -8,6 +8,7 @@
 #include <exception>
 #include <optional>
 
+#include "audits.hpp"
 #include "fleet.hpp"
 #include "journal_errors.hpp"
 #include "scoreboard.hpp"
@@ -98,8 +99,35 @@ py::tuple replay(const std::string& folder, const FleetCensus& census, int kind,
   checked["crc"] = state.crc;
   checked["snapshot"] = state.snapshot == 0 ? py::object(py::none()) : py::int_(state.snapshot);
   checked["agrees"] = state.agrees();
-  return py::make_tuple(hold(replay.take()), found, checked);
+  auto audits = std::make_unique<HeldAudits>(replay.take_audits());
+  return py::make_tuple(hold(replay.take()), found, checked, std::move(audits));
 }
+
+// Reads the audits of a desk, some at a time.
+struct AuditReader {
+  explicit AuditReader(const std::string& folder) { check(DeskAudits::open(folder, audits)); }
+
+  py::list read(std::size_t n) {
+    const NameOf name = [&](ModelId model) {
+      const auto i = static_cast<std::size_t>(model);
+      if (i >= names.size()) names.resize(i + 1);
+      if (!names[i]) {
+        const std::string_view text = audits.fleet().board().models().name(model);
+        names[i] = py::str(text.data(), text.size());
+      }
+      return names[i];
+    };
+    py::list out;
+    if (!more) return out;
+    check(audits.advance(n, [&](const FleetTask& task, const Audit& audit) { out.append(audit_fields(audit, task, name)); },
+                         more));
+    return out;
+  }
+
+  DeskAudits audits;
+  std::vector<py::object> names = {};
+  bool more = true;
+};
 
 // From now on the fleet logs to this journal, of which it is the fold.
 void attach_journal(HeldFleet& held, const py::object& journal) {
@@ -120,6 +148,10 @@ void bind_desk(py::module_& m) {
         return c.one_set_of_labels ? py::tuple(py::cast(c.labels)) : py::tuple();
       })
       .def_property_readonly("last", [](const FleetCensus& c) { return c.last; });
+  py::class_<AuditReader>(m, "AuditReader")
+      .def(py::init<const std::string&>(), py::arg("folder"))
+      .def("read", &AuditReader::read, py::arg("n"))
+      .def_property_readonly("more", [](const AuditReader& reader) { return reader.more; });
   m.def("fold_desk", &fold, py::arg("folder"), py::arg("snapshots") = true);
   m.def("snapshot_desk", &snapshot, py::arg("folder"));
   m.def("census_desk", &census, py::arg("folder"));

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "audits.hpp"
 #include "scoreboard.hpp"
 
 namespace fairlead::bindings {
@@ -99,14 +100,35 @@ void check(const ReplayError& error) {
   raise(error.status, "at forecast " + std::to_string(error.forecast) + ", task " + std::to_string(error.task));
 }
 
+constexpr std::size_t index(std::int32_t id) noexcept { return static_cast<std::size_t>(id); }
+
 template <class T>
 py::array_t<T> copy(const std::vector<T>& values, std::size_t rows, std::size_t columns) {
   return py::array_t<T>({static_cast<py::ssize_t>(rows), static_cast<py::ssize_t>(columns)}, values.data());
 }
 
+py::dict paired_dict(const Paired& paired) {
+  py::dict out;
+  out["difference"] = paired.mean();
+  out["standard_error"] = paired.standard_error();
+  out["rounds"] = paired.rounds();
+  return out;
+}
+
 py::dict by_strategy(const std::array<Score, ReplayScores::n_strategies>& scores) {
   py::dict out;
   for (std::size_t i = 0; i < scores.size(); ++i) out[py::str(std::string(strategy_names[i]))] = score_dict(scores[i]);
+  return out;
+}
+
+// Each with the row of its task as "task", and without what the table tells of it.
+py::list read_audits(const HeldAudits& held, const py::sequence& models, const py::tuple& labels) {
+  py::list out;
+  held.audits.each([&](const Audit& audit) {
+    py::dict fields = audit_fields(audit, labels, [&](ModelId model) { return py::object(models[index(model)]); });
+    fields["task"] = audit.fixed.task;
+    out.append(fields);
+  });
   return out;
 }
 
@@ -117,10 +139,20 @@ py::dict replay_scores(const ReplayScores& s) {
   for (const auto& slice : s.slices) slices.append(by_strategy(slice));
   py::list models;
   for (const Score& score : s.models) models.append(score_dict(score));
+  py::list adjusted, against;
+  for (const Score& score : s.adjusted) adjusted.append(score_dict(score));
+  for (const Paired& paired : s.models_paired) against.append(paired_dict(paired));
+  py::dict strategies_against;
+  for (std::size_t i = 0; i < strategy_names.size(); ++i) {
+    strategies_against[py::str(std::string(strategy_names[i]))] = paired_dict(s.strategies_paired[i]);
+  }
   const std::size_t rows = s.history_time.size();
   py::dict out;
   out["strategies"] = by_strategy(s.strategies);
   out["models"] = models;
+  out["adjusted"] = adjusted;
+  out["models_against"] = against;
+  out["strategies_against"] = strategies_against;
   out["slices"] = slices;
   out["tasks"] = s.tasks;
   out["unsettled"] = s.unsettled;
@@ -128,6 +160,7 @@ py::dict replay_scores(const ReplayScores& s) {
   out["history_time"] = py::array_t<Time>(static_cast<py::ssize_t>(rows), s.history_time.data());
   out["history_rating"] = copy(s.history_rating, rows, s.models.size());
   out["history_loss"] = copy(s.history_loss, rows, ReplayScores::n_strategies);
+  out["history_excess"] = copy(s.history_excess, rows, s.models.size());
   out["history_n"] = py::array_t<std::uint64_t>(static_cast<py::ssize_t>(rows), s.history_n.data());
   return out;
 }
@@ -150,7 +183,14 @@ void bind_replay(py::module_& m) {
       .def("finish", [](HeldReplay& held) { check(held.replay.finish()); })
       .def_property_readonly("done", [](const HeldReplay& held) { return held.replay.done(); })
       .def_property_readonly("position", [](const HeldReplay& held) { return held.replay.position(); })
-      .def("scores", [](const HeldReplay& held) { return replay_scores(held.replay.scores()); });
+      .def("scores", [](const HeldReplay& held) { return replay_scores(held.replay.scores()); })
+      .def("take_audits", [](HeldReplay& held) { return std::make_unique<HeldAudits>(held.replay.take_audits()); });
+  py::class_<HeldAudits>(m, "Audits")
+      .def("__len__", [](const HeldAudits& held) { return held.audits.size(); })
+      .def_property_readonly("left_out", [](const HeldAudits& held) { return held.audits.left_out(); })
+      .def("read", &read_audits, py::arg("models"), py::arg("labels"))
+      .def("read_of", [](const HeldAudits& held, HeldFleet& fleet) { return fleet_audits(fleet, held.audits); },
+           py::arg("fleet"));
 }
 
 }  // namespace fairlead::bindings

@@ -164,6 +164,10 @@ bool Scoreboard::combine(Strategy strategy, const Answers& a, const Mixture& mix
     for (std::size_t i = 0; i < a.m; ++i) weights[i] += share(each) * (part[i] - std::midpoint(first[i], second[i]));
     for (std::size_t k = 0; k < classes; ++k) out[k] += share(each) * (other[k] - core[k]);
   }
+  for (double& weight : weights) weight = std::max(weight, 0.0);  // rounding may leave a hair less
+  if (a.kind != Kind::numeric) {
+    for (std::size_t k = 0; k < classes; ++k) out[k] = std::clamp(out[k], 0.0, 1.0);
+  }
   return true;
 }
 
@@ -282,11 +286,23 @@ void Scoreboard::finish(const OpenTask& task, Decision& out) noexcept {
 
 // What is told of a pooled answer that stands in out.p, one value per class.
 void Scoreboard::describe(const OpenTask& task, const Answers& a, Decision& out) noexcept {
+  // Around the weighted mean of the answers; of numbers around the answer. Of linear pools they are the same.
+  const std::size_t classes = a.classes;
+  double* const middle = pooled_.data() + classes;
+  if (a.kind == Kind::numeric) {
+    middle[0] = out.p[0];
+  } else {
+    std::fill_n(middle, classes, 0.0);
+    for (std::size_t i = 0; i < a.m; ++i) {
+      const double w = out.weights[i].weight;
+      for (std::size_t k = 0; k < classes; ++k) middle[k] += w * a.p[i * classes + k];
+    }
+  }
   double between = 0.0;
   for (std::size_t i = 0; i < a.m; ++i) {
     double distance = 0.0;
-    for (std::size_t k = 0; k < a.classes; ++k) {
-      distance += squared(std::clamp(a.p[i * a.classes + k] - out.p[k], -1e70, 1e70));
+    for (std::size_t k = 0; k < classes; ++k) {
+      distance += squared(std::clamp(a.p[i * classes + k] - middle[k], -1e70, 1e70));
     }
     between += out.weights[i].weight * distance;
   }
@@ -340,7 +356,7 @@ double Scoreboard::expected_square(std::span<const ModelWeight> weights) const n
 // The Gini impurity of the pool, 1 - sum p^2, is the models' own mean impurity plus the variance between them (an identity
 // for linear pools). Both are divided by the impurity of the uniform answer, so `uncertainty` is 1 for "anything may
 // happen", and `disagreement` is the part of it that comes from the models contradicting one another: what is left is
-// their own. The position scale is sqrt(1 - uncertainty), which for a binary answer is |2p - 1|, the Kelly fraction at even
+// their own (and, where the pool is not linear, what it made of them). The position scale is sqrt(1 - uncertainty), which for a binary answer is |2p - 1|, the Kelly fraction at even
 // odds, times (1 - disagreement).
 //
 // The divergence is the mean over models of KL(model || pool), which for a linear pool is the Jensen-Shannon divergence.
@@ -350,17 +366,16 @@ double Scoreboard::expected_square(std::span<const ModelWeight> weights) const n
 // variance is that of a frequency with so many tasks, plus the variance between the models.
 void Scoreboard::describe_classes(const Answers& a, double between, Decision& out) noexcept {
   const std::size_t classes = a.classes;
+  const double* const middle = pooled_.data() + classes;  // the weighted mean of the answers: describe
   double impurity = 1.0;
   double entropy = 0.0;
   double cross = 0.0;  // of the models' mean answer against the pool
   std::size_t top = 0;
   for (std::size_t k = 0; k < classes; ++k) {
     impurity -= out.p[k] * out.p[k];
-    double mean = 0.0;
-    for (std::size_t i = 0; i < a.m; ++i) mean += out.weights[i].weight * a.p[i * classes + k];
     const double surprise = -std::log(std::max(out.p[k], 1e-300));
     entropy += out.p[k] * surprise;
-    cross += mean * -std::log(std::max(out.p[k], pooling::log_floor));
+    cross += middle[k] * -std::log(std::max(out.p[k], pooling::log_floor));
     if (out.p[k] > out.p[top]) top = k;
   }
   double own = 0.0;
@@ -371,7 +386,7 @@ void Scoreboard::describe_classes(const Answers& a, double between, Decision& ou
   for (std::size_t i = 0; i < a.m; ++i) {
     const double w = out.weights[i].weight;
     own += w * a.merit[i].entropy;
-    apart += w * squared(a.p[i * classes + told] - out.p[told]);
+    apart += w * squared(a.p[i * classes + told] - middle[told]);
     votes[a.merit[i].top] += w;
   }
   double same = 0.0;
@@ -391,7 +406,7 @@ void Scoreboard::describe_classes(const Answers& a, double between, Decision& ou
   double n = 0.0;
   double happened = 0.0, expected = 0.0;
   if (static_cast<std::size_t>(out.strategy) < n_strategies) {
-    const Calibration& past = at(overall).panel.score[static_cast<std::size_t>(out.strategy)].calibration;
+    const Calibration& past = said_[static_cast<std::size_t>(out.strategy)][static_cast<std::size_t>(a.kind)];
     const Calibration::Bin& bin = past.bins()[equal_width_bin(chance, Calibration::default_bins)];
     n = static_cast<double>(bin.n);
     happened = static_cast<double>(bin.happened);

@@ -66,20 +66,27 @@ void Scoreboard::judge(const OpenTask& task, double y, Time time) noexcept {
     answer_all(answers, pooled_.data(), weights, excess_.data(), column_.data());
     const auto of = [&](Strategy strategy) { return answer(static_cast<std::size_t>(strategy)); };
     const auto share = [&](Strategy strategy) { return task.mixture.share[static_cast<std::size_t>(strategy)]; };
-    for (std::size_t k = 0; k < classes; ++k) {  // as `combine` does
-      const double p = of(Strategy::hedge)[k], q = of(Strategy::weighted)[k], core = std::midpoint(p, q);
+    // As `combine` does, to the bit.
+    double *const middle = rows_.data(), *const stacked = log_rows_.data();
+    for (std::size_t k = 0; k < classes; ++k) middle[k] = std::midpoint(of(Strategy::hedge)[k], of(Strategy::weighted)[k]);
+    recalibrate(answers, middle, stacked, column_.data());
+    for (std::size_t k = 0; k < classes; ++k) {
+      const double p = of(Strategy::hedge)[k], q = of(Strategy::weighted)[k], core = middle[k];
       double pooled = core + share(Strategy::hedge) * (p - core) + share(Strategy::weighted) * (q - core) +
-                      share(Strategy::stacked) * (of(Strategy::stacked)[k] - core);
+                      share(Strategy::stacked) * (stacked[k] - core);
       for (const Strategy each : Panel::outsiders) {
         if (share(each) > 0.0) pooled += share(each) * (of(each)[k] - core);
       }
-      answer(own)[k] = pooled;
+      answer(own)[k] = std::clamp(pooled, 0.0, 1.0);
     }
   }
   const auto mark = [&](std::span<const double> p) {
     return numeric ? mark_number(p[0], y) : mark_classes(p, static_cast<std::size_t>(y), task.kind == Kind::binary);
   };
-  for (std::size_t s = 0; s < n_strategies; ++s) panel_marks_[s] = mark(answer(s));
+  for (std::size_t s = 0; s < n_strategies; ++s) {
+    const Marks& found = panel_marks_[s] = mark(answer(s));
+    if (!numeric) said_[s][static_cast<std::size_t>(task.kind)].add_to(found.bin, found.shown, found.happened);
+  }
 
   // The core of `auto`, how good it would have been, and how far each model was from it. Its place is that of `auto`.
   const std::span<double> core = answer(own);

@@ -180,6 +180,9 @@ void Scoreboard::save(SnapshotWriter& out) const {
   out.put(values);
   for (const Slice& slice : slices_) save_slice(slice, out);
   for (const Recalibration& learned : recalibration_) learned.save(out);
+  for (const auto& strategy : said_) {
+    for (const Calibration& calibration : strategy) calibration.save(out);
+  }
   out.put(interval_);
   out.put(settled_);
   save_tasks(out);
@@ -262,6 +265,12 @@ void Scoreboard::load(SnapshotReader& in) {
   read.load_models(in);
   read.load_slices(in);
   for (Recalibration& learned : read.recalibration_) learned.load(in);
+  for (auto& strategy : read.said_) {
+    for (Calibration& calibration : strategy) {
+      calibration.load(in);
+      in.require(calibration.bins().size() == Calibration::default_bins);
+    }
+  }
   in.get(read.interval_);
   in.get(read.settled_);
   in.require(read.interval_ >= 0.01 && read.interval_ <= 100.0);

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <memory>
@@ -42,6 +43,41 @@ std::vector<std::string> snapshots(const std::string& folder) {
   for (const auto& file : fs::directory_iterator(folder + "/snapshots")) found.push_back(file.path().string());
   std::sort(found.begin(), found.end());
   return found;
+}
+
+// An audit as numbers, but for the size of its entry.
+std::vector<double> numbers(const fl::Audit& audit) {
+  const fl::AuditFixed& fixed = audit.fixed;
+  std::vector<double> out{static_cast<double>(fixed.task), fixed.outcome, static_cast<double>(fixed.time),
+                          static_cast<double>(fixed.decided), fixed.cost_usd, static_cast<double>(fixed.made)};
+  for (const auto values : {audit.answers, audit.costs, audit.losses, audit.p, audit.weights}) {
+    out.insert(out.end(), values.begin(), values.end());
+  }
+  for (const double loss : audit.strategies) out.push_back(std::isnan(loss) ? -1.0 : loss);
+  return out;
+}
+
+// All audits of a desk, some at a time.
+std::vector<std::vector<double>> audits(const std::string& folder, std::size_t step) {
+  fl::DeskAudits reader;
+  const fl::journal::Failure failure = fl::DeskAudits::open(folder, reader);
+  INFO(failure.what);
+  REQUIRE_FALSE(failure);
+  std::vector<std::vector<double>> out;
+  for (bool more = true; more;) {
+    const std::size_t before = out.size();
+    REQUIRE_FALSE(reader.advance(
+        step,
+        [&](const fl::FleetTask& task, const fl::Audit& audit) {
+          CHECK(task.number == audit.fixed.task);
+          CHECK(task.kind == audit.fixed.kind);
+          CHECK_FALSE(task.id().empty());
+          out.push_back(numbers(audit));
+        },
+        more));
+    CHECK((out.size() - before == step || !more || before == 0));
+  }
+  return out;
 }
 
 void snap(const std::string& folder) {
@@ -255,4 +291,40 @@ TEST_CASE("desk: what was lived is replayed, in the same state, with the scores 
     CHECK(scores.history_rating.size() == scores.history_time.size() * scores.models.size());
   }
   CHECK(scored > 100);
+}
+
+TEST_CASE("desk: the audits of all settled tasks are those of the fleet that lived them") {
+  const desk::Folder folder;
+  fl::DeskReport report;
+  fl::JournalOptions options;
+  options.log.segment_bytes = 1 << 16;
+  std::vector<std::vector<double>> lived;
+  std::uint64_t seen = 0;
+  {
+    const auto desk = open(folder.str(), &narrow, report, options);
+    Life life(8);
+    for (int t = 1; t <= 6'000; ++t) {
+      (void)life.step(desk->fleet(), t);
+      const fl::Audits& ring = desk->fleet().audits();
+      for (; seen < ring.added(); ++seen) ring.newest([&](const fl::Audit& audit) { lived.push_back(numbers(audit)); });
+      if (t == 3'000) {
+        REQUIRE(desk->journal().wait_written(0, -1) == Status::ok);
+        snap(folder.str());
+      }
+    }
+  }
+  REQUIRE(lived.size() > 200);
+  for (const std::size_t step : {1u, 7u, 100'000u}) CHECK(audits(folder.str(), step) == lived);
+
+  // What was archived: it goes on from the snapshot, and with what that remembers.
+  fs::remove(folder.segment(1));
+  fs::remove(folder.segment(1, ".idx"));
+  const std::vector<std::vector<double>> later = audits(folder.str(), 10);
+  REQUIRE(later.size() > 50);
+  CHECK(later.back() == lived.back());
+  CHECK(later.size() < lived.size());  // narrow settings forget tasks
+  for (const std::string& file : snapshots(folder.str())) desk::spew(file, "damaged");
+  fl::DeskAudits reader;
+  CHECK(fl::DeskAudits::open(folder.str(), reader).status == Status::journal_damaged);
+  CHECK(fl::DeskAudits::open(folder.str() + "/none", reader).status == Status::not_a_journal);
 }

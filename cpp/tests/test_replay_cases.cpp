@@ -159,3 +159,41 @@ TEST_CASE("replay: more dimensions than a task may lie in are refused") {
   Replay replay(board, table.view(), {});
   CHECK(replay.advance(1).status == Status::too_many_slices);
 }
+
+TEST_CASE("replay: the newest scored tasks are audited, as many as fit, and their losses are those of the scores") {
+  const Table table = lessons(3);
+  Scoreboard board = fleet_of(2);
+  Replay replay(board, table.view(), {});
+  REQUIRE(replay.advance(1'000).status == Status::ok);
+  REQUIRE(replay.finish().status == Status::ok);
+  const fl::ReplayScores scores = replay.scores();
+  const fl::Audits whole = replay.take_audits();
+  CHECK(whole.size() == 40);
+  CHECK(whole.left_out() == 0);
+  std::vector<double> sums(fl::n_strategies, 0.0);
+  std::uint64_t row = 0;
+  whole.each([&](const fl::Audit& audit) {
+    CHECK(audit.fixed.task == row);
+    CHECK(audit.fixed.made == 1);
+    CHECK(audit.fixed.strategy == fl::default_strategy);
+    CHECK(audit.fixed.decided == static_cast<Time>(row));
+    CHECK(audit.fixed.time == static_cast<Time>(row + 3));
+    CHECK(audit.fixed.outcome == static_cast<double>(row % 2));
+    CHECK(audit.fixed.cost_usd == 0.5);
+    CHECK(audit.weights.size() == 2);
+    for (std::size_t s = 0; s < sums.size(); ++s) sums[s] += fl::reported(audit.strategies[s], fl::Kind::binary);
+    ++row;
+  });
+  for (std::size_t s = 0; s < sums.size(); ++s) CHECK(sums[s] == scores.strategies[s].brier_sum);
+
+  Scoreboard again = fleet_of(2);
+  Replay narrow(again, table.view(), {.score_after = 4, .audit_bytes = 4'000});
+  REQUIRE(narrow.advance(1'000).status == Status::ok);
+  REQUIRE(narrow.finish().status == Status::ok);
+  const fl::Audits newest = narrow.take_audits();
+  CHECK(newest.size() > 5);
+  CHECK(newest.size() < 35);
+  row = 40 - newest.size();
+  newest.each([&](const fl::Audit& audit) { CHECK(audit.fixed.task == row++); });
+  CHECK(row == 40);
+}

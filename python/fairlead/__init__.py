@@ -90,7 +90,7 @@ if TYPE_CHECKING:
     from fairlead.providers.known_models import KnownModels, known_model, known_models
     from fairlead.providers.prices import Prices, PriceTable, load_prices
     from fairlead.reflection import Reflection, compare_folder, reflect, reflect_folder
-    from fairlead.replays import ReplayResult, replay
+    from fairlead.replays import ReplayResult, audits, replay
     from fairlead.store import Store
 
 __all__ = [
@@ -196,6 +196,7 @@ __all__ = [
     "__version__",
     "agreement",
     "attention",
+    "audits",
     "cascade_curve",
     "check_strategy",
     "compare_folder",
@@ -269,6 +270,7 @@ _LATER = {
     "compare_folder": "fairlead.reflection",
     "reflect": "fairlead.reflection",
     "reflect_folder": "fairlead.reflection",
+    "audits": "fairlead.replays.audited",
     "replay": "fairlead.replays",
     "ReplayResult": "fairlead.replays",
     "ResponseCache": "fairlead.providers",

@@ -37,6 +37,10 @@ tbody th{font-weight:400}
 .best{font-weight:650}
 .chosen th,.chosen td{background:var(--wash)}
 .note{color:var(--soft);font-weight:400}
+.lead+.facts{margin-top:0}
+.caption+.lead{margin-top:1rem}
+.wide+.caption{margin-top:1.8rem}
+.does{white-space:normal;min-width:14rem}
 .small{font-size:.8rem}
 .warn{color:color-mix(in srgb,var(--c2) 70%,var(--ink));font-weight:600}
 .chip::before{content:"";display:inline-block;width:.55em;height:.55em;border-radius:50%;margin-right:.6em;

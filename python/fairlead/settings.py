@@ -38,8 +38,10 @@ class Settings:
     capital_usd: float = 0.0
     """Decisions: what profits and losses are measured against, for `drawdown_limit`; 0: drawdowns are not looked at."""
     drawdown_limit: float = 0.2
-    """Decisions: no position is taken where profits have fallen from their peak by this share of the capital and that
-    peak; on the way there positions shrink in proportion."""
+    """Decisions: no position is taken where profits (`profit_usd` of outcomes) have fallen from their peak by this share of
+    the capital and that peak; on the way there positions shrink in proportion. Where none is taken none earns anything
+    back: going on takes a fleet with other settings, as a desk's are those it began with. Without `capital_usd` it says
+    nothing."""
 
     def __post_init__(self) -> None:
         """Raises InvalidRecordError naming the setting that cannot be honoured."""

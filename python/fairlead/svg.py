@@ -19,6 +19,7 @@ COLOURS = 8
 _LABEL_GAP = 16.0
 _ROW = 34
 _HOVER_POINTS = 48
+_WIDE, _NARROW = 24, 17  # letters of a name beside a dot, on wide and on narrow screens
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _SECOND = 1_000_000_000
 _DAY = 86_400 * _SECOND
@@ -40,11 +41,14 @@ CHART_CSS = (
     + """
 .k0{color:var(--quiet)}
 .plot{margin:30px 168px 30px 52px}
-.plot.dots{margin:30px 70px 30px 150px}
+.plot.dots{margin:30px 70px 30px 172px}
+.plot.cost{margin:30px 12px 52px 52px}
 .plot.square{margin:8px 10px 24px 30px;aspect-ratio:1}
 .plot>svg{display:block;width:100%;height:100%;overflow:visible;font-size:12px;fill:var(--soft)}
 .plot polyline,.plot .link{fill:none;stroke:currentColor;stroke-width:1.6;stroke-linejoin:round;
 stroke-linecap:round;vector-effect:non-scaling-stroke}
+.plot .bar{stroke:currentColor;stroke-width:5;stroke-linecap:round;opacity:.3}
+.plot .k0 .bar{opacity:.55}
 .plot .k0 polyline{stroke-width:1;opacity:.75}
 .plot .strong polyline{stroke-width:2.8}
 .plot polyline:hover{stroke-width:3;opacity:1}
@@ -56,6 +60,7 @@ stroke-linecap:round;vector-effect:non-scaling-stroke}
 .plot .strong .tag{font-weight:650}
 .plot .tie{stroke:currentColor;opacity:.55;fill:none}
 .plot .ink{fill:var(--ink)}
+.plot .brief{display:none}
 .legend{display:none;list-style:none;margin:0 0 .6rem;padding:0;font-size:.8rem;gap:.2rem 1rem;flex-wrap:wrap}
 .legend li::before{content:"";display:inline-block;width:1.1em;border-top:.2em solid;vertical-align:.25em;
 margin-right:.45em}
@@ -65,6 +70,7 @@ margin-right:.45em}
 .plot{margin-right:10px}
 .plot.dots{margin-left:112px;margin-right:58px}
 .plot .side,.plot .alt{display:none}
+.plot .brief{display:inline}
 .legend{display:flex}}
 """
 )
@@ -96,13 +102,21 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """One row of a dot chart. ``hollow`` sets it apart as one to compare with, not to choose."""
+    """One row of a dot chart. ``hollow`` sets it apart as one to compare with, not to choose; a bar runs from ``low``
+    to ``high`` where both are finite."""
 
     name: str
     value: float
     text: str
     colour: int = 0
     hollow: bool = False
+    low: float = math.nan
+    high: float = math.nan
+
+    @property
+    def barred(self) -> bool:
+        """Whether it has a bar."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
 
 
 def round_ticks(low: float, high: float, count: int = 5) -> list[float]:
@@ -260,6 +274,7 @@ def line_chart(
     signed: bool = False,
     baseline: tuple[float, str] | None = None,
     settle_in: float = 0.0,
+    greys: float = math.inf,
 ) -> str:
     """Lines over time; the coloured ones carry their name at their end (a legend on narrow screens).
 
@@ -272,18 +287,24 @@ def line_chart(
         signed: Whether values carry a plus sign.
         baseline: A value to compare with, drawn as a labelled dashed line.
         settle_in: This share of the time, at the start, has no say in the scale.
+        greys: By how many times the range of the coloured lines the grey ones may widen the scale, to each side.
 
     Returns:
         HTML; empty if there is no finite value to draw, or but one moment.
     """
     lines = [(s, s.points) for s in series if s.points]
-    begin = min((min(s.x) for s, _ in lines), default=0)
+    begin = min((points[0][0] for _, points in lines), default=0)
     end = max((max(s.x) for s, _ in lines), default=0)
     if begin == end:
         return ""
-    every = [point for _, points in lines for point in points]
-    scaled = [y for x, y in every if x >= begin + settle_in * (end - begin)] or [y for _, y in every]
-    low, high = _padded([*scaled, baseline[0]] if baseline else scaled)
+    scaled = _settled(lines, begin + settle_in * (end - begin))
+    coloured = _settled([line for line in lines if line[0].colour], begin + settle_in * (end - begin))
+    if baseline:
+        scaled, coloured = [*scaled, baseline[0]], [*coloured, baseline[0]]
+    if coloured and max(coloured) > min(coloured):
+        slack = greys * (max(coloured) - min(coloured))
+        scaled = [min(max(y, min(coloured) - slack), max(coloured) + slack) for y in scaled]
+    low, high = _padded(scaled)
 
     def across(x: int) -> float:
         return 100.0 * (x - begin) / (end - begin)
@@ -332,6 +353,12 @@ def line_chart(
     return "".join(out)
 
 
+def _settled(lines: Sequence[tuple[Series, list[tuple[int, float]]]], start: float) -> list[float]:
+    """The values from a moment on; all where there are none."""
+    every = [point for _, points in lines for point in points]
+    return [y for x, y in every if x >= start] or [y for _, y in every]
+
+
 def _side_labels(ends: Sequence[tuple[float, str, str]], height: int) -> str:
     """Names (place, name, classes) at the right edge, moved apart where lines end close together."""
     ends = sorted((min(max(y, 0.0), float(height)), name, css) for y, name, css in ends)
@@ -343,16 +370,22 @@ def _side_labels(ends: Sequence[tuple[float, str, str]], height: int) -> str:
     return "".join([*out, "</svg>"])
 
 
-def dot_chart(dots: Sequence[Dot], *, title: str, axis: str, reference: float = math.nan) -> str:
-    """One dot a row on a common scale, each tied to the ``reference`` value where there is one.
+def dot_chart(
+    dots: Sequence[Dot], *, title: str, axis: str, reference: float = math.nan, most: float = math.nan
+) -> str:
+    """One dot a row on a common scale, each with its bar, or else tied to the ``reference`` value where there is one.
 
-    Returns HTML; empty if there is no finite value to draw. The scale need not start at zero.
+    Returns HTML; empty if there is no finite value to draw. The scale need not start at zero, and ends at ``most``, if
+    that is a number: a dot beyond it is an arrow at the edge.
     """
     drawn = [dot for dot in dots if math.isfinite(dot.value)]
     if not drawn:
         return ""
     tied = math.isfinite(reference)
-    low, high = _padded([dot.value for dot in drawn] + ([reference] if tied else []))
+    ends = [end for dot in drawn if dot.barred for end in (dot.low, dot.high)]
+    low, high = _padded([dot.value for dot in drawn] + ends + ([reference] if tied else []))
+    if low < most < high:
+        low, high = _padded([end for end in (low, *(dot.value for dot in drawn), *ends, most) if end <= most])
     height = _ROW * len(drawn)
 
     def across(value: float) -> str:
@@ -366,21 +399,39 @@ def dot_chart(dots: Sequence[Dot], *, title: str, axis: str, reference: float = 
     if tied:
         out.append(f'<line class="base" x1="{across(reference)}" x2="{across(reference)}" y2="100%"/>')
     for i, dot in enumerate(drawn):
-        x, y, hint = across(dot.value), _ROW * (i + 0.5), f"{dot.name}: {dot.text}"
+        x, y, hint = across(min(dot.value, high)), _ROW * (i + 0.5), f"{dot.name}: {dot.text}"
         out.append(f'<g class="k{dot.colour}">')
-        if tied:
+        if dot.barred and dot.low < high:
+            left, right = across(dot.low), across(min(dot.high, high))
+            out.append(f'<line class="bar" x1="{left}" x2="{right}" y1="{y}" y2="{y}"/>')
+        elif tied:
             out.append(f'<line class="link" x1="{across(reference)}" x2="{x}" y1="{y}" y2="{y}"/>')
-        out.append(f'<circle class="dot{" hollow" if dot.hollow else ""}" cx="{x}" cy="{y}" r="6">')
-        out.append(f"<title>{escape(hint)}</title></circle>")
-        out.append(place_text("-12", y, shorten(dot.name, 18), "end", "ink", hint))
+        if dot.value > high:
+            out.append(f'<svg x="100%" overflow="visible"><path class="dot" d="M-10,{y - 6}L0,{y}L-10,{y + 6}Z">')
+            out.append(f"<title>{escape(hint)}</title></path></svg>")
+        else:
+            out.append(f'<circle class="dot{" hollow" if dot.hollow else ""}" cx="{x}" cy="{y}" r="6">')
+            out.append(f"<title>{escape(hint)}</title></circle>")
+        if len(dot.name) <= _NARROW:
+            out.append(place_text("-12", y, dot.name, "end", "ink", hint))
+        else:
+            out.append(place_text("-12", y, shorten(dot.name, _WIDE), "end", "ink alt", hint))
+            out.append(place_text("-12", y, shorten(dot.name, _NARROW), "end", "ink brief", hint))
         out.append(f'<svg x="100%" overflow="visible">{place_text("10", y, dot.text, "start", "ink")}</svg></g>')
     return "".join([*out, "</svg></div>"])
 
 
-def calibration_chart(curve: Sequence[tuple[float, float, int]], *, title: str, colour: int = 1) -> str:
+def calibration_chart(
+    curve: Sequence[tuple[float, float, int]],
+    *,
+    title: str,
+    colour: int = 1,
+    before: Sequence[tuple[float, float, int]] = (),
+) -> str:
     """Predicted probability across, observed frequency upwards; the diagonal is perfect calibration.
 
-    The area of a dot goes with how many forecasts it stands for. Returns HTML.
+    The area of a dot goes with how many forecasts it stands for. ``before`` is another curve, grey and behind. Returns
+    HTML.
     """
     out = [open_plot("square", title)]
     for value, text in ((0, "0"), (50, ".5"), (100, "1")):
@@ -389,13 +440,17 @@ def calibration_chart(curve: Sequence[tuple[float, float, int]], *, title: str, 
         out.append(f'<text x="{value}%" y="100%" dy="18" text-anchor="middle">{text}</text>')
         out.append(f'<text x="0" dx="-8" y="{100 - value}%" dy=".35em" text-anchor="end">{text}</text>')
     out.append('<line class="base" x1="0" y1="100%" x2="100%" y2="0"/>')
-    out.append(f'<g class="k{colour}">')
-    places = [(f"{100 * p:.2f}%", f"{100 - 100 * seen:.2f}%") for p, seen, _ in curve]
-    for (x1, y1), (x2, y2) in pairwise(places):
-        out.append(f'<line class="link" x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}"/>')
-    most = max((count for _, _, count in curve), default=1)
-    for (x, y), (p, seen, count) in zip(places, curve, strict=True):
-        hint = f"predicted {p:.1%}, came {seen:.1%} of {count:,} times"
-        radius = 2.5 + 5.0 * math.sqrt(count / most)
-        out.append(f'<circle class="dot" cx="{x}" cy="{y}" r="{radius:.1f}"><title>{hint}</title></circle>')
-    return "".join([*out, "</g></svg></div>"])
+    most = max((count for drawn in (before, curve) for _, _, count in drawn), default=1)
+    for drawn, css in ((before, "k0"), (curve, f"k{colour}")):
+        if not drawn:
+            continue
+        out.append(f'<g class="{css}">')
+        places = [(f"{100 * p:.2f}%", f"{100 - 100 * seen:.2f}%") for p, seen, _ in drawn]
+        for (x1, y1), (x2, y2) in pairwise(places):
+            out.append(f'<line class="link" x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}"/>')
+        for (x, y), (p, seen, count) in zip(places, drawn, strict=True):
+            hint = f"predicted {p:.1%}, came {seen:.1%} of {count:,} times"
+            radius = 2.5 + 5.0 * math.sqrt(count / most)
+            out.append(f'<circle class="dot" cx="{x}" cy="{y}" r="{radius:.1f}"><title>{hint}</title></circle>')
+        out.append("</g>")
+    return "".join([*out, "</svg></div>"])

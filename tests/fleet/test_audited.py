@@ -50,7 +50,7 @@ def test_an_audit_holds_the_task_and_what_became_of_it(fleet: fl.Fleet) -> None:
     assert audit.strategies["mean"] == pytest.approx(0.09)
     assert audit.strategies["confidence"] == pytest.approx(0.01)
     assert (audit.cost_usd, dict(audit.costs)) == (0.5, {"a": 0.25, "b": 0.25})
-    assert audit.reasons == ("no_history",)
+    assert audit.reasons == ("no_history", "models_disagree")
 
 
 def test_what_is_not_settled_or_unknown_is_told(fleet: fl.Fleet) -> None:

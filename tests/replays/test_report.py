@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+import fairlead as fl
 from fairlead import svg
 from fairlead.replays.report import render_report, write_report
-from fairlead.replays.result import ModelResult, ReplayResult, Score
+from fairlead.replays.result import Against, ModelResult, ReplayResult, Score
 from fairlead.replays.table import BadRow
+from fairlead.replays.words import WHAT_IT_DOES
 
 NAN = math.nan
 DAY = 86_400 * 10**9
@@ -207,6 +209,55 @@ def test_headline_with_one_model_claims_no_gain() -> None:
     assert "Combining 1 model," in text
 
 
+@pytest.mark.parametrize(("error", "said"), [(0.001, "beyond noise"), (0.02, "within noise")])
+def test_differences_are_told_with_their_noise(error: float, said: str) -> None:
+    result = a_result(default_loss=0.20, mean_loss=0.21)
+    against = {"mean": Against(0.01, error, 40), "hedge": Against(0.0, 0.0, 40), "log": Against(-0.02, 0.004, 40)}
+    html = render_report(replace(result, against=against), title="t")
+    assert f"4.8% better than the equal-weight mean (0.2100, {said})" in headline(html)
+    page = Page(html)
+    assert f"+0.0100 \u00b1 {2 * error:.4f}" in page.words
+    assert "\u22120.0200 \u00b1 0.0080 better" in page.words
+    assert ("worse 200" in page.words) == (said == "beyond noise")
+
+
+def test_bars_are_drawn_of_what_is_known() -> None:
+    result = replace(a_result(), against={"mean": Against(0.01, 0.004, 40), "log": Against(0.02, NAN, 1)})
+    dots = render_report(result, title="t").split("Which way of combining")[1].split("</figure>")[0]
+    assert dots.count('<line class="bar"') == 1
+    assert "chance may explain the difference" in dots
+    assert "chance may explain" not in render_report(a_result(), title="t")
+
+
+def test_every_strategy_is_explained() -> None:
+    words = Page(render_report(a_result(), title="t")).words
+    assert {*fl.STRATEGIES, "best_single"} == WHAT_IT_DOES.keys()
+    for name in STRATEGIES:
+        assert WHAT_IT_DOES[name] in words
+
+
+def test_adjusted_probabilities_are_drawn_over_what_was_said() -> None:
+    result = a_result()
+    after = replace(result.models[0].score, calibration_error=0.011, curve=((0.1, 0.1, 40), (0.6, 0.6, 160)))
+    models = (replace(result.models[0], adjusted=after), *result.models[1:])
+    html = render_report(replace(result, models=models), title="t")
+    panel = html.split('<div class="panel">')[3]
+    assert panel.index('<g class="k0">') < panel.index('<g class="k8">')
+    words = Page(html).words
+    assert "error 0.038 \u2192 0.011 adjusted" in words
+    assert "from 0.0380 to 0.0110" in words
+    assert "fell for 1 of 1 model" in words
+    same = tuple(replace(m, adjusted=m.score) for m in result.models)
+    assert "were left as they are" in render_report(replace(result, models=same), title="t")
+
+
+def test_the_best_single_model_has_a_line_of_its_own() -> None:
+    result = replace(a_result(), history_best=np.full(30, -0.01))
+    history = render_report(result, title="t").split("How the advantage")[1].split("</figure>")[0]
+    assert "best: alpha" in history
+    assert history.count("<polyline") == len(STRATEGIES)  # all but the mean, and this one
+
+
 def test_numeric_answers_show_errors_in_place_of_probability_scores() -> None:
     words = Page(render_report(a_result(kind="numeric", default_loss=1234.5), title="t")).words
     assert "MAE" in words
@@ -240,7 +291,7 @@ def test_only_the_best_models_are_coloured() -> None:
 
 def test_the_best_value_of_each_score_is_bold() -> None:
     html = render_report(a_result(), title="t")
-    board = html[html.index("<h2>Leaderboard") :]
+    board = html[html.index("<h2>The models, one by one") :]
     rows = [re.findall(r'<td class="best">([^<]*)<', row) for row in board.split("<tr>")[2:5]]
     assert rows == [["0.1900", "0.3800", "81.0%", "0.0380"], [], []]
 
@@ -277,9 +328,11 @@ def test_json_is_strict_and_has_the_promised_shape() -> None:
     assert found["bad_rows"] == 2
     assert found["bad_row_list"][0] == {"line": 2, "reason": "p is 1.0, outside [0, 1]"}
     assert [model["model"] for model in found["models"]] == ["alpha", "beta"]
-    assert set(found["models"][0]) == scores | {"model", "elo", "cost_usd", "failed", "drift"}
+    assert set(found["models"][0]) == scores | {"model", "elo", "cost_usd", "failed", "drift", "against", "adjusted"}
     assert set(found["strategies"]) == {*STRATEGIES, "best_single"}
-    assert set(found["strategies"]["mean"]) == scores
+    assert set(found["strategies"]["mean"]) == scores | {"against"}
+    assert list(found["strategies"])[:3] == ["best_single", "hedge", "mean"]  # best first
+    assert found["strategies"]["mean"]["against"] == {"difference": None, "standard_error": None, "rounds": 0}
     assert found["strategies"]["mean"]["brier"] is None
     assert found["strategies"]["mean"]["mae"] == 0.21
 

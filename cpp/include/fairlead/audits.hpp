@@ -100,6 +100,17 @@ class Audits {
     }
   }
 
+  // The one that was added last, where one was added since this was made or loaded. May throw std::bad_alloc
+  template <class Visit>
+  void newest(Visit&& visit) const {
+    if (added_ == 0) return;
+    std::vector<std::uint64_t> entry;
+    copy(newest_, entry);
+    visit(view(entry));
+  }
+  // How many were ever added since this was made or loaded.
+  std::uint64_t added() const noexcept { return added_; }
+
   void save(SnapshotWriter& out) const;
   void load(SnapshotReader& in, std::size_t models);  // of so many models; leaves this as it was where the reader fails
 
@@ -111,6 +122,8 @@ class Audits {
   std::size_t words_;
   std::vector<std::uint64_t> ring_ = {};  // an entry may run over its end to its beginning
   std::size_t first_ = 0, used_ = 0, n_ = 0;
+  std::size_t newest_ = 0;  // where it begins; not known of one that was loaded
+  std::uint64_t added_ = 0;
   std::uint64_t left_out_ = 0;
 };
 

@@ -12,12 +12,14 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "fairlead/fleet.hpp"
 #include "fairlead/fleet_replay.hpp"
 #include "fairlead/journal.hpp"
+#include "fairlead/journal/reader.hpp"
 
 namespace fairlead {
 
@@ -56,6 +58,27 @@ struct StateCheck {
 journal::Failure replay_desk(const std::string& folder, FleetReplay& replay, StateCheck& check,
                              journal::Disk& disk = journal::Disk::real(),
                              const std::function<bool(const FleetReplay&)>& go_on = {});
+
+// The audits of all settled tasks that a desk's journal holds, oldest outcome first: its events are folded as they are asked
+// for. Where the journal's first segments were archived, the oldest snapshot that is of use is begun with, and the audits in it.
+class DeskAudits {
+ public:
+  using Visit = std::function<void(const FleetTask& task, const Audit& audit)>;
+
+  static journal::Failure open(const std::string& folder, DeskAudits& out, journal::Disk& disk = journal::Disk::real());
+
+  // Visits the next `n` audits, fewer at the end, and those of a snapshot at once; `more`: whether there may be some. What `visit` throws ends it.
+  journal::Failure advance(std::size_t n, const Visit& visit, bool& more);
+
+  const Fleet& fleet() const noexcept { return fleet_; }  // as of the newest event that was read
+
+ private:
+  std::string folder_;
+  journal::JournalReader reader_;
+  std::span<const std::byte> run_ = {};  // what is left of the reader's
+  Fleet fleet_;
+  bool begun_ = false;
+};
 
 // Hands the events of a fleet to a journal.
 class JournalSink final : public EventSink {

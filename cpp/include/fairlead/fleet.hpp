@@ -115,7 +115,8 @@ class Fleet {
   // deciding must not fail because of the log; it is counted in `unlogged`, and not audited.
   Status decide(std::string_view id, Strategy strategy, Decision& out, Time now = 0) noexcept;
   Status decide(TaskNumber task, Strategy strategy, Decision& out, Time now = 0) noexcept;
-  Status consider(TaskNumber task, Strategy strategy, Decision& out, Time now = 0) noexcept;  // notes nothing
+  // What `decide` would give; nothing is logged, and nothing audited.
+  Status consider(TaskNumber task, Strategy strategy, Decision& out, Time now = 0) noexcept;
   // By weights of the caller's, under a name of the caller's: Scoreboard::decide_by.
   Status decide_by(TaskNumber task, std::string_view name, std::span<const ModelWeight> weights, Decision& out,
                    Time now = 0) noexcept;
@@ -238,6 +239,7 @@ class Fleet {
   Status open_new(const Task& task);
   Status record_at(std::uint32_t slot, const Forecast& forecast);
   Status decide_at(std::uint32_t slot, Strategy strategy, Decision& out, Time now) noexcept;
+  void limit(Decision& out) const noexcept;
   void log_decision(std::uint32_t slot, Decision& out, std::string_view name) noexcept;
   Status settle_at(std::uint32_t slot, double value, Time time, double profit_usd);
   Status close_at(std::uint32_t slot, Time time);

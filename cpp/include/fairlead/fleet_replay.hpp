@@ -26,6 +26,7 @@ class FleetCensus {
   std::vector<std::uint32_t> answers = {};      // by number of the task: forecasts that were made of it
   bool one_set_of_labels = true;                // of all categorical tasks
   std::vector<std::string> labels = {};         // of the first
+  std::size_t most_labels = 0;
 
  private:
   std::array<Time, 3> newest_ = {};
@@ -45,6 +46,7 @@ class FleetReplay {
   Fleet take() noexcept { return std::move(fleet_); }  // in the end
   const FleetCensus& census() const noexcept { return census_; }
   const ReplayScores& scores() const noexcept { return scorer_.scores; }
+  Audits take_audits() noexcept { return std::move(scorer_.audits); }  // in the end
   std::uint64_t forecasts() const noexcept { return forecasts_; }
 
  private:
@@ -56,7 +58,7 @@ class FleetReplay {
   };
 
   Status recorded(const journal::Event& event);
-  Status ended(const journal::Event& event, TaskNumber task, double outcome, bool known);
+  Status ended(const journal::Event& event, TaskNumber task, double outcome, double profit_usd, bool known);
   Slot& slot_of(std::uint32_t slot);
 
   Kind kind_;

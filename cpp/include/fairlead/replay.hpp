@@ -10,8 +10,11 @@
 #include <cstdint>
 #include <limits>
 #include <span>
+#include <utility>
 #include <vector>
 
+#include "fairlead/audits.hpp"
+#include "fairlead/paired.hpp"
 #include "fairlead/score.hpp"
 #include "fairlead/scoreboard.hpp"
 
@@ -42,50 +45,89 @@ struct ReplayOptions {
   bool all_strategies = true;  // false: decide by the default strategy only
   Time score_after = std::numeric_limits<Time>::min();  // tasks decided at or before it are learned from, not scored
   std::size_t history_points = 400;                     // at most so many rows of history
+  std::size_t audit_bytes = std::size_t{32} << 20;      // at most, of the newest scored tasks; less where all need less
 };
 
 struct ReplayScores {
   static constexpr std::size_t n_strategies = strategy_names.size();
 
   std::array<Score, n_strategies> strategies;
-  std::vector<Score> models;  // by ModelId, over scored tasks
+  std::vector<Score> models;    // by ModelId, over scored tasks
+  std::vector<Score> adjusted;  // the same of their answers as adjusted by what was known when the task was decided
+  // Loss (Brier score, or absolute error of numbers) less that of the default strategy on the same tasks.
+  std::array<Paired, n_strategies> strategies_paired;
+  std::vector<Paired> models_paired;
   std::vector<std::array<Score, n_strategies>> slices;  // by SliceId; overall is `strategies`
   std::uint64_t tasks = 0;      // settled and scored
   std::uint64_t unsettled = 0;  // decided, but the outcome never came
   std::uint64_t events = 0;     // forecasts recorded, tasks decided, outcomes settled
 
   // History, a row for some of the distinct times: overall rating of every model (NaN before its first settled task),
-  // and for every strategy its summed loss so far over scored tasks (Brier score, or absolute error of numbers).
+  // for every strategy its summed loss so far over scored tasks (Brier score, or absolute error of numbers), and for every
+  // model its mean loss so far less that of the mean strategy on the same tasks.
   std::vector<Time> history_time;
   std::vector<double> history_rating;    // (H x models)
   std::vector<double> history_loss;      // (H x n_strategies)
+  std::vector<double> history_excess;    // (H x models), NaN before its first scored task
   std::vector<std::uint64_t> history_n;  // (H), scored tasks so far
+};
+
+// What is to be scored, as far as it is known beforehand: how much memory its audits need at most.
+struct ReplaySize {
+  std::size_t forecasts = 0;
+  std::size_t tasks = 0;
+  std::size_t most = 0;     // forecasts of one task
+  std::size_t classes = 1;  // at most
 };
 
 // What the strategies would have scored: keeps their answers to tasks that are decided, until the outcome comes.
 class ReplayScorer {
  public:
-  ReplayScorer(Kind kind, const ReplayOptions& options) : kind_(kind), options_(options) {}
+  ReplayScorer(Kind kind, const ReplayOptions& options, const ReplaySize& size);
 
   // Asks every strategy by `ask(strategy, decision)`. no_forecast: every call failed, and there is nothing to score.
   template <class Ask>
-  Status decide(TaskHandle task, Ask&& ask);
-  // Scores what was decided of a task that the board has just settled. `slices`: the task's, without overall; -1: none.
-  void score(const Scoreboard& board, TaskHandle task, double outcome, std::span<const SliceId> slices);
+  Status decide(const Scoreboard& board, TaskHandle task, Ask&& ask);
+  struct Settled {
+    TaskHandle task = {};
+    std::uint64_t number = 0;  // of the task, to audit it by
+    double outcome = nan;
+    double profit_usd = nan;
+    Time time = 0;                              // when the outcome became known
+    std::span<const SliceId> slices = {};       // of the task, without overall; -1: none
+  };
+  // Scores what was decided of a task that the board has just settled.
+  void score(const Scoreboard& board, const Settled& settled);
   // A row of the history; the newer row of a time stands.
   void note(const Scoreboard& board, Time now);
 
   ReplayScores scores;
+  Audits audits;  // of scored tasks, decided by the default strategy; losses are those of `scores`
 
  private:
+  struct Held {                         // of an open task that was decided
+    std::vector<double> pooled = {};    // strategies x classes
+    std::vector<double> adjusted = {};  // models x classes
+    Decided decided = {};               // by the default strategy
+  };
+
   bool asked(std::size_t strategy) const noexcept {
     return options_.all_strategies || static_cast<Strategy>(strategy) == default_strategy;
   }
+  void keep(const Decision& decision, Decided& out) const;
+  void adjust(const Scoreboard& board, TaskHandle task, std::vector<double>& out);
+  void audit(const Scoreboard& board, const Settled& settled, const Decided& decided);
+
   Kind kind_;
   ReplayOptions options_;
   Decision decision_ = {};
-  std::vector<std::vector<double>> decided_ = {};  // pooled answers by slot of the open task (strategies x classes)
+  std::vector<Held> held_ = {};  // by slot
   std::array<double, ReplayScores::n_strategies> loss_{};
+  std::vector<double> excess_ = {};  // of each model over the mean, summed
+  // Of an audit.
+  std::array<double, ReplayScores::n_strategies> strategy_losses_ = {};
+  std::vector<double> losses_ = {}, weights_ = {};
+  std::vector<ModelId> weighted_ = {};
 };
 
 // Where a replay stopped: what was wrong with which forecast or task.
@@ -108,6 +150,7 @@ class Replay {
   bool done() const noexcept { return next_ == table_.time.size(); }
   std::size_t position() const noexcept { return next_; }
   const ReplayScores& scores() const noexcept { return scorer_.scores; }
+  Audits take_audits() noexcept { return std::move(scorer_.audits); }  // in the end. Their tasks are rows of `outcome`
 
  private:
   enum class Stage : std::uint8_t { waiting, open, decided, ended };
@@ -139,22 +182,24 @@ class Replay {
 };
 
 template <class Ask>
-Status ReplayScorer::decide(TaskHandle task, Ask&& ask) {
-  if (task.slot >= decided_.size()) decided_.resize(static_cast<std::size_t>(task.slot) + 1);
-  std::vector<double>& out = decided_[task.slot];
-  out.clear();
+Status ReplayScorer::decide(const Scoreboard& board, TaskHandle task, Ask&& ask) {
+  if (task.slot >= held_.size()) held_.resize(static_cast<std::size_t>(task.slot) + 1);
+  Held& out = held_[task.slot];
+  out.pooled.clear();
   for (std::size_t s = 0; s < ReplayScores::n_strategies; ++s) {
     if (!asked(s)) continue;
     if (const Status status = ask(static_cast<Strategy>(s), decision_); status != Status::ok) return status;
     if (kind_ == Kind::numeric) {
-      out.push_back(decision_.value);
+      out.pooled.push_back(decision_.value);
     } else if (kind_ == Kind::binary) {
-      out.push_back(1.0 - decision_.p[0]);
-      out.push_back(decision_.p[0]);
+      out.pooled.push_back(1.0 - decision_.p[0]);
+      out.pooled.push_back(decision_.p[0]);
     } else {
-      out.insert(out.end(), decision_.p.begin(), decision_.p.end());
+      out.pooled.insert(out.pooled.end(), decision_.p.begin(), decision_.p.end());
     }
+    if (static_cast<Strategy>(s) == default_strategy) keep(decision_, out.decided);
   }
+  adjust(board, task, out.adjusted);
   ++scores.events;
   return Status::ok;
 }

@@ -240,6 +240,7 @@ class Scoreboard {
     Panel panel = Panel();
   };
 
+  static std::array<std::array<Calibration, 2>, n_strategies> calibrations() { return std::array<std::array<Calibration, 2>, n_strategies>(); }
   static std::size_t family(Kind kind) noexcept { return kind == Kind::numeric ? 1 : 0; }
   static constexpr std::size_t index(std::int32_t id) noexcept { return static_cast<std::size_t>(id); }
   const Slice& at(SliceId slice) const noexcept { return slices_[index(slice)]; }
@@ -289,6 +290,7 @@ class Scoreboard {
   std::vector<OpenTask> tasks_;
   std::vector<std::uint32_t> free_;
   std::array<Recalibration, 2> recalibration_;  // stacked: of binary, of categorical answers
+  std::array<std::array<Calibration, 2>, n_strategies> said_ = calibrations();  // for intervals: of binary, of categorical
   double interval_ = 1.645;               // numbers: 90 % of errors were within so many times what was expected
   std::uint32_t settled_ = 0;             // counts settled tasks that were answered
 

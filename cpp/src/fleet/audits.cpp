@@ -40,7 +40,7 @@ void Audits::add(const Audit& audit) noexcept {
     --n_;
   }
   fixed.words = static_cast<std::uint32_t>(words);
-  std::size_t at = wrapped(first_ + used_);
+  std::size_t at = newest_ = wrapped(first_ + used_);
   std::uint64_t word = 0;
   std::size_t filled = 0;
   const auto put = [&](const void* from, std::size_t bytes) {
@@ -65,6 +65,7 @@ void Audits::add(const Audit& audit) noexcept {
   if (filled > 0) ring_[at] = word;
   used_ += words;
   ++n_;
+  ++added_;
 }
 
 std::size_t Audits::copy(std::size_t at, std::vector<std::uint64_t>& out) const {

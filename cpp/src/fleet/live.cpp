@@ -169,7 +169,10 @@ Status Fleet::decide(TaskNumber task, Strategy strategy, Decision& out, Time now
 
 Status Fleet::consider(TaskNumber task, Strategy strategy, Decision& out, Time now) noexcept {
   const std::uint32_t slot = tasks_.find(task);
-  return slot != FleetTasks::none ? board_.decide(tasks_[slot].handle, strategy, out, now) : Status::unknown_task;
+  if (slot == FleetTasks::none) return Status::unknown_task;
+  const Status status = board_.decide(tasks_[slot].handle, strategy, out, now);
+  if (status == Status::ok) limit(out);
+  return status;
 }
 
 Status Fleet::decide_by(TaskNumber task, std::string_view name, std::span<const ModelWeight> weights, Decision& out,
@@ -187,9 +190,8 @@ Status Fleet::decide_at(std::uint32_t slot, Strategy strategy, Decision& out, Ti
   return Status::ok;
 }
 
-// What the desk's money and health allow of the position; then the event, and what an audit will tell.
-void Fleet::log_decision(std::uint32_t slot, Decision& out, std::string_view name) noexcept {
-  FleetTask& task = tasks_[slot];
+// What the desk's money and health allow of the position.
+void Fleet::limit(Decision& out) const noexcept {
   out.position_scale *= settings_.kelly;
   if (const double lost = drawdown(); lost > 0.0) {
     out.position_scale *= std::max(1.0 - lost / settings_.drawdown_limit, 0.0);
@@ -199,6 +201,12 @@ void Fleet::log_decision(std::uint32_t slot, Decision& out, std::string_view nam
     out.position_scale *= FleetRouting::emergency_scale;
     out.reasons |= in_emergency;
   }
+}
+
+// The event, and what an audit will tell.
+void Fleet::log_decision(std::uint32_t slot, Decision& out, std::string_view name) noexcept {
+  limit(out);
+  FleetTask& task = tasks_[slot];
   Status logged = Status::ok;
   try {
     if (sink_ != nullptr) {

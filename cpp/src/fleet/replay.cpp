@@ -11,6 +11,18 @@ namespace {
 
 constexpr std::size_t index(Kind kind) noexcept { return static_cast<std::size_t>(kind); }
 
+ReplaySize size_of(Kind kind, const FleetCensus& census) {
+  std::size_t most = 0, tasks = 0;
+  for (const std::uint32_t answers : census.answers) {
+    most = std::max<std::size_t>(most, answers);
+    tasks += answers > 0 ? 1 : 0;
+  }
+  return {.forecasts = census.forecasts[index(kind)],
+          .tasks = tasks,
+          .most = most,
+          .classes = kind == Kind::categorical ? census.most_labels : 2};
+}
+
 }  // namespace
 
 void FleetCensus::count(const Event& event) {
@@ -18,6 +30,7 @@ void FleetCensus::count(const Event& event) {
   last = event.header->seq;
   if (event.header->type == Type::task && journal::decode(event.bytes(), decoded_)) {
     if (decoded_.task.kind != Kind::categorical) return;
+    most_labels = std::max(most_labels, decoded_.labels.size());
     if (labels.empty()) labels.assign(decoded_.labels.begin(), decoded_.labels.end());
     one_set_of_labels &= std::equal(labels.begin(), labels.end(), decoded_.labels.begin(), decoded_.labels.end());
   }
@@ -32,7 +45,7 @@ void FleetCensus::count(const Event& event) {
 }
 
 FleetReplay::FleetReplay(Kind kind, FleetCensus census, const ReplayOptions& options)
-    : kind_(kind), census_(std::move(census)), options_(options), scorer_(kind, options) {
+    : kind_(kind), census_(std::move(census)), options_(options), scorer_(kind, options, size_of(kind, census_)) {
   const std::uint64_t rows = std::max<std::size_t>(options.history_points, 2) - 1;  // one is kept for the end
   every_ = std::max<std::uint64_t>((census_.times[index(kind)] + rows - 1) / rows, 1);
 }
@@ -50,12 +63,12 @@ Status FleetReplay::apply(const Event& event) {
     case Type::outcome: {
       journal::OutcomeFixed given;
       if (!journal::decode(event.bytes(), given)) return fleet_.apply(event);
-      return ended(event, given.task, given.value, true);
+      return ended(event, given.task, given.value, given.profit_usd, true);
     }
     case Type::closed: {
       journal::ClosedFixed given;
       if (!journal::decode(event.bytes(), given)) return fleet_.apply(event);
-      return ended(event, given.task, nan, false);
+      return ended(event, given.task, nan, nan, false);
     }
     default: return fleet_.apply(event);
   }
@@ -75,14 +88,14 @@ Status FleetReplay::recorded(const Event& event) {
   const std::uint32_t slot = fleet_.tasks().find(given.task);
   Slot& task = slot_of(slot);
   if (++task.answers < census_.answers[given.task]) return Status::ok;
-  const Status status = scorer_.decide(fleet_.tasks()[slot].handle, [&](Strategy strategy, Decision& out) {
+  const Status status = scorer_.decide(fleet_.board(), fleet_.tasks()[slot].handle, [&](Strategy strategy, Decision& out) {
     return fleet_.consider(given.task, strategy, out, now);  // what was decided is an event of its own
   });
   if (status == Status::ok) task.stage = now > options_.score_after ? Stage::scored : Stage::decided;
   return status == Status::no_forecast ? Status::ok : status;
 }
 
-Status FleetReplay::ended(const Event& event, TaskNumber number, double outcome, bool known) {
+Status FleetReplay::ended(const Event& event, TaskNumber number, double outcome, double profit_usd, bool known) {
   const std::uint32_t slot = fleet_.tasks().find(number);
   if (slot == FleetTasks::none || fleet_.tasks()[slot].kind != kind_) return fleet_.apply(event);
   const Slot task = slot_of(slot);
@@ -98,7 +111,14 @@ Status FleetReplay::ended(const Event& event, TaskNumber number, double outcome,
   }
   ++scorer_.scores.events;
   newest_ = std::max(newest_, event.header->time);
-  if (task.stage == Stage::scored) scorer_.score(fleet_.board(), handle, outcome, std::span(slices).first(n));
+  if (task.stage == Stage::scored) {
+    scorer_.score(fleet_.board(), {.task = handle,
+                                   .number = number,
+                                   .outcome = outcome,
+                                   .profit_usd = profit_usd,
+                                   .time = event.header->time,
+                                   .slices = std::span(slices).first(n)});
+  }
   return Status::ok;
 }
 
@@ -107,7 +127,10 @@ void FleetReplay::finish() {
     if (fleet_.tasks()[slot].kind == kind_ && slot_of(slot).stage != Stage::open) ++scorer_.scores.unsettled;
   }
   if (forecasts_ > 0) scorer_.note(fleet_.board(), newest_);
-  scorer_.scores.models.resize(static_cast<std::size_t>(fleet_.board().models().size()));
+  for (auto* scores : {&scorer_.scores.models, &scorer_.scores.adjusted}) {
+    scores->resize(static_cast<std::size_t>(fleet_.board().models().size()));
+  }
+  scorer_.scores.models_paired.resize(static_cast<std::size_t>(fleet_.board().models().size()));
   scorer_.scores.slices.resize(static_cast<std::size_t>(fleet_.board().n_slices()));
 }
 

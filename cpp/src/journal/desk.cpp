@@ -1,5 +1,7 @@
 #include "fairlead/desk.hpp"
 
+#include "desk_files.hpp"
+
 #include <fcntl.h>
 
 #include <algorithm>
@@ -201,6 +203,24 @@ Failure walk(const std::string& folder, Seq last, Disk& disk, Each&& each) {
 }
 
 }  // namespace
+
+bool desk_files::oldest_snapshot(const std::string& folder, Seq first, Fleet& out, Disk& disk) {
+  FleetOrigin journal, of;
+  {
+    JournalReader reader;
+    if (JournalReader::open(folder, {}, reader, disk)) return false;
+    journal.journal = reader.id();
+  }
+  std::vector<Seq> found = snapshots_in(folder, disk);
+  for (auto seq = found.rbegin(); seq != found.rend(); ++seq) {
+    if (*seq + 1 < first || !restore(snapshots_of(folder) + "/" + file_name(*seq), *seq, journal, out, of, disk).empty()) {
+      continue;
+    }
+    if (*seq < first || of_this_course(folder, *seq, of, disk)) return true;
+  }
+  out = Fleet();
+  return false;
+}
 
 Failure census_desk(const std::string& folder, FleetCensus& out, Disk& disk) {
   try {

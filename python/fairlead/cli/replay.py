@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fairlead.replays import ReplayResult, Score
 
 _BAD_ROWS_SHOWN = 10
+_ROOMY, _WIDE = 115, 170  # columns from which on a terminal has room for noise, and for words
 _SECOND = 10**9
 _YEAR = 365 * 86400 * 10**9
 
@@ -93,7 +94,7 @@ def _replay(arguments: argparse.Namespace) -> int:
         print(json.dumps(result.to_dict(), allow_nan=False))
         return 0
     # What is not a terminal has no width to fit into.
-    _show(result, Console() if sys.stdout.isatty() else Console(width=200), _place(arguments.table))
+    _show(result, Console() if sys.stdout.isatty() else Console(width=220), _place(arguments.table))
     if arguments.report:
         print(f"\nreport: {arguments.report}")
     return 0
@@ -152,7 +153,7 @@ def _show(result: ReplayResult, console: Console, place: str) -> None:
     numeric = result.kind == "numeric"
     console.print(_models_table(result, numeric=numeric))
     console.print()
-    console.print(_strategies_table(result, numeric=numeric))
+    console.print(_strategies_table(result, numeric=numeric, width=console.width))
     if result.slices:
         console.print()
         console.print(_slices_table(result, numeric=numeric))
@@ -171,8 +172,11 @@ def _show(result: ReplayResult, console: Console, place: str) -> None:
             console.print(f"  and {len(result.bad_rows) - _BAD_ROWS_SHOWN:,} more", highlight=False)
 
 
-def _table(title: str, columns: list[str], rows: list[list[str]], *, bold: str = "") -> Table:
-    """Names on the left, which a narrow terminal may cut, and numbers on the right, which it may not."""
+def _table(
+    title: str, columns: list[str], rows: list[list[str]], *, bold: str = "", left: tuple[str, ...] = ()
+) -> Table:
+    """Names on the left, which a narrow terminal may cut, and numbers on the right, which it may not. left: columns of
+    words, cut first."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -182,6 +186,9 @@ def _table(title: str, columns: list[str], rows: list[list[str]], *, bold: str =
     for i in shown:
         width = max(len(cell) for cell in [columns[i], *(row[i] for row in rows)])
         if i == 0:
+            worded = any(columns[j] in left for j in shown)  # then these give way, and the names do not
+            table.add_column(columns[i], no_wrap=True, overflow="ellipsis", min_width=width if worded else None)
+        elif columns[i] in left:
             table.add_column(columns[i], no_wrap=True, overflow="ellipsis")
         else:
             table.add_column(columns[i], justify="right", no_wrap=True, min_width=width)
@@ -231,32 +238,76 @@ def _models_table(result: ReplayResult, *, numeric: bool) -> Table:
     )
 
 
-def _strategies_table(result: ReplayResult, *, numeric: bool) -> Table:
+def _strategies_table(result: ReplayResult, *, numeric: bool, width: int) -> Table:
+    """Best first; beside the default with two standard errors; what each does where the terminal is wide enough."""
+    from fairlead.replays.words import WHAT_IT_DOES
+
     labels = {
         result.default: f"{result.default} (default)",
         "mean": "mean (equal weights)",
         "best_single": f"best in hindsight: {result.best_single}",
     }
+    words, brief = width >= _WIDE, width < _ROOMY
+    left_out = "cal. error" if brief else ""
+    scores = [i for i, name in enumerate(_score_columns(numeric=numeric)) if name != left_out]
     rows = [
-        [labels.get(name, name), *_score_cells(score, numeric=numeric)] for name, score in result.strategies.items()
+        [
+            labels.get(name, name),
+            *(_score_cells(score, numeric=numeric)[i] for i in scores),
+            *_beside(result, name, numeric=numeric, brief=brief),
+            WHAT_IT_DOES.get(name, "-") if words else "-",
+        ]
+        for name, score in result.ranked
     ]
     return _table(
-        "Ways to combine them",
-        ["strategy", *_score_columns(numeric=numeric)],
+        "Ways to combine them, best first" + (" (*: beyond noise)" if brief else ""),
+        [
+            "strategy",
+            *(_score_columns(numeric=numeric)[i] for i in scores),
+            f"beside {result.default}",
+            "",
+            "what it does",
+        ],
         rows,
         bold=labels[result.default],
+        left=("what it does",) if words else (),
     )
 
 
+def _beside(result: ReplayResult, name: str, *, numeric: bool, brief: bool) -> list[str]:
+    """How much more was lost than by the default on the same tasks, and whether chance may explain it. brief: the first
+    alone, with a star where chance may not."""
+    from fairlead.replays.result import FEWEST_ROUNDS
+
+    against = result.against.get(name)
+    if name == result.default or against is None or math.isnan(against.difference):
+        return ["-", "-"]
+    told = f"{against.difference:+.3g}" if numeric else f"{round(against.difference, 4) + 0.0:+.4f}"
+    if brief:
+        return [f"{told} *" if against.verdict else f"{told}  ", "-"]
+    known = against.rounds >= FEWEST_ROUNDS and math.isfinite(against.standard_error)
+    error = 2 * against.standard_error
+    spread = "" if math.isnan(error) else f" ± {error:.2g}" if numeric else f" ± {error:.4f}"
+    return [told + spread, against.verdict or ("within noise" if known else "too little to say")]
+
+
 def _slices_table(result: ReplayResult, *, numeric: bool) -> Table:
-    """The strategies in each slice, largest slices first."""
-    names = [name for name in result.strategies if name != "best_single"]
+    """The default, the mean, hedge and the best strategy in each slice, largest slices first."""
+    names = [name for name in dict.fromkeys((result.default, "mean", "hedge")) if name in result.strategies]
     largest = result.largest_slices()
-    rows = [
-        [name, *(_number(scores[s].mae if numeric else scores[s].brier, 4) for s in names), f"{scores['mean'].n:,}"]
-        for name, scores in largest
-    ]
+
+    def loss(score: Score) -> float:
+        return score.mae if numeric else score.brier
+
+    rows = []
+    for name, scores in largest:
+        known = {s: loss(score) for s, score in scores.items() if not math.isnan(loss(score))}
+        best = min(known, key=lambda s: known[s], default="-")
+        cells = [_number(loss(scores[s]), 4) for s in names]
+        rows.append([name, *cells, f"{known[best]:,.4f} {best}" if known else "-", f"{scores['mean'].n:,}"])
     left_out = f", the largest {len(largest)} of {len(result.slices)}" if len(result.slices) > len(largest) else ""
     return _table(
-        f"{'Mean absolute error' if numeric else 'Brier score'} by slice{left_out}", ["slice", *names, "n"], rows
+        f"{'Mean absolute error' if numeric else 'Brier score'} by slice{left_out}",
+        ["slice", *names, "best strategy there", "n"],
+        rows,
     )

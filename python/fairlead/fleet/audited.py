@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from fairlead._core import Calibrator, Scoreboard
@@ -11,6 +12,7 @@ from fairlead.fleet import checks
 from fairlead.measure.audit import Audit
 from fairlead.policy.answered import Answered
 from fairlead.policy.pooled import reason_names
+from fairlead.times import as_time
 from fairlead.types import KINDS, FrozenDict, Kind, Task
 
 
@@ -55,8 +57,9 @@ class AuditedFleet:
         """What became of a task that was settled: who said what, who was believed, what it cost, and what each model
         and each strategy would have lost by what was known when the models answered.
 
-        Of the newest settled tasks there are as many as fit a mebibyte, and no more than `Settings.remember` ended ones:
-        a task that is forgotten has no audit. Raises UnknownTaskError for one that is not among them, or not settled.
+        Of the newest settled tasks there are as many as fit a mebibyte, no more than `Settings.remember` ended ones: a
+        task that is forgotten has no audit. `fl.audits(folder)` reads all that a journal holds. Raises UnknownTaskError
+        for one that is not among them, or not settled.
 
         >>> import fairlead as fl
         >>> fleet = fl.Fleet()
@@ -83,17 +86,19 @@ class AuditedFleet:
             )
         return _audit(found[-1])
 
-    def audits(self, *, since: int | None = None, category: str | None = None) -> tuple[Audit, ...]:
+    def audits(self, *, since: int | str | datetime | None = None, category: str | None = None) -> tuple[Audit, ...]:
         """The newest settled tasks, oldest first: what `fl.contribution`, `fl.agreement` and `fl.returns` read. As many
         as fit a mebibyte, of those whose record is remembered: with a small `Settings.remember` there are few, and with
         0 none.
 
-        since: only those whose outcome became known at this time or later, in nanoseconds. category: only of this one.
+        since: only those whose outcome became known at this time or later: nanoseconds, a date or a datetime. category:
+        only of this one.
         """
+        first = None if since is None else as_time(since, "since")
         return tuple(
             _audit(fields)
             for fields in self._core.audits()
-            if (since is None or fields["settled"] >= since) and (category is None or fields["category"] == category)
+            if (first is None or fields["settled"] >= first) and (category is None or fields["category"] == category)
         )
 
     def calibrator(self, model: str, kind: Kind = "binary") -> Calibrator:

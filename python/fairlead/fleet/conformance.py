@@ -34,6 +34,8 @@ def check_strategy(strategy: Strategy | str, *, seed: int = 0) -> None:
 
     >>> check_strategy("auto")
     """
+    if not isinstance(strategy, str) and not isinstance(getattr(strategy, "name", None), str):
+        raise StrategyFault(f'{type(strategy).__name__} has no name: give it one, `name = "..."`')
     chance = random.Random(seed)
     for kind in KINDS:
         for past in (0, 40):
@@ -126,7 +128,10 @@ def _check_reopened(strategy: Strategy | str, kind: Kind, chance: random.Random)
 
 
 def _decide(strategy: Strategy | str, fleet: Fleet, task: Task) -> Decision:
-    return fleet.decide(task, strategy=strategy)
+    try:
+        return fleet.decide(task, strategy=strategy)
+    except Exception as error:
+        raise StrategyFault(f"{task.kind} task: it raises {type(error).__name__}: {error}") from error
 
 
 def _task(fleet: Fleet, kind: Kind) -> Task:

@@ -334,8 +334,12 @@ class Fleet(PerformedFleet, MonitoredFleet, AskedFleet, AuditedFleet):
         """By the weights that a strategy of the caller's gives."""
         if not isinstance(strategy, Strategy):
             raise InvalidRecordError(f"strategy is {strategy!r}, must be a name or a Strategy")
-        if checks.name(strategy.name, "strategy.name") in STRATEGIES:
-            raise InvalidRecordError(f"strategy.name is {strategy.name!r}, which is the name of one that is there already")
+        if len(checks.name(getattr(strategy, "name", None), "strategy.name")) > 200:
+            raise InvalidRecordError(f"strategy.name has {len(strategy.name)} characters, at most 200 may be")
+        if strategy.name in STRATEGIES:
+            raise InvalidRecordError(
+                f"strategy.name is {strategy.name!r}, which is the name of one that is there already"
+            )
         task_id = checks.task_id(task)
         whole = self._find(task_id)
         answers = self.answers(task_id)

@@ -2,13 +2,25 @@
 trusted?
 
 `read`, `rules` and `table` turn a file or a frame into checked columns, `run` streams them through the scoreboard,
-`result` is what came of it, `report` draws it. `lived` does the same with what is in a journal.
+`result` is what came of it, `audited` task by task, `report` draws it. `lived` does the same with what is in a journal.
 """
 
 from __future__ import annotations
 
-from fairlead.replays.result import FoldedState, ModelResult, ReplayResult, Score
+from fairlead.replays.audited import audits
+from fairlead.replays.result import Against, FoldedState, ModelResult, ReplayResult, Score
 from fairlead.replays.run import replay
 from fairlead.replays.table import BadRow, ForecastTable, read_table
 
-__all__ = ["BadRow", "FoldedState", "ForecastTable", "ModelResult", "ReplayResult", "Score", "read_table", "replay"]
+__all__ = [
+    "Against",
+    "BadRow",
+    "FoldedState",
+    "ForecastTable",
+    "ModelResult",
+    "ReplayResult",
+    "Score",
+    "audits",
+    "read_table",
+    "replay",
+]

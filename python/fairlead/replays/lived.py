@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from fairlead.errors import TableError, did_you_mean
+from fairlead.replays.audited import lived_audits
 from fairlead.replays.result import FoldedState, ReplayResult
 from fairlead.replays.run import HISTORY_POINTS, result_of
 from fairlead.times import as_time
@@ -49,7 +50,7 @@ def replay_lived(
         )
     total = census.forecasts[KINDS.index(kind)]
     advanced = None if progress is None else lambda done: progress(done, total)
-    core, scores, state = replay_desk(place, census, KINDS.index(kind), after, HISTORY_POINTS, advanced)
+    core, scores, state, audits = replay_desk(place, census, KINDS.index(kind), after, HISTORY_POINTS, advanced)
     if progress is not None:
         progress(total, total)
     seconds = _time.perf_counter() - started
@@ -64,4 +65,5 @@ def replay_lived(
         scores,
         seconds,
         FoldedState(**state),
+        lambda: lived_audits(audits, core),
     )

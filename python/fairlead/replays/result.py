@@ -7,14 +7,21 @@ them and compute nothing of their own, so the three can never disagree.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from fairlead.measure.audit import Audit
     from fairlead.replays.table import BadRow
+
+BEST_SINGLE = "best_single"
+_CLEAR = 2.0  # standard errors from which on a difference is beyond noise
+FEWEST_ROUNDS = 10  # rounds below which there is no telling
 
 
 def _number(value: float) -> float | None:
@@ -70,6 +77,45 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
+class Against:
+    """How much more a model or a strategy lost than the default strategy did on the same tasks.
+
+    Tasks whose outcomes became known at the same time are a round, and err together; so the standard error is that of
+    rounds, which are taken for independent of one another (cluster-robust: K.-Y. Liang, S. L. Zeger, 1986).
+
+    Attributes:
+        difference: Mean of its Brier score (absolute error of numbers) less the default's. Negative is better.
+        standard_error: Of that mean; NaN with fewer than two rounds.
+        rounds: How many there were.
+
+    >>> Against(difference=0.02, standard_error=0.004, rounds=30).verdict
+    'worse'
+    >>> Against(difference=0.002, standard_error=0.004, rounds=30).verdict
+    ''
+    """
+
+    difference: float = math.nan
+    standard_error: float = math.nan
+    rounds: int = 0
+
+    @property
+    def verdict(self) -> str:
+        """`"better"` or `"worse"` than the default by over two standard errors; empty where noise may explain it, and
+        below ten rounds, where there is no telling."""
+        if self.rounds < FEWEST_ROUNDS or not abs(self.difference) > _CLEAR * self.standard_error:
+            return ""
+        return "better" if self.difference < 0 else "worse"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as strict JSON."""
+        return {
+            "difference": _number(self.difference),
+            "standard_error": _number(self.standard_error),
+            "rounds": int(self.rounds),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class ModelResult:
     """One line of the leaderboard.
 
@@ -80,6 +126,9 @@ class ModelResult:
         cost_usd: What its calls cost altogether, in USD.
         failed: How many of its calls failed.
         drift: PSI of its confidence, last window against its first; NaN with too few forecasts.
+        against: How it did beside the default strategy, on the tasks that it answered.
+        adjusted: How good its probabilities would have been as adjusted by what was known when each task was decided:
+            `Calibrator` learns it online. None of numbers.
     """
 
     model: str
@@ -88,6 +137,8 @@ class ModelResult:
     cost_usd: float
     failed: int
     drift: float
+    against: Against = field(default_factory=Against)
+    adjusted: Score | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The line as one flat JSON object, the score's fields beside the model's own."""
@@ -98,6 +149,8 @@ class ModelResult:
             "cost_usd": _number(self.cost_usd),
             "failed": int(self.failed),
             "drift": _number(self.drift),
+            "against": self.against.to_dict(),
+            "adjusted": None if self.adjusted is None else self.adjusted.to_dict(),
         }
 
 
@@ -128,7 +181,7 @@ class FoldedState:
         return {"event": self.event, "crc": self.crc, "snapshot": self.snapshot, "agrees": self.agrees}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class ReplayResult:
     """Everything a replay found.
 
@@ -152,6 +205,10 @@ class ReplayResult:
         slices: For each slice, such as ``"horizon=2"``, the score of each strategy on its scored tasks.
         bad_rows: The rows that were skipped, and why.
         state: Of a journal: the state in which it ended; ``None`` of a table.
+        against: For each key of ``strategies``: how it did beside the default, on the same tasks.
+        history_best: ``(H,)``: mean loss so far of the best single model less that of the equal-weight mean, on the
+            tasks that it answered; NaN before its first. Empty where there is none.
+        read_audits: Makes ``audits``.
     """
 
     kind: str
@@ -170,6 +227,28 @@ class ReplayResult:
     slices: dict[str, dict[str, Score]]
     bad_rows: tuple[BadRow, ...]
     state: FoldedState | None = None
+    against: dict[str, Against] = field(default_factory=dict)
+    history_best: NDArray[np.float64] | tuple[()] = ()
+    read_audits: Callable[[], tuple[Audit, ...]] = field(default=tuple, repr=False)
+
+    @cached_property
+    def audits(self) -> tuple[Audit, ...]:
+        """The newest scored tasks, oldest outcome first: who answered what, whom the default strategy believed, and
+        what each model and each strategy lost. As many as fit 32 MiB; made when they are first asked for."""
+        return self.read_audits()
+
+    @property
+    def ranked(self) -> list[tuple[str, Score]]:
+        """The strategies, lowest loss first, with ``"best_single"`` among them; those without a score last."""
+        loss = "mae" if self.kind == "numeric" else "brier"
+        order = sorted(self.strategies.items(), key=lambda item: getattr(item[1], loss))
+        return sorted(order, key=lambda item: math.isnan(getattr(item[1], loss)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # As arrays and records, that can be sent to another process.
+        audits = self.audits
+        state = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {**state, "audits": audits, "read_audits": tuple}
 
     def largest_slices(self, most: int = 20) -> list[tuple[str, dict[str, Score]]]:
         """The slices with the most scored tasks, and each strategy's score there; largest first."""
@@ -193,7 +272,10 @@ class ReplayResult:
             "events_per_second": _number(self.events_per_second),
             "best_single": self.best_single,
             "models": [model.to_dict() for model in self.models],
-            "strategies": {name: score.to_dict() for name, score in self.strategies.items()},
+            "strategies": {
+                name: {**score.to_dict(), "against": self.against.get(name, Against()).to_dict()}
+                for name, score in self.ranked
+            },
             "slices": {
                 name: {strategy: score.to_dict() for strategy, score in scores.items()}
                 for name, scores in self.slices.items()

@@ -15,7 +15,8 @@ from fairlead._core import Replay, Scoreboard
 from fairlead.errors import InvalidRecordError, TableError
 from fairlead.measure.scoreboard import new_scoreboard
 from fairlead.policy import DEFAULT_STRATEGY, STRATEGIES
-from fairlead.replays.result import FoldedState, ModelResult, ReplayResult, Score
+from fairlead.replays.audited import table_audits
+from fairlead.replays.result import BEST_SINGLE, Against, FoldedState, ModelResult, ReplayResult, Score
 from fairlead.replays.table import BadRow, ForecastTable, read_table
 from fairlead.settings import Settings
 from fairlead.times import as_time
@@ -23,6 +24,9 @@ from fairlead.types import KINDS
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoDataFrame
+    from numpy.typing import NDArray
+
+    from fairlead.measure.audit import Audit
 
 HISTORY_POINTS = 400
 _STEP = 50_000  # forecasts between two calls of `progress`
@@ -91,8 +95,17 @@ def replay(
             progress(run.position, total)
     run.finish()
     seconds = _time.perf_counter() - started
+    audits = run.take_audits()
     return result_of(
-        table.kind, table.labels, table.models, len(table.time), table.bad_rows, board, run.scores(), seconds
+        table.kind,
+        table.labels,
+        table.models,
+        len(table.time),
+        table.bad_rows,
+        board,
+        run.scores(),
+        seconds,
+        read_audits=lambda: table_audits(audits, table),
     )
 
 
@@ -125,8 +138,7 @@ def _score(values: dict[str, Any]) -> Score:
 
 def best_single(models: Sequence[ModelResult], scored: int) -> ModelResult | None:
     """The best model in hindsight: the lowest Brier score (mean absolute error of numbers) on its own tasks, among
-    the models
-    that answered at least half of all scored tasks; where none did, among those that answered the most."""
+    the models that answered at least half of all scored tasks; where none did, among those that answered the most."""
     if not models:
         return None
     least = min(scored / 2, max(m.score.n for m in models))
@@ -144,6 +156,7 @@ def result_of(
     found: dict[str, Any],
     seconds: float,
     state: FoldedState | None = None,
+    read_audits: Callable[[], tuple[Audit, ...]] = tuple,
 ) -> ReplayResult:
     """What the core found, for people."""
     models = []
@@ -157,13 +170,18 @@ def result_of(
                 cost_usd=calls["cost_usd"],
                 failed=calls["failed"],
                 drift=board.confidence_psi(i),
+                against=Against(**found["models_against"][i]),
+                adjusted=None if kind == "numeric" else _score(found["adjusted"][i]),
             )
         )
     order = sorted(range(len(models)), key=lambda i: -models[i].elo)
     strategies = {name: _score(values) for name, values in found["strategies"].items()}
     best = best_single(models, found["tasks"])
+    against = {name: Against(**values) for name, values in found["strategies_against"].items()}
+    history_best: NDArray[np.float64] | tuple[()] = ()
     if best is not None:
-        strategies["best_single"] = best.score
+        strategies[BEST_SINGLE], against[BEST_SINGLE] = best.score, best.against
+        history_best = found["history_excess"][:, list(names).index(best.model)]
     counts = np.maximum(found["history_n"], 1).astype(np.float64)
     mean = found["history_loss"][:, STRATEGIES.index("mean")]
     return ReplayResult(
@@ -186,4 +204,7 @@ def result_of(
         },
         bad_rows=bad_rows,
         state=state,
+        against=against,
+        history_best=history_best,
+        read_audits=read_audits,
     )
