@@ -73,7 +73,7 @@ def test_the_cost_curve_is_the_cascades() -> None:
     cost = np.array([[audit.costs[f"m{m}"] for m in range(4)] for audit in result.audits])
     y = np.array([audit.outcome for audit in result.audits])
     pools = {result.default: np.array([audit.p for audit in result.audits])}
-    curve = fl.cascade_curve(p, cost, y, [f"m{m}" for m in range(4)], prequential=True, pools=pools)
+    curve = fl.cascade_curve(p, cost, y, [f"m{m}" for m in range(4)], pools=pools)
     part = section(render_report(result, title="t"), COSTS)
     words = Page(part).words
     assert f"{100 * curve.of_accuracy:.1f}% of the accuracy of {curve.best.name}" in words
