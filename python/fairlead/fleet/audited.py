@@ -57,8 +57,8 @@ class AuditedFleet:
         """What became of a task that was settled: who said what, who was believed, what it cost, and what each model
         and each strategy would have lost by what was known when the models answered.
 
-        Of the newest settled tasks there are as many as fit a mebibyte, and no more than `Settings.remember` ended ones:
-        a task that is forgotten has no audit. Raises UnknownTaskError for one that is not among them, or not settled.
+        Of the newest settled tasks there are as many as fit a mebibyte, and no more than `Settings.remember` ended
+        ones: a task that is forgotten has no audit. Raises UnknownTaskError for one that is not among them, or not settled.
 
         >>> import fairlead as fl
         >>> fleet = fl.Fleet()
