@@ -58,7 +58,8 @@ class AuditedFleet:
         and each strategy would have lost by what was known when the models answered.
 
         Of the newest settled tasks there are as many as fit a mebibyte, and no more than `Settings.remember` ended
-        ones: a task that is forgotten has no audit. Raises UnknownTaskError for one that is not among them, or not settled.
+        ones: a task that is forgotten has no audit. Raises UnknownTaskError for one that is not among them, or not
+        settled.
 
         >>> import fairlead as fl
         >>> fleet = fl.Fleet()
