@@ -126,6 +126,8 @@ def test_few_or_uneven_rounds_say_nothing_and_alike_ones_no_more_than_their_mark
     assert math.isnan(mean(dict.fromkeys(range(50), (1.0, 1)) | {99: (900.0, 1000)}).error)
     assert math.isnan(mean({}).value)
     alike = dict.fromkeys(range(10), (1.0, 10))
-    assert mean(alike).error == 0.0
+    # The same in every round: that ten signs agree is all that is known of chance, and nothing of an error.
+    assert math.isnan(mean(alike).error)
+    assert mean(alike).p_value == 2.0**-9
     assert mean(alike, deviation=2.0).error == pytest.approx(0.2)
     assert math.isnan(difference(alike, {1: (1.0, 3)}).p_value)

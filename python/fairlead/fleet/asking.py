@@ -92,7 +92,9 @@ class Asking:
         if strategy is not DEFAULT_STRATEGY and not isinstance(strategy, Strategy):
             strategy_index(strategy)  # so that a misspelt one is told before anything is paid
         ban = wishes.get("ban")
-        if ban is not None and not isinstance(ban, (str, tuple)):
+        if isinstance(ban, str):
+            raise InvalidRecordError(f"ban is {ban!r}, must be names of models")
+        if ban is not None and not isinstance(ban, tuple):
             wishes = {**wishes, "ban": tuple(ban)}  # it is read at each route
         errand: Alone | Council
         if models is None and cascade is None and strategy != "consensus":

@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import replace
 from datetime import timedelta
-from types import TracebackType
 from typing import Protocol
 
 from fairlead.errors import InvalidRecordError
 from fairlead.fleet.attempt import Attempt
+from fairlead.fleet.background import Background
 from fairlead.policy.route import Route
 from fairlead.providers.deadlines import Deadline
 from fairlead.providers.provider import Answer, Provider
-from fairlead.providers.waiting import in_background
 from fairlead.times import as_seconds
 from fairlead.types import Forecast, Model, Task
 
@@ -42,13 +40,14 @@ class Patients(Protocol):
     def leave_emergency(self, reason: str) -> object: ...
 
 
-class HealthChecks:
+class HealthChecks(Background):
     """Asks each model whose breaker is open, once its interval is over: the half-open probe, which costs what a call
     costs. What it answers is not recorded, as nobody asked for it: the task of a check is void when it has ended.
 
-    They run on the event loop they were started on, or from code that is not async on one in a thread, until `stop`,
-    until the loop ends, or until the fleet is gone; they keep no process alive. Also a context manager.
+    What ends them, if they were not told to stop, is kept as `problem`: a journal that is lost, say.
     """
+
+    name = "fairlead-health-checks"
 
     def __init__(
         self,
@@ -58,56 +57,12 @@ class HealthChecks:
         task: Probe | None = None,
         deadline: float | str | timedelta = "20s",
     ) -> None:
+        super().__init__(every)
         self._fleet = weakref.ref(fleet)
-        self.every = as_seconds(every, "every")
-        if not 0.0 < self.every < float("inf"):
-            raise InvalidRecordError(f"every is {every!r}, must be positive")
         if task is not None and not isinstance(task, Task) and not callable(task):
             raise InvalidRecordError(f"task is {task!r}, must be a Task, or a function that makes one for a model")
         self._task = task
         self._deadline = as_seconds(deadline, "deadline")
-        self._running: asyncio.Task[None] | Future[None] | None = None
-        self.problem: BaseException | None = None
-        """What ended them, if they were not told to stop: a journal that is lost, say."""
-
-    def start(self) -> HealthChecks:
-        """Begins, if they do not run already."""
-        if not self.running:
-            self.problem = None
-            try:
-                loop = asyncio.get_running_loop()
-            except RuntimeError:
-                self._running = in_background(self._rounds())
-            else:
-                self._running = loop.create_task(self._rounds(), name="fairlead-health-checks")
-        return self
-
-    def stop(self) -> None:
-        """Ends them; a check that is under way is given up. From any thread, twice too."""
-        running, self._running = self._running, None
-        if running is None or running.done():
-            return
-        if isinstance(running, asyncio.Task):
-            loop = running.get_loop()
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(running.cancel)
-        else:
-            running.cancel()
-
-    @property
-    def running(self) -> bool:
-        return self._running is not None and not self._running.done()
-
-    def __enter__(self) -> HealthChecks:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def __repr__(self) -> str:
-        return f"<HealthChecks every {self.every:g} s, {'running' if self.running else 'stopped'}>"
 
     async def check(self) -> dict[str, bool]:
         """One round, now: the models that were asked, and whether they answered."""

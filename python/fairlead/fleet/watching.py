@@ -10,14 +10,13 @@ import warnings
 import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
 from datetime import date, timedelta
-from types import TracebackType
 from typing import Protocol, TypeVar
 
 from fairlead._core import raise_status
 from fairlead.errors import InvalidRecordError
 from fairlead.fleet import checks
+from fairlead.fleet.background import Background
 from fairlead.fleet.listeners import Listeners
 from fairlead.monitor.alerts import RuleAlert
 from fairlead.monitor.anomaly import Anomaly, anomaly_of
@@ -27,7 +26,7 @@ from fairlead.monitor.rules import DEFAULT_RULES, WINDOWS, AnyRule, check_rules,
 from fairlead.monitor.series import series_of
 from fairlead.monitor.trend import Trend, adjusted, trend_of
 from fairlead.monitor.watch import Look, Source, severity_order, turns
-from fairlead.times import as_seconds, as_time
+from fairlead.times import as_time
 
 When = int | str | date
 OnAlert = TypeVar("OnAlert", bound=Callable[[RuleAlert], Awaitable[object] | object])
@@ -241,59 +240,15 @@ class FleetMonitor:
         return checks.moment(self._clock) if now is None else as_time(now, "now")
 
 
-class Rounds:
-    """Checks that are made in the background, until `stop`. Also a context manager."""
+class Rounds(Background):
+    """Checks that are made in the background, until `stop`. What one of them raises is kept as `problem`; they go on
+    all the same. Also a context manager."""
+
+    name = "fairlead-monitor"
 
     def __init__(self, monitor: FleetMonitor, every: float | str | timedelta) -> None:
+        super().__init__(every)
         self._monitor = weakref.ref(monitor)
-        self.every = as_seconds(every, "every")
-        if not 0.0 < self.every < float("inf"):
-            raise InvalidRecordError(f"every is {every!r}, must be positive")
-        self._running: asyncio.Task[None] | Future[None] | None = None
-        self.problem: Exception | None = None
-        """What the last check that failed has raised: a journal that is full, say. They go on all the same."""
-
-    def start(self) -> Rounds:
-        """Begins, if they do not run already."""
-        from fairlead.providers.waiting import in_background
-
-        if not self.running:
-            self.problem = None
-            try:
-                loop = asyncio.get_running_loop()
-            except RuntimeError:
-                self._running = in_background(self._rounds())
-            else:
-                self._running = loop.create_task(self._rounds(), name="fairlead-monitor")
-        return self
-
-    def stop(self) -> None:
-        """Ends them. From any thread, twice too."""
-        running, self._running = self._running, None
-        if running is None or running.done():
-            return
-        if isinstance(running, asyncio.Task):
-            loop = running.get_loop()
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(running.cancel)
-        else:
-            running.cancel()
-
-    @property
-    def running(self) -> bool:
-        """Whether they do."""
-        return self._running is not None and not self._running.done()
-
-    def __enter__(self) -> Rounds:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def __repr__(self) -> str:
-        return f"<monitor every {self.every:g} s, {'running' if self.running else 'stopped'}>"
 
     async def _rounds(self) -> None:
         failed = ""

@@ -104,7 +104,7 @@ def losses_of_sets(one: Game) -> Floats:
         total[half : 2 * half] = total[:half] + one.weights[i]
     losses = np.empty(1 << m)
     losses[0] = one.alone
-    losses[1:] = (sums[1:] ** 2).sum(1) / total[1:] ** 2
+    losses[1:] = ((sums[1:] / total[1:, None]) ** 2).sum(1)
     return losses
 
 
@@ -138,7 +138,7 @@ def _gains(one: Game, orders: NDArray[np.int64]) -> Floats:
     """What each model took away when it joined those before it, an order a row: shape (orders, m), by model."""
     total = one.weights[orders].cumsum(1)
     sums = (one.weights[:, None] * one.errors)[orders].cumsum(1)
-    losses = (sums**2).sum(2) / total**2
+    losses = ((sums / total[:, :, None]) ** 2).sum(2)
     before = np.concatenate([np.full((len(orders), 1), one.alone), losses[:, :-1]], axis=1)
     gains: Floats = np.empty(losses.shape)
     np.put_along_axis(gains, orders, before - losses, axis=1)
@@ -154,4 +154,4 @@ def leave_one_out(one: Game) -> Floats:
     others = 1.0 - np.eye(m)
     rest = others @ one.weights
     pools = others @ (one.weights[:, None] * one.errors)
-    return np.asarray((pools**2).sum(1) / rest**2 - one.loss(), np.float64)
+    return np.asarray(((pools / rest[:, None]) ** 2).sum(1) - one.loss(), np.float64)

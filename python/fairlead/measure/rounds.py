@@ -117,7 +117,9 @@ def _worth(sums: Sums, n: int) -> float:
 
 def _estimate(value: float, variance: float, n: int, rounds: float) -> Estimate:
     error = math.sqrt(variance)
-    p_value = 2.0 * t_tail(abs(value) / error, rounds - 1.0) if error else float(value == 0.0)
+    if error == 0.0 and value != 0.0:  # the same in every round: the chance that as many signs agree, and no error
+        return Estimate(value, math.nan, 2.0 ** (1.0 - rounds), n, rounds)
+    p_value = 2.0 * t_tail(abs(value) / error, rounds - 1.0) if error else 1.0
     return Estimate(value, error, p_value, n, rounds)
 
 
