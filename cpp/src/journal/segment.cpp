@@ -268,7 +268,8 @@ Failure look_at_tail(Disk& disk, const Cursor& cursor, Tail& tail) {
   std::vector<std::byte> bytes(static_cast<std::size_t>(std::min<std::uint64_t>(piece, end - cursor.offset())));
   // Records lie at multiples of 8 bytes; pieces overlap, so that a mark at a border is seen whole.
   for (std::uint64_t at = cursor.offset(); at < end;) {
-    const std::int64_t got = disk.read(cursor.file(), bytes.data(), bytes.size(), at);
+    const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), end - at));
+    const std::int64_t got = disk.read(cursor.file(), bytes.data(), wanted, at);
     if (got < 0) return refused("read", cursor.path(), got);
     if (got == 0) break;
     const auto n = static_cast<std::size_t>(got);
@@ -293,7 +294,7 @@ Failure look_at_tail(Disk& disk, const Cursor& cursor, Tail& tail) {
         tail.covered_at = at + i;
       }
     }
-    if (at + n >= end) break;
+    if (n < wanted || at + n >= end) break;  // less: it was sealed meanwhile, and gave back what it did not need
     at += n - seal_bytes / record_alignment * record_alignment;
   }
   return {};
