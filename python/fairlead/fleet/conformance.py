@@ -6,8 +6,9 @@ import random
 import tempfile
 from collections.abc import Sequence
 
-from fairlead.errors import FairleadError
+from fairlead.errors import FairleadError, InvalidRecordError
 from fairlead.fleet.fleet import Fleet
+from fairlead.policy.pooled import strategy_index
 from fairlead.policy.strategy import Strategy
 from fairlead.types import KINDS, Decision, Forecast, Kind, Task
 
@@ -30,11 +31,15 @@ def check_strategy(strategy: Strategy | str, *, seed: int = 0) -> None:
     - asked again, it says the same; it changes nothing that it is given;
     - after the desk was closed and opened again it says the same, to the bit.
 
-    seed: of the made-up answers.
+    seed: of the made-up answers. Raises InvalidRecordError for what is neither a Strategy nor the name of one.
 
     >>> check_strategy("auto")
     """
-    if not isinstance(strategy, str) and not isinstance(getattr(strategy, "name", None), str):
+    if isinstance(strategy, str):
+        strategy_index(strategy)
+    elif not isinstance(strategy, Strategy):
+        raise InvalidRecordError(f"strategy is {strategy!r}, must be a name or a Strategy")
+    elif not isinstance(getattr(strategy, "name", None), str):
         raise StrategyFault(f'{type(strategy).__name__} has no name: give it one, `name = "..."`')
     chance = random.Random(seed)
     for kind in KINDS:
