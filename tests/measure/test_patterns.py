@@ -10,8 +10,7 @@ from scipy import stats
 
 import fairlead as fl
 from fairlead.errors import InvalidRecordError
-from fairlead.measure.patterns import adjusted
-from fairlead.measure.rounds import difference, mean
+from fairlead.measure.rounds import benjamini_hochberg, difference, mean
 
 HOUR = 3600 * 10**9
 PLACES = [(category, regime) for category in ("crypto", "rates", "sport") for regime in ("calm", "wild")]
@@ -102,8 +101,8 @@ def test_adjusted_p_values_are_those_of_scipy() -> None:
     for n in (1, 2, 7, 40):
         p = dice.random(n) ** 2
         p[n // 2] = p[0]
-        assert adjusted(p.tolist()) == pytest.approx(stats.false_discovery_control(p))
-    assert adjusted([]) == []
+        assert benjamini_hochberg(p.tolist()) == pytest.approx(stats.false_discovery_control(p))
+    assert benjamini_hochberg([]) == []
 
 
 def test_a_mean_of_even_rounds_is_a_t_test_of_their_means() -> None:

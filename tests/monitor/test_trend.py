@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_records import DAY, HOUR, NAN, Row, answers, calls, panes
 
+from fairlead.measure.rounds import benjamini_hochberg
 from fairlead.monitor import Point, Trend, mann_kendall, series_of, trend_of
-from fairlead.monitor.trend import adjusted, benjamini_hochberg
+from fairlead.monitor.trend import adjusted
 
 SERIES = 1000
 

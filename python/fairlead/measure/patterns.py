@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from fairlead.errors import InvalidRecordError
 from fairlead.measure.performance import PerformanceRow, sums_of
-from fairlead.measure.rounds import Estimate, Sums, difference, mean
+from fairlead.measure.rounds import Estimate, Sums, benjamini_hochberg, difference, mean
 
 Place = tuple[str, str, str]
 """Category, regime, time to expiry."""
@@ -139,7 +139,7 @@ def find_patterns(
     found: list[tuple[str, Cell, Estimate]] = []
     for model, met in places.items():
         found += _tests(model, met, read, min_n, against)
-    q_values = adjusted([estimate.p_value for _, _, estimate in found])
+    q_values = benjamini_hochberg([estimate.p_value for _, _, estimate in found])
     sure = [(*test, q) for test, q in zip(found, q_values, strict=True) if q <= fdr]
     known = [(model, cell, at.value) for model, cell, at, _ in sure]
     if against == "others":
@@ -150,22 +150,6 @@ def find_patterns(
     ]
     patterns.sort(key=lambda pattern: (pattern.p_value, -abs(pattern.skill)))
     return PatternReport(tuple(patterns), len(found), min_n, fdr, against, window)
-
-
-def adjusted(p_values: Sequence[float]) -> list[float]:
-    """The false discovery rate at which each of these tests would just be called a discovery (Benjamini, Hochberg).
-
-    >>> adjusted([0.01, 0.02, 0.5])
-    [0.03, 0.03, 0.5]
-    """
-    m = len(p_values)
-    out = [0.0] * m
-    least = 1.0
-    largest_first = sorted(range(m), key=lambda k: -p_values[k])
-    for above, i in enumerate(largest_first):
-        least = min(least, p_values[i] * m / (m - above))
-        out[i] = least
-    return out
 
 
 def _tests(model: str, met: Sequence[Place], read: Read, min_n: int, against: str) -> list[tuple[str, Cell, Estimate]]:

@@ -11,7 +11,7 @@ Economics and Statistics 99, 2017). With fewer than `MIN_ROUNDS` such rounds not
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -114,6 +114,21 @@ def difference(a: Sums, b: Sums, least: float = 0.0) -> Estimate:
 
 def _worth(sums: Sums, n: int) -> float:
     return n**2 / sum(count**2 for _, count in sums.values())
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """P-values adjusted so that calling those at most q has a false discovery rate of q; NaN is no test.
+
+    >>> [round(p, 3) for p in benjamini_hochberg([0.01, 0.04, float("nan"), 0.03])]
+    [0.03, 0.04, nan, 0.04]
+    """
+    order = sorted((i for i, p in enumerate(p_values) if p == p), key=lambda i: p_values[i])
+    out, least = [math.nan] * len(p_values), 1.0
+    for rank in range(len(order), 0, -1):
+        i = order[rank - 1]
+        least = min(least, p_values[i] * len(order) / rank)
+        out[i] = least
+    return out
 
 
 def _estimate(value: float, variance: float, n: int, rounds: float) -> Estimate:

@@ -32,6 +32,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal
 
+from fairlead.measure.rounds import benjamini_hochberg
 from fairlead.measure.student import t_tail
 from fairlead.monitor.metrics import METRICS, in_words
 from fairlead.monitor.rules import plain
@@ -154,21 +155,6 @@ def mann_kendall(times: Sequence[float], values: Sequence[float]) -> MannKendall
     t = (abs(s) - 1) / math.sqrt(inflated) if s else 0.0
     tied = pairs / 2 - sum(t * (t - 1) / 2 for t in ties)
     return MannKendall(s, s / math.sqrt(tied * pairs / 2), slope, rho, min(1.0, 2.0 * t_tail(t, 2 * (size - 2))))
-
-
-def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
-    """P-values adjusted so that calling those at most q has a false discovery rate of q; NaN is no test.
-
-    >>> [round(p, 3) for p in benjamini_hochberg([0.01, 0.04, float("nan"), 0.03])]
-    [0.03, 0.04, nan, 0.04]
-    """
-    order = sorted((i for i, p in enumerate(p_values) if p == p), key=lambda i: p_values[i])
-    out, least = [math.nan] * len(p_values), 1.0
-    for rank in range(len(order), 0, -1):
-        i = order[rank - 1]
-        least = min(least, p_values[i] * len(order) / rank)
-        out[i] = least
-    return out
 
 
 def _decided(trend: Trend, p: float, alpha: float) -> Trend:
