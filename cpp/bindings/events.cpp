@@ -308,6 +308,8 @@ py::dict event_data(const Event& event, const NameTable& models) {
     case Type::budget:
     case Type::health:
     case Type::routing:
+    case Type::input:
+    case Type::label:
     case Type::summary: return json_data(event);
     case Type::mark:
     case Type::seal:

@@ -32,6 +32,8 @@ CODES = {
     "budget": 37,
     "health": 38,
     "routing": 39,
+    "input": 40,
+    "label": 41,
     "summary": 48,
     "custom": 1024,
 }

@@ -153,6 +153,8 @@ bool Columns::told(const Event& event, const NameTable& models, const NameTable&
     case Type::budget:
     case Type::health:
     case Type::routing:
+    case Type::input:
+    case Type::label:
     case Type::summary:
       return put(data_, {reinterpret_cast<const char*>(event.payload()), event.payload_size()});
     case Type::model_removed: return event.payload_size() == 0;

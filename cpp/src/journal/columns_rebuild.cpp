@@ -163,6 +163,8 @@ class Rebuilder {
       case Type::budget:
       case Type::health:
       case Type::routing:
+      case Type::input:
+      case Type::label:
       case Type::summary: {
         std::string_view data;
         if (!c_.data.has(i_) || !text(c_.data, i_, data)) return false;

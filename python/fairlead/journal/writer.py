@@ -151,9 +151,9 @@ class Journal(_CoreJournal):
         """One event, and gives its number.
 
         type: one of the cold types ("note", "alert", "training_run", "model_version", "deployment", "budget", "health",
-        "routing", "summary"), whose data is a mapping that JSON can hold; or "custom", or a number from 1024 to 65535,
-        for a program's own events, whose data is bytes or a mapping. time: of the event: integer nanoseconds, an ISO
-        date, a datetime; now by default. model, category: names.
+        "routing", "input", "label", "summary"), whose data is a mapping that JSON can hold; or "custom", or a number
+        from 1024 to 65535, for a program's own events, whose data is bytes or a mapping. time: of the event: integer
+        nanoseconds, an ISO date, a datetime; now by default. model, category: names.
 
         Raises JournalFullError where the ring is full, InvalidRecordError for what cannot be an event, JournalError
         once the disk is lost or the journal closed. No event was accepted then, but perhaps a name.

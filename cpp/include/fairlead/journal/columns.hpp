@@ -133,8 +133,8 @@ inline constexpr Type column_types[] = {
     Type::name,          Type::gap,        Type::dropped,  Type::settings, Type::model,   Type::model_removed,
     Type::task,          Type::forecast,   Type::decision, Type::outcome,  Type::closed,  Type::route,
     Type::called,        Type::run,        Type::note,     Type::alert,    Type::training_run,
-    Type::model_version, Type::deployment, Type::budget,   Type::health,   Type::routing, Type::summary,
-    Type::custom};
+    Type::model_version, Type::deployment, Type::budget,   Type::health,   Type::routing, Type::input,
+    Type::label,         Type::summary,    Type::custom};
 
 // --- building them ---
 

@@ -79,6 +79,8 @@ enum class Type : std::uint16_t {
   budget = 37,
   health = 38,
   routing = 39,
+  input = 40,  // what a managed model was asked, and what it said
+  label = 41,  // what the answer was
 
   // Compaction: what a range of archived hot events amounted to. JSON.
   summary = 48,
@@ -114,6 +116,8 @@ constexpr std::string_view type_name(Type type) noexcept {
     case Type::budget: return "budget";
     case Type::health: return "health";
     case Type::routing: return "routing";
+    case Type::input: return "input";
+    case Type::label: return "label";
     case Type::summary: return "summary";
     case Type::custom: return "custom";
   }
