@@ -3,9 +3,9 @@
     python tests/lifecycle/registry/kill_run.py --kills 2000
 
 Every point: a child does one thing (a first version, another one, the same weights again, a large file, a promotion, a
-rollback, a deletion, a collection), and dies by kill -9 before the n-th call of `disk.py`, after it, or in the middle of
-a write; for every n there is. What then is there must be as before or as after, whole, loadable and writable; what had
-been acknowledged must be there.
+rollback, a deletion, a collection), and dies by kill -9 before the n-th call of `disk.py`, after it, or in the middle
+of a write; for every n there is. What then is there must be as before or as after, whole, loadable and writable; what
+had been acknowledged must be there.
 
 Random moments: children register, promote, roll back and delete as fast as they can, and note in memory that outlives
 them what was acknowledged; then they are killed.
