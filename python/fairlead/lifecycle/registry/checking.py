@@ -108,6 +108,7 @@ class Collected:
 
 def verify(registry: Registry, name: str | None = None) -> Verification:
     """Every entry, every card, every byte of weights; of all models also what belongs to none."""
+    registry = registry.anew()
     problems: list[Problem] = []
     versions: dict[str, Version] = {}
     names = _folders(registry) if name is None else (name,)
@@ -209,6 +210,7 @@ def collect(registry: Registry) -> Collected:
 
 def repair(registry: Registry, name: str | None = None) -> Repair:
     """Logs first, then cards, of one model or of all."""
+    registry = registry.anew()
     done: list[str] = []
     lost: list[str] = []
     names = _folders(registry) if name is None else (name,)

@@ -57,7 +57,10 @@ class RegistryLockedError(RegistryError):
 
 
 class RegistryStorageError(RegistryError, OSError):
-    """The disk is full, the folder may not be written to, or the disk fails."""
+    """The disk is full, the folder may not be written to, or the disk fails. errno: the system's."""
+
+    def __str__(self) -> str:  # an OSError would say its number alone
+        return str(self.args[0]) if self.args else ""
 
 
 class RegistryWarning(UserWarning):
@@ -83,8 +86,14 @@ def told(what: str, where: str | os.PathLike[str]) -> Iterator[None]:
             text = f"cannot {what}: {error.filename or os.fspath(where)} may not be written to ({why})"
         else:
             text = f"cannot {what} in {os.fspath(where)}: {error}"
-        raised = RegistryStorageError(text)
+        raise storage_error(error, text) from error
+
+
+def storage_error(error: BaseException, text: str) -> RegistryStorageError:
+    """With the number that the system gave."""
+    raised = RegistryStorageError(text)
+    if isinstance(error, OSError):
         raised.errno, raised.strerror, raised.filename = error.errno, error.strerror, error.filename
         if error.errno in _FULL:
             raised.failure = Failure.disk_full
-        raise raised from error
+    return raised

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from typing import Any
 from fairlead._core import crc32c
 from fairlead.lifecycle.registry import disk
 from fairlead.lifecycle.registry.card import as_json
-from fairlead.lifecycle.registry.errors import DamagedRegistryError, RegistryWarning
+from fairlead.lifecycle.registry.errors import DamagedRegistryError, RegistryWarning, storage_error
 from fairlead.lifecycle.registry.state import State
 
 LAYOUT = 1
@@ -59,6 +60,9 @@ class Scan:
     damage: list[Damage]
 
 
+_ENTRY = re.compile(rb'[0-9a-f]{8} \{"seq":')
+
+
 def line_of(entry: Mapping[str, Any]) -> bytes:
     """An entry as a line."""
     text = as_json(entry)
@@ -74,6 +78,11 @@ def scan(path: Path, data: bytes, offset: int, seq: int) -> Scan:
     for line in filled.removesuffix(b"\n").split(b"\n") if filled else ():
         end = place + len(line) + 1
         entry, why = _entry(line) if end <= offset + len(filled) else (None, "its end is missing")
+        if entry is None and (within := _ENTRY.search(line, 1)):  # what ended the line before was overwritten
+            entry, _ = _entry(line[within.start() :])
+            if entry is not None:
+                bad.append(Damage(path, number + 1, place, place + within.start(), why))
+                line, number = line[within.start() :], entry["seq"]
         if entry is None:
             bad.append(Damage(path, number + 1, place, end, why))
         else:
@@ -231,16 +240,23 @@ class Appender:
         )
 
     def append(self, entry: Mapping[str, Any]) -> None:
-        """Durable when it returns. An error leaves the log as it was."""
+        """Durable when it returns. An error leaves the log as it was, unless it says that nobody knows."""
         line = line_of({"seq": self.seq, **entry})
         end = self._offset + len(line)
         if end + ROOM // 4 > self._size:
             self._grow(end)
+        written = False
         try:
             disk.pwrite(self._handle, line, self._offset)
+            written = True
             disk.datasync(self._handle)
-        except BaseException:
-            self._take_back(len(line))
+        except BaseException as error:
+            if not self._take_back(len(line)) and written:
+                raise storage_error(
+                    error,
+                    f"{self._path} was written to, but the disk then failed ({error}): it is not known whether "
+                    f"{entry['op']!r} of {self._name!r} holds; look again once the disk works",
+                ) from error
             raise
         self._offset, self.seq = end, self.seq + 1
 
@@ -256,11 +272,14 @@ class Appender:
         else:
             self._size += room
 
-    def _take_back(self, length: int) -> None:
-        """So that nobody reads an entry whose writer was told that it failed."""
-        with contextlib.suppress(OSError):
+    def _take_back(self, length: int) -> bool:
+        """So that nobody reads an entry whose writer was told that it failed. False: the disk does not let us."""
+        try:
             disk.pwrite(self._handle, b"\n" * length, self._offset)
             disk.datasync(self._handle)
+        except OSError:
+            return False
+        return True
 
 
 @contextlib.contextmanager

@@ -195,7 +195,13 @@ class Models:
         path = self.log_path(version.name)
         disk.make_folder(path.parent)
         entry = self._registered(version)
-        disk.replace(path, new_log(version.name, [entry], entry["time"]))
+        try:
+            disk.replace(path, new_log(version.name, [entry], entry["time"]))
+        except BaseException:
+            for left in (path, path.with_name(".log.tmp")):
+                with contextlib.suppress(OSError):
+                    left.unlink()
+            raise
         with contextlib.suppress(OSError):  # a card without a log would mean that the log was lost
             self.write_card(version)
         return version

@@ -80,6 +80,10 @@ class Registry(Models):
         super().__init__(folder, clock)
         self._log = log
 
+    def anew(self) -> Registry:
+        """The same folder, with nothing of it read yet."""
+        return Registry(self.folder, log=self._log, clock=self._clock)
+
     def __repr__(self) -> str:
         return f"Registry({os.fspath(self.folder)!r})"
 

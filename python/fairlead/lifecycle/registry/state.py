@@ -35,6 +35,8 @@ class State:
         if op == "registered":
             version = Version.from_dict({**entry["registered"], "name": self.name})
             self.versions[version.number] = version
+            if version.number < self.newest:  # a repair put it back
+                self.versions = dict(sorted(self.versions.items()))
             self.newest = max(self.newest, version.number)
         elif op == "alias":
             self._move(Alias(name=self.name, time=entry["time"], **entry["alias"]))
