@@ -183,7 +183,9 @@ def read_encoder(folder: Path) -> Encoder:
             else ""
         )
         raise InvalidRecordError(f"{folder} has no model.safetensors{hint}")
+    state = torch.get_rng_state()
     encoder = Encoder(Shape.read(folder))
+    torch.set_rng_state(state)  # weights by chance are made for nothing
     try:
         found = safetensors.torch.load_file(path)
     except safetensors.SafetensorError as error:
