@@ -16,6 +16,7 @@ from fairlead.lifecycle.failures import (
 )
 
 if TYPE_CHECKING:
+    from fairlead.lifecycle.conformance import TrainerFault, check_trainer
     from fairlead.lifecycle.examples import CAPACITY, ExampleBuffer, Examples, Joined, read_examples
     from fairlead.lifecycle.registry import (
         Alias,
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
 # What needs numpy or a model's own package is imported when it is first asked for: name -> its module.
 _LATER = {
+    "TrainerFault": "conformance",
+    "check_trainer": "conformance",
     "CAPACITY": "examples",
     "ExampleBuffer": "examples",
     "Examples": "examples",
@@ -106,11 +109,13 @@ __all__ = [
     "Stopped",
     "TooFewExamplesError",
     "Trainer",
+    "TrainerFault",
     "TrainingError",
     "UnknownVersionError",
     "UntrustedTypeError",
     "Version",
     "VersionInUseError",
+    "check_trainer",
     "dependencies",
     "parameters",
     "quiet",
