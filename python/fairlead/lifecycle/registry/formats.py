@@ -68,11 +68,11 @@ def _look(data: Data) -> str:
         raise RefusedWeightsError("the file of the weights is empty")
     if head[:4] == b"PK\x03\x04":
         return _zip(data)
-    if head[0] == 0x80 and 2 <= head[1] <= 5:
-        raise _pickle("a pickle")
     if head[8:9] == b"{" and head[5:8] == b"\0\0\0":
         safetensors_header(data)
         return "safetensors"
+    if head[0] == 0x80 and 2 <= head[1] <= 5:
+        raise _pickle("a pickle")
     if head.lstrip()[:1] in (b"{", b"["):
         try:
             json.loads(bytes(data))
