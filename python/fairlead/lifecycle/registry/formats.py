@@ -71,7 +71,7 @@ def _look(data: Data) -> str:
     if head[8:9] == b"{" and head[5:8] == b"\0\0\0":
         safetensors_header(data)
         return "safetensors"
-    if head[0] == 0x80 and 2 <= head[1] <= 5:
+    if head[0] == 0x80 and head[1:2] in b"\2\3\4\5":
         raise _pickle("a pickle")
     if head.lstrip()[:1] in (b"{", b"["):
         try:
