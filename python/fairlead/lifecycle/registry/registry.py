@@ -272,6 +272,8 @@ class Registry(Models):
             if into is None:
                 return loading.model_of(found, self.objects.read(found.file, found.size), trusted)
             path = self.objects.check(found.file, found.size)
+        if not (callable(getattr(into, "fresh", None)) and callable(getattr(into, "load", None))):
+            raise InvalidRecordError(f"into is {into!r}, must be a Trainer: it has `fresh` and `load`")
         if (wanted := getattr(into, "format", found.format)) != found.format:
             raise DamagedWeightsError(
                 f"{name!r} version {found.number} is {found.format}, but {type(into).__name__} loads {wanted}"
