@@ -9,6 +9,7 @@ from fairlead.lifecycle.proving.losses import LOSSES, LossName
 from fairlead.lifecycle.proving.paired import PairedTest
 from fairlead.lifecycle.proving.plan import Plan, Stage, Verdict
 from fairlead.lifecycle.proving.trial import Trial
+from fairlead.lifecycle.proving.watch import Watch, WatchPlan
 
 __all__ = [
     "LOSSES",
@@ -24,5 +25,7 @@ __all__ = [
     "Stage",
     "Trial",
     "Verdict",
+    "Watch",
+    "WatchPlan",
     "served_by",
 ]

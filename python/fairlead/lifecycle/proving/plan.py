@@ -11,10 +11,9 @@ from fairlead.lifecycle.failures import Failure
 from fairlead.lifecycle.proving.losses import LossName, check_loss
 from fairlead.lifecycle.proving.paired import level
 
-Stage = Literal["prequential", "shadow", "canary", "done"]
-Decision = Literal["continue", "promote", "refuse"]
+Stage = Literal["prequential", "shadow", "canary", "done", "watch"]
+Decision = Literal["continue", "promote", "refuse", "rollback", "keep"]
 HeldBack = Literal["evidence", "screen"]
-STAGES: tuple[Stage, ...] = ("prequential", "shadow", "canary", "done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +26,9 @@ class Plan:
 
     held_back, shadow, canary: the least number of labelled pairs of a stage, of the canary those that the challenger
     served; what is missing of held-back data is asked of the shadow. 0 leaves a stage out, but for held-back data,
-    which count as long as there are any. share: of tasks that the challenger serves in the canary. canary_at: the e-value at
-    which it may begin: 1 / canary_at is the chance that a challenger no better than the champion ever serves. at_most:
-    after so many pairs in shadow and canary without a verdict the challenger is refused.
+    which count as long as there are any. share: of tasks that the challenger serves in the canary. canary_at: the
+    e-value at which it may begin: 1 / canary_at is the chance that a challenger no better than the champion ever
+    serves. at_most: after so many pairs in shadow and canary without a verdict the challenger is refused.
 
     evidence: `"evidence"`: held-back data count as any. `"screen"`: they can refuse a challenger, but not promote it:
     right where retraining was decided by the champion's errors on these very data, since a champion that was only
@@ -83,8 +82,9 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Where a trial stands. decision: `continue`, `promote` or `refuse`. failure: why it was refused, by name. by: who
-    decided, where it was a person."""
+    """Where a trial or a watch stands. decision: `continue`; of a trial then `promote` or `refuse`, of a watch `keep`
+    or `rollback`. stage: in which it was made. failure: why it was refused or rolled back, by name. by: who decided,
+    where it was a person."""
 
     decision: Decision
     stage: Stage

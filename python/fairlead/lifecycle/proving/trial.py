@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 from fairlead.errors import InvalidRecordError
 from fairlead.lifecycle.failures import Failure, LifecycleError, SchemaError
 from fairlead.lifecycle.proving.canary import Arm, served_by
-from fairlead.lifecycle.proving.guardrails import Check, Guardrails, Reply, Seen, guards
-from fairlead.lifecycle.proving.losses import NUMERIC, Scale, check_loss, gain_of, loss_of
+from fairlead.lifecycle.proving.comparison import Comparison
+from fairlead.lifecycle.proving.guardrails import Check, Guardrails, Reply
+from fairlead.lifecycle.proving.losses import NUMERIC, check_loss
 from fairlead.lifecycle.proving.paired import PairedTest
 from fairlead.lifecycle.proving.plan import Decision, Plan, Stage, Verdict
 
@@ -72,12 +73,9 @@ class Trial:
         self.stage: Stage = "prequential"
         self.test = PairedTest(alpha=plan.alpha, least=plan.least, beta=plan.beta)
         self._screen = PairedTest(alpha=plan.alpha, least=plan.least, beta=plan.beta)
-        self._guards = guards(self.guardrails)
-        self._scale = Scale(plan.scale)
+        self._models = Comparison(plan.loss, plan.scale, self.guardrails)
         self._pairs: dict[Stage, int] = {"prequential": 0, "shadow": 0, "canary": 0}
         self._served = 0
-        self._losses = [0.0, 0.0]
-        self._losses_of = 0
         self._ended: Verdict | None = None
         self._before: list[Verdict] = []
 
@@ -108,7 +106,9 @@ class Trial:
         for name, given in (("champion", one), ("challenger", other), ("slices", where)):
             if len(given) != len(labels):
                 raise InvalidRecordError(f"{name} has {len(given)} entries, y has {len(labels)}")
-        pairs = [self._losses_on(*pair) for pair in zip(labels, one, other, strict=True)]  # nothing has changed yet
+        pairs = [
+            self._models.losses_on(*pair) for pair in zip(labels, one, other, strict=True)
+        ]  # nothing has changed yet
         for i, losses in enumerate(pairs):
             self._add(labels[i], one[i], other[i], losses, where[i])
             if self._judge():
@@ -131,10 +131,10 @@ class Trial:
         one ends the prequential stage. After the verdict nothing changes any more."""
         if self._ended is not None:
             return self._ended
-        losses = self._losses_on(float(y), champion, challenger)
+        losses = self._models.losses_on(float(y), champion, challenger)
         if self.stage == "prequential":
             self.stage = "shadow"
-        self._add(float(y), champion, challenger, losses, slices or {})
+        self._add(float(y), champion, challenger, losses, slices)
         self._served += self.stage == "canary" and arm == "challenger"
         self._judge()
         return self.verdict
@@ -174,12 +174,11 @@ class Trial:
     @property
     def losses(self) -> tuple[float, float]:
         """Mean losses of champion and challenger, in the loss's own units; NaN without any."""
-        n = self._losses_of
-        return (self._losses[0] / n, self._losses[1] / n) if n else (float("nan"), float("nan"))
+        return self._models.losses
 
     def checks(self) -> tuple[Check, ...]:
         """How the guardrails stand."""
-        return tuple(guard.check() for guard in self._guards.values())
+        return self._models.checks()
 
     def as_dict(self) -> dict[str, Any]:
         """All of it, as plain JSON types; what is made from it goes on to the bit."""
@@ -190,11 +189,9 @@ class Trial:
             "stage": self.stage,
             "test": self.test.as_dict(),
             "screen": self._screen.as_dict(),
-            "guards": {name: guard.as_dict() for name, guard in self._guards.items()},
-            "scale": self._scale.as_dict(),
+            "models": self._models.as_dict(),
             "pairs": self.pairs,
             "served": self._served,
-            "losses": [*self._losses, self._losses_of],
             "verdicts": [verdict.as_dict() for verdict in self.verdicts],
         }
 
@@ -204,13 +201,9 @@ class Trial:
         trial = cls(values["name"], Plan.from_dict(values["plan"]), Guardrails.from_dict(values["guardrails"]))
         trial.stage = values["stage"]
         trial.test, trial._screen = PairedTest.from_dict(values["test"]), PairedTest.from_dict(values["screen"])
-        for name, guard in trial._guards.items():
-            guard.restore(values["guards"][name])
-        trial._scale = Scale.from_dict(values["scale"])
+        trial._models.restore(values["models"])
         trial._pairs = {stage: int(values["pairs"][stage]) for stage in trial._pairs}
         trial._served = int(values["served"])
-        one, other, n = values["losses"]
-        trial._losses, trial._losses_of = [float(one), float(other)], int(n)
         verdicts = [Verdict.from_dict(verdict) for verdict in values["verdicts"]]
         trial._before, trial._ended = verdicts[:-1], verdicts[-1] if verdicts else None
         return trial
@@ -230,30 +223,24 @@ class Trial:
 
     # How it decides
 
-    def _losses_on(self, y: float, champion: Reply, challenger: Reply) -> tuple[float, float]:
-        loss = self.plan.loss
-        return loss_of(loss, champion.answer, y), loss_of(loss, challenger.answer, y)
-
     def _add(
-        self, y: float, champion: Reply, challenger: Reply, losses: tuple[float, float], slices: Mapping[str, str]
+        self,
+        y: float,
+        champion: Reply,
+        challenger: Reply,
+        losses: tuple[float, float],
+        slices: Mapping[str, str] | None,
     ) -> None:
-        gain = gain_of(self.plan.loss, *losses, self._scale)
+        gain = self._models.add(y, champion, challenger, losses, slices)
         screened = self.stage == "prequential" and self.plan.evidence == "screen"
         (self._screen if screened else self.test).add(gain)
-        seen = Seen(y, champion, challenger, gain, slices)
-        for guard in self._guards.values():
-            guard.add(seen)
         self._pairs[self.stage] += 1
-        if all(loss - loss == 0.0 for loss in losses):
-            self._losses[0] += losses[0]
-            self._losses[1] += losses[1]
-            self._losses_of += 1
 
     def _judge(self) -> bool:
         """Ends the trial, or goes on to the next stage, where it is time to. Whether it has ended."""
-        for guard in self._guards.values():
-            if guard.tripped():
-                return self._end("refuse", guard.check().message, Failure.guardrail)
+        check = self._models.tripped()
+        if check is not None:
+            return self._end("refuse", check.message, Failure.guardrail)
         for test in (self.test, self._screen):
             if test.futile:
                 return self._end("refuse", f"no better by {self.plan.least:g}: {test}", Failure.worse)
@@ -318,7 +305,10 @@ class Trial:
                 ),
             )
         )
-        return next((what for holds, what in waits if holds), f"not yet sure: {self.test}")
+        return next(
+            (what for holds, what in waits if holds),
+            f"not yet sure: e-value {self.test.e_value:.3g} of {1.0 / self.test.alpha:.3g} needed",
+        )
 
 
 def _replies(given: Iterable[Any]) -> Iterator[Reply]:
