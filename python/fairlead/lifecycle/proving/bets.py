@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from operator import add
 from typing import Any
 
 STAKES = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 7 / 8)
@@ -47,9 +49,8 @@ class Bets:
         odds = x / self.mean - 1.0
         if odds == 0.0:
             return
-        log1p = math.log1p
-        self._logs = [log + log1p(stake * odds) for log, stake in zip(self._logs, STAKES, strict=True)]
-        self._most = max(self._most, self.log_e_value)
+        self._logs = list(map(add, self._logs, _steps(odds)))
+        self._most = max(self._most, log_sum(self._logs))
 
     @property
     def log_e_value(self) -> float:
@@ -90,13 +91,19 @@ class Bets:
         return bets
 
 
+@lru_cache(maxsize=4096)
+def _steps(odds: float) -> tuple[float, ...]:
+    """What each stake's logarithm grows by. Kept, as right and wrong give but a few."""
+    log1p = math.log1p
+    return tuple([log1p(stake * odds) for stake in STAKES])
+
+
 def log_wealth(mean: float, x: Iterable[tuple[float, int]]) -> float:
     """The logarithm of the e-value after x of a histogram: (x, how often)."""
     logs = list(_LOG_WEIGHTS)
     for value, times in x:
         odds = value / mean - 1.0
-        for j, stake in enumerate(STAKES):
-            logs[j] += times * math.log1p(stake * odds)
+        logs = [log + times * math.log1p(stake * odds) for log, stake in zip(logs, STAKES, strict=True)]
     return log_sum(logs)
 
 
@@ -112,8 +119,7 @@ def least_mean(x: Iterable[tuple[float, int]], alpha: float) -> float:
     return low
 
 
-def log_sum(logs: Iterable[float]) -> float:
+def log_sum(logs: list[float]) -> float:
     """log(sum(exp(logs))), without overflow."""
-    values = list(logs)
-    most = max(values)
-    return most + math.log(math.fsum(math.exp(log - most) for log in values))
+    exp, most = math.exp, max(logs)
+    return most + math.log(sum([exp(log - most) for log in logs]))

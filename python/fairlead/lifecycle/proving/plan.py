@@ -45,7 +45,7 @@ class Plan:
     canary: int = 5
     share: float = 0.2
     canary_at: float = 5.0
-    at_most: int = 2000
+    at_most: int = 1000
     evidence: HeldBack = "evidence"
 
     def __post_init__(self) -> None:

@@ -2,7 +2,8 @@
 
     prequential   answers on data that are held back: neither model has learned from them
     shadow        the challenger answers beside the champion and decides nothing
-    canary        it serves a share of tasks, chosen by a hash of their ids; the champion answers in shadow there
+    canary        it serves a share of tasks, chosen by a hash of their ids; the champion answers in shadow there. When
+                  nothing speaks for it any more (e-value below 1) it goes back to the shadow
     done          promote or refuse, with a reason
 
 One test (`PairedTest`) runs through all of them, so that what was seen earlier counts on. It may be looked at after
@@ -251,6 +252,8 @@ class Trial:
                 return self._promote()
         elif self.stage == "canary" and self._served >= self.plan.canary and self._proven():
             return self._promote()
+        elif self.stage == "canary" and self.test.e_value < 1.0:
+            self.stage = "shadow"  # what spoke for it is gone
         if self._pairs["shadow"] + self._pairs["canary"] >= self.plan.at_most:
             return self._end("refuse", f"not found better in time: {self.test}", Failure.worse)
         return False
