@@ -9,6 +9,8 @@ from fairlead.lifecycle.proving.losses import LOSSES, LossName
 from fairlead.lifecycle.proving.paired import PairedTest
 from fairlead.lifecycle.proving.plan import Plan, Stage, Verdict
 from fairlead.lifecycle.proving.trial import Trial
+from fairlead.lifecycle.proving.unpaired import UnpairedTest
+from fairlead.lifecycle.proving.validate import validate
 from fairlead.lifecycle.proving.watch import Watch, WatchPlan
 
 __all__ = [
@@ -24,8 +26,10 @@ __all__ = [
     "Reply",
     "Stage",
     "Trial",
+    "UnpairedTest",
     "Verdict",
     "Watch",
     "WatchPlan",
     "served_by",
+    "validate",
 ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from fairlead.errors import InvalidRecordError
@@ -14,6 +15,7 @@ from fairlead.lifecycle.proving.paired import level
 Stage = Literal["prequential", "shadow", "canary", "done", "watch"]
 Decision = Literal["continue", "promote", "refuse", "rollback", "keep"]
 HeldBack = Literal["evidence", "screen"]
+Spending = Literal["each", "family"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,14 @@ class Plan:
     evidence: `"evidence"`: held-back data count as any. `"screen"`: they can refuse a challenger, but not promote it:
     right where retraining was decided by the champion's errors on these very data, since a champion that was only
     unlucky there looks worse than it is, and any challenger beside it better.
+
+    spending: how alpha is meant when one challenger after the other is tried. `"each"`: of each, so that of all trials
+    of challengers that are no better one in twenty ends in a promotion. `"family"`: of all that are tried against one
+    champion, together: the k-th gets 6 / (pi k) ** 2 of it (`after`); a tenth challenger then needs some 2.6 times the
+    labels.
+
+    >>> round(Plan(spending="family").after(1).alpha, 4), Plan().after(9).alpha
+    (0.0076, 0.05)
     """
 
     alpha: float = 0.05
@@ -47,6 +57,7 @@ class Plan:
     canary_at: float = 5.0
     at_most: int = 1000
     evidence: HeldBack = "evidence"
+    spending: Spending = "each"
 
     def __post_init__(self) -> None:
         level(self.alpha, "alpha")
@@ -69,6 +80,15 @@ class Plan:
             raise InvalidRecordError(f"canary_at is {self.canary_at!r}, must be from 1 to 1 / alpha")
         if self.evidence not in ("evidence", "screen"):
             raise InvalidRecordError(f"evidence is {self.evidence!r}, must be evidence or screen")
+        if self.spending not in ("each", "family"):
+            raise InvalidRecordError(f"spending is {self.spending!r}, must be each or family")
+
+    def after(self, refused: int) -> Plan:
+        """The plan of the next trial, where so many were refused against the same champion already."""
+        whole(refused, "refused", 0)
+        if self.spending == "each":
+            return self
+        return replace(self, alpha=self.alpha * 6.0 / (math.pi * (refused + 1)) ** 2)
 
     def as_dict(self) -> dict[str, Any]:
         """The fields, as plain JSON types."""
