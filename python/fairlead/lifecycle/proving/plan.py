@@ -38,7 +38,7 @@ class Plan:
 
     spending: how alpha is meant when one challenger after the other is tried. `"each"`: of each, so that of all trials
     of challengers that are no better one in twenty ends in a promotion. `"family"`: of all that are tried against one
-    champion, together: the k-th gets 6 / (pi k) ** 2 of it (`after`); a tenth challenger then needs some 2.6 times the
+    champion, together: the k-th gets 6 / (pi k) ** 2 of it (`after`); a tenth challenger then needs some 2.7 times the
     labels.
 
     >>> round(Plan(spending="family").after(1).alpha, 4), Plan().after(9).alpha

@@ -16,10 +16,9 @@ class UnpairedTest:
     (`served_by`)?
 
     Tasks are taken in blocks, each from the end of the last to the first task at which both have answered; the mean
-    losses in a block are one pair of a `PairedTest`. What changes slowly is thus alike for both. The null: no
-    challenger whose losses are no lower by their distribution is found better with more than `alpha`, as long as the
-    choice of who answers has nothing to do with the task, and tasks of one block are alike: a trend within it is not
-    taken out. It needs several times as many labels as pairs do: a difference between two tasks has the variance of
+    losses in a block are one pair of a `PairedTest`. What changes slowly is thus alike for both. A challenger that is
+    no better is found better with probability `alpha` at most, as long as the choice of who answers has nothing to do
+    with the task, and the tasks of one block are alike: a trend within it is not taken out. It needs several times as many labels as pairs do: a difference between two tasks has the variance of
     both.
 
     Takes what `PairedTest` takes; `test` is it. Raises InvalidRecordError for another arm and losses that are not
@@ -29,7 +28,7 @@ class UnpairedTest:
     >>> for i in range(60):
     ...     e_value = unpaired.add("challenger" if i % 3 == 0 else "champion", 0.2 if i % 3 == 0 else 0.9)
     >>> unpaired.test.better, unpaired.test.n, unpaired.tasks
-    (True, 30, {'champion': 40, 'challenger': 20})
+    (True, 20, {'champion': 40, 'challenger': 20})
     """
 
     def __init__(
