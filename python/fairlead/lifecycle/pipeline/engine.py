@@ -22,6 +22,8 @@ from fairlead.lifecycle.registry import AliasMovedError, Registry
 
 TRIAL = (State.VALIDATING, State.SHADOW, State.CANARY)
 PIPELINE = "pipeline"
+LEAST_REFERENCE = 20
+"""Examples that the drift monitor needs to compare with."""
 _AT_ONCE = 8  # steps that one call takes at most
 _LOOK_S = 60 * 10**9  # of the stream's time, after which a model that nobody asks is looked at
 
@@ -53,7 +55,7 @@ class Engine:
         self._steps: deque[Step] = deque(maxlen=200)
         self._news: list[Step] = []
         self._looked = (0, 0, 0)  # labels, inputs and time of the last look at the drift
-        self._runs_at: list[int] = []  # when each began
+        self._runs_at: list[tuple[str, int]] = []  # the runs, and when each began
         self._labels_at_run = 0
 
     # --- the rounds ---
@@ -165,16 +167,14 @@ class Engine:
         """Starts a run. Raises TooFewExamplesError where nothing could be learnt."""
         position, memory = self._position, self._memory
         examples = memory.buffer.examples()
-        learn, held = self._runs.choose(examples, self._since_drift(), position.champion is None, window)
+        drift = self.monitor.change_point() if self.monitor.check().level != "none" else 0
+        learn, held = self._runs.choose(examples, drift, position.champion is None, window)
         seed = self.policy.seed + position.runs
         mode = mode or self.policy.mode
         text = f"{reason}; learns from {len(learn):,} examples, {len(held):,} newer ones are held back"
         job = self._runs.begin(learn, mode=mode, seed=seed, champion=position.champion, reason=reason)
         trained, kept = memory.range_of(len(learn), len(held)), memory.range_of(len(held))
         self._write(Event.RETRAIN, text, by, now, run=job.id, trained=trained, held=kept, seed=seed, mode=mode)
-
-    def _since_drift(self) -> int:
-        return int(self.monitor.change_point())
 
     def _look_at_job(self, now: int) -> bool:
         position = self._position
@@ -229,7 +229,7 @@ class Engine:
         self._write(Event.TRAINED, f"{reason} gave version {number}", PIPELINE, now, version=number)
         return True
 
-    def _prove(self, now: int) -> bool:
+    def _prove(self, now: int, *, promote: bool = True) -> bool:
         proof = self._ready()
         if proof is None:
             return self._fail(now, *self._lost)
@@ -238,15 +238,16 @@ class Engine:
         if proof.rival.failure is not None:
             return self._fail(now, proof.rival.failure, proof.rival.message)
         if verdict == PASSED:
-            return not self.policy.approval and self._promote(now, proof.reason, PIPELINE)
+            return promote and not self.policy.approval and self._promote(now, proof.reason, PIPELINE)
         if verdict != CONTINUE:
             return self._end(Event.REFUSED, proof.reason, PIPELINE, now, proof.failure)
         stage = proof.stage
-        if stage is not None and stage is not position.state and TRIAL.index(stage) > TRIAL.index(position.state):
-            self._write(Event.ADVANCED, proof.reason, PIPELINE, now, to=stage)
-            self._set_arms()
-            return True
-        return False
+        if stage is None or stage is position.state:
+            return False
+        event = Event.ADVANCED if TRIAL.index(stage) > TRIAL.index(position.state) else Event.RETURNED
+        self._write(event, proof.reason, PIPELINE, now, to=stage)
+        self._set_arms()
+        return True
 
     def _watch(self, now: int) -> bool:
         proof = self._ready()
@@ -364,28 +365,47 @@ class Engine:
         position = advance(self._position, event, time=now, at=self._memory.seen, **changes)
         step = Step(0, now, event, position, reason, by or "unknown", "" if failure is None else failure.value)
         step = step._replace(seq=self._ledger.write(step))
-        before = self._position
-        self._take(step, before)
+        self._take(step)
         self._news.append(step)
 
-    def _take(self, step: Step, before: Position) -> None:
-        """What a step changes, live and when it is read again."""
-        position = self._position = step.position
+    def _take(self, step: Step, *, rebase: bool = True) -> None:
+        """What a step changes, live and when it is read again. rebase: whether the monitor starts anew with a new
+        champion."""
+        before, position = self._position, step.position
+        self._position = position
         self._reason = step.reason
         self._steps.append(step)
         memory = self._memory
         if step.event is Event.RETRAIN:
-            self._runs_at.append(step.time)
+            self._runs_at.append((position.run, step.time))
             self._labels_at_run = memory.labels
         if position.champion != before.champion:
             memory.champion = position.champion
-            trained = before.trained if step.event in (Event.PROMOTED, Event.FIRST) else None
-            self._rebase(memory.between(*trained) if trained else memory.buffer.examples())
+            if rebase:
+                self._rebase(step)
         if position.state not in TRIAL and position.state is not State.WATCHING:
             self._drop_proof()
 
-    def _rebase(self, reference: Examples) -> None:
-        raise NotImplementedError
+    def _rebase(self, step: Step) -> None:
+        """The monitor starts anew: it compares with what the new champion learnt from, and with its answers to what came
+        after that."""
+        position, memory = step.position, self._memory
+        assert position.champion is not None
+        try:
+            lineage = self.registry.info(self.name, position.champion).lineage
+            if lineage.first is None or lineage.last is None:
+                if step.event is not Event.FIRST:  # of that the monitor may know more than we do
+                    self.monitor.rebase()
+                return
+            examples = memory.between(lineage.first, memory.seen)
+            if len(examples) < LEAST_REFERENCE:
+                self.monitor.rebase()
+                return
+            unseen = memory.between(lineage.last + 1, memory.seen)
+            self.monitor.rebase(examples, self._runs.answers(position.champion, unseen))
+        except (FairleadError, OSError) as error:
+            self.monitor.rebase()
+            self._problem = f"the drift monitor has no reference: {told(error)}"
 
 
 def failure_of(error: BaseException) -> Failure:

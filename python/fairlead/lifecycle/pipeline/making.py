@@ -37,7 +37,6 @@ def made_of(
     trigger: Any,
     policy: Policy | None,
     schema: Schema | None,
-    log: Log | None,
     clock: Callable[[], int],
 ) -> Parts:
     """Raises InvalidRecordError for what cannot be, SchemaError where trainer, champion and schema are not of one."""

@@ -59,6 +59,10 @@ class Memory:
         self.labels = 0
         self.seen = 0
         """The newest event that was folded."""
+        self.since: int | None = None
+        """The time of the first."""
+        self.watched = True
+        """Whether the monitor is told."""
         self.champion: int | None = None
         """Whose answers the monitor looks at."""
         self.dropped = 0
@@ -91,7 +95,9 @@ class Memory:
 
     def _asked(self, event: Asked) -> Labelled | None:
         self.inputs += 1
-        if event.answer is not None and event.version == self.champion:
+        if self.since is None:
+            self.since = event.time
+        if self.watched and event.answer is not None and event.version == self.champion:
             self.monitor.update(event.row[0], event.answer, time=event.time)
         task = event.task
         if task in self._ended or task in self._waiting:
@@ -126,7 +132,7 @@ class Memory:
             self.dropped = self._seqs.popleft()
         buffer.append(asked.row[0], told.y, asked.time, seq)
         self._seqs.append(seq)
-        if asked.answer is not None and asked.version == self.champion:
+        if self.watched and asked.answer is not None and asked.version == self.champion:
             self.monitor.learn(asked.answer, told.y, time=told.time)
         return Labelled(asked, told.y, seq, told.time)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time as _time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +23,13 @@ from fairlead.lifecycle.pipeline.making import ledger_of, made_of
 from fairlead.lifecycle.pipeline.managed import Managed
 from fairlead.lifecycle.pipeline.memory import Memory
 from fairlead.lifecycle.pipeline.policy import Mode, Policy
-from fairlead.lifecycle.pipeline.proof import AGAINST, PASSED, Proving
-from fairlead.lifecycle.pipeline.refold import steps, told as told_before
-from fairlead.lifecycle.pipeline.runs import GOING, Runs
+from fairlead.lifecycle.pipeline.proof import PASSED, Proving
+from fairlead.lifecycle.pipeline.refold import steps
+from fairlead.lifecycle.pipeline.refold import told as told_before
+from fairlead.lifecycle.pipeline.runs import Runs
 from fairlead.lifecycle.pipeline.state import Event, IllegalStepError, Position, State
 from fairlead.lifecycle.pipeline.status import PipelineStatus
+from fairlead.lifecycle.proving import WatchPlan
 from fairlead.lifecycle.registry import Registry
 from fairlead.lifecycle.schema import Schema
 from fairlead.lifecycle.signals import DriftStatus, Facts
@@ -37,10 +39,12 @@ from fairlead.times import as_time
 if TYPE_CHECKING:
     from fairlead.lifecycle.jobs import InlineJobs, TrainingJobs
     from fairlead.lifecycle.pipeline.ledger import Log
-    from fairlead.lifecycle.proving import Guardrails, Plan, WatchPlan
+    from fairlead.lifecycle.proving import Guardrails, Plan
     from fairlead.lifecycle.signals import DriftMonitor, RetrainTrigger
 
 When = int | str | date
+WATCH = WatchPlan()
+"""How a new champion is watched where nothing else is said."""
 
 
 class RetrainingPipeline(Engine):
@@ -71,7 +75,7 @@ class RetrainingPipeline(Engine):
         monitor: DriftMonitor | None = None,
         trigger: RetrainTrigger | None = None,
         plan: Plan | None = None,
-        watch: WatchPlan | None | str = "default",
+        watch: WatchPlan | None = WATCH,
         guardrails: Guardrails | None = None,
         policy: Policy | None = None,
         schema: Schema | None = None,
@@ -352,28 +356,43 @@ class RetrainingPipeline(Engine):
         before = steps(log.folder, self.name)
         last = before[-1].position if before else Position()
         on_trial = last.state in TRIAL or last.state is State.WATCHING
+        newest = _last_change(before)
+        self._memory.watched = newest is None
         for event in told_before(log.folder, self.name, self.schema):
             while before and before[0].position.at < event.seq:
-                self._take(step := before.popleft(), self._position)
+                self._take_again(before.popleft(), newest)
             labelled = self._memory.take(event)
             if on_trial and labelled is not None and event.seq > last.tried:
                 self._fresh.append(labelled)
         fresh = self._fresh
         for step in before:
-            self._take(step, self._position)
+            self._take_again(step, newest)
         self._fresh = fresh if on_trial else []
+
+    def _take_again(self, step: Step, newest: int | None) -> None:
+        """A step that was taken before. Of the changes of the champion only the newest concerns the monitor, which
+        starts anew with each."""
+        if step.seq == newest:
+            self._memory.watched = True
+        self._take(step, rebase=step.seq == newest)
 
     def _facts(self, now: int) -> Facts:
         memory = self._memory
         return Facts(
             examples=len(memory.buffer),
             new=memory.labels - self._labels_at_run,
-            retrains=tuple(self._runs_at),
+            retrains=tuple(time for _, time in self._runs_at),
+            seconds=self._seconds(),
             since=memory.since,
         )
 
-    def _rebase(self, reference: Examples) -> None:
-        self.monitor.rebase(reference)
+    def _seconds(self) -> tuple[float, ...]:
+        """How long each run took, where a budget asks for that."""
+        budget = getattr(self.trigger, "budget", None)
+        if budget is None or budget.seconds is None:
+            return ()
+        jobs = [self._runs.find(run) for run, _ in self._runs_at]
+        return tuple(0.0 if job is None else job.status().seconds for job in jobs)
 
     def _moment(self, now: When | None) -> int:
         return self._clock() if now is None else as_time(now, "now")
@@ -400,3 +419,12 @@ class RetrainingPipeline(Engine):
             job = self._runs.find(position.run)
             return "" if job is None else str(job.status())
         return "" if self._proof is None else str(self._proof)
+
+
+def _last_change(steps: Iterable[Step]) -> int | None:
+    """The newest step by which there was another champion."""
+    champion, found = None, None
+    for step in steps:
+        if step.position.champion != champion:
+            champion, found = step.position.champion, step.seq
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from fairlead.lifecycle.examples import Examples
@@ -178,6 +179,8 @@ class Proving:
         self.schema = schema
         numeric = schema.kind == "numeric"
         self.plan = plan if plan is not None else Plan(loss="absolute" if numeric else "zero_one")
+        if watch is not None and numeric and watch.loss == "zero_one":
+            watch = replace(watch, loss="absolute")
         self.watch = watch
         self.guardrails = guardrails
         self._patience = patience_s

@@ -12,6 +12,7 @@ from fairlead._core import __version__
 from fairlead.lifecycle.examples import Examples
 from fairlead.lifecycle.failures import SchemaError, TooFewExamplesError
 from fairlead.lifecycle.pipeline.policy import Policy
+from fairlead.lifecycle.pipeline.rival import Rival
 from fairlead.lifecycle.pipeline.state import Position
 from fairlead.lifecycle.registry import Lineage, Registry, Version, dependencies
 from fairlead.lifecycle.schema import Schema
@@ -91,6 +92,15 @@ class Runs:
     def load(self, version: Version | int) -> Any:
         """The model of a version. Raises a LifecycleError where it cannot be loaded."""
         return self.registry.load(self.name, version, into=self.trainer.fresh())
+
+    def answers(self, version: int, examples: Examples) -> Any:
+        """What a version says to examples; None where there are none, or it says nothing that makes sense."""
+        if not len(examples):
+            return None
+        rival = Rival(self.load(version), version, self.schema, None)
+        rows = [[text] for text in examples.x] if self.schema.text else [row.reshape(1, -1) for row in examples.x]
+        found = rival.many(rows)
+        return None if any(answer is None for answer in found) else found
 
     def register(self, job: Any, position: Position, held: Examples, reason: str) -> Version:
         """What a job has made, as a version that is checked and can be loaded.

@@ -1,18 +1,19 @@
 """The life of a managed model, as a table: its states, what can happen in each, and who answers then.
 
 ```
-                            refused, failed, vetoed, overruled
-          +------------------------------------------------------------+
-          |            +------------------------------+                |
-          v            |                              |                |
-     +---------+ retrain  +----------+ trained  +------------+ advanced  +--------+ advanced  +--------+
- --> | serving | -------> | training | -------> | validating | --------> | shadow | --------> | canary |
-     +---------+          +----------+          +------------+           +--------+           +--------+
-      ^  |  ^ first (of all) |   ^ |                  | promoted             |                    |
-      |  +--+ <--------------+   +-+ resumed          v                      v                    |
-      |  overruled, rolled_back              +----------+ <-----------------------------------------+
-      +------------------------------------- | watching |   promoted (forced, too)
-        kept, rolled_back, overruled         +----------+
+            refused, failed, vetoed, overruled, rolled_back
+     +--------------------------------------------------------------------+
+     |            +---------------------------+---------------------------+
+     v            |                           |                           |
+ +---------+ retrain +----------+ trained +------------+ advanced +--------+ advanced  +--------+
+ | serving | ------> | training | ------> | validating | -------> | shadow | <-------> | canary |
+ +---------+         +----------+         +------------+          +--------+ returned  +--------+
+   ^  |  ^  first (of all) |                    | promoted            |                    |
+   |  |  +-----------------+                    v                     v                    |
+   |  | overruled, rolled_back            +----------+                                     |
+   |  +-> serving                         | watching | <-----------------------------------+
+   +------------------------------------- +----------+   promoted (forced, too)
+     kept, rolled_back, overruled
 ```
 
 Who answers: the champion, always one. In `canary` the challenger answers for a share of the tasks. In `watching` the
@@ -52,6 +53,7 @@ class Event(str, Enum):
     RESUMED = "resumed"  # a run goes on in another job, as the first one died with its process
     TRAINED = "trained"  # its model is registered as challenger
     ADVANCED = "advanced"  # the trial goes to its next stage
+    RETURNED = "returned"  # the canary goes back to the shadow, as nothing speaks for the challenger any more
     PROMOTED = "promoted"  # the challenger is champion: it passed the trial, or a person forced it
     REFUSED = "refused"  # the trial says no, or nothing within its length
     FAILED = "failed"  # a job, a file or a challenger broke: a named `Failure`
@@ -77,6 +79,7 @@ TABLE: Mapping[tuple[State, Event], tuple[State, ...]] = {
     (State.TRAINING, Event.ROLLED_BACK): (State.TRAINING,),
     (State.VALIDATING, Event.ADVANCED): (State.SHADOW, State.CANARY),
     (State.SHADOW, Event.ADVANCED): (State.CANARY,),
+    (State.CANARY, Event.RETURNED): (State.SHADOW,),
     **{
         (state, event): (State.SERVING,)
         for state in _TRIAL
