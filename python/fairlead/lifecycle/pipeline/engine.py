@@ -155,8 +155,11 @@ class Engine:
         status = self.monitor.check()
         self._level = str(status.level)
         verdict = self.trigger.consider(status, self._facts(now), now)
-        if not verdict.retrain or memory.labels < self.policy.needed:
+        if not verdict.retrain or len(memory.buffer) < self.policy.needed:
             return False
+        if status.level != "none" and verdict.rule in ("drift", "drop"):
+            if self.monitor.change_point() < self.policy.fresh_enough:
+                return False
         self._begin(now, verdict.reason, PIPELINE)
         return True
 

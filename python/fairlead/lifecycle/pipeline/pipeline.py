@@ -186,9 +186,9 @@ class RetrainingPipeline(Engine):
                 self._look_at_job(now)
             elif self._position.state not in TRIAL:
                 raise IllegalStepError(f"{self.name!r} is {self._position.state.value}: there is nothing to validate")
-            if self._position.state in TRIAL:
-                self._prove(now, promote=False)
-            self._done()
+            while self._position.state in TRIAL and self._prove(now, promote=False):
+                pass
+            self._done(none=True)
             return self.status()
 
     def deploy(self, *, by: str = "a person", reason: str = "") -> Step:

@@ -20,7 +20,9 @@ class Policy:
     """How a pipeline retrains and what it asks of a challenger. What raises an alarm is the trigger's, what proves a
     challenger is the trial's.
 
-    least: examples to learn from, at least: a window that is shorter is widened. most: and at most. window: how many of
+    least: examples to learn from, at least: a window that is shorter is widened. most: and at most. fresh: examples since
+    the drift, without which a run that a drift asks for waits: before them there is little to learn of the new; None:
+    `least` and `least_holdback` together. window: how many of
     the newest examples a run looks at: a number, a function of (examples since the drift, examples at hand), or None,
     which takes those since the drift, or all where no drift is seen. holdback: the share of them, the newest, that
     training never sees and that the challenger is first proved on; least_holdback: at least so many. validation: the
@@ -44,6 +46,7 @@ class Policy:
 
     least: int = 200
     most: int = 10_000
+    fresh: int | None = None
     window: int | Window | None = None
     holdback: float = 0.2
     least_holdback: int = 50
@@ -72,6 +75,8 @@ class Policy:
             _count(getattr(self, name), name, least)
         if self.most < self.least:
             raise InvalidRecordError(f"most is {self.most}, below least, {self.least}")
+        if self.fresh is not None:
+            _count(self.fresh, "fresh", 0)
         if self.window is not None and not callable(self.window):
             _count(self.window, "window", 2)
         if not 0.0 < _number(self.holdback, "holdback") < 1.0:
@@ -85,6 +90,11 @@ class Policy:
         for name in ("approval", "retry"):
             if not isinstance(getattr(self, name), bool):
                 raise InvalidRecordError(f"{name} is {getattr(self, name)!r}, must be True or False")
+
+    @property
+    def fresh_enough(self) -> int:
+        """Examples since the drift that a run waits for."""
+        return self.needed if self.fresh is None else self.fresh
 
     @property
     def needed(self) -> int:
