@@ -46,7 +46,8 @@ class Reply:
 class Guardrails:
     """The limits; None: not looked at. What nobody tells (no latency, no cost, no slices) is not looked at either.
 
-    latency: the slowest twentieth of calls takes at most so many times as long as the champion's. cost: a call costs at
+    latency: the slowest twentieth of calls takes at most so many times as long as the champion's, and so does the usual
+    call. cost: a call costs at
     most so many times as much, on average. errors: the share of failed calls is at most so much higher. calibration:
     the calibration error - how far the share of right answers is from what was claimed, of the likeliest class in ten
     bins - is at most so much higher. worst_slice: in no slice does the challenger lose more by this, where a loss is
@@ -135,42 +136,48 @@ class Guard(Protocol):
 
 
 class _Slower:
-    """Latency. Against each other: how often either takes longer than `limit` times the champion's slowest twentieth so
-    far. The challenger may do so in a twentieth of calls more than the champion, whose own share takes out what slows
-    both down."""
+    """Latency, in two ways, each with half of alpha. The usual call: the challenger takes more than `limit` times as
+    long as the champion on the same task, in at most half of them. The slowest: how often either takes longer than
+    `limit` times the champion's slowest twentieth so far; the challenger may do so in a twentieth of calls more than
+    the champion, whose own share takes out what slows both down."""
 
     def __init__(self, limit: float, alpha: float) -> None:
         self.limit, self.alpha = limit, alpha
-        self._bets = Bets(0.5 + 0.5 * _SLOWEST)
+        self._usual, self._slowest = Bets(0.5), Bets(0.5 + 0.5 * _SLOWEST)
         self._champion, self._challenger = Scale(), Scale()
 
     def add(self, seen: Seen) -> None:
         one, other = seen.champion.latency_ms, seen.challenger.latency_ms
         if one is None or other is None:
             return
+        self._usual.add(float(other > self.limit * one))
         if self._champion.n >= _KNOWN:
             longest = self.limit * self._champion.quantile(1.0 - _SLOWEST)
-            self._bets.add(0.5 + 0.5 * ((other > longest) - (one > longest)))
+            self._slowest.add(0.5 + 0.5 * ((other > longest) - (one > longest)))
         self._champion.learn(one)
         self._challenger.learn(other)
 
     def tripped(self) -> bool:
-        return self._bets.beaten(self.alpha)
+        return self._usual.beaten(0.5 * self.alpha) or self._slowest.beaten(0.5 * self.alpha)
 
     def check(self) -> Check:
-        one, other = (scale.quantile(1.0 - _SLOWEST) for scale in (self._champion, self._challenger))
-        says = f"the slowest twentieth of calls takes {other:.3g} ms, the champion's {one:.3g} ms"
-        return _check("latency", self, self._bets, other, one, f"{says} (limit: {self.limit:g} times that)")
+        usual = self._usual.log_most > self._slowest.log_most
+        bets, share, what = (self._usual, 0.5, "usual call") if usual else (self._slowest, 0.95, "slowest twentieth")
+        one, other = (scale.quantile(share) for scale in (self._champion, self._challenger))
+        says = f"the {what} takes {other:.3g} ms, the champion's {one:.3g} ms (limit: {self.limit:g} times that)"
+        p_value = min(1.0, 2.0 * bets.p_value)
+        return _check("latency", self, self._usual, other, one, says, p_value)
 
     def as_dict(self) -> dict[str, Any]:
         return {
-            "bets": self._bets.as_dict(),
+            "usual": self._usual.as_dict(),
+            "slowest": self._slowest.as_dict(),
             "champion": self._champion.as_dict(),
             "challenger": self._challenger.as_dict(),
         }
 
     def restore(self, values: Mapping[str, Any]) -> None:
-        self._bets = Bets.from_dict(values["bets"])
+        self._usual, self._slowest = Bets.from_dict(values["usual"]), Bets.from_dict(values["slowest"])
         self._champion, self._challenger = (Scale.from_dict(values[name]) for name in ("champion", "challenger"))
 
 

@@ -100,6 +100,8 @@ def loss_of(name: LossName, answer: Answer, y: float) -> float:
     >>> loss_of("zero_one", [0.2, 0.8], 1), round(loss_of("brier", [0.2, 0.8], 1), 3), loss_of("absolute", 3.0, 1.0)
     (0.0, 0.04, 2.0)
     """
+    if not math.isfinite(y):
+        raise InvalidRecordError(f"y is {y!r}, must be finite")
     if name in NUMERIC:
         if answer is None:
             return math.nan
