@@ -57,6 +57,7 @@ class Engine:
         self._looked = (0, 0, 0)  # labels, inputs and time of the last look at the drift
         self._runs_at: list[tuple[str, int]] = []  # the runs, and when each began
         self._labels_at_run = 0
+        self._begun: set[str] = set()  # runs of this process; others ended with theirs
 
     # --- the rounds ---
 
@@ -176,6 +177,7 @@ class Engine:
         mode = mode or self.policy.mode
         text = f"{reason}; learns from {len(learn):,} examples, {len(held):,} newer ones are held back"
         job = self._runs.begin(learn, mode=mode, seed=seed, champion=position.champion, reason=reason)
+        self._begun.add(job.id)
         trained, kept = memory.range_of(len(learn), len(held)), memory.range_of(len(held))
         self._write(Event.RETRAIN, text, by, now, run=job.id, trained=trained, held=kept, seed=seed, mode=mode)
 
@@ -191,7 +193,8 @@ class Engine:
         if state == "done":
             return self._take_result(job, now)
         failure = Failure(status.failure) if status.failure else Failure.stopped
-        if failure is Failure.orphaned and self._resume(position.run, now):
+        mine = position.run in self._begun
+        if (failure is Failure.orphaned or (failure is Failure.stopped and not mine)) and self._resume(position.run, now):
             return True
         return self._fail(now, failure, status.message or failure.words)
 
@@ -208,7 +211,8 @@ class Engine:
             return False
         if job is None:
             return False
-        self._write(Event.RESUMED, f"run {run!r} goes on, its process had died", PIPELINE, now, run=job.id)
+        self._begun.add(job.id)
+        self._write(Event.RESUMED, f"run {run!r} goes on, as its process had ended", PIPELINE, now, run=job.id)
         return True
 
     def _take_result(self, job: Any, now: int) -> bool:

@@ -78,6 +78,10 @@ class Memory:
         """Inputs that have no label yet."""
         return len(self._waiting)
 
+    def waiting_tasks(self) -> tuple[str, ...]:
+        """Their tasks, as far as they are folded."""
+        return tuple(self._waiting)
+
     def fold(self) -> Iterator[Labelled]:
         """Takes what is queued, and gives each example as it is complete."""
         queue = self.queue

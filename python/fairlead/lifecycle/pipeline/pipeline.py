@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time as _time
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from fairlead.lifecycle.pipeline.managed import Managed
 from fairlead.lifecycle.pipeline.memory import Memory
 from fairlead.lifecycle.pipeline.policy import Mode, Policy
 from fairlead.lifecycle.pipeline.proof import PASSED, Proving
-from fairlead.lifecycle.pipeline.refold import steps
+from fairlead.lifecycle.pipeline.refold import label_of, steps
 from fairlead.lifecycle.pipeline.refold import told as told_before
 from fairlead.lifecycle.pipeline.runs import Runs
 from fairlead.lifecycle.pipeline.state import Event, IllegalStepError, Position, State
@@ -123,6 +123,21 @@ class RetrainingPipeline(Engine):
         learnt then.
         """
         self._managed.learn(task, y, time)
+
+    def settled(self, task: str, kind: str, labels: Sequence[str], outcome: Any, time: int, seq: int) -> None:
+        """A label that the log has already, as event `seq`: the outcome of a fleet's task, None where it is void. One
+        that is none of the schema's counts as void."""
+        try:
+            label = None if outcome is None else label_of(self.schema, kind, labels, outcome)
+        except InvalidRecordError:
+            label = None
+        self._managed.settled(task, label, time or self._clock(), seq)
+
+    def waiting(self) -> tuple[str, ...]:
+        """Tasks of inputs that have no label yet."""
+        with self._lock:
+            self._fold()
+            return self._memory.waiting_tasks()
 
     # --- moving ---
 
