@@ -319,7 +319,7 @@ def test_a_job_shows_how_it_goes(jobs: TrainingJobs, tiny: Any, examples: Exampl
     out = io.StringIO()
     status = job.show(out)
     lines = out.getvalue().splitlines()
-    assert [line[:19] for line in lines[:3]] == [f"m-00001  epoch {i}/3" for i in (1, 2, 3)]
+    assert [line[:18] for line in lines[:3]] == [f"m-00001  epoch {i}/3" for i in (1, 2, 3)]
     assert lines[-1] == str(status)
     assert "done  epoch 3/3" in lines[-1]
     curve = status.curve()

@@ -39,7 +39,7 @@ class _Waiting:
     job: Job
     message: int
     attempt: int
-    resumed: bool
+    paused: bool = False
 
 
 class TrainingJobs(JobsOfFolder):
@@ -127,6 +127,7 @@ class TrainingJobs(JobsOfFolder):
                     process.send(child.PAUSE if what == "pause" else child.RESUME)
             else:
                 for waiting in [w for w in self._queue if w.job.id == id]:
+                    waiting.paused = what == "pause"
                     if what == "stop":
                         self._queue.remove(waiting)
                         os.close(waiting.message)
@@ -171,7 +172,7 @@ class TrainingJobs(JobsOfFolder):
             "surroundings": surroundings(ready),
         }
         with self._mutex:
-            self._queue.append(_Waiting(job, write_message(head, ready), attempt, resumed))
+            self._queue.append(_Waiting(job, write_message(head, ready), attempt))
             if self._thread is None:
                 self._bell = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
                 self._thread = threading.Thread(target=self._watch, name="fairlead-jobs", daemon=True)
@@ -191,6 +192,8 @@ class TrainingJobs(JobsOfFolder):
             self._end(job, waiting.attempt, "failed", failure_of(error), words)
         else:
             self._running[job.id] = (job, process, waiting.attempt)
+            if waiting.paused:
+                process.send(child.PAUSE)
             self._tell_journal(job)
         finally:
             os.close(waiting.message)

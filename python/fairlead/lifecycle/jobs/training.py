@@ -6,10 +6,13 @@ Both kinds of jobs run this, so what comes out is the same, to the byte.
 from __future__ import annotations
 
 import math
+import os
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -152,15 +155,17 @@ class Training:
             raise self._fault
         path = self._place.path / f"artifact.{self._order.format}"
         best = self._best[0] if self._best and self._order.early_stopping else None
-        if best is not None:
-            settle(self._place.numbered("best", best), path)
-        else:
+        if best is None:
             self._sound()
             self._save(self._model.save, path)
+        else:  # which stays until all is written: a death now goes on from the checkpoint
+            self._save(partial(_same, self._place.numbered("best", best)), path)
         size = path.stat().st_size
         return End("done", self._clock(), artifact=path.name, digest=digest_of(path), bytes=size, best=best)
 
     def _report(self, epoch: Epoch) -> None:
+        if self._fault is not None:  # a trainer that went on after it
+            raise self._fault
         try:
             self._take(epoch)
         except LifecycleError as error:
@@ -303,6 +308,15 @@ def digest_of_base(order: Order) -> str | None:
         return None if order.base is None else digest_of(Path(order.base))
     except OSError:
         return None
+
+
+def _same(path: Path, new: Path) -> None:
+    """The same file by another name."""
+    new.unlink(missing_ok=True)
+    try:
+        os.link(path, new)
+    except OSError:
+        shutil.copyfile(path, new)
 
 
 def _bad(loss: float | None) -> bool:
