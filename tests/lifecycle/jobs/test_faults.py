@@ -33,7 +33,9 @@ def pid_of(jobs: TrainingJobs, id: str) -> int:
         ("infinite", Failure.nan_loss, "the loss is inf at epoch 2 of 4"),
     ],
 )
-def test_in_either_process(tmp_path: Path, tiny: Any, examples: Examples, told: Any, how: str, failure: Failure, words: str) -> None:
+def test_in_either_process(
+    tmp_path: Path, tiny: Any, examples: Examples, told: Any, how: str, failure: Failure, words: str
+) -> None:
     with InlineJobs(tmp_path / "jobs", told) as jobs:
         status = jobs.start(tiny.Broken(how), examples, name="m").wait()
     assert (status.state, status.failure) == ("failed", failure)
@@ -203,7 +205,7 @@ def test_what_cannot_cross(jobs: TrainingJobs, tiny: Any, examples: Examples) ->
     for hold, words in (
         ({"loss": lambda p: p}, "trainer.loss is a lambda, which cannot cross to the process of its job"),
         ({"parts": [1, {"a": local}]}, "trainer.parts[1]['a'] is the local function test_what_cannot_cross.<locals>"),
-        ({"file": open(os.devnull)}, "trainer.file is a TextIOWrapper"),  # noqa: SIM115
+        ({"file": Path(os.devnull).open()}, "trainer.file is a TextIOWrapper"),  # noqa: SIM115
     ):
         vars(trainer).update(hold)
         with pytest.raises(NotSendableError) as caught:

@@ -190,10 +190,9 @@ class Full(Line):
         if self.litter:
             with contextlib.suppress(OSError):
                 Path(self.litter).write_bytes(b"x" * (1 << 22))
-            with contextlib.suppress(OSError):  # the last bytes of it
-                with Path(self.litter).open("ab", buffering=0) as file:
-                    while True:
-                        file.write(b"x")
+            with contextlib.suppress(OSError), Path(self.litter).open("ab", buffering=0) as file:
+                while True:  # the last bytes of it
+                    file.write(b"x")
         else:
             resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
         Path(path).write_bytes(b"x" * (1 << 22))

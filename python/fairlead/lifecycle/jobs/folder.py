@@ -215,8 +215,11 @@ def replace(path: Path, data: bytes, *, durable: bool = False) -> None:
     new.replace(path)
 
 
-def settle(new: Path, path: Path) -> None:
-    """Makes a file that was written under another name the one of this name, so that it survives a power cut."""
+def settle(new: Path, path: Path, *, durable: bool = True) -> None:
+    """Makes a file that was written under another name the one of this name. durable: it survives a power cut."""
+    if not durable:
+        new.replace(path)
+        return
     file = os.open(new, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(file)

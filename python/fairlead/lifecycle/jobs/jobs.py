@@ -10,7 +10,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 from fairlead.errors import JournalWarning
@@ -146,8 +146,6 @@ class TrainingJobs(JobsOfFolder):
         with self._mutex:
             stopping = place.id in self._stopping
         if stopping and not status.ended:
-            from dataclasses import replace
-
             return replace(status, state="stopping")
         return status
 
@@ -224,7 +222,12 @@ class TrainingJobs(JobsOfFolder):
                     if process.told in ready and process.heard():
                         self._tell_journal(job)
                     if process.dead():
-                        self._bury(job, process, attempt)
+                        try:
+                            self._bury(job, process, attempt)
+                        except Exception as error:  # somebody has taken the folder away
+                            self._running.pop(job.id, None)
+                            self._changed.notify_all()
+                            warn(f"what became of job {job.id} cannot be written: {one_line(error)}")
                 for job in list(self._owed.values()):
                     self._tell_journal(job)
 
@@ -273,5 +276,10 @@ class TrainingJobs(JobsOfFolder):
         except Exception as error:  # a full journal: told again later
             if job.id not in self._owed:
                 self._owed[job.id] = job
-                with suppress(Warning):
-                    warnings.warn(f"the journal did not take what job {job.id} told: {error}", JournalWarning, 2)
+                warn(f"the journal did not take yet what job {job.id} told: {one_line(error)}")
+
+
+def warn(words: str) -> None:
+    """A warning, which ends no thread where warnings are errors."""
+    with suppress(JournalWarning):
+        warnings.warn(words, JournalWarning, stacklevel=2)

@@ -57,7 +57,7 @@ class Training:
 
     place: the job's folder. trainer: one of the same parameters; it is not changed. tell: called after each epoch and
     at each pause, after the files are written. attempt: from 1; later ones go on from the newest checkpoint, if
-    `resumed`. started: when the first began.
+    `resumed`. started: when the first began. lasting: whether a later attempt could go on from this one.
     """
 
     def __init__(
@@ -74,7 +74,9 @@ class Training:
         resumed: bool = False,
         started: int | None = None,
         clock: Callable[[], int] = time.time_ns,
+        lasting: bool = True,
     ) -> None:
+        self._lasting = lasting
         self._place, self._order = place, order
         self._trainer, self._examples, self._validation = trainer, examples, validation
         self._control, self._tell, self._clock = control, tell, clock
@@ -205,7 +207,7 @@ class Training:
         if self._better(epoch) and self._order.early_stopping:
             self._write("best", epoch.number, self._model.save)
         enough = self._enough()
-        due = epoch.number % self._order.checkpoint_every == 0 or self._control.asked
+        due = self._lasting and (epoch.number % self._order.checkpoint_every == 0 or self._control.asked)
         if due and not enough and epoch.number != epoch.of and isinstance(self._model, Resumable):
             self._write("checkpoint", epoch.number, self._model.checkpoint)
             self._place.drop("checkpoint", but=epoch.number)
@@ -221,7 +223,7 @@ class Training:
         new = path.with_name(f"{path.name}.new")
         self._writing = True
         save(new)
-        settle(new, path)
+        settle(new, path, durable=self._lasting)
         self._writing = False
 
     def _better(self, epoch: Epoch) -> bool:
@@ -299,7 +301,9 @@ class Training:
 
     def _write_state(self, state: str, end: End | None = None) -> None:
         said: dict[str, Any] = {"state": state, "attempt": self._attempt, "started": self._started, "began": self._now}
-        self._place.write_status(said if end is None else said | end.as_dict(), durable=end is not None)
+        self._place.write_status(
+            said if end is None else said | end.as_dict(), durable=self._lasting and end is not None
+        )
 
 
 def digest_of_base(order: Order) -> str | None:
