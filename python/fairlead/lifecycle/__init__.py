@@ -16,12 +16,15 @@ from fairlead.lifecycle.failures import (
 )
 
 if TYPE_CHECKING:
+    from fairlead.lifecycle.conformance import TrainerFault, check_trainer
     from fairlead.lifecycle.examples import CAPACITY, ExampleBuffer, Examples, Joined, read_examples
     from fairlead.lifecycle.schema import Schema
     from fairlead.lifecycle.trainer import Epoch, Report, Resumable, Trainer, parameters, quiet
 
 # What needs numpy or a model's own package is imported when it is first asked for: name -> its module.
 _LATER = {
+    "TrainerFault": "conformance",
+    "check_trainer": "conformance",
     "CAPACITY": "examples",
     "ExampleBuffer": "examples",
     "Examples": "examples",
@@ -52,7 +55,9 @@ __all__ = [
     "Stopped",
     "TooFewExamplesError",
     "Trainer",
+    "TrainerFault",
     "TrainingError",
+    "check_trainer",
     "parameters",
     "quiet",
     "read_examples",
