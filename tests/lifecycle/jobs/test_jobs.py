@@ -307,11 +307,24 @@ def test_closing_stops_what_runs_and_what_waits(tmp_path: Path, tiny: Any, examp
     jobs.close(grace_s=0.01)
     jobs.close()
     assert [running.status().state, waiting.status().state] == ["stopped", "stopped"]
-    with pytest.raises(RuntimeError, match="were closed"):
+    with pytest.raises(JobError, match="were closed"):
         jobs.start(tiny.Line(), examples, name="m")
     with TrainingJobs(tmp_path / "jobs") as again:
         opened(gate, 1, 2, 3, 4)
         assert again.resume(waiting.id, tiny.Gated(str(gate)), examples).result(LONG).losses
+
+
+def test_a_bar_on_a_terminal(jobs: TrainingJobs, tiny: Any, examples: Examples) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    out = Terminal()
+    job = jobs.start(tiny.Line(epochs=3), examples, name="m")
+    status = job.show(out)
+    assert status.state == "done"
+    assert "m-00001" in out.getvalue()
+    assert "epoch 3/3" in out.getvalue()
 
 
 def test_a_job_shows_how_it_goes(jobs: TrainingJobs, tiny: Any, examples: Examples, validation: Examples) -> None:

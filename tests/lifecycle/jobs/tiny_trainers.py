@@ -160,6 +160,12 @@ class Broken(Line):
     def exits(self, loss: float) -> float:
         raise SystemExit(4)
 
+    def tells(self, loss: float) -> float:
+        limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_CPU, resource.RLIMIT_CORE)]
+        cpus, nice = sorted(os.sched_getaffinity(0)), os.nice(0)
+        print(f"cpus={cpus} nice={nice} cpu_s={limits[0]} core={limits[1]} hash={os.environ['PYTHONHASHSEED']}")
+        return loss
+
     def weights_of_nan(self, loss: float) -> float:
         self.weights = self.weights * np.nan
         return loss

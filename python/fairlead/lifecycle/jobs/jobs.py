@@ -19,7 +19,7 @@ from fairlead.lifecycle.failures import Failure
 from fairlead.lifecycle.jobs import child
 from fairlead.lifecycle.jobs.asking import JobsOfFolder
 from fairlead.lifecycle.jobs.crossing import pack, surroundings, write_message
-from fairlead.lifecycle.jobs.faults import failure_of, one_line
+from fairlead.lifecycle.jobs.faults import JobError, failure_of, one_line
 from fairlead.lifecycle.jobs.folder import JobFolder
 from fairlead.lifecycle.jobs.job import Job
 from fairlead.lifecycle.jobs.ledger import Log
@@ -155,22 +155,26 @@ class TrainingJobs(JobsOfFolder):
 
     # How one begins.
 
-    def _ready(self, trainer: Trainer, examples: Examples, validation: Examples | None) -> bytes:
+    def _ready(
+        self, trainer: Trainer, examples: Examples, validation: Examples | None
+    ) -> tuple[bytes, dict[str, object]]:
         with self._mutex:
             if self._closing:
-                raise RuntimeError("these jobs were closed")
-        return pack(trainer, examples, validation)
+                raise JobError("these jobs were closed")
+        packed = pack(trainer, examples, validation)
+        return packed, surroundings(packed)
 
-    def _run(self, job: Job, ready: bytes, attempt: int, resumed: bool) -> Job:
+    def _run(self, job: Job, ready: tuple[bytes, dict[str, object]], attempt: int, resumed: bool) -> Job:
+        packed, around = ready
         head = {
             "folder": str(job.folder.absolute()),
             "attempt": attempt,
             "resumed": resumed,
             "started": self._place(job.id).status().get("started"),
-            "surroundings": surroundings(ready),
+            "surroundings": around,
         }
         with self._mutex:
-            self._queue.append(_Waiting(job, write_message(head, ready), attempt))
+            self._queue.append(_Waiting(job, write_message(head, packed), attempt))
             if self._thread is None:
                 self._bell = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
                 self._thread = threading.Thread(target=self._watch, name="fairlead-jobs", daemon=True)
