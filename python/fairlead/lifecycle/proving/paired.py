@@ -131,7 +131,7 @@ class PairedTest:
 
         In a drift: the mean given the past was above the low end at some time, and below the high end at some time.
         Source: the same bets against every mean, rounded outwards to 1/512 of the bound. Computed anew over what was
-        seen, in some 0.2 ms for right and wrong, some ten for finer losses.
+        seen, in some 0.5 ms for right and wrong, some 2 for finer losses.
         """
         alpha = 0.5 * (1.0 - level(level_, "level"))
         # Of each direction a histogram of x in [0, 1], rounded down.
