@@ -28,7 +28,7 @@ def test_frozen_and_tuned_both_learn(texts, encoder, tmp_path):
     frozen = TextTrainer(encoder, epochs=40)
     frozen.fit(texts[:90])
     assert accuracy(frozen, texts[90:]) > 0.9
-    tuned = TextTrainer(encoder, epochs=8, frozen=False, lr=3e-3)
+    tuned = TextTrainer(encoder, epochs=20, frozen=False, lr=1e-2)
     tuned.fit(texts[:90])
     assert accuracy(tuned, texts[90:]) > 0.9
     frozen.save(tmp_path / "frozen")
