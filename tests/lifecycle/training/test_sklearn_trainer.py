@@ -19,6 +19,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from fairlead.errors import InvalidRecordError
 from fairlead.lifecycle import Examples, NanLossError, SchemaError, TooFewExamplesError, TrainingError, check_trainer
+from fairlead.lifecycle.registry.errors import UntrustedTypeError
 from fairlead.lifecycle.trainers import SklearnTrainer
 
 
@@ -89,9 +90,9 @@ def test_a_type_that_nobody_trusts_is_refused(binary, tmp_path):
     trainer.save(tmp_path / "m")
     stranger = SklearnTrainer(GaussianNB())
     name = f"{Wrapped.__module__}.Wrapped"
-    with pytest.raises(TrainingError, match="holds types that are not trusted") as error:
+    with pytest.raises(UntrustedTypeError, match="holds types that are not trusted") as error:
         stranger.load(tmp_path / "m")
-    assert name in str(error.value)
+    assert error.value.types == (name,)
     assert stranger.schema is None
     with pytest.raises(SchemaError, match="holds a Wrapped, must be a GaussianNB"):
         SklearnTrainer(GaussianNB(), trusted=[name]).load(tmp_path / "m")

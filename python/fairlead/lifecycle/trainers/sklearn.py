@@ -18,6 +18,7 @@ from sklearn.pipeline import Pipeline
 from fairlead.errors import InvalidRecordError
 from fairlead.lifecycle.examples import Examples
 from fairlead.lifecycle.failures import SchemaError, TrainingError
+from fairlead.lifecycle.registry.errors import UntrustedTypeError
 from fairlead.lifecycle.schema import Schema
 from fairlead.lifecycle.trainer import Epoch, PathLike, Report, quiet
 from fairlead.lifecycle.trainers.base import (
@@ -134,8 +135,8 @@ class SklearnTrainer:
             delattr(self.fitted, _STATE)
 
     def load(self, path: PathLike) -> None:
-        """The state that `save` wrote. Raises TrainingError for a file that is none, or that holds a type which is not
-        trusted: the message names it."""
+        """The state that `save` wrote. Raises TrainingError for a file that is none, UntrustedTypeError for one that
+        holds a type which is not trusted: the message names it."""
         model = _loads(read_file(path), self._types(), str(path))
         try:
             state = dict(getattr(model, _STATE))
@@ -228,14 +229,15 @@ def _loads(data: bytes, trusted: set[str], where: str) -> Any:
         found = skops.io.get_untrusted_types(data=data)
         unknown = [name for name in found if name not in trusted and not name.startswith("sklearn.")]
         if unknown:
-            raise TrainingError(
+            raise UntrustedTypeError(
                 f"{where} holds types that are not trusted: {', '.join(unknown)}; if you know them, give "
-                f"SklearnTrainer(..., trusted={unknown!r})"
+                f"SklearnTrainer(..., trusted={unknown!r})",
+                tuple(unknown),
             )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             return skops.io.loads(data, trusted=found)
-    except TrainingError:
+    except UntrustedTypeError:
         raise
     except Exception as error:  # whatever skops makes of bytes that are none of its
         raise TrainingError(f"{where} is no model of skops, or of another version: {error}") from error
