@@ -56,11 +56,11 @@ class TextTrainer(TorchTrainer):
 
     >>> import tempfile
     >>> from fairlead.lifecycle import Examples
-    >>> texts = ["profits rise", "sales rise", "profits fall", "sales fall"]
+    >>> texts = [f"{what} {how}" for what in ("profits", "sales", "orders") for how in ("rise", "fall")] * 5
     >>> there = tempfile.TemporaryDirectory()
-    >>> trainer = TextTrainer(tiny_encoder(there.name, texts), epochs=60)
-    >>> trainer.fit(Examples(Schema("binary", text=True), texts, [1, 1, 0, 0]))
-    >>> trainer.predict(["prices rise", "prices fall"]).argmax(axis=1).tolist()
+    >>> trainer = TextTrainer(tiny_encoder(there.name, texts))
+    >>> trainer.fit(Examples(Schema("binary", text=True), texts, [1, 0] * 15))
+    >>> trainer.predict(["sales rise", "sales fall"]).argmax(axis=1).tolist()
     [1, 0]
     >>> there.cleanup()
     """
