@@ -8,8 +8,7 @@ from torch import nn
 from fairlead.errors import InvalidRecordError
 from fairlead.lifecycle import Examples, Failure, NanLossError, Schema, SchemaError, Stopped, TrainingError
 from fairlead.lifecycle.failures import TooFewExamplesError
-from fairlead.lifecycle.trainers import TorchTrainer, mlp
-from fairlead.lifecycle.trainers.torch_loop import Keep
+from fairlead.lifecycle.trainers import Keep, TorchTrainer, mlp
 
 SMALL = {"hidden": [8]}
 

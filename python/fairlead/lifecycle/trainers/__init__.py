@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from fairlead.lifecycle.trainers.sklearn import SklearnTrainer
     from fairlead.lifecycle.trainers.text import TextTrainer, tiny_encoder
     from fairlead.lifecycle.trainers.torch import TorchTrainer, mlp
+    from fairlead.lifecycle.trainers.torch_loop import Keep
 
 _LATER = {
     "FunctionTrainer": "functions",
+    "Keep": "torch_loop",
     "RiverTrainer": "river",
     "SklearnTrainer": "sklearn",
     "TextTrainer": "text",
@@ -25,6 +27,7 @@ _LATER = {
 
 __all__ = [
     "FunctionTrainer",
+    "Keep",
     "RiverTrainer",
     "SklearnTrainer",
     "TextTrainer",
