@@ -6,6 +6,7 @@ import hashlib
 
 import numpy as np
 
+import fairlead as fl
 from fairlead.lifecycle import Examples, Schema
 from fairlead.lifecycle.conformance import trained
 from fairlead.lifecycle.trainers import FunctionTrainer, RiverTrainer, SklearnTrainer, TextTrainer, TorchTrainer
@@ -76,12 +77,24 @@ def all_trainers(encoder):
     }
 
 
-def hashes(encoder, path):
-    """What each trainer comes to, fitted and gone on."""
+def written(folder, kinds=("categorical", "text")):
+    """A journal with what there is to learn, and the last event of it."""
+    with fl.Journal(folder) as journal:
+        for kind in kinds:
+            for n, (x, y) in enumerate(zip(list(made(kind).x), made(kind).y.tolist(), strict=True)):
+                x = x if kind == "text" else x.tolist()
+                journal.append("input", {"task": f"{kind}-{n}", "x": x}, model=kind, time=n)
+                last = journal.append("label", {"task": f"{kind}-{n}", "y": y}, model=kind, time=n)
+    return last
+
+
+def hashes(folder, encoder, path, last):
+    """What each trainer comes to from a range of a journal, fitted and gone on."""
     out = []
     for trainer, learned in all_trainers(encoder).values():
-        out.append(trained(trainer, made(learned), 11, str(path)))
-        trainer.partial_fit(made(learned, 20, 5), seed=12)
+        examples = fl.read_examples(folder, learned, schema=made(learned).schema, last=last)
+        out.append(trained(trainer, examples, 11, str(path)))
+        trainer.partial_fit(examples.last(20), seed=12)
         trainer.save(path)
         out.append(hashlib.sha256(path.read_bytes()).hexdigest())
     return out

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_trainers import all_trainers, further, hashes, mean, the_mean
+from made_trainers import all_trainers, further, hashes, mean, the_mean, written
 
 from fairlead.errors import InvalidRecordError
 from fairlead.lifecycle import Epoch, Schema, Trainer, TrainerFault, check_trainer, parameters
@@ -46,21 +46,42 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from made_trainers import hashes
-print(*hashes(Path(sys.argv[2]), Path(sys.argv[3])))
+print(*hashes(*map(Path, sys.argv[2:5]), int(sys.argv[5])))
 """
 
 
-def test_another_process_comes_to_the_same_bytes(encoder, tmp_path):
+def test_another_process_comes_to_the_same_bytes_from_the_same_range_of_a_journal(encoder, tmp_path):
     """With another order of sets, another number of threads, and its own addresses in memory."""
-    args = [sys.executable, "-c", PROGRAM, str(Path(__file__).parent), str(encoder), str(tmp_path / "there")]
+    desk = tmp_path / "desk"
+    last = written(desk)
+    args = [Path(__file__).parent, desk, encoder, tmp_path / "there", last]
     mine = os.environ.get("PYTHONHASHSEED", "")
     settings = {**os.environ, "PYTHONHASHSEED": "2" if mine == "1" else "1", "OMP_NUM_THREADS": "2"}
-    process = subprocess.Popen(args, env=settings, stdout=subprocess.PIPE, text=True)
-    here = hashes(encoder, tmp_path / "here")
+    command = [sys.executable, "-c", PROGRAM, *map(str, args)]
+    process = subprocess.Popen(command, env=settings, stdout=subprocess.PIPE, text=True)
+    here = hashes(desk, encoder, tmp_path / "here", last)
     there = process.communicate(timeout=300)[0].split()
     assert process.returncode == 0
     assert there == here
     assert len(set(here)) == 12  # of six trainers, fitted and gone on: none is as another
+
+
+def test_nothing_is_imported_before_it_is_needed():
+    program = """
+import sys
+import fairlead as fl
+fl.trainers, fl.Schema, fl.read_examples, fl.lifecycle.Stopped
+print([name for name in ("torch", "sklearn", "river", "skops", "safetensors", "pandas") if name in sys.modules])
+sys.modules["skops"] = None
+try:
+    fl.trainers.SklearnTrainer
+except ModuleNotFoundError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100)
+    assert done.stdout.splitlines() == ["[]", "SklearnTrainer needs skops: pip install 'fairlead[lifecycle]'"], (
+        done.stderr
+    )
 
 
 class Bad:

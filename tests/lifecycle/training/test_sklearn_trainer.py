@@ -98,6 +98,20 @@ def test_a_type_that_nobody_trusts_is_refused(binary, tmp_path):
         SklearnTrainer(GaussianNB(), trusted=[name]).load(tmp_path / "m")
 
 
+def test_a_function_of_sklearn_that_runs_what_it_is_given_is_not_trusted(binary, tmp_path):
+    from functools import partial
+
+    from sklearn.preprocessing import FunctionTransformer
+    from sklearn.utils._testing import assert_run_python_script_without_output as run
+
+    trainer = SklearnTrainer(make_pipeline(FunctionTransformer(), GaussianNB()))
+    trainer.fit(binary)
+    trainer.fitted.steps[0][1].func = partial(run, "print('it ran')")
+    trainer.save(tmp_path / "m")
+    with pytest.raises(UntrustedTypeError, match="assert_run_python_script"):
+        trainer.fresh().load(tmp_path / "m")
+
+
 def test_a_plain_file_of_skops_is_none_of_a_trainer(binary, tmp_path):
     skops.io.dump(LogisticRegression().fit(binary.x, binary.y), tmp_path / "m")
     with pytest.raises(TrainingError, match="a LogisticRegression that no SklearnTrainer has saved"):

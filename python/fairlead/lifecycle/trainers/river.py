@@ -112,10 +112,10 @@ class RiverTrainer:
             facts = json.loads(read_file(path).decode("utf-8", "surrogatepass"))
             if facts["trainer"] != "river":
                 raise ValueError(f"it was saved by the trainer {facts['trainer']!r}")
-            schema, plain = Schema.from_dict(facts["schema"]), facts["model"]
+            schema, plain, of = Schema.from_dict(facts["schema"]), facts["model"], str(facts["river"])
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise TrainingError(f"{path} is no file that a RiverTrainer has saved: {error}") from error
-        model = self._back(plain, str(path))
+        model = self._back(plain, str(path) if of == version("river") else f"{path}, of River {of},")
         if type(model) is not type(self.model):
             raise SchemaError(f"{path} holds a {type(model).__name__}, must be a {type(self.model).__name__}")
         self.schema, self.fitted = schema, model
