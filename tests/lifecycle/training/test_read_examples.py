@@ -150,9 +150,9 @@ def test_a_name_that_is_used_again_is_another_task(tmp_path):
     with fl.Fleet.open(tmp_path, settings=fl.Settings(remember=1), clock=lambda: 1) as fleet:
         fleet.add("m")
         for n, (outcome, late) in enumerate([(1, False), (0, True), (1, False), (None, True)]):
+            fleet.record(fl.Task("again"), fl.Forecast("m", p=0.5))
             if not late:
                 fleet.journal.append("input", {"task": "again", "x": [n, n]}, model="m")
-            fleet.record(fl.Task("again"), fl.Forecast("m", p=0.5))
             fleet.void("again") if outcome is None else fleet.settle("again", outcome, time=n + 2)
             if late:
                 fleet.journal.append("input", {"task": "again", "x": [n, n]}, model="m")
