@@ -1,0 +1,71 @@
+"""The life of a model: examples, training, versions, drift, trials, promotion and the way back."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from fairlead.lifecycle.failures import (
+    Failure,
+    LifecycleError,
+    NanLossError,
+    SchemaError,
+    Stopped,
+    TooFewExamplesError,
+    TrainingError,
+)
+
+if TYPE_CHECKING:
+    from fairlead.lifecycle.examples import CAPACITY, ExampleBuffer, Examples, Joined, read_examples
+    from fairlead.lifecycle.schema import Schema
+    from fairlead.lifecycle.trainer import Epoch, Report, Resumable, Trainer, parameters, quiet
+
+# What needs numpy or a model's own package is imported when it is first asked for: name -> its module.
+_LATER = {
+    "CAPACITY": "examples",
+    "ExampleBuffer": "examples",
+    "Examples": "examples",
+    "Joined": "examples",
+    "read_examples": "examples",
+    "Schema": "schema",
+    "Epoch": "trainer",
+    "Report": "trainer",
+    "Resumable": "trainer",
+    "Trainer": "trainer",
+    "parameters": "trainer",
+    "quiet": "trainer",
+}
+
+__all__ = [
+    "CAPACITY",
+    "Epoch",
+    "ExampleBuffer",
+    "Examples",
+    "Failure",
+    "Joined",
+    "LifecycleError",
+    "NanLossError",
+    "Report",
+    "Resumable",
+    "Schema",
+    "SchemaError",
+    "Stopped",
+    "TooFewExamplesError",
+    "Trainer",
+    "TrainingError",
+    "parameters",
+    "quiet",
+    "read_examples",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__
