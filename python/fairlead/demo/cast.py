@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """What is fixed before the stream begins. answers[model][image] holds ten probabilities."""
+    """What is fixed before the stream begins. answers[model][image] holds ten probabilities, seen[image] the pixels.
+
+    read: what a model answers to more images.
+    """
 
     sees: dict[str, str]
     answers: dict[str, list[list[float]]]
     digits: list[int]
     pictures: tuple[tuple[float, ...], ...]
+    seen: NDArray[np.float64]
+    read: Callable[[str, NDArray[np.float64]], list[list[float]]]
 
 
 def prepare(seed: int) -> Cast:
@@ -44,23 +50,31 @@ def prepare(seed: int) -> Cast:
 
     svm = CalibratedClassifierCV(SVC(C=10), method="isotonic", ensemble=False)
     network = MLPClassifier(96, alpha=0.3, learning_rate_init=0.002, tol=0.001, n_iter_no_change=3, random_state=seed)
-    classifiers: dict[str, tuple[str, Any, NDArray[np.float64], NDArray[np.float64]]] = {
-        "neighbours": ("raw pixels", KNeighborsClassifier(8, weights="distance"), early, seen),
-        "discriminant": ("raw pixels", LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto"), early, seen),
-        "logistic": ("raw pixels", LogisticRegression(C=100, max_iter=1000), early, seen),
-        "svm": ("raw pixels", svm, early, seen),
-        "network": ("raw, jittered", network, jittered, seen),
-        "forest": ("centred ink", RandomForestClassifier(100, random_state=seed), centred(early), centred(seen)),
+    classifiers: dict[str, tuple[str, Any, NDArray[np.float64]]] = {
+        "neighbours": ("raw pixels", KNeighborsClassifier(8, weights="distance"), early),
+        "discriminant": ("raw pixels", LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto"), early),
+        "logistic": ("raw pixels", LogisticRegression(C=100, max_iter=1000), early),
+        "svm": ("raw pixels", svm, early),
+        "network": ("raw, jittered", network, jittered),
+        "forest": ("centred ink", RandomForestClassifier(100, random_state=seed), centred(early)),
     }
-    answers = {}
-    with threadpool_limits(1):  # the matrices are so small that threads would only wait for one another
-        for name, (_, classifier, learned, read) in classifiers.items():
+
+    def read(name: str, shown: NDArray[np.float64]) -> list[list[float]]:
+        sees, classifier, _ = classifiers[name]
+        pixels = centred(shown) if sees == "centred ink" else shown
+        with threadpool_limits(1):  # the matrices are so small that threads would only wait for one another
+            answers: list[list[float]] = classifier.predict_proba(pixels.reshape(len(pixels), -1)).tolist()
+        return answers
+
+    with threadpool_limits(1):
+        for _, classifier, learned in classifiers.values():
             classifier.fit(learned.reshape(len(learned), -1), np.resize(digits[:TRAINED], len(learned)))
-            answers[name] = classifier.predict_proba(read.reshape(len(read), -1)).tolist()
     pictures = [sensor[i].ravel().tolist() for i in (FAULT_AT, FAULT_AT + 1) for sensor in (later, seen)]
     return Cast(
         sees={name: entry[0] for name, entry in classifiers.items()},
-        answers=answers,
+        answers={name: read(name, seen) for name in classifiers},
         digits=digits[TRAINED:].tolist(),
         pictures=tuple(map(tuple, pictures)),
+        seen=seen,
+        read=read,
     )
