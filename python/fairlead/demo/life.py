@@ -41,22 +41,28 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What a version had to prove, or after a promotion what spoke against it.
+    """What a version had to prove, or in the watch after its promotion what spoke against it.
 
-    images, e_values: the evidence after each image whose label counted. needed: the e-value that decides. labels: how
-    many counted. gain: by how much more often it was right than the other, over these.
+    images: those whose labels counted, in order. e_better, e_worse: after each of them the evidence that it is better
+    than the other, and that it is worse; in a watch only the second is asked. needed: the e-value that decides. gain: by
+    how much more often it was right than the other.
     """
 
     version: int
     against: int
     watch: bool
     images: tuple[int, ...]
-    e_values: tuple[float, ...]
+    e_better: tuple[float, ...]
+    e_worse: tuple[float, ...]
     needed: float
-    labels: int
     gain: float
     outcome: str
     reason: str
+
+    @property
+    def labels(self) -> int:
+        """How many images counted."""
+        return len(self.images)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +102,5 @@ class LifeResult:
     trainings: tuple[Training, ...]
     trials: tuple[Trial, ...]
     versions: tuple[Version, ...]
-    good: float
-    hurt: float
-    recovered: float
+    reads: tuple[float, ...]
+    decides: tuple[float, ...]

@@ -47,9 +47,9 @@ def render_report(first: DemoResult, life: LifeResult) -> str:
 def _headline(life: LifeResult) -> str:
     kept = life.versions[0].after
     return (
-        f"A small neural network read <strong>{life.good:.0%}</strong> of the digits rightly, until its sensor broke: "
-        f"then <strong>{life.hurt:.0%}</strong>. fairlead noticed, trained a new version, proved it against the old "
-        f"one and put it into service: <strong>{life.recovered:.0%}</strong>. Had nobody retrained it, it would read "
+        f"A small neural network read <strong>{life.reads[0]:.0%}</strong> of the digits rightly, until its sensor broke: "
+        f"then <strong>{life.reads[1]:.0%}</strong>. fairlead noticed, trained a new version, proved it against the old "
+        f"one and put it into service: <strong>{life.reads[2]:.0%}</strong>. Had nobody retrained it, it would read "
         f"{kept:.0%} today. A bad version was refused; one that a person forced into service was rolled back."
     )
 

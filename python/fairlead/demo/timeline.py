@@ -26,7 +26,7 @@ color:var(--soft)}
 @media (max-width:640px){.roles{margin-left:0}}
 """
 
-_ACCURACY, _LANE, _EVIDENCE, _GAP = 250, 26, 130, 62  # heights, in pixels
+_ACCURACY, _LANE, _EVIDENCE, _GAP = 250, 26, 150, 62  # heights, in pixels
 _BADGE = 2.8  # percent of the width between two numbers over the picture
 _ROLES = {CHAMPION: "champion", CANARY: "canary", SHADOW: "shadow", LEARNS: "learns"}
 _VERSION_COLOURS = (5, 1, 2, 4, 7, 6)
@@ -66,6 +66,9 @@ class _Across:
     def __call__(self, image: float) -> str:
         return f"{100.0 * image / self._images:.2f}%"
 
+    def thousandth(self, image: float) -> float:
+        return 1000.0 * image / self._images
+
 
 def _badges(moments: Sequence[Moment], across: _Across, height: int) -> list[str]:
     """The numbers, moved apart where moments are close, each with a line down to its image."""
@@ -84,7 +87,7 @@ def _badges(moments: Sequence[Moment], across: _Across, height: int) -> list[str
 def _accuracy(life: LifeResult) -> list[str]:
     lines = (
         ("fleet", "the fleet\u2019s decision", "k3"),
-        ("kept", "had nobody retrained it", "k0 kept"),
+        ("kept", "never retrained", "k0 kept"),
         ("served", life.name, "k1 strong"),
     )
     values = [y for name, _, _ in lines for y in life.accuracy[name] if math.isfinite(y)]
@@ -129,35 +132,38 @@ def _lanes(life: LifeResult, across: _Across, top: int, lanes: int) -> list[str]
 
 
 def _evidence(trials: Sequence[Trial], across: _Across, top: int) -> list[str]:
-    """E-values on a logarithmic scale, each trial in the colour of the version it is about."""
-    needed = trials[0].needed
-    high = max(3.0, max(math.log10(max(e, 1e-9)) for trial in trials for e in trial.e_values))
-    low = max(-3.0, min(math.log10(max(e, 1e-9)) for trial in trials for e in trial.e_values))
-    high, low = min(high, 6.0) + 0.15, min(low, -0.5) - 0.15
+    """E-values on a logarithmic scale, in the colour of the version: better upwards, worse downwards."""
+    needed, most, half = trials[0].needed, 1e4, _EVIDENCE / 2
 
-    def up(e_value: float) -> float:
-        level = math.log10(max(e_value, 1e-9))
-        return top + _EVIDENCE * (high - min(max(level, low), high)) / (high - low)
+    def up(signed: float) -> float:
+        """Of a logarithm to base 10: of the evidence for it less of that against it."""
+        level = math.log10(most)
+        return half * (1 - min(max(signed, -level), level) / level)
 
-    out = [svg.place_text("-52", top - 18.0, "evidence: e-value, as odds")]
-    powers = range(math.ceil(low), math.floor(high) + 1)
-    for power in powers if len(powers) <= 6 else [power for power in powers if power % 2 == 0]:
-        out.append(f'<line class="grid" x2="100%" y1="{up(10.0**power):.1f}" y2="{up(10.0**power):.1f}"/>')
-        text = f"{10**power:,}" if power >= 0 else f"1/{10**-power:,}"
-        out.append(svg.place_text("-9", up(10.0**power), text, "end"))
-    out.append(f'<line class="base" x2="100%" y1="{up(needed):.1f}" y2="{up(needed):.1f}"/>')
-    out.append('<svg class="side" x="100%" overflow="visible">')
-    out.append(svg.place_text("18", up(needed), f"{needed:g}: enough", "start") + "</svg>")
+    out = [svg.place_text("-52", top - 18.0, "evidence: \u2191 better, \u2193 worse than the other version")]
+    for power in (-4, -2, 0, 2, 4):
+        y = top + up(power)
+        out.append(f'<line class="grid" x2="100%" y1="{y:.1f}" y2="{y:.1f}"/>')
+        out.append(svg.place_text("-9", y, f"{10 ** abs(power):,}", "end"))
+    for sign, words in ((1, "enough to promote"), (-1, "enough to refuse")):
+        y = top + up(sign * math.log10(needed))
+        out.append(f'<line class="base" x2="100%" y1="{y:.1f}" y2="{y:.1f}"/>')
+        out.append('<svg class="side" x="100%" overflow="visible">')
+        out.append(svg.place_text("18", y, f"{needed:g}: {words}", "start") + "</svg>")
     out.append(_sheet(_EVIDENCE, top))
     for trial in trials:
-        points = [
-            (10.0 * float(across(x)[:-1]), up(e) - top) for x, e in zip(trial.images, trial.e_values, strict=True)
-        ]
-        hint = f"version {trial.version} against {trial.against}: {trial.outcome}"
-        out.append(
-            f'<g class="k{colour_of(trial.version)}{"" if trial.watch else " strong"}">{_polyline(points, hint)}</g>'
-        )
+        evidence = zip(trial.images, trial.e_better, trial.e_worse, strict=True)
+        points = [(across.thousandth(x), up(_log(better) - _log(worse))) for x, better, worse in evidence]
+        if points:
+            points.insert(0, (across.thousandth(trial.images[0] - 1), half))
+        hint = f"version {trial.version} beside version {trial.against}: {trial.outcome}"
+        css = f"k{colour_of(trial.version)}{'' if trial.watch else ' strong'}"
+        out.append(f'<g class="{css}">{_polyline(points, hint)}</g>')
     return [*out, "</svg>"]
+
+
+def _log(e_value: float) -> float:
+    return max(math.log10(e_value), 0.0) if e_value > 0.0 else 0.0
 
 
 def weights_chart(life: LifeResult, names: Sequence[str]) -> str:

@@ -1,0 +1,269 @@
+"""The second act: the same fault, but one of the readers is managed, and retrained when it should be.
+
+A small neural network joins the four classifiers of the first act that the fault hurts most. It lives in a registry,
+answers through a `RetrainingPipeline`, and all that happens to it is decided there: the drift monitor's alarm, a
+training job in a process of its own, the trial against the champion, the promotion, the watch. Two things are staged,
+later: a mistake in the training, and a person who does not wait for the proof.
+
+Nothing depends on how fast the machine is: while a job trains, the stream goes on with the old champion for as many
+images as the job has epochs, and then waits for it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fairlead.demo.cast import Cast, prepare
+from fairlead.demo.chronicle import STEP, Chronicle
+from fairlead.demo.life import LifeResult, Moment
+from fairlead.demo.sensor import DELAY, FAULT_AT, TRAINED, broken, load
+from fairlead.fleet import Fleet
+from fairlead.settings import Settings
+from fairlead.types import Forecast, Task
+
+if TYPE_CHECKING:
+    from fairlead.lifecycle.jobs import JobStatus
+    from fairlead.lifecycle.signals import DriftMonitor, DriftStatus, Facts
+
+NAME = "reader"
+OTHERS = ("neighbours", "discriminant", "logistic", "svm")
+IMAGES = 1600
+ENOUGH = 200  # images since the change that are needed to learn from
+MISTAKE_AT = 1150  # then somebody retrains with a mistake
+HASTE_AT = 1250  # then somebody is in a hurry, and does not wait for the proof
+
+_SECOND = 10**9
+_LOOK_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """What can be seen of a moment. accuracy: of the newest images, every ten. progress: of the training, the trial or
+    the watch, in words. job: the training under way."""
+
+    image: int
+    state: str
+    champion: int | None
+    challenger: int | None
+    progress: str
+    accuracy: tuple[float, ...]
+    weights: Mapping[str, float]
+    job: JobStatus | None
+
+
+class Watcher:
+    """Somebody who looks on. It changes nothing of what happens. pace: seconds that a job rests after each epoch."""
+
+    pace = 0.0
+
+    def happened(self, moment: Moment) -> None:
+        """Something happened."""
+
+    def shown(self, now: Now) -> None:
+        """Ten more images were shown, or a job went on."""
+
+
+def live(*, seed: int = 7, cast: Cast | None = None, watcher: Watcher | None = None) -> LifeResult:
+    """Plays the second act. seed: of the noise and the training; the same seed gives the same result. cast: of the first
+    act, where that was played. Raises ImportError where scikit-learn is missing."""
+    cast = cast or prepare(seed)
+    with tempfile.TemporaryDirectory(prefix="fairlead-demo-") as folder:
+        act = _Act(Path(folder), seed, cast, watcher or Watcher())
+        try:
+            return act.play()
+        finally:
+            act.close()
+
+
+class EnoughSince:
+    """A rule of one's own for a `RetrainTrigger`: a drift alarm, once `ENOUGH` labelled images came after the change."""
+
+    name = "drift"
+
+    def __init__(self, monitor: DriftMonitor) -> None:
+        self._monitor = monitor
+
+    def due(self, status: DriftStatus | None, facts: Facts, now: int) -> str:
+        """Why to train again, in words; empty: there is no reason."""
+        raised = () if status is None else status.raised("alarm")
+        since = self._monitor.change_point()
+        if not raised or since < ENOUGH:
+            return ""
+        return f"drift: {raised[0].message}; {since} images since the change"
+
+
+class _Act:
+    """The stream, and what it plays on: a desk with a fleet, a registry, training jobs."""
+
+    def __init__(self, folder: Path, seed: int, cast: Cast, watcher: Watcher) -> None:
+        import numpy as np
+
+        from fairlead.demo.reader import SCHEMA, Reader
+        from fairlead.lifecycle.examples import Examples
+        from fairlead.lifecycle.jobs import TrainingJobs
+        from fairlead.lifecycle.pipeline.pipeline import RetrainingPipeline
+        from fairlead.lifecycle.pipeline.policy import Policy
+        from fairlead.lifecycle.proving import Guardrails, Plan, WatchPlan
+        from fairlead.lifecycle.registry import Registry
+        from fairlead.lifecycle.signals import DriftMonitor, RetrainTrigger
+
+        rng = np.random.default_rng(seed + 1)
+        images, digits = load()
+        # When all were shown, those from before the fault are shown again: no version has learned from them. Each half
+        # is shuffled, so that nothing but the sensor changes, not the hands that wrote the digits.
+        again = broken(images[TRAINED : TRAINED + FAULT_AT], rng)
+        order = np.concatenate([half * FAULT_AT + rng.permutation(FAULT_AT) for half in range(3)])
+        self.pixels = np.concatenate([cast.seen, again])[order].reshape(-1, SCHEMA.width)
+        self.digits = np.array([*cast.digits, *cast.digits[:FAULT_AT]])[order].tolist()
+        answers = {name: cast.answers[name] + cast.read(name, again) for name in OTHERS}
+        self.answers = {name: [found[i] for i in order] for name, found in answers.items()}
+        self.watcher = watcher
+        self.image = 0
+        self.ready_at = 0
+
+        early = Examples(SCHEMA, images[:TRAINED].reshape(TRAINED, -1), digits[:TRAINED])
+        self.reader = Reader()
+        losses: list[float] = []
+        self.reader.fit(early, seed=seed, report=lambda epoch: losses.append(epoch.loss or 0.0))
+        self.reader.pace = watcher.pace
+
+        self.fleet = Fleet.open(folder / "desk", settings=Settings(psi_reference=300, psi_window=300), clock=self.clock)
+        for name in (*OTHERS, NAME):
+            self.fleet.add(name)
+        self.jobs = TrainingJobs(folder / "jobs", self.fleet.journal, clock=self.clock)
+        monitor = DriftMonitor(SCHEMA, window=100, reference=early, baseline=100)
+        self.pipeline = RetrainingPipeline(
+            NAME,
+            self.reader,
+            Registry(folder / "models", clock=self.clock),
+            jobs=self.jobs,
+            monitor=monitor,
+            trigger=RetrainTrigger(EnoughSince(monitor), cooldown=None),
+            # How fast an answer comes depends on the machine, and who is promoted shall not. That a network of two epochs
+            # is not sure enough would be seen first, and hide that it errs.
+            guardrails=Guardrails(latency=None, calibration=None),
+            plan=Plan(shadow=40, canary=10, share=0.25),
+            watch=WatchPlan(labels=200),
+            policy=Policy(
+                least=150,
+                holdback=0.06,
+                least_holdback=12,
+                validation=0.1,
+                check_every=STEP,
+                seed=seed,
+                patience_s=None,
+            ),
+            log=self.fleet.journal,
+            clock=self.clock,
+        )
+        self.chronicle = Chronicle(NAME, tuple(losses), self.pixels, self.digits, watcher.happened)
+        self.pipeline.on_step(lambda step: self.chronicle.step(self.image, step))
+
+    def clock(self) -> int:
+        """An image a second."""
+        return self.image * _SECOND
+
+    def play(self) -> LifeResult:
+        """Shows all images."""
+        waiting: deque[tuple[str, int]] = deque()
+        for self.image in range(1, IMAGES + 1):
+            if len(waiting) == DELAY:
+                self.settle(*waiting.popleft())
+            waiting.append((self.show(), self.digits[self.image - 1]))
+            if self.image == FAULT_AT:
+                self.chronicle.note(
+                    self.image,
+                    "fault",
+                    "the sensor breaks: it moves every image one pixel to the right, and adds noise",
+                )
+            self.move()
+            self.stage()
+            if self.image % STEP == 0:
+                self.chronicle.mark(self.fleet)
+                self.look()
+        return self.chronicle.result(self.pipeline, self.jobs)
+
+    def show(self) -> str:
+        """One image to all readers, and a decision."""
+        i = self.image - 1
+        task = Task(f"image-{self.image}", kind="categorical", labels=tuple("0123456789"))
+        for name, answers in self.answers.items():
+            self.fleet.record(task, Forecast(name, p=answers[i]))
+        found = self.pipeline.predict(self.pixels[i], task.id)
+        self.fleet.record(task, Forecast(NAME, p=found.p))
+        decision = self.fleet.decide(task)
+        self.chronicle.answered(found, decision)
+        return task.id
+
+    def settle(self, task: str, digit: int) -> None:
+        """What an image showed."""
+        self.fleet.settle(task, digit)
+        self.pipeline.learn(task, digit)
+
+    def move(self) -> None:
+        """What the pipeline does by itself."""
+        if self.pipeline.state == "training":
+            if self.image < self.ready_at:
+                return
+            self.wait_for_job()
+        self.pipeline.step()
+        if self.image > FAULT_AT and self.image % STEP == 0:
+            self.chronicle.drift(self.image, self.pipeline.check_drift())
+        self.begun()
+
+    def stage(self) -> None:
+        """What people do."""
+        state, reader = self.pipeline.state, self.reader
+        if self.image >= MISTAKE_AT and state == "serving" and not self.chronicle.had("mistake"):
+            reader.slip = 1
+            self.chronicle.note(
+                self.image, "mistake", "a person retrains, with a mistake: the labels have slipped by one row"
+            )
+            self.pipeline.retrain(by="a person", reason="there are more images now", window=ENOUGH)
+            self.begun()
+        elif self.image >= HASTE_AT and state == "serving" and not self.chronicle.had("haste"):
+            reader.slip, reader.epochs = 0, 2
+            self.chronicle.note(self.image, "haste", "a person in a hurry trains for 2 epochs in place of 40")
+            self.pipeline.retrain(by="a person", reason="there is no time", window=ENOUGH)
+            self.begun()
+        elif self.chronicle.had("haste") and not self.chronicle.had("forced") and self.pipeline.position.challenger:
+            self.pipeline.force(by="a person", reason="there is no time")
+
+    def begun(self) -> None:
+        """A job that was just begun may take as long as it takes to show so many images."""
+        if self.pipeline.state == "training" and self.ready_at <= self.image:
+            self.ready_at = self.image + self.reader.epochs
+
+    def wait_for_job(self) -> None:
+        job = self.jobs.get(self.pipeline.position.run)
+        while not job.status().ended:
+            self.look()
+            time.sleep(_LOOK_S)
+
+    def look(self) -> None:
+        """Shows where everything stands."""
+        status = self.pipeline.status()
+        job = self.jobs.get(status.run).status() if status.state == "training" else None
+        self.watcher.shown(
+            Now(
+                self.image,
+                status.state,
+                status.champion,
+                status.challenger,
+                status.progress,
+                self.chronicle.accuracy,
+                self.chronicle.weights,
+                job,
+            )
+        )
+
+    def close(self) -> None:
+        self.pipeline.close()
+        self.jobs.close()
+        self.fleet.close()

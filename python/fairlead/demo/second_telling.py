@@ -1,0 +1,132 @@
+"""The second act, told: a line for each moment, on a terminal with what goes on meanwhile."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from fairlead.demo.cast import Cast
+from fairlead.demo.life import LifeResult, Moment
+from fairlead.demo.second_act import ENOUGH, IMAGES, NAME, Now, Watcher, live
+from fairlead.demo.sensor import FAULT_AT
+from fairlead.demo.teller import Teller, sparkline, table_of
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
+
+_PACE = 0.03  # seconds that a job rests after each epoch where somebody watches, so that an eye can follow
+_STATES = {
+    "serving": "it answers",
+    "training": "it answers while a job trains",
+    "validating": "on trial",
+    "shadow": "a challenger predicts in shadow",
+    "canary": "a challenger answers a share",
+    "watching": "watched beside the version before",
+}
+
+
+def tell(teller: Teller, seed: int, cast: Cast | None = None) -> LifeResult:
+    """Plays the second act and prints it."""
+    teller.say("The same fault again; now one reader is retrained when it should be", "bold")
+    teller.say(
+        f"{NAME}, a small neural network, joins the four that the fault hurt most. It is managed: versions in a "
+        f"registry, a drift monitor, training jobs, trials. The images are the same, in another order; from image "
+        f"{2 * FAULT_AT + 1:,} on, those of the first half are shown again, through the broken sensor.\n"
+    )
+    with teller.screen() as draw:
+        life = live(seed=seed, cast=cast, watcher=_Screen(teller, draw))
+    teller.say("")
+    good, hurt, again = life.reads
+    teller.chapter(
+        "Accuracy comes back",
+        f"{NAME} read {good:.0%} of the images rightly before the fault, {hurt:.0%} from then until version 2 was "
+        f"promoted, and {again:.0%} after that. The fleet never knew: its decision was right in {life.decides[0]:.0%}, "
+        f"{life.decides[1]:.0%} and {life.decides[2]:.0%}, since it learns whom to trust.",
+        _curves(life, teller.ascii_only),
+    )
+    teller.chapter(
+        "Each version had its chance",
+        "How many images a version reads rightly through the working and through the broken sensor, of images that "
+        "none of them learned from; and what became of it.",
+        _versions(life),
+    )
+    teller.say("")
+    return life
+
+
+class _Screen(Watcher):
+    def __init__(self, teller: Teller, draw: Callable[[Any], None] | None) -> None:
+        self._teller = teller
+        self._draw = draw
+        self.pace = 0.0 if draw is None else _PACE
+
+    def happened(self, moment: Moment) -> None:
+        lead = f"{moment.image:>7,}  "
+        width = min(self._teller.console.width, 88)
+        text = textwrap.fill(moment.words, width, initial_indent=lead, subsequent_indent=" " * len(lead))
+        self._teller.console.print(text, highlight=False, markup=False)
+
+    def shown(self, now: Now) -> None:
+        if self._draw is not None:
+            self._draw(_moment(now, self._teller.ascii_only))
+            if now.job is None:
+                time.sleep(0.02)
+
+
+def _moment(now: Now, ascii_only: bool) -> Group:
+    """The screen: how the reader does, what the job has learned so far, how the trial stands."""
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.text import Text
+
+    table = table_of("<what", "<how it stands", "now")
+    sensor = "is broken" if now.image > FAULT_AT else "works"
+    table.title = f"image {now.image:,} of {IMAGES:,}: the sensor {sensor}"
+    known = [value for value in now.accuracy if not math.isnan(value)]
+    if known:
+        table.add_row("accuracy", sparkline(known[-48:], 0.3, 1.0, ascii_only), f"{known[-1]:.0%}")
+    for model, weight in now.weights.items():
+        table.add_row(f"weight of {model}", ProgressBar(total=1.0, completed=weight, width=48), f"{weight:.0%}")
+    answers = "" if now.champion is None else f"version {now.champion}: {_STATES.get(now.state, now.state)}"
+    lines: list[Any] = [table, Text(answers)]
+    if now.job is not None:
+        job = now.job
+        of = job.of or 1
+        progress = table_of("<what", "<how it stands", "now")
+        progress.show_header = False
+        progress.add_row("training", ProgressBar(total=of, completed=job.epoch, width=48), f"epoch {job.epoch} of {of}")
+        losses = [loss for loss in job.losses if loss is not None]
+        if losses:
+            line = sparkline(losses[-48:], 0.0, max(losses), ascii_only)
+            progress.add_row("loss", line, f"{losses[-1]:.2f}")
+        lines.append(progress)
+    elif now.progress:
+        lines.append(Text(now.progress, style="dim"))
+    return Group(*lines)
+
+
+def _curves(life: LifeResult, ascii_only: bool) -> Table:
+    span = 4  # points in one character
+    table = table_of("<accuracy", f"<image 1 to {life.images:,}", "at the end")
+    table.add_column("", justify="left")
+    for name, words in (("served", life.name), ("kept", "never retrained"), ("fleet", "the fleet's decision")):
+        known = [(i, y) for i, y in enumerate(life.accuracy[name]) if not math.isnan(y)]
+        cells = [
+            [y for i, y in known if start <= i < start + span] for start in range(0, len(life.accuracy[name]), span)
+        ]
+        line = "".join(sparkline([sum(c) / len(c)], 0.3, 1.0, ascii_only) if c else " " for c in cells)
+        table.add_row(words, line, f"{known[-1][1]:.0%}")
+    return table
+
+
+def _versions(life: LifeResult) -> Table:
+    table = table_of("<version", "<learned from", "working", "broken", "loss", "<what became of it")
+    losses = {training.version: training.losses for training in life.trainings}
+    for one in life.versions:
+        loss = f"{losses[one.number][-1]:.2f}" if losses.get(one.number) else "-"
+        table.add_row(str(one.number), one.origin, f"{one.before:.0%}", f"{one.after:.0%}", loss, one.fate)
+    return table
