@@ -300,7 +300,7 @@ def line_chart(
         settle_in: This share of the time, at the start, has no say in the scale.
         greys: By how many times the range of the coloured lines the grey ones may widen the scale, to each side.
         unit: What is counted across, where it is no time: "image".
-        behind: More of the SVG, under the lines.
+        behind: More of the SVG, under all the rest.
 
     Returns:
         HTML; empty if there is no finite value to draw, or but one moment.
@@ -325,7 +325,7 @@ def line_chart(
     def up(y: float) -> float:
         return height * (high - y) / (high - low)
 
-    out = [open_plot("lines", title, height), place_text("-52", -18.0, axis)]
+    out = [open_plot("lines", title, height), behind, place_text("-52", -18.0, axis)]
     ticks = round_ticks(low, high)
     for tick, text in zip(ticks, tick_texts(ticks, signed=signed), strict=True):
         out.append(f'<line class="grid" x2="100%" y1="{up(tick):.1f}" y2="{up(tick):.1f}"/>')
@@ -336,7 +336,6 @@ def line_chart(
         out.append(place_text(place, height + 16.0, text, "middle", "alt" if i % 2 else ""))
     if baseline:
         out.append(f'<line class="base" x2="100%" y1="{up(baseline[0]):.1f}" y2="{up(baseline[0]):.1f}"/>')
-    out.append(behind)
 
     out.append(f'<svg width="100%" height="{height}" viewBox="0 0 1000 {height}" preserveAspectRatio="none">')
     for s, points in reversed(lines):

@@ -10,13 +10,15 @@ from fairlead.demo.first_act import mean
 from fairlead.demo.life import CANARY, CHAMPION, LEARNS, SHADOW, LifeResult, Moment, Span, Training, Trial, Version
 from fairlead.demo.sensor import FAULT_AT, TRAINED
 from fairlead.fleet import Fleet
-from fairlead.types import Decision
+from fairlead.types import Decision, Forecast
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fairlead.lifecycle import DriftStatus, Examples, Prediction, RetrainingPipeline, Step, TrainingJobs
+    from fairlead.lifecycle import Examples
+    from fairlead.lifecycle.pipeline import RetrainingPipeline, Step
+    from fairlead.lifecycle.signals import DriftStatus
 
 STEP = 10  # images between two points of a line
 LEAST = 0.01  # a challenger is given up once it is refuted that it gains so much
@@ -24,7 +26,7 @@ WINDOW = 60  # images that accuracy is taken over
 ROLES = {"validating": SHADOW, "shadow": SHADOW, "canary": CANARY}
 
 _SECOND = 10**9
-_ORIGINS = ("images since the change", "images with labels that slipped", "images, in 2 epochs")
+_ORIGINS = {1: "before the stream", 2: "after the fault", 3: "labels that slipped", 4: "2 epochs alone"}
 
 
 class Chronicle:
@@ -53,13 +55,11 @@ class Chronicle:
 
     # --- as it happens ---
 
-    def answered(self, found: Prediction, decision: Decision) -> None:
+    def answered(self, found: Forecast, decision: Decision) -> None:
         """What the managed model answered to the next image, and the fleet."""
         digit = self._digits[len(self._right)]
-        assert isinstance(found.answer, tuple)
-        assert isinstance(decision.p, dict)  # the tasks are categorical
-        self._right.append(_likeliest(found.answer) == digit)
-        self._fleet_right.append(_likeliest(list(decision.p.values())) == digit)
+        self._right.append(_likeliest(found.p) == digit)
+        self._fleet_right.append(_likeliest(decision.p) == digit)
         self.weights = decision.weights
 
     def mark(self, fleet: Fleet) -> None:
@@ -78,7 +78,8 @@ class Chronicle:
         self._steps.append((image, step))
         champion, challenger = position.champion, position.challenger
         if event == "retrain" and step.by == "pipeline":
-            self.note(image, "retrain", f"a training job begins: {'; '.join(step.reason.split('; ')[1:])}")
+            what = step.reason.rpartition("; ")[2]
+            self.note(image, "retrain", f"a training job begins, in a process of its own: it {what}")
         elif event == "advanced" and position.state.value == "canary":
             self.note(image, "canary", f"canary: version {challenger} answers a share of the images", challenger)
         elif event == "advanced" and not self.had("haste"):
@@ -94,9 +95,9 @@ class Chronicle:
             self.note(image, "forced" if by_hand else "promotion", words, champion)
         elif event == "refused":
             version = self._newest_challenger()
-            self.note(image, "refusal", f"version {version} is refused: {step.reason}", version)
+            self.note(image, "refusal", f"version {version} is refused: {step.reason.partition(' (')[0]}", version)
         elif event == "kept":
-            self.note(image, "kept", f"version {champion} is kept: {step.reason}", champion)
+            self.note(image, "kept", f"version {champion} is kept, its watch is over: {step.reason}", champion)
         elif event == "rolled_back":
             self.note(image, "rollback", f"rolled back to version {champion}: the other was {step.reason}", champion)
 
@@ -116,12 +117,12 @@ class Chronicle:
 
     # --- in the end ---
 
-    def result(self, pipeline: RetrainingPipeline, jobs: TrainingJobs) -> LifeResult:
+    def result(self, pipeline: RetrainingPipeline) -> LifeResult:
         """All of it, in numbers."""
         examples, images = pipeline.examples(), len(self._right)
         right = {one.number: self._reads(pipeline, one.number) for one in pipeline.registry.versions(self.name)}
-        at = {what: next(m.image for m in self.moments if m.what == what) for what in ("promotion", "forced")}
-        periods = ((0, FAULT_AT), (FAULT_AT, at["promotion"]), (at["promotion"], at["forced"]))
+        promoted, forced = self._at("promotion", images - 1), self._at("forced", images)
+        periods = ((0, FAULT_AT), (FAULT_AT, promoted), (promoted, forced))
         return LifeResult(
             name=self.name,
             images=images,
@@ -137,7 +138,7 @@ class Chronicle:
             weights={name: (math.nan, *(row[name] for row in self._weights)) for name in self._elo[0]},
             moments=tuple(self.moments),
             spans=tuple(self._spans(images)),
-            trainings=tuple(self._trainings(examples, jobs)),
+            trainings=tuple(self._trainings(pipeline, examples)),
             trials=tuple(self._trials(pipeline, examples, right)),
             versions=tuple(self._versions(pipeline, right)),
             reads=tuple(mean(self._right[a:b]) for a, b in periods),
@@ -151,6 +152,9 @@ class Chronicle:
         model = pipeline.registry.load(self.name, version, into=Reader())
         found: list[int] = model.predict(self._pixels).argmax(axis=1).tolist()
         return [one == digit for one, digit in zip(found, self._digits, strict=True)]
+
+    def _at(self, what: str, otherwise: int) -> int:
+        return next((moment.image for moment in self.moments if moment.what == what), otherwise)
 
     def _newest_challenger(self) -> int | None:
         """Who was on trial last."""
@@ -184,14 +188,14 @@ class Chronicle:
             for version, role in now.items():
                 doing.setdefault(version, (role, image))
 
-    def _trainings(self, examples: Examples, jobs: TrainingJobs) -> Iterator[Training]:
+    def _trainings(self, pipeline: RetrainingPipeline, examples: Examples) -> Iterator[Training]:
         yield Training(1, "before the stream", TRAINED, self._losses, ())
         reason = ""
         for _, step in self._steps:
             if step.event.value == "retrain":
-                reason = step.reason if step.by != "pipeline" else "the drift alarm"
+                reason = "by hand" if step.by != "pipeline" else "after the drift alarm"
             elif step.event.value == "trained":
-                job, position = jobs.get(step.position.run).status(), step.position
+                job, position = pipeline.jobs.get(step.position.run).status(), step.position
                 assert position.trained is not None
                 assert position.challenger is not None
                 first, last = position.trained
@@ -262,21 +266,19 @@ class Chronicle:
     def _versions(self, pipeline: RetrainingPipeline, right: Mapping[int, Sequence[bool]]) -> Iterator[Version]:
         learned = [m.image for m in self.moments if m.what in ("retrain", "mistake", "haste")]
         unseen = max(2 * FAULT_AT, *learned)
-        origins = {
-            1: f"{TRAINED} images, before the stream",
-            **{v: words for v, words in zip((2, 3, 4), _ORIGINS, strict=True)},
-        }
         told = {
             "promotion": "champion",
             "refusal": "refused",
-            "forced": "forced, and rolled back" if self.had("rollback") else "forced",
+            "forced": "forced, rolled back" if self.had("rollback") else "forced",
         }
         fates = {m.version: told[m.what] for m in self.moments if m.what in told}
-        fates[1] = f"champion until image {next((m.image for m in self.moments if m.what == 'promotion'), 0):,}"
+        fates[1] = f"champion until {self._at('promotion', len(self._right)):,}"
         for one in pipeline.registry.versions(self.name):
             number = one.number
             before, after = right[number][:FAULT_AT], right[number][unseen:]
-            yield Version(number, one.digest, origins.get(number, ""), mean(before), mean(after), fates.get(number, ""))
+            yield Version(
+                number, one.digest, _ORIGINS.get(number, ""), mean(before), mean(after), fates.get(number, "")
+            )
 
 
 def _rolling(right: Sequence[bool]) -> tuple[float, ...]:
@@ -289,5 +291,7 @@ def _numbers(values: Sequence[float | None]) -> tuple[float, ...]:
     return tuple(value for value in values if value is not None)
 
 
-def _likeliest(p: Sequence[float]) -> int:
-    return max(range(len(p)), key=p.__getitem__)
+def _likeliest(p: object) -> int:
+    assert isinstance(p, Mapping)  # the tasks are categorical
+    values = list(p.values())
+    return values.index(max(values))

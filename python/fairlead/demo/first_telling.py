@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from fairlead.demo.cast import prepare
+from fairlead.demo.cast import Cast
 from fairlead.demo.first_act import ALARM, DemoResult, mean, stream
 from fairlead.demo.sensor import DELAY, FAULT_AT, SIDE, TRAINED
 from fairlead.demo.teller import Teller, sparkline, table_of
@@ -16,10 +16,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-def tell(teller: Teller, seed: int) -> DemoResult:
+def tell(teller: Teller, cast: Cast) -> DemoResult:
     """Plays the first act and prints it."""
-    with teller.busy("six classifiers learn to read ..."):
-        cast = prepare(seed)
     with teller.screen() as draw:
 
         def watch(done: int, board: Leaderboard, decision: Decision) -> None:

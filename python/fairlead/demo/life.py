@@ -44,8 +44,8 @@ class Trial:
     """What a version had to prove, or in the watch after its promotion what spoke against it.
 
     images: those whose labels counted, in order. e_better, e_worse: after each of them the evidence that it is better
-    than the other, and that it is worse; in a watch only the second is asked. needed: the e-value that decides. gain: by
-    how much more often it was right than the other.
+    than the other, and that it is worse; in a watch only the second is asked. needed: the e-value that decides. gain:
+    by how much more often it was right than the other.
     """
 
     version: int
@@ -67,8 +67,8 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A model in the registry. before, after: the share of images it reads rightly through the working and through the
-    broken sensor, of the 600 that no version learned from."""
+    """A model in the registry. origin: what it learned from. before, after: the share of images that it reads rightly,
+    through the working and through the broken sensor, of such as no version learned from."""
 
     number: int
     digest: str

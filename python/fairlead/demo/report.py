@@ -14,15 +14,17 @@ from fairlead.demo.life import LifeResult
 from fairlead.demo.sensor import FAULT_AT, TRAINED
 from fairlead.svg import number
 
+_NONE = "\u2013"
 _CSS = (
     timeline.CSS
     + """
 .what{list-style:none;margin:1.6rem 0 0;padding:0;display:grid;grid-template-columns:max-content max-content 1fr;
 gap:.35rem .9rem;font-size:.9rem;align-items:baseline}
 .what li{display:contents}
-.what .number{color:var(--paper);background:var(--ink);border-radius:50%;width:1.5em;height:1.5em;line-height:1.5em;text-align:center;
-font-size:.75rem;font-weight:650}
+.what .number{color:var(--paper);background:var(--ink);border-radius:50%;width:1.5em;height:1.5em;line-height:1.5em;
+text-align:center;font-size:.75rem;font-weight:650}
 .what .when{color:var(--soft);text-align:right;font-variant-numeric:tabular-nums}
+.panels.four{grid-template-columns:repeat(auto-fill,minmax(190px,1fr))}
 figure+figure{margin-top:2.4rem}
 code{font-size:.85em}
 .digits{display:flex;flex-wrap:wrap;gap:1.2rem;margin:1.2rem 0 .4rem}
@@ -45,45 +47,51 @@ def render_report(first: DemoResult, life: LifeResult) -> str:
 
 
 def _headline(life: LifeResult) -> str:
-    kept = life.versions[0].after
+    before, hurt, again = (f"<strong>{share:.0%}</strong>" for share in life.reads)
     return (
-        f"A small neural network read <strong>{life.reads[0]:.0%}</strong> of the digits rightly, until its sensor broke: "
-        f"then <strong>{life.reads[1]:.0%}</strong>. fairlead noticed, trained a new version, proved it against the old "
-        f"one and put it into service: <strong>{life.reads[2]:.0%}</strong>. Had nobody retrained it, it would read "
-        f"{kept:.0%} today. A bad version was refused; one that a person forced into service was rolled back."
+        f"A small neural network read {before} of the digits rightly, until its sensor broke: then {hurt}. fairlead "
+        f"noticed, trained a new version, proved it against the old one and put it into service: {again}. Had nobody "
+        f"retrained it, it would read {life.versions[0].after:.0%}. A bad version was refused, and one that a person "
+        "forced into service was rolled back."
     )
 
 
 def _facts(life: LifeResult) -> str:
-    at = {moment.what: moment.image for moment in life.moments}
+    at = {moment.what: moment.image - life.fault_at for moment in life.moments}
+    labels = {trial.outcome: trial.labels for trial in life.trials}
     facts = {
         "images shown": f"{life.images:,}",
-        "fault to alarm": f"{at['alarm'] - life.fault_at} images",
-        "fault to promotion": f"{at['promotion'] - life.fault_at} images",
-        "labels the proof took": f"{life.trials[0].labels}",
-        "to refuse the bad one": f"{next(t.labels for t in life.trials if t.outcome == 'refused')} labels",
-        "to roll back": f"{next(t.labels for t in life.trials if t.outcome == 'rolled back')} labels",
+        "fault to alarm": _counted(at.get("alarm"), "images"),
+        "fault to promotion": _counted(at.get("promotion"), "images"),
+        "the proof took": _counted(labels.get("promoted"), "labels"),
+        "to refuse the bad one": _counted(labels.get("refused"), "labels"),
+        "to roll back": _counted(labels.get("rolled back"), "labels"),
     }
     items = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts.items())
     return f'<dl class="facts">{items}</dl>'
 
 
+def _counted(count: int | None, what: str) -> str:
+    return _NONE if count is None else f"{count:,} {what}"
+
+
 def _story(life: LifeResult) -> str:
+    needed = f"{life.trials[0].needed:g}"
     caption = (
-        f"Grey ground: the sensor is broken. Above, how many of the last {life.window} images were read rightly. In the "
-        "middle, what each version did: it learns, predicts in the shadow of the one that answers, answers a share of "
-        "the images, answers all. Below, the evidence: how much somebody would have won who bet on a difference at "
-        "fair odds. It may be looked at after every label; where it reaches the dashed line, chance is ruled out at "
-        f"1 in {life.trials[0].needed:g}."
+        f"Tinted: the sensor is broken. Above, the share of the last {life.window} images that were read rightly. In "
+        "the middle, what each version does: it learns, it predicts in the shadow of the one that answers, it answers "
+        "a share of the images, it answers. Below, the evidence: what somebody would have won by now, of a stake of 1, "
+        "by betting that the version is better, or worse, than the one beside it. One may look after every label; "
+        f"where a line reaches {needed}, chance is ruled out but for 1 in {needed}. It begins with images that were "
+        "kept from the training."
     )
     rows = "".join(
         f'<li><span class="number">{i}</span><span class="when">{moment.image:,}</span>'
         f"<span>{escape(moment.words)}</span></li>"
         for i, moment in enumerate(life.moments, 1)
     )
-    return page.section(
-        "What happened", page.figure(timeline.story_chart(life), caption) + f'<ol class="what">{rows}</ol>'
-    )
+    drawing = page.figure(timeline.story_chart(life), caption)
+    return page.section("What happened", f'{drawing}<ol class="what">{rows}</ol>')
 
 
 def _learnt(life: LifeResult) -> str:
@@ -95,26 +103,28 @@ def _learnt(life: LifeResult) -> str:
         about = f"{training.examples} images, {len(training.losses)} epochs; {escape(training.reason)}"
         panels.append(f'<div class="panel"><h3>{title}</h3><div class="note small">{about}</div>{drawing}</div>')
     caption = (
-        "The loss after each epoch; dashed, of the newest examples, which were kept apart from the training. Each job "
-        "ran in a process of its own while the version before went on answering."
+        "The loss after each epoch; dashed, of the newest images, which were kept apart from the training. Version 1 "
+        "was there from the beginning; each other came from a job in a process of its own, while the version before "
+        "went on answering."
     )
-    return page.section("What they learned", page.figure(f'<div class="panels">{"".join(panels)}</div>', caption))
+    return page.section("What they learned", page.figure(f'<div class="panels four">{"".join(panels)}</div>', caption))
 
 
 def _versions(life: LifeResult) -> str:
+    learned = {training.version: training.examples for training in life.trainings}
     rows = [
-        f'<tr class="{"chosen" if one.fate.startswith("champion") else ""}"><th scope="row" class="name">'
+        f'<tr class="{"chosen" if one.fate == "champion" else ""}"><th scope="row" class="name">'
         f'<span class="chip k{timeline.colour_of(one.number)}"></span>version {one.number}</th>'
         f"<td><code>{escape(one.digest[:12])}</code></td>"
-        f'<td class="name">{escape(one.origin)}</td><td>{one.before:.1%}</td><td>{one.after:.1%}</td>'
-        f'<td class="name">{escape(one.fate)}</td></tr>'
+        f'<td class="name">{learned.get(one.number, 0):,} images: {escape(one.origin)}</td>'
+        f'<td>{one.before:.1%}</td><td>{one.after:.1%}</td><td class="name">{escape(one.fate)}</td></tr>'
         for one in life.versions
     ]
-    head = ("version", "weights", "learned from", "working", "broken", "what became of it")
+    head = ("version", "SHA-256", "learned from", "sensor works", "sensor broken", "what became of it")
     caption = (
-        '<p class="caption">Every version stays in the registry, its weights under their own SHA-256. “Working” and '
-        f"“broken” are the shares of the {FAULT_AT} images of the first half that it reads rightly, through the sensor "
-        "as it was and as it is.</p>"
+        '<p class="caption">Every version stays in the registry, under the digest of its weights, with a card that '
+        "says where it comes from. The two shares are of images that it reads rightly, of such as no version learned "
+        "from.</p>"
     )
     return page.section("The registry", caption + _table(head, rows, left=(0, 2, 5)))
 
@@ -130,10 +140,10 @@ def _fleet(life: LifeResult) -> str:
         lines, title="rating of each model", axis="Elo rating (↑ higher is better)", unit="image", behind=fault
     )
     caption = (
-        f"The six models of the fleet; {escape(life.name)} is the one that is managed. On every image each meets every "
-        "other, and whoever came closer to the truth takes points."
+        f"The {len(names)} models of the fleet; {escape(life.name)} is the one that is managed. On every image each "
+        "meets every other, and whoever came closer to the truth takes points."
     )
-    shares = "How much each counts in the fleet’s decision, which learns whom to trust from the same outcomes."
+    shares = "How much each counts in the fleet\u2019s decision, which learns whom to trust from the same outcomes."
     body = page.figure(ratings, caption) + page.figure(timeline.weights_chart(life, names), shares)
     return page.section("The fleet: ratings and weights", body)
 
@@ -147,16 +157,16 @@ def _first(first: DemoResult) -> str:
         f'<tr><th scope="row" class="name">{escape(m.name)} <span class="note">{escape(m.sees)}</span></th>'
         f"<td>{m.elo_before:.0f}</td><td>{m.elo_after:.0f}</td><td>{number(m.drift_before, 2)}</td>"
         f'<td class="{"warn" if m.drift_after > ALARM else ""}">{number(m.drift_after, 2)}</td>'
-        f"<td>{'–' if m.alarm is None else f'{m.alarm} images'}</td>"
+        f"<td>{_NONE if m.alarm is None else f'{m.alarm} images'}</td>"
         f"<td>{m.score.brier_before:.3f}</td><td>{m.score.brier_after:.3f}</td></tr>"
         for m in first.models
     ]
     best, both = first.best_single, (first.combined, first.mean)
     caption = (
         f'<p class="caption">The same fault, and nobody retrains: six classifiers that learned from {TRAINED} images, '
-        f"rated over {2 * FAULT_AT} more. The fleet’s decision ({escape(first.strategy)}) has a Brier score of "
-        f"{both[0].brier:.3f}, that of {escape(best.name)}, best in hindsight, is {best.score.brier:.3f}, that of equal "
-        f"weights {both[1].brier:.3f}; lower is better.</p>"
+        f"rated over {2 * FAULT_AT} more. The fleet\u2019s decision ({escape(first.strategy)}) has a Brier score of "
+        f"{both[0].brier:.3f}, that of {escape(best.name)}, best in hindsight, is {best.score.brier:.3f}, and that of "
+        f"equal weights {both[1].brier:.3f}; lower is better.</p>"
     )
     head = ("model", "rating before", "after", "drift before", "after", "alarm after", "Brier before", "after")
     body = f'<div class="digits">{pictures}</div>{caption}{_table(head, rows)}'
@@ -171,7 +181,8 @@ def _digit(pixels: Sequence[float]) -> str:
         if value > 0.02
     )
     ground = f'<rect width="{side}" height="{side}" fill="var(--faint)"/>'
-    return f'<svg viewBox="0 0 {side} {side}" role="img" aria-label="a digit">{ground}<g fill="var(--ink)">{cells}</g></svg>'
+    ink = f'{ground}<g fill="var(--ink)">{cells}</g>'
+    return f'<svg viewBox="0 0 {side} {side}" role="img" aria-label="a digit">{ink}</svg>'
 
 
 def _words(life: LifeResult) -> str:
@@ -179,8 +190,8 @@ def _words(life: LifeResult) -> str:
         "champion": "The version that answers. The name is an alias in the registry, which is swapped at once.",
         "challenger": "A version on trial. First it is asked about recent images that its training never saw, then it "
         "predicts in shadow, then (canary) it answers a share of the images, chosen by a hash of their name.",
-        "e-value": "What a bet against “it is no better” has won, of a stake of 1. It exceeds 20 by chance at most once "
-        "in 20 trials, however often one looks.",
+        "e-value": "What a bet against \u201cit is no better\u201d has won by now, of a stake of 1. By chance it ever "
+        "reaches 20 in one trial of 20 at most, however often one looks.",
         "watch": "After a promotion the champion before predicts on in shadow; if the new one turns out worse, it is "
         "rolled back.",
         "drift": "Population stability index: below 0.1 stable, above 0.25 shifted.",

@@ -29,7 +29,6 @@ from fairlead.types import Forecast, Task
 
 if TYPE_CHECKING:
     from fairlead.lifecycle.jobs import JobStatus
-    from fairlead.lifecycle.signals import DriftMonitor, DriftStatus, Facts
 
 NAME = "reader"
 OTHERS = ("neighbours", "discriminant", "logistic", "svm")
@@ -70,8 +69,11 @@ class Watcher:
 
 
 def live(*, seed: int = 7, cast: Cast | None = None, watcher: Watcher | None = None) -> LifeResult:
-    """Plays the second act. seed: of the noise and the training; the same seed gives the same result. cast: of the first
-    act, where that was played. Raises ImportError where scikit-learn is missing."""
+    """Plays the second act: 1600 images, through a fleet of which one model is managed.
+
+    seed: of the noise, the order and the training; the same seed gives the same result. cast: of the first act, where
+    that was played. watcher: somebody who looks on. Raises ImportError where scikit-learn is missing.
+    """
     cast = cast or prepare(seed)
     with tempfile.TemporaryDirectory(prefix="fairlead-demo-") as folder:
         act = _Act(Path(folder), seed, cast, watcher or Watcher())
@@ -81,23 +83,6 @@ def live(*, seed: int = 7, cast: Cast | None = None, watcher: Watcher | None = N
             act.close()
 
 
-class EnoughSince:
-    """A rule of one's own for a `RetrainTrigger`: a drift alarm, once `ENOUGH` labelled images came after the change."""
-
-    name = "drift"
-
-    def __init__(self, monitor: DriftMonitor) -> None:
-        self._monitor = monitor
-
-    def due(self, status: DriftStatus | None, facts: Facts, now: int) -> str:
-        """Why to train again, in words; empty: there is no reason."""
-        raised = () if status is None else status.raised("alarm")
-        since = self._monitor.change_point()
-        if not raised or since < ENOUGH:
-            return ""
-        return f"drift: {raised[0].message}; {since} images since the change"
-
-
 class _Act:
     """The stream, and what it plays on: a desk with a fleet, a registry, training jobs."""
 
@@ -105,13 +90,10 @@ class _Act:
         import numpy as np
 
         from fairlead.demo.reader import SCHEMA, Reader
-        from fairlead.lifecycle.examples import Examples
-        from fairlead.lifecycle.jobs import TrainingJobs
-        from fairlead.lifecycle.pipeline.pipeline import RetrainingPipeline
-        from fairlead.lifecycle.pipeline.policy import Policy
+        from fairlead.lifecycle import Examples
+        from fairlead.lifecycle.pipeline import Policy
         from fairlead.lifecycle.proving import Guardrails, Plan, WatchPlan
-        from fairlead.lifecycle.registry import Registry
-        from fairlead.lifecycle.signals import DriftMonitor, RetrainTrigger
+        from fairlead.lifecycle.signals import DriftMonitor, OnDrift, RetrainTrigger
 
         rng = np.random.default_rng(seed + 1)
         images, digits = load()
@@ -134,24 +116,21 @@ class _Act:
         self.reader.pace = watcher.pace
 
         self.fleet = Fleet.open(folder / "desk", settings=Settings(psi_reference=300, psi_window=300), clock=self.clock)
-        for name in (*OTHERS, NAME):
+        for name in OTHERS:
             self.fleet.add(name)
-        self.jobs = TrainingJobs(folder / "jobs", self.fleet.journal, clock=self.clock)
-        monitor = DriftMonitor(SCHEMA, window=100, reference=early, baseline=100)
-        self.pipeline = RetrainingPipeline(
+        self.pipeline = self.fleet.manage(
             NAME,
             self.reader,
-            Registry(folder / "models", clock=self.clock),
-            jobs=self.jobs,
-            monitor=monitor,
-            trigger=RetrainTrigger(EnoughSince(monitor), cooldown=None),
-            # How fast an answer comes depends on the machine, and who is promoted shall not. That a network of two epochs
-            # is not sure enough would be seen first, and hide that it errs.
+            monitor=DriftMonitor(SCHEMA, window=100, reference=early, baseline=100),
+            trigger=RetrainTrigger(OnDrift(), cooldown=None),
+            # How fast an answer comes depends on the machine, and who is promoted shall not. That a network of two
+            # epochs is not sure enough would be seen first, and hide that it errs.
             guardrails=Guardrails(latency=None, calibration=None),
             plan=Plan(shadow=40, canary=10, share=0.25),
             watch=WatchPlan(labels=200),
             policy=Policy(
                 least=150,
+                fresh=ENOUGH,
                 holdback=0.06,
                 least_holdback=12,
                 validation=0.1,
@@ -159,8 +138,6 @@ class _Act:
                 seed=seed,
                 patience_s=None,
             ),
-            log=self.fleet.journal,
-            clock=self.clock,
         )
         self.chronicle = Chronicle(NAME, tuple(losses), self.pixels, self.digits, watcher.happened)
         self.pipeline.on_step(lambda step: self.chronicle.step(self.image, step))
@@ -174,7 +151,7 @@ class _Act:
         waiting: deque[tuple[str, int]] = deque()
         for self.image in range(1, IMAGES + 1):
             if len(waiting) == DELAY:
-                self.settle(*waiting.popleft())
+                self.fleet.settle(*waiting.popleft())
             waiting.append((self.show(), self.digits[self.image - 1]))
             if self.image == FAULT_AT:
                 self.chronicle.note(
@@ -187,7 +164,7 @@ class _Act:
             if self.image % STEP == 0:
                 self.chronicle.mark(self.fleet)
                 self.look()
-        return self.chronicle.result(self.pipeline, self.jobs)
+        return self.chronicle.result(self.pipeline)
 
     def show(self) -> str:
         """One image to all readers, and a decision."""
@@ -195,16 +172,9 @@ class _Act:
         task = Task(f"image-{self.image}", kind="categorical", labels=tuple("0123456789"))
         for name, answers in self.answers.items():
             self.fleet.record(task, Forecast(name, p=answers[i]))
-        found = self.pipeline.predict(self.pixels[i], task.id)
-        self.fleet.record(task, Forecast(NAME, p=found.p))
-        decision = self.fleet.decide(task)
-        self.chronicle.answered(found, decision)
+        found = self.fleet.predict(task, self.pixels[i])
+        self.chronicle.answered(found, self.fleet.decide(task))
         return task.id
-
-    def settle(self, task: str, digit: int) -> None:
-        """What an image showed."""
-        self.fleet.settle(task, digit)
-        self.pipeline.learn(task, digit)
 
     def move(self) -> None:
         """What the pipeline does by itself."""
@@ -241,7 +211,7 @@ class _Act:
             self.ready_at = self.image + self.reader.epochs
 
     def wait_for_job(self) -> None:
-        job = self.jobs.get(self.pipeline.position.run)
+        job = self.pipeline.jobs.get(self.pipeline.position.run)
         while not job.status().ended:
             self.look()
             time.sleep(_LOOK_S)
@@ -249,7 +219,7 @@ class _Act:
     def look(self) -> None:
         """Shows where everything stands."""
         status = self.pipeline.status()
-        job = self.jobs.get(status.run).status() if status.state == "training" else None
+        job = self.pipeline.jobs.get(status.run).status() if status.state == "training" else None
         self.watcher.shown(
             Now(
                 self.image,
@@ -264,6 +234,5 @@ class _Act:
         )
 
     def close(self) -> None:
-        self.pipeline.close()
-        self.jobs.close()
+        """Ends all that runs."""
         self.fleet.close()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from fairlead.demo.cast import Cast
+from fairlead.demo.first_act import mean
 from fairlead.demo.life import LifeResult, Moment
-from fairlead.demo.second_act import ENOUGH, IMAGES, NAME, Now, Watcher, live
+from fairlead.demo.second_act import IMAGES, NAME, Now, Watcher, live
 from fairlead.demo.sensor import FAULT_AT
 from fairlead.demo.teller import Teller, sparkline, table_of
 
@@ -29,7 +31,7 @@ _STATES = {
 }
 
 
-def tell(teller: Teller, seed: int, cast: Cast | None = None) -> LifeResult:
+def tell(teller: Teller, cast: Cast, seed: int) -> LifeResult:
     """Plays the second act and prints it."""
     teller.say("The same fault again; now one reader is retrained when it should be", "bold")
     teller.say(
@@ -50,9 +52,9 @@ def tell(teller: Teller, seed: int, cast: Cast | None = None) -> LifeResult:
     )
     teller.chapter(
         "Each version had its chance",
-        "How many images a version reads rightly through the working and through the broken sensor, of images that "
-        "none of them learned from; and what became of it.",
-        _versions(life),
+        "The loss of each training, and the share of images that the version reads rightly while the sensor works and "
+        "once it is broken, of images that no version learned from.",
+        _versions(life, teller.ascii_only),
     )
     teller.say("")
     return life
@@ -111,22 +113,29 @@ def _moment(now: Now, ascii_only: bool) -> Group:
 
 def _curves(life: LifeResult, ascii_only: bool) -> Table:
     span = 4  # points in one character
-    table = table_of("<accuracy", f"<image 1 to {life.images:,}", "at the end")
-    table.add_column("", justify="left")
+    table = table_of("<", f"<accuracy, image 1 to {life.images:,}", "at the end")
     for name, words in (("served", life.name), ("kept", "never retrained"), ("fleet", "the fleet's decision")):
-        known = [(i, y) for i, y in enumerate(life.accuracy[name]) if not math.isnan(y)]
-        cells = [
-            [y for i, y in known if start <= i < start + span] for start in range(0, len(life.accuracy[name]), span)
-        ]
-        line = "".join(sparkline([sum(c) / len(c)], 0.3, 1.0, ascii_only) if c else " " for c in cells)
-        table.add_row(words, line, f"{known[-1][1]:.0%}")
+        line = life.accuracy[name]
+        parts = [[y for y in line[i : i + span] if not math.isnan(y)] for i in range(0, len(line), span)]
+        drawn = (sparkline([mean(part)], 0.3, 1.0, ascii_only) if part else " " for part in parts)
+        table.add_row(words, "".join(drawn), f"{line[-1]:.0%}")
     return table
 
 
-def _versions(life: LifeResult) -> Table:
-    table = table_of("<version", "<learned from", "working", "broken", "loss", "<what became of it")
-    losses = {training.version: training.losses for training in life.trainings}
+def _versions(life: LifeResult, ascii_only: bool) -> Table:
+    table = table_of("<", "<learned from", "<loss", "last", "works", "broken", "<what became of it")
+    trainings = {training.version: training.losses for training in life.trainings}
     for one in life.versions:
-        loss = f"{losses[one.number][-1]:.2f}" if losses.get(one.number) else "-"
-        table.add_row(str(one.number), one.origin, f"{one.before:.0%}", f"{one.after:.0%}", loss, one.fate)
+        losses = trainings.get(one.number, ())
+        line = sparkline(_shorter(losses, 12), 0.0, max(losses, default=1.0), ascii_only)
+        last = f"{losses[-1]:.2f}" if losses else "-"
+        reads = f"{one.before:.0%}", f"{one.after:.0%}"
+        table.add_row(f"v{one.number}", one.origin, line, last, *reads, one.fate)
     return table
+
+
+def _shorter(values: Sequence[float], most: int) -> list[float]:
+    """At most so many of them, each the mean of its neighbours."""
+    n = min(len(values), most)
+    cuts = [len(values) * i // n for i in range(n + 1)] if n else []
+    return [mean(values[a:b]) for a, b in pairwise(cuts)]

@@ -171,8 +171,8 @@ def weights_chart(life: LifeResult, names: Sequence[str]) -> str:
     height = 240
     out = [svg.open_plot("areas", "weight of each model over the images", height)]
     out.append(svg.place_text("-52", -18.0, "share of the decision"))
-    for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
-        out.append(svg.place_text("-9", height * (1 - tick), f"{tick:.0%}", "end"))
+    ticks = (0.0, 0.25, 0.5, 0.75, 1.0)
+    out += [svg.place_text("-9", height * (1 - tick), f"{tick:.0%}", "end") for tick in ticks]
     for i, (image, text) in enumerate(svg.count_ticks(0, life.images, 9)):
         place = f"{100.0 * image / life.images:.2f}%"
         out.append(svg.place_text(place, height + 16.0, text, "middle", "alt" if i % 2 else ""))
