@@ -39,7 +39,7 @@ def prepare(seed: int) -> Cast:
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.neural_network import MLPClassifier
     from sklearn.svm import SVC
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # scikit-learn brings it
+    from threadpoolctl import threadpool_limits  # scikit-learn brings it
 
     rng = np.random.default_rng(seed)
     early, later = images[:TRAINED], images[TRAINED:]

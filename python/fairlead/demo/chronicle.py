@@ -269,7 +269,7 @@ class Chronicle:
         told = {
             "promotion": "champion",
             "refusal": "refused",
-            "forced": "forced, rolled back" if self.had("rollback") else "forced",
+            "forced": "rolled back" if self.had("rollback") else "forced",
         }
         fates = {m.version: told[m.what] for m in self.moments if m.what in told}
         fates[1] = f"champion until {self._at('promotion', len(self._right)):,}"

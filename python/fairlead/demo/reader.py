@@ -128,7 +128,7 @@ class Reader:
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """The matrices are so small that threads would only wait for one another, and sum in another order."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # scikit-learn brings it
+    from threadpoolctl import threadpool_limits  # scikit-learn brings it
 
     with threadpool_limits(1):
         yield

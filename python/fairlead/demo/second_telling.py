@@ -85,7 +85,8 @@ def _moment(now: Now, ascii_only: bool) -> Group:
     from rich.progress_bar import ProgressBar
     from rich.text import Text
 
-    table = table_of("<what", "<how it stands", "now")
+    table = table_of("<", "<", "")
+    table.show_header = False
     sensor = "is broken" if now.image > FAULT_AT else "works"
     table.title = f"image {now.image:,} of {IMAGES:,}: the sensor {sensor}"
     known = [value for value in now.accuracy if not math.isnan(value)]
@@ -98,7 +99,7 @@ def _moment(now: Now, ascii_only: bool) -> Group:
     if now.job is not None:
         job = now.job
         of = job.of or 1
-        progress = table_of("<what", "<how it stands", "now")
+        progress = table_of("<", "<", "")
         progress.show_header = False
         progress.add_row("training", ProgressBar(total=of, completed=job.epoch, width=48), f"epoch {job.epoch} of {of}")
         losses = [loss for loss in job.losses if loss is not None]
@@ -107,7 +108,7 @@ def _moment(now: Now, ascii_only: bool) -> Group:
             progress.add_row("loss", line, f"{losses[-1]:.2f}")
         lines.append(progress)
     elif now.progress:
-        lines.append(Text(now.progress, style="dim"))
+        lines.append(Text(now.progress.partition("\n")[0], style="dim", no_wrap=True, overflow="crop"))
     return Group(*lines)
 
 
