@@ -159,7 +159,7 @@ def time_ticks(low: int, high: int, count: int = 6) -> list[tuple[int, str]]:
 def count_ticks(low: int, high: int, count: int = 7) -> list[tuple[int, str]]:
     """Round whole numbers from low to high, with their labels.
 
-    >>> count_ticks(0, 1000, 4)
+    >>> count_ticks(0, 1000, 5)
     [(0, '0'), (200, '200'), (400, '400'), (600, '600'), (800, '800'), (1000, '1,000')]
     """
     return [(round(tick), f"{tick:,.0f}") for tick in round_ticks(low, high, count) if tick == round(tick)]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 STEP = 10  # images between two points of a line
 LEAST = 0.01  # a challenger is given up once it is refuted that it gains so much
+SHARE = 0.25  # of the images, which a challenger answers in its canary
 WINDOW = 60  # images that accuracy is taken over
 ROLES = {"validating": SHADOW, "shadow": SHADOW, "canary": CANARY}
 
@@ -81,7 +82,7 @@ class Chronicle:
             what = step.reason.rpartition("; ")[2]
             self.note(image, "retrain", f"a training job begins, in a process of its own: it {what}")
         elif event == "advanced" and position.state.value == "canary":
-            self.note(image, "canary", f"canary: version {challenger} answers a share of the images", challenger)
+            self.note(image, "canary", f"canary: version {challenger} answers {SHARE:.0%} of the images", challenger)
         elif event == "advanced" and not self.had("haste"):
             words = (
                 f"version {challenger} has learned; in shadow of version {champion} it predicts, and decides nothing"

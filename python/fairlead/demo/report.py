@@ -100,7 +100,7 @@ def _learnt(life: LifeResult) -> str:
         title = f"version {training.version}"
         colour = timeline.colour_of(training.version)
         drawing = timeline.loss_chart(training.losses, training.validation_losses, colour, f"loss of {title}")
-        about = f"{training.examples} images, {len(training.losses)} epochs; {escape(training.reason)}"
+        about = f"{training.examples} images, {len(training.losses)} epochs<br/>{escape(training.reason)}"
         panels.append(f'<div class="panel"><h3>{title}</h3><div class="note small">{about}</div>{drawing}</div>')
     caption = (
         "The loss after each epoch; dashed, of the newest images, which were kept apart from the training. Version 1 "

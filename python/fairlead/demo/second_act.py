@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fairlead.demo.cast import Cast, prepare
-from fairlead.demo.chronicle import STEP, Chronicle
+from fairlead.demo.chronicle import LEAST, SHARE, STEP, Chronicle
 from fairlead.demo.life import LifeResult, Moment
 from fairlead.demo.sensor import DELAY, FAULT_AT, TRAINED, broken, load
 from fairlead.fleet import Fleet
@@ -126,7 +126,7 @@ class _Act:
             # How fast an answer comes depends on the machine, and who is promoted shall not. That a network of two
             # epochs is not sure enough would be seen first, and hide that it errs.
             guardrails=Guardrails(latency=None, calibration=None),
-            plan=Plan(shadow=40, canary=10, share=0.25),
+            plan=Plan(least=LEAST, shadow=40, canary=10, share=SHARE),
             watch=WatchPlan(labels=200),
             policy=Policy(
                 least=150,

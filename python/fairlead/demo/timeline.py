@@ -23,11 +23,11 @@ color:var(--soft)}
 .roles .learns{height:.2em;vertical-align:.25em} .roles .shadow{opacity:.28} .roles .canary{opacity:.58}
 .plot.loss{margin:8px 10px 26px 36px} .loss .held polyline{stroke-dasharray:4 3}
 .areas polygon{fill:currentColor;opacity:.82;stroke:var(--paper);stroke-width:1;vector-effect:non-scaling-stroke}
-@media (max-width:640px){.roles{margin-left:0}}
+@media (max-width:640px){.roles{margin-left:0} .story .badge,.story .up{display:none}}
 """
 
 _ACCURACY, _LANE, _EVIDENCE, _GAP = 250, 26, 150, 62  # heights, in pixels
-_BADGE = 2.8  # percent of the width between two numbers over the picture
+_BADGE = 3.1  # percent of the width between two numbers over the picture
 _ROLES = {CHAMPION: "champion", CANARY: "canary", SHADOW: "shadow", LEARNS: "learns"}
 _VERSION_COLOURS = (5, 1, 2, 4, 7, 6)
 
@@ -56,7 +56,17 @@ def story_chart(life: LifeResult) -> str:
     out += _lanes(life, across, lanes_at, lanes)
     out += _evidence(life.trials, across, evidence_at)
     roles = "".join(f'<li><i class="{css}"></i>{escape(role)}</li>' for role, css in _ROLES.items())
-    return "".join([*out, f'</svg></div><ul class="roles">{roles}</ul>'])
+    lines = "".join(f'<li class="{css}"><span>{escape(words)}</span></li>' for _, words, css in _lines(life))
+    return "".join([*out, f'</svg></div><ul class="legend">{lines}</ul><ul class="roles">{roles}</ul>'])
+
+
+def _lines(life: LifeResult) -> tuple[tuple[str, str, str], ...]:
+    """The lines of accuracy: the key, the words, the classes. The last is drawn on top."""
+    return (
+        ("fleet", "the fleet\u2019s decision", "k3"),
+        ("kept", "never retrained", "k0 kept"),
+        ("served", life.name, "k1 strong"),
+    )
 
 
 class _Across:
@@ -78,18 +88,14 @@ def _badges(moments: Sequence[Moment], across: _Across, height: int) -> list[str
         x, place = across(moment.image), f"{at:.2f}%"
         hint = f"image {moment.image}: {moment.words}"
         out.append(f'<line class="at" x1="{x}" x2="{x}" y1="-6" y2="{height}"/>')
-        out.append(f'<line class="at" x1="{place}" x2="{x}" y1="-20" y2="-6"/>')
+        out.append(f'<line class="at up" x1="{place}" x2="{x}" y1="-20" y2="-6"/>')
         out.append(f'<g class="badge"><circle cx="{place}" cy="-29" r="9"><title>{escape(hint)}</title></circle>')
         out.append(svg.place_text(place, -29.0, str(i), "middle", "", hint) + "</g>")
     return out
 
 
 def _accuracy(life: LifeResult) -> list[str]:
-    lines = (
-        ("fleet", "the fleet\u2019s decision", "k3"),
-        ("kept", "never retrained", "k0 kept"),
-        ("served", life.name, "k1 strong"),
-    )
+    lines = _lines(life)
     values = [y for name, _, _ in lines for y in life.accuracy[name] if math.isfinite(y)]
     low, high = math.floor(min(values) * 10) / 10, 1.0
 
@@ -145,11 +151,11 @@ def _evidence(trials: Sequence[Trial], across: _Across, top: int) -> list[str]:
         y = top + up(power)
         out.append(f'<line class="grid" x2="100%" y1="{y:.1f}" y2="{y:.1f}"/>')
         out.append(svg.place_text("-9", y, f"{10 ** abs(power):,}", "end"))
-    for sign, words in ((1, "enough to promote"), (-1, "enough to refuse")):
+    for sign, words in ((1, "promote"), (-1, "refuse, roll back")):
         y = top + up(sign * math.log10(needed))
         out.append(f'<line class="base" x2="100%" y1="{y:.1f}" y2="{y:.1f}"/>')
         out.append('<svg class="side" x="100%" overflow="visible">')
-        out.append(svg.place_text("18", y, f"{needed:g}: {words}", "start") + "</svg>")
+        out.append(svg.place_text("18", y, f"from {needed:g}: {words}", "start") + "</svg>")
     out.append(_sheet(_EVIDENCE, top))
     for trial in trials:
         evidence = zip(trial.images, trial.e_better, trial.e_worse, strict=True)
