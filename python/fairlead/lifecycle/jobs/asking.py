@@ -25,6 +25,9 @@ from fairlead.lifecycle.jobs.process import kill_orphan
 from fairlead.lifecycle.jobs.status import FINAL, JobStatus, read_status
 from fairlead.lifecycle.trainer import PathLike, Trainer
 
+_BEGUN = {"base", "status", "status.new", "job.json.new"}
+"""Files of a job before its order is written."""
+
 
 class Jobs(Protocol):
     """Those who run training jobs: `TrainingJobs`, each in a process of its own, and `InlineJobs`, in this one."""
@@ -213,7 +216,7 @@ class JobsOfFolder(ABC):
         with self._mutex:
             self._own()
             for path in self.folder.iterdir():  # a death before the order was written: there is no job
-                if path.is_dir() and is_id(path.name) and not (path / "job.json").exists():
+                if is_id(path.name) and path.is_dir() and {file.name for file in path.iterdir()} <= _BEGUN:
                     shutil.rmtree(path, ignore_errors=True)
             jobs = self._all()
             for job in jobs:
@@ -332,8 +335,9 @@ class JobsOfFolder(ABC):
 
     def _begin(self, order: Order, trainer: Trainer) -> tuple[JobFolder, Order]:
         """Makes the folder of a job, and writes what is asked into it."""
-        numbers = [int(name.rpartition("-")[2]) for name in self._ids() if is_id(name)]
-        self._number = max([self._number, *numbers]) + 1
+        if self._number == 0:  # after that, nobody else makes any
+            self._number = max((int(name.rpartition("-")[2]) for name in self._ids() if is_id(name)), default=0)
+        self._number += 1
         while True:
             path = self.folder / id_of(order.name, self._number)
             try:

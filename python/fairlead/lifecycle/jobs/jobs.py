@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import threading
 import time
 import warnings
@@ -24,7 +23,7 @@ from fairlead.lifecycle.jobs.folder import JobFolder
 from fairlead.lifecycle.jobs.job import Job
 from fairlead.lifecycle.jobs.ledger import Log
 from fairlead.lifecycle.jobs.orders import Order, whole_number
-from fairlead.lifecycle.jobs.process import Process
+from fairlead.lifecycle.jobs.process import Process, readable
 from fairlead.lifecycle.jobs.status import JobStatus
 from fairlead.lifecycle.trainer import PathLike, Trainer
 
@@ -217,7 +216,7 @@ class TrainingJobs(JobsOfFolder):
                 while self._queue and len(self._running) < self._parallel:
                     self._launch(self._queue.popleft())
                 listened, wait = self._look()
-            ready, _, _ = select.select([bell, *listened], [], [], wait)
+            ready = readable([bell, *listened], wait)
             if bell in ready:
                 with suppress(BlockingIOError):
                     os.read(bell, 4096)
