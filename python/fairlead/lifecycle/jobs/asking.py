@@ -86,7 +86,7 @@ class JobsOfFolder(ABC):
     def __init__(self, folder: PathLike, log: Log | None, clock: Callable[[], int]) -> None:
         if os.fspath(folder) == "":
             raise InvalidRecordError("folder is '', must be the folder that jobs are kept in")
-        self.folder = Path(folder)
+        self.folder = Path(folder).absolute()
         self._ledger = Ledger(log)
         self._clock = clock
         self._mutex = threading.RLock()

@@ -52,6 +52,18 @@ class TrainingJobs(JobsOfFolder):
     class of that script begins what it does with `if __name__ == "__main__":`.
 
     One thread watches the processes. Any thread may call.
+
+    >>> import tempfile
+    >>> from fairlead.lifecycle import Schema
+    >>> from fairlead.lifecycle.trainers import TorchTrainer
+    >>> examples = Examples(Schema("binary", ["a"]), [[n / 50] for n in range(50)], [n // 25 for n in range(50)])
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> with TrainingJobs(folder.name) as jobs:
+    ...     job = jobs.start(TorchTrainer(epochs=3), examples, name="trend", seed=7)
+    ...     result = job.result(timeout=120)
+    >>> result.id, len(result.losses), job.status().state, result.artifact.name
+    ('trend-00001', 3, 'done', 'artifact.safetensors')
+    >>> folder.cleanup()
     """
 
     def __init__(
@@ -166,7 +178,7 @@ class TrainingJobs(JobsOfFolder):
     def _run(self, job: Job, ready: tuple[bytes, dict[str, object]], attempt: int, resumed: bool) -> Job:
         packed, around = ready
         head = {
-            "folder": str(job.folder.absolute()),
+            "folder": str(job.folder),
             "attempt": attempt,
             "resumed": resumed,
             "started": self._place(job.id).status().get("started"),
