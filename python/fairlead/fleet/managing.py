@@ -177,7 +177,9 @@ class Managing:
         if not isinstance(task, Task):
             raise InvalidRecordError(f"task is {task!r}, must be a Task")
         if model is None and len(self._by_name) != 1:
-            raise InvalidRecordError(f"model is None, but the fleet manages {', '.join(self._by_name) or 'none'}: say which")
+            raise InvalidRecordError(
+                f"model is None, but the fleet manages {', '.join(self._by_name) or 'none'}: say which"
+            )
         name = next(iter(self._by_name)) if model is None else model
         fleet = self._here()
         fleet._refuse_ended(task.id)
@@ -190,7 +192,9 @@ class Managing:
         """What a managed model says, without a record of it."""
         pipeline = self._by_name.get(name)
         if pipeline is None:
-            raise UnknownModelError(f"model is {name!r}, which the fleet does not manage{did_you_mean(name, self._by_name)}")
+            raise UnknownModelError(
+                f"model is {name!r}, which the fleet does not manage{did_you_mean(name, self._by_name)}"
+            )
         if x is None:
             features = self._features[name]
             if features is None:

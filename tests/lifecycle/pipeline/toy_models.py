@@ -88,12 +88,14 @@ class Toy:
 
 
 class World:
-    """A stream whose rule turns round after `turn` events: what was likely is unlikely then."""
+    """A stream whose rule turns round after `turn` events, and with again=True every so many: what was likely is
+    unlikely then."""
 
-    def __init__(self, n: int = 2000, turn: int = 600, seed: int = 3) -> None:
+    def __init__(self, n: int = 2000, turn: int = 600, seed: int = 3, *, again: bool = False) -> None:
         rng = np.random.default_rng(seed)
         self.x = rng.normal(size=(n, 2))
-        sign = np.where(np.arange(n) < turn, 1.0, -1.0)
+        turns = np.arange(n) // max(turn, 1) if again else np.arange(n) >= turn
+        sign = 1.0 - 2.0 * (turns % 2)
         self.y = (rng.random(n) < 1.0 / (1.0 + np.exp(-4.0 * sign * self.x[:, 0]))).astype(int)
 
     def first(self, n: int = 300) -> Examples:

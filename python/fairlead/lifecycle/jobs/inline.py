@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import TracebackType
+from typing import Any
 
+from fairlead.errors import JournalError
 from fairlead.lifecycle.examples import Examples
 from fairlead.lifecycle.failures import Stopped
 from fairlead.lifecycle.jobs.asking import JobsOfFolder
@@ -24,6 +27,14 @@ class InlineJobs(JobsOfFolder):
     They give what `TrainingJobs` give, to the byte, and fail by the same names; but a trainer that takes this process
     with it, or never comes back, does so. Limits hold between epochs alone. folder: None keeps the jobs in a temporary
     folder, until `close`. clock: the time of the events, nanoseconds since the epoch: that of a replay, in a replay.
+
+    >>> from fairlead.lifecycle import Schema
+    >>> from fairlead.lifecycle.trainers import FunctionTrainer
+    >>> trainer = FunctionTrainer(lambda x, y, seed: {"p": float(y.mean())}, lambda state, x: [state["p"]] * len(x))
+    >>> with InlineJobs() as jobs:
+    ...     job = jobs.start(trainer, Examples(Schema("binary", ["a"]), [[1.0], [2.0]], [0, 1]), name="constant")
+    ...     job.id, job.status().state, round(job.status().loss, 4)
+    ('constant-00001', 'done', 0.6931)
     """
 
     def __init__(
@@ -86,17 +97,23 @@ class InlineJobs(JobsOfFolder):
         place = self._place(job.id)
         control = self._training[job.id] = Control()
         lease = place.lease()
+
+        def tell(what: Mapping[str, Any]) -> None:
+            with suppress(JournalError):  # told again at the end
+                self._ledger.catch_up(place, job.order)
+
         try:
             Training(
                 place,
                 job.order,
                 *ready,
                 control=control,
-                tell=lambda what: self._ledger.catch_up(place, job.order),
+                tell=tell,
                 attempt=attempt,
                 resumed=resumed,
                 started=place.status().get("started"),
                 clock=self._clock,
+                lasting=self._temporary is None,
             ).run()
         finally:
             os.close(lease)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import select
 import threading
 import time
 import warnings
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 from fairlead.errors import JournalWarning
@@ -19,12 +18,12 @@ from fairlead.lifecycle.failures import Failure
 from fairlead.lifecycle.jobs import child
 from fairlead.lifecycle.jobs.asking import JobsOfFolder
 from fairlead.lifecycle.jobs.crossing import pack, surroundings, write_message
-from fairlead.lifecycle.jobs.faults import failure_of, one_line
+from fairlead.lifecycle.jobs.faults import JobError, failure_of, one_line
 from fairlead.lifecycle.jobs.folder import JobFolder
 from fairlead.lifecycle.jobs.job import Job
 from fairlead.lifecycle.jobs.ledger import Log
 from fairlead.lifecycle.jobs.orders import Order, whole_number
-from fairlead.lifecycle.jobs.process import Process
+from fairlead.lifecycle.jobs.process import Process, readable
 from fairlead.lifecycle.jobs.status import JobStatus
 from fairlead.lifecycle.trainer import PathLike, Trainer
 
@@ -39,7 +38,7 @@ class _Waiting:
     job: Job
     message: int
     attempt: int
-    resumed: bool
+    paused: bool = False
 
 
 class TrainingJobs(JobsOfFolder):
@@ -53,6 +52,18 @@ class TrainingJobs(JobsOfFolder):
     class of that script begins what it does with `if __name__ == "__main__":`.
 
     One thread watches the processes. Any thread may call.
+
+    >>> import tempfile
+    >>> from fairlead.lifecycle import Schema
+    >>> from fairlead.lifecycle.trainers import TorchTrainer
+    >>> examples = Examples(Schema("binary", ["a"]), [[n / 50] for n in range(50)], [n // 25 for n in range(50)])
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> with TrainingJobs(folder.name) as jobs:
+    ...     job = jobs.start(TorchTrainer(epochs=3), examples, name="trend", seed=7)
+    ...     result = job.result(timeout=120)
+    >>> result.id, len(result.losses), job.status().state, result.artifact.name
+    ('trend-00001', 3, 'done', 'artifact.safetensors')
+    >>> folder.cleanup()
     """
 
     def __init__(
@@ -127,6 +138,7 @@ class TrainingJobs(JobsOfFolder):
                     process.send(child.PAUSE if what == "pause" else child.RESUME)
             else:
                 for waiting in [w for w in self._queue if w.job.id == id]:
+                    waiting.paused = what == "pause"
                     if what == "stop":
                         self._queue.remove(waiting)
                         os.close(waiting.message)
@@ -145,8 +157,6 @@ class TrainingJobs(JobsOfFolder):
         with self._mutex:
             stopping = place.id in self._stopping
         if stopping and not status.ended:
-            from dataclasses import replace
-
             return replace(status, state="stopping")
         return status
 
@@ -156,22 +166,26 @@ class TrainingJobs(JobsOfFolder):
 
     # How one begins.
 
-    def _ready(self, trainer: Trainer, examples: Examples, validation: Examples | None) -> bytes:
+    def _ready(
+        self, trainer: Trainer, examples: Examples, validation: Examples | None
+    ) -> tuple[bytes, dict[str, object]]:
         with self._mutex:
             if self._closing:
-                raise RuntimeError("these jobs were closed")
-        return pack(trainer, examples, validation)
+                raise JobError("these jobs were closed")
+        packed = pack(trainer, examples, validation)
+        return packed, surroundings(packed)
 
-    def _run(self, job: Job, ready: bytes, attempt: int, resumed: bool) -> Job:
+    def _run(self, job: Job, ready: tuple[bytes, dict[str, object]], attempt: int, resumed: bool) -> Job:
+        packed, around = ready
         head = {
-            "folder": str(job.folder.absolute()),
+            "folder": str(job.folder),
             "attempt": attempt,
             "resumed": resumed,
             "started": self._place(job.id).status().get("started"),
-            "surroundings": surroundings(ready),
+            "surroundings": around,
         }
         with self._mutex:
-            self._queue.append(_Waiting(job, write_message(head, ready), attempt, resumed))
+            self._queue.append(_Waiting(job, write_message(head, packed), attempt))
             if self._thread is None:
                 self._bell = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
                 self._thread = threading.Thread(target=self._watch, name="fairlead-jobs", daemon=True)
@@ -191,6 +205,8 @@ class TrainingJobs(JobsOfFolder):
             self._end(job, waiting.attempt, "failed", failure_of(error), words)
         else:
             self._running[job.id] = (job, process, waiting.attempt)
+            if waiting.paused:
+                process.send(child.PAUSE)
             self._tell_journal(job)
         finally:
             os.close(waiting.message)
@@ -212,7 +228,7 @@ class TrainingJobs(JobsOfFolder):
                 while self._queue and len(self._running) < self._parallel:
                     self._launch(self._queue.popleft())
                 listened, wait = self._look()
-            ready, _, _ = select.select([bell, *listened], [], [], wait)
+            ready = readable([bell, *listened], wait)
             if bell in ready:
                 with suppress(BlockingIOError):
                     os.read(bell, 4096)
@@ -221,7 +237,12 @@ class TrainingJobs(JobsOfFolder):
                     if process.told in ready and process.heard():
                         self._tell_journal(job)
                     if process.dead():
-                        self._bury(job, process, attempt)
+                        try:
+                            self._bury(job, process, attempt)
+                        except Exception as error:  # somebody has taken the folder away
+                            self._running.pop(job.id, None)
+                            self._changed.notify_all()
+                            warn(f"what became of job {job.id} cannot be written: {one_line(error)}")
                 for job in list(self._owed.values()):
                     self._tell_journal(job)
 
@@ -270,5 +291,10 @@ class TrainingJobs(JobsOfFolder):
         except Exception as error:  # a full journal: told again later
             if job.id not in self._owed:
                 self._owed[job.id] = job
-                with suppress(Warning):
-                    warnings.warn(f"the journal did not take what job {job.id} told: {error}", JournalWarning, 2)
+                warn(f"the journal did not take yet what job {job.id} told: {one_line(error)}")
+
+
+def warn(words: str) -> None:
+    """A warning, which ends no thread where warnings are errors."""
+    with suppress(JournalWarning):
+        warnings.warn(words, JournalWarning, stacklevel=2)

@@ -194,7 +194,9 @@ class Engine:
             return self._take_result(job, now)
         failure = Failure(status.failure) if status.failure else Failure.stopped
         mine = position.run in self._begun
-        if (failure is Failure.orphaned or (failure is Failure.stopped and not mine)) and self._resume(position.run, now):
+        if (failure is Failure.orphaned or (failure is Failure.stopped and not mine)) and self._resume(
+            position.run, now
+        ):
             return True
         return self._fail(now, failure, status.message or failure.words)
 
@@ -259,7 +261,9 @@ class Engine:
     def _watch(self, now: int) -> bool:
         proof = self._ready()
         if proof is None:
-            return self._end(Event.KEPT, f"the version before cannot be watched against: {self._lost[1]}", PIPELINE, now)
+            return self._end(
+                Event.KEPT, f"the version before cannot be watched against: {self._lost[1]}", PIPELINE, now
+            )
         verdict = self._feed(proof)
         if proof.rival.failure is not None:
             return self._end(Event.KEPT, f"the watch ends: {proof.rival.message}", PIPELINE, now)

@@ -65,7 +65,15 @@ class Step(NamedTuple):
             event = Event(data["status"])
         except (KeyError, TypeError, ValueError, IllegalStepError) as error:
             raise LifecycleError(f"the step {data!r} cannot be read: {type(error).__name__}: {error}") from error
-        return cls(seq, time, event, position, str(data.get("reason", "")), str(data.get("by", "")), str(data.get("failure", "")))
+        return cls(
+            seq,
+            time,
+            event,
+            position,
+            str(data.get("reason", "")),
+            str(data.get("by", "")),
+            str(data.get("failure", "")),
+        )
 
     def __str__(self) -> str:
         position = self.position

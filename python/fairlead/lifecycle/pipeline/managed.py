@@ -61,9 +61,7 @@ class Managed:
         self._clock = clock
         self._order = threading.Lock()
 
-    def predict(
-        self, x: Any, task: str, time: int = 0, slices: Mapping[str, str] | None = None
-    ) -> Prediction:
+    def predict(self, x: Any, task: str, time: int = 0, slices: Mapping[str, str] | None = None) -> Prediction:
         """See `RetrainingPipeline.predict`."""
         schema = self.schema
         row = row_of(schema, x)
@@ -160,4 +158,6 @@ def asked_of(schema: Schema, seq: int, time: int, data: Any) -> Asked:
     answer: Answer | None = tuple(p) if p is not None else None if value is None else float(value)
     row = schema.check_x([data["x"]])
     version, arm = data.get("version"), data.get("arm", "champion")
-    return Asked(seq, time, data["task"], row, answer, version or 0, arm, data.get("latency_ms") or 0.0, data.get("slices"))
+    return Asked(
+        seq, time, data["task"], row, answer, version or 0, arm, data.get("latency_ms") or 0.0, data.get("slices")
+    )

@@ -102,9 +102,7 @@ class RetrainingPipeline(Engine):
 
     # --- answering ---
 
-    def predict(
-        self, x: Any, task: str, time: int = 0, slices: Mapping[str, str] | None = None
-    ) -> Prediction:
+    def predict(self, x: Any, task: str, time: int = 0, slices: Mapping[str, str] | None = None) -> Prediction:
         """What the champion says to an input, or for its share of the tasks in a canary the challenger.
 
         x: a row of numbers (or a mapping by name), or a text. task: what its label will be told by. time: nanoseconds,
@@ -217,7 +215,9 @@ class RetrainingPipeline(Engine):
             if proof is None:
                 raise IllegalStepError(f"{self.name!r} is {self._position.state.value}: there is no challenger")
             if self._feed(proof) != PASSED:
-                raise IllegalStepError(f"the challenger has not passed: {proof.reason}; `force` promotes it all the same")
+                raise IllegalStepError(
+                    f"the challenger has not passed: {proof.reason}; `force` promotes it all the same"
+                )
             self._promote(now, f"{proof.reason}; {by}{f': {reason}' if reason else ''}", by)
             return self._done()
 

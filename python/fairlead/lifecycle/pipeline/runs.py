@@ -26,7 +26,14 @@ class Runs:
     """Of one managed model."""
 
     def __init__(
-        self, name: str, trainer: Trainer, schema: Schema, registry: Registry, jobs: Any, policy: Policy, journal: str | None
+        self,
+        name: str,
+        trainer: Trainer,
+        schema: Schema,
+        registry: Registry,
+        jobs: Any,
+        policy: Policy,
+        journal: str | None,
     ) -> None:
         self.name = name
         self.trainer = trainer

@@ -169,7 +169,9 @@ def advance(position: Position, event: Event, *, to: State | None = None, **chan
     ends = TABLE.get((position.state, event))
     if ends is None:
         can = ", ".join(one.value for one in allowed(position.state))
-        raise IllegalStepError(f"event is {event.value!r}, which a model that is {position.state.value} cannot have: {can}")
+        raise IllegalStepError(
+            f"event is {event.value!r}, which a model that is {position.state.value} cannot have: {can}"
+        )
     state = ends[0] if to is None else to
     if state not in ends:
         raise IllegalStepError(
