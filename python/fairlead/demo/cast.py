@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """What is fixed before the stream begins. answers[model][image] holds ten probabilities, seen[image] the pixels.
+    """What is fixed before the stream begins. answers[model][image] holds ten probabilities.
 
     read: what a model answers to more images.
     """
@@ -24,7 +24,6 @@ class Cast:
     answers: dict[str, list[list[float]]]
     digits: list[int]
     pictures: tuple[tuple[float, ...], ...]
-    seen: NDArray[np.float64]
     read: Callable[[str, NDArray[np.float64]], list[list[float]]]
 
 
@@ -75,6 +74,5 @@ def prepare(seed: int) -> Cast:
         answers={name: read(name, seen) for name in classifiers},
         digits=digits[TRAINED:].tolist(),
         pictures=tuple(map(tuple, pictures)),
-        seen=seen,
         read=read,
     )

@@ -51,9 +51,16 @@ def _headline(life: LifeResult) -> str:
     return (
         f"A small neural network read {before} of the digits rightly, until its sensor broke: then {hurt}. fairlead "
         f"noticed, trained a new version, proved it against the old one and put it into service: {again}. Had nobody "
-        f"retrained it, it would read {life.versions[0].after:.0%}. A bad version was refused, and one that a person "
-        "forced into service was rolled back."
+        f"retrained it, it would read {life.versions[0].after:.0%}.{_staged(life)}"
     )
+
+
+def _staged(life: LifeResult) -> str:
+    """What became of the versions that people made badly."""
+    outcomes = {trial.outcome for trial in life.trials}
+    refused, back = "refused" in outcomes, "rolled back" in outcomes
+    told = ["a bad version was refused"] * refused + ["one that a person forced into service was rolled back"] * back
+    return f" {' and '.join(told).capitalize()}." if told else ""
 
 
 def _facts(life: LifeResult) -> str:

@@ -33,21 +33,22 @@ _STATES = {
 
 def tell(teller: Teller, cast: Cast, seed: int) -> LifeResult:
     """Plays the second act and prints it."""
-    teller.say("The same fault again; now one reader is retrained when it should be", "bold")
+    teller.say("The same fault again, and one reader is retrained when it should be", "bold")
     teller.say(
-        f"{NAME}, a small neural network, joins the four that the fault hurt most. It is managed: versions in a "
-        f"registry, a drift monitor, training jobs, trials. The images are the same, in another order; from image "
-        f"{2 * FAULT_AT + 1:,} on, those of the first half are shown again, through the broken sensor.\n"
+        f"{NAME}, a small neural network, joins the four that the fault hurts most. It is managed: its versions stand "
+        "in a registry, a monitor looks for drift, jobs train it, trials decide who answers. The images are the same, "
+        f"in another order; from image {2 * FAULT_AT + 1:,} on, those of the first half are shown again, through the "
+        "broken sensor.\n"
     )
     with teller.screen() as draw:
         life = live(seed=seed, cast=cast, watcher=_Screen(teller, draw))
     teller.say("")
-    good, hurt, again = life.reads
+    read, decided = ([f"{share:.0%}" for share in shares] for shares in (life.reads, life.decides))
     teller.chapter(
-        "Accuracy comes back",
-        f"{NAME} read {good:.0%} of the images rightly before the fault, {hurt:.0%} from then until version 2 was "
-        f"promoted, and {again:.0%} after that. The fleet never knew: its decision was right in {life.decides[0]:.0%}, "
-        f"{life.decides[1]:.0%} and {life.decides[2]:.0%}, since it learns whom to trust.",
+        "Accuracy falls, and comes back",
+        f"Before the fault {life.name} read {read[0]} of the images rightly, from then until version 2 was promoted "
+        f"{read[1]}, and after that {read[2]}. The fleet is told of outcomes alone, and follows, since it learns whom "
+        f"to trust: {decided[0]}, {decided[1]} and {decided[2]} of its decisions were right.",
         _curves(life, teller.ascii_only),
     )
     teller.chapter(
