@@ -279,6 +279,31 @@ def _quantiles(found: Outcome) -> tuple[str, str, str]:
     return mean, *(f"{n:,}" if n < 10**9 else "-" for n in cut)  # type: ignore[return-value]
 
 
+def degraded(trials: int, seed: int) -> Iterator[str]:
+    yield "| promoted model, before it | watched | rolled back | labels until then: mean | median |"
+    yield "|---|--:|--:|--:|--:|"
+    for name, law in DEGRADED.items():
+        rng = np.random.default_rng(seed)
+        labels = []
+        for _ in range(trials):
+            pairs, watch = law(rng, 500), Watch("w", WatchPlan(labels=500))
+            for y, one, other in zip(pairs.y.tolist(), *pairs.replies, strict=True):
+                watch.observe(y, promoted=one, before=other)
+            if watch.verdict.decision == "rollback":
+                labels.append(watch.labels)
+        told = f"{np.mean(labels):.0f} | {np.median(labels):.0f}" if labels else "- | -"
+        yield f"| {name} | 500 labels | {len(labels) / trials:.1%} | {told} |"
+
+
+DEGRADED = {
+    "accuracy .85 before, .60 promoted": agreeing(0.6, 0.25, 0.65),
+    "accuracy .80 before, .70 promoted": agreeing(0.7, 0.1, 0.8),
+    "accuracy .80 before, .75 promoted": agreeing(0.75, 0.05, 0.85),
+    "equally good, agree on 80 %": agreeing(0.75, 0.0, 0.8),
+    "accuracy .75 before, .80 promoted": agreeing(0.8, -0.05, 0.85),
+}
+
+
 def gains_of(law: Law, plan: Plan, rng: np.random.Generator, n: int) -> Floats:
     """Differences of losses as the test sees them."""
     from fairlead.lifecycle.proving.losses import Scale, gain_of, loss_of
@@ -322,6 +347,8 @@ def table(trials: int) -> Iterator[str]:
     yield from wrong_promotions(BEYOND, trials, 101)
     yield ""
     yield from real_gains(max(trials // 2, 10), 201)
+    yield ""
+    yield from degraded(max(trials // 2, 10), 301)
 
 
 if __name__ == "__main__":
