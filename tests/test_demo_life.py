@@ -21,7 +21,7 @@ from fairlead.cli import main
 from fairlead.demo import second_telling
 from fairlead.demo.life import CANARY, CHAMPION, LEARNS, SHADOW, LifeResult, Trial
 from fairlead.demo.report import render_report
-from fairlead.demo.second_act import ENOUGH, HASTE_AT, MISTAKE_AT, Now
+from fairlead.demo.second_act import ENOUGH, HASTE_AT, IMAGES, MISTAKE_AT, Now
 from fairlead.lifecycle import Epoch
 from fairlead.lifecycle.jobs import JobStatus
 
@@ -205,7 +205,7 @@ def test_the_screen_shows_the_training(ascii_only: bool) -> None:
     text = out.getvalue()
     assert text.isascii() == ascii_only
     for words in (
-        "image 845 of 1,600: the sensor is broken",
+        f"image 845 of {IMAGES:,}: the sensor is broken",
         "epoch 7 of 40",
         "0.29",
         "version 1",
