@@ -57,10 +57,12 @@ def test_an_owner_that_is_killed(tmp_path: Path, tiny: Any, examples: Examples) 
         place = JobFolder(folder / "m-00001")
         assert place.holder()
         with TrainingJobs(folder) as reader:  # whoever looks meanwhile sees a job that runs
-            assert [status.state for status in reader.history()] == ["running", "failed"]  # the second has no process
+            assert [status.state for status in reader.history()] == ["running", "queued"]
     finally:
         owner.kill()
         owner.wait()
+    with TrainingJobs(folder) as reader:  # and afterwards one that does not, though nobody has marked it yet
+        assert reader.get("m-00002").status().failure is Failure.orphaned
     with Journal(desk) as journal, TrainingJobs(folder, journal) as jobs:
         with InlineJobs(tmp_path / "plain") as inline:
             plain = [inline.start(tiny.Line(), examples, name="m", seed=seed).result() for seed in (3, 4)]

@@ -152,11 +152,7 @@ class JobFolder:
         """Opens and locks the lease: a file descriptor, whose lock lasts until all copies of it are closed. Raises
         JobError where a process holds it."""
         file = os.open(self.path / "lease", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        for _ in range(_TRIES):  # whoever looks at the lease holds it for a moment
-            if _lock(file):
-                break
-            time.sleep(0.005)
-        else:
+        if not lock(file, patient=True):
             holder = os.pread(file, 4096, 0).decode(errors="replace").split(" ")[0]
             os.close(file)
             raise JobError(f"job {self.id} is held by process {holder or 'unknown'}")
@@ -169,7 +165,7 @@ class JobFolder:
         except FileNotFoundError:
             return None
         try:
-            if _lock(file, shared=True):
+            if lock(file, shared=True):
                 return None
             said = os.pread(file, 4096, 0).decode(errors="replace").split()
             return int(said[0]) if said else 0
@@ -262,9 +258,14 @@ def _json_file(path: Path) -> dict[str, Any]:
     return found
 
 
-def _lock(file: int, *, shared: bool = False) -> bool:
-    try:
-        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def lock(file: int, *, shared: bool = False, patient: bool = False) -> bool:
+    """Locks an open file, and says whether it could. patient: whoever only looks holds a lock for a moment."""
+    for _ in range(_TRIES if patient else 1):
+        try:
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if patient:
+                time.sleep(0.005)
+        else:
+            return True
+    return False
