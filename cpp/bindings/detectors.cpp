@@ -294,6 +294,65 @@ TKDE 27 (2015).
   add_common(w, "HDDM_W");
 }
 
+void bind_glr(py::module_& m) {
+  py::class_<Glr> cls(m, "GLR", R"(GLR: the likelihood ratio of every cut of the window into before and after.
+
+Each event is tested. At a given rate of false alarms it finds changes of the mean sooner than detectors by
+Hoeffding's or Bernstein's bounds, and tells when they began.
+
+arl: events between false alarms where nothing changes, on average, in [10, 1e12]; measured, the mean time to the first
+is between arl and 3 arl for independent events of any mean from .02 to .98. warning_arl: that of warnings, a tenth of
+arl if None. mode: 'up' (errors become more), 'down' or 'both'. inflation: at least 1, by how much the variance of a sum
+of neighbours is above that of independent ones; the statistic is divided by it. reference_mean, reference_size: what
+is known of the stream from elsewhere, as if so many events had come before. max_buckets: 2 to 64, more are finer cuts.
+Takes numbers in [0, 1]; for a classifier True or 1 is an error. Raises ValueError for an option out of range.
+
+After a drift what is newer than the cut stays in the window, and the reference is forgotten.
+Source: D. Siegmund, E. S. Venkatraman, "Using the generalized likelihood ratio statistic for sequential detection of
+a change-point", Annals of Statistics 23 (1995); of numbers in [0, 1]: O.-A. Maillard, ALT 2019.
+
+>>> import fairlead as fl
+>>> glr = fl.GLR()
+>>> errors = [i % 10 == 0 for i in range(500)] + [i % 2 == 0 for i in range(200)]
+>>> [i for i, error in enumerate(errors) if glr.update(error)]
+[520]
+>>> glr.width, glr.likeliest()["newer"]
+(201, 6))");
+  cls.def(py::init([](double arl, const std::optional<double>& warning_arl, py::handle mode, double inflation,
+                      double reference_mean, double reference_size, std::int64_t max_buckets) {
+            return make_detector<Glr>({.arl = arl,
+                                       .warning_arl = open_option(warning_arl, "warning_arl"),
+                                       .mode = direction(mode),
+                                       .inflation = inflation,
+                                       .reference_mean = reference_mean,
+                                       .reference_size = reference_size,
+                                       .max_buckets = max_buckets});
+          }),
+          py::kw_only(), py::arg("arl") = 10'000.0, py::arg("warning_arl") = py::none(), py::arg("mode") = "up",
+          py::arg("inflation") = 1.0, py::arg("reference_mean") = 0.5, py::arg("reference_size") = 0.0,
+          py::arg("max_buckets") = 8)
+      .def(
+          "likeliest",
+          [](const Glr& glr) {
+            const Glr::Cut cut = glr.likeliest();
+            using namespace py::literals;
+            return py::dict("newer"_a = cut.newer, "statistic"_a = cut.statistic, "before"_a = cut.before,
+                            "after"_a = cut.after);
+          },
+          R"(The likeliest change in the window as it stands, however unlikely.
+
+newer: how many events came after it, 0 where there is none; statistic: how likely it is, against `threshold`; before,
+after: the means, NaN where there is none.)")
+      .def_property_readonly("width", &Glr::width, "Events in the window.")
+      .def_property_readonly("newer", &Glr::newer, "Of the last drift, how many events came after the change.")
+      .def_property_readonly("estimation", &Glr::estimation,
+                             "Mean of the window, with the reference; NaN while it is empty.")
+      .def_property_readonly("statistic", &Glr::statistic,
+                             "Of the last test that could have raised it: what is compared with `threshold`.")
+      .def_property_readonly("threshold", &Glr::threshold, "Above it is a drift; it follows from arl and mode.");
+  add_common(cls, "GLR");
+}
+
 }  // namespace
 
 void bind_detectors(py::module_& m) {
@@ -304,6 +363,7 @@ void bind_detectors(py::module_& m) {
   bind_ddm(m);
   bind_eddm(m);
   bind_hddm(m);
+  bind_glr(m);
 }
 
 }  // namespace fairlead::bindings

@@ -2,6 +2,7 @@
 //
 // Means of any stream:           Adwin, PageHinkley, Cusum
 // Distributions of any stream:   Kswin
+// Numbers in [0, 1]:             Glr
 // Errors of a classifier (0, 1): Ddm, Eddm, HddmA, HddmW
 #pragma once
 
@@ -10,6 +11,7 @@
 #include "fairlead/detectors/ddm.hpp"
 #include "fairlead/detectors/detector.hpp"
 #include "fairlead/detectors/eddm.hpp"
+#include "fairlead/detectors/glr.hpp"
 #include "fairlead/detectors/hddm.hpp"
 #include "fairlead/detectors/kswin.hpp"
 #include "fairlead/detectors/page_hinkley.hpp"
