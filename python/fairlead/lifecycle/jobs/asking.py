@@ -43,7 +43,7 @@ class Jobs(Protocol):
         validation: Examples | None = None,
         early_stopping: EarlyStopping | None = None,
         limits: Limits | None = None,
-        checkpoint_every: int = 1,
+        checkpoint_every: int | None = None,
         reason: str = "",
     ) -> Job:
         """Starts a job."""
@@ -108,7 +108,7 @@ class JobsOfFolder(ABC):
         validation: Examples | None = None,
         early_stopping: EarlyStopping | None = None,
         limits: Limits | None = None,
-        checkpoint_every: int = 1,
+        checkpoint_every: int | None = None,
         reason: str = "",
     ) -> Job:
         """Starts to train a model.
@@ -125,7 +125,8 @@ class JobsOfFolder(ABC):
             early_stopping: Ends the training when the validation loss does not improve any more; the best epoch's
                 weights are kept.
             limits: What it may use at most.
-            checkpoint_every: After so many epochs, where the trainer can go on from a checkpoint.
+            checkpoint_every: After so many epochs, where the trainer can go on from a checkpoint; None: as often as it
+                takes less than a twentieth of the time.
             reason: Why, for the journal.
 
         Returns:
