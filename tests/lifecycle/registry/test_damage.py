@@ -209,7 +209,7 @@ def test_no_change_of_a_log_is_taken_for_something_else(
         registry.promote("m", 1)
     path = registry.log_path("m")
     data = bytearray(path.read_bytes())
-    whole = scan(path, bytes(data), 0, 0).entries
+    whole = scan(str(path), bytes(data), 0, 0).entries
     ends = [n + 1 for n, byte in enumerate(data) if byte == 10][: len(whole)]
     was = bytes(data)
     data[place : place + len(junk)] = junk
@@ -250,7 +250,7 @@ def test_a_log_grows(registry: Registry) -> None:
 def test_a_writer_that_holds_the_lock_for_too_long_is_told(served: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk, "PATIENCE_S", 0.05)
     handle = os.open(served.log_path("m"), os.O_RDWR)
-    with disk.locked(handle, served.log_path("m")):
+    with disk.locked(handle, str(served.log_path("m"))):
         with pytest.raises(RegistryLockedError, match="another process holds"):
             served.promote("m", 1)
         assert served.champion("m").version == 3  # type: ignore[union-attr]

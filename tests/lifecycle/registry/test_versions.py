@@ -293,3 +293,26 @@ def test_dependencies_are_those_of_this_process() -> None:
     found = fl.lifecycle.dependencies()
     assert found["numpy"] == np.__version__
     assert {"python", "fairlead", "safetensors"} <= found.keys()
+
+
+def test_a_registry_that_leaves_syncs_to_the_system_never_asks_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    for name in ("sync", "datasync"):
+        monkeypatch.setattr(f"fairlead.lifecycle.registry.disk.{name}", lambda handle, name=name: asked.append(name))
+    quick = Registry(tmp_path / "registry", durable=False)
+    quick.register("m", weights(1))
+    asked.clear()  # of the folders, once
+    quick.register("m", weights(2))
+    quick.register("m", weights(2))
+    quick.promote("m", 1)
+    quick.unalias("m", "champion")
+    quick.delete("m", 2)
+    assert asked == []
+    whole = Registry(tmp_path / "registry")
+    assert whole.verify().whole
+    whole.register("m", weights(3))
+    assert asked == ["sync", "datasync"]
+    whole.promote("m", 1)
+    assert asked == ["sync", "datasync", "datasync"]

@@ -38,7 +38,7 @@ ROOM = 1 << 14
 class Damage:
     """A part of a log that is not what was written. line: from 1; start, end: in bytes."""
 
-    path: Path
+    path: str
     line: int
     start: int
     end: int
@@ -69,7 +69,7 @@ def line_of(entry: Mapping[str, Any]) -> bytes:
     return b"%08x %s\n" % (crc32c(text), text)
 
 
-def scan(path: Path, data: bytes, offset: int, seq: int) -> Scan:
+def scan(path: str, data: bytes, offset: int, seq: int) -> Scan:
     """Reads a part of a log that begins at `offset` with entry `seq`."""
     found = Scan([], offset, b"", b"", [])
     bad: list[Damage] = []
@@ -126,7 +126,7 @@ class Follower:
 
     __slots__ = ("_identity", "_last", "damage", "entries", "name", "offset", "path", "state")
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: str, name: str) -> None:
         self.path = path
         self.name = name
         self._reset(None)
@@ -215,21 +215,22 @@ def _read(handle: int, start: int, end: int) -> bytes:
 class Appender:
     """The log of a model while nobody else may write it."""
 
-    __slots__ = ("_handle", "_name", "_offset", "_path", "_size", "seq")
+    __slots__ = ("_durable", "_handle", "_name", "_offset", "_path", "_size", "seq")
 
-    def __init__(self, path: Path, name: str, handle: int, offset: int, seq: int) -> None:
-        self._path = path
-        self._name = name
+    def __init__(self, follower: Follower, handle: int, durable: bool) -> None:
+        self._path = follower.path
+        self._name = follower.name
         self._handle = handle
-        self._offset = offset
+        self._durable = durable
+        self._offset = follower.offset
         self._size = os.fstat(handle).st_size
-        self.seq = seq
+        self.seq = follower.entries
 
     def clear(self, torn: bytes) -> None:
         """Puts aside what a crash left at the end, and clears its place."""
-        aside = self._path.with_name(f"log.torn-{self._offset}")
+        aside = f"{self._path}.torn-{self._offset}"
         with contextlib.suppress(OSError):  # it was never acknowledged: the copy is a courtesy
-            aside.write_bytes(torn)
+            Path(aside).write_bytes(torn)
         disk.pwrite(self._handle, b"\n" * (self._size - self._offset), self._offset)
         disk.datasync(self._handle)
         warnings.warn(
@@ -249,7 +250,8 @@ class Appender:
         try:
             disk.pwrite(self._handle, line, self._offset)
             written = True
-            disk.datasync(self._handle)
+            if self._durable:
+                disk.datasync(self._handle)
         except BaseException as error:
             if not self._take_back(len(line)) and written:
                 raise storage_error(
@@ -283,7 +285,9 @@ class Appender:
 
 
 @contextlib.contextmanager
-def appending(follower: Follower, guard: contextlib.AbstractContextManager[Any]) -> Iterator[Appender]:
+def appending(
+    follower: Follower, guard: contextlib.AbstractContextManager[Any], durable: bool = True
+) -> Iterator[Appender]:
     """The log, locked against all other writers, with the follower at its end. guard: held while the follower reads.
 
     Raises FileNotFoundError where there is no log; RegistryLockedError; DamagedRegistryError.
@@ -296,7 +300,7 @@ def appending(follower: Follower, guard: contextlib.AbstractContextManager[Any])
                     continue
                 with guard:
                     torn = follower.refresh(handle)
-                    appender = Appender(follower.path, follower.name, handle, follower.offset, follower.entries)
+                    appender = Appender(follower, handle, durable)
                 if torn:
                     appender.clear(torn)
                 yield appender

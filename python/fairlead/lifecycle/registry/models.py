@@ -28,10 +28,14 @@ Which = int | str | Version
 class Models:
     """What `Registry` is made on."""
 
-    def __init__(self, folder: str | os.PathLike[str], clock: Callable[[], int] = clock_module.time_ns) -> None:
+    def __init__(
+        self, folder: str | os.PathLike[str], clock: Callable[[], int] = clock_module.time_ns, durable: bool = True
+    ) -> None:
         self.folder = Path(folder)
-        self.objects = Objects(self.folder / "objects")
+        self.objects = Objects(self.folder / "objects", durable)
         self._models = self.folder / "models"
+        self._place = os.fspath(self._models)
+        self._durable = durable
         self._clock = clock
         self._followers: dict[str, Follower] = {}
         self._lock = threading.RLock()
@@ -51,14 +55,20 @@ class Models:
         """The file that says what became of a model."""
         return self._models / check_name(name) / "log"
 
+    def _log_place(self, name: str) -> str:
+        return f"{self._place}/{check_name(name)}/log"
+
+    def _card_place(self, name: str, number: int) -> str:
+        return f"{self._place}/{name}/{number}.json"
+
     def card_path(self, name: str, number: int) -> Path:
         """The file of a version's card. The log has the same; it is there for people and other programs."""
         return self._models / check_name(name) / f"{number}.json"
 
     def write_card(self, version: Version) -> None:
         """The file of a version's card: whole or as it was, but not synced, as the log has it too."""
-        path = self.card_path(version.name, version.number)
-        new = path.with_name(f".{path.name}.tmp")
+        path = self._card_place(version.name, version.number)
+        new = disk.beside(path)
         handle = disk.create(new)
         try:
             disk.write(handle, as_json({"card_of": "fairlead", **version.to_dict()}) + b"\n")
@@ -69,14 +79,14 @@ class Models:
     @contextlib.contextmanager
     def _with_card(self, version: Version) -> Iterator[None]:
         """Its card is there, unless what it is written for fails."""
-        path = self.card_path(version.name, version.number)
         try:
             self.write_card(version)
             yield
         except BaseException:
-            for left in (path, path.with_name(f".{path.name}.tmp")):
+            path = self._card_place(version.name, version.number)
+            for left in (path, disk.beside(path)):
                 with contextlib.suppress(OSError):
-                    left.unlink()
+                    Path(left).unlink()
             raise
 
     def files_in_use(self) -> set[str]:
@@ -107,18 +117,17 @@ class Models:
         with self._lock:
             found = self._followers.get(name)
             if found is None:
-                check_name(name)
-                found = self._followers[name] = Follower(self._models / name / "log", name)
+                found = self._followers[name] = Follower(self._log_place(name), name)
             return found
 
     @contextlib.contextmanager
     def _appending(self, name: str) -> Iterator[tuple[Appender, State]]:
         follower = self._follower(name)
         try:
-            with appending(follower, self._lock) as appender:
+            with appending(follower, self._lock, self._durable) as appender:
                 yield appender, follower.state
         except (FileNotFoundError, NotADirectoryError) as error:
-            if follower.path.exists():
+            if Path(follower.path).exists():
                 raise
             raise self._unknown(name) from error
 
@@ -170,7 +179,7 @@ class Models:
                 stack.enter_context(self.objects.kept())
             except FileNotFoundError:  # the very first version
                 for folder in (self.objects.folder, self._models):
-                    disk.make_folder(folder)
+                    disk.make_folder(os.fspath(folder))
                 stack.enter_context(self.objects.kept())
             yield
 
@@ -178,7 +187,7 @@ class Models:
         try:
             return self._next_version(version)
         except UnknownVersionError:
-            with disk.lock_file(self._models / ".lock"):
+            with disk.lock_file(f"{self._place}/.lock"):
                 if not self.log_path(version.name).exists():
                     return self._first_version(version)
         return self._next_version(version)
@@ -192,15 +201,15 @@ class Models:
 
     def _first_version(self, version: Version) -> Version:
         self._check_case(version.name)
-        path = self.log_path(version.name)
-        disk.make_folder(path.parent)
+        path = self._log_place(version.name)
+        disk.make_folder(os.path.dirname(path))  # noqa: PTH120
         entry = self._registered(version)
         try:
-            disk.replace(path, new_log(version.name, [entry], entry["time"]))
+            disk.replace(path, new_log(version.name, [entry], entry["time"]), self._durable)
         except BaseException:
-            for left in (path, path.with_name(".log.tmp")):
+            for left in (path, disk.beside(path)):
                 with contextlib.suppress(OSError):
-                    left.unlink()
+                    Path(left).unlink()
             raise
         with contextlib.suppress(OSError):  # a card without a log would mean that the log was lost
             self.write_card(version)
@@ -220,7 +229,7 @@ class Models:
 
     def digest_of(self, path: str | os.PathLike[str]) -> str:
         """The sha256 that the weights of a file would have here."""
-        return digest(Path(path))
+        return digest(path)
 
     def _now(self) -> int:
         return int(self._clock())

@@ -48,7 +48,9 @@ class Registry(Models):
     folder: made with the first version. log: told of each new version (`model_version`) and each move of an alias
     (`deployment`), after it is done; a `fairlead.Journal` is one. clock: nanoseconds since the epoch.
 
-    What a call returned is durable: it survives kill -9, and a power cut where the disk keeps what it has synced. A
+    What a call returned survives kill -9; and a power cut, where the disk keeps what it has synced. A registration
+    syncs twice (the weights, the log), a promotion once; durable=False leaves that to the system, which writes within
+    half a minute: then a power cut may cost what was done last, and nobody else on the folder should count on it. A
     call that a crash interrupts has happened or has not; weights without a version may stay, for `collect` to remove.
     One thread or process never waits for another to read; writers of one model wait for each other. Files are locked
     by flock: no network file systems.
@@ -75,14 +77,15 @@ class Registry(Models):
         folder: str | os.PathLike[str],
         *,
         log: Log | None = None,
+        durable: bool = True,
         clock: Callable[[], int] = clock_module.time_ns,
     ) -> None:
-        super().__init__(folder, clock)
+        super().__init__(folder, clock, durable)
         self._log = log
 
     def anew(self) -> Registry:
         """The same folder, with nothing of it read yet."""
-        return Registry(self.folder, log=self._log, clock=self._clock)
+        return Registry(self.folder, log=self._log, durable=self._durable, clock=self._clock)
 
     def __repr__(self) -> str:
         return f"Registry({os.fspath(self.folder)!r})"
@@ -323,10 +326,10 @@ class Registry(Models):
                     found = state.versions[number]
                     log.append({"time": self._now(), "op": "deleted", "version": number, "by": by, "reason": reason})
                 with contextlib.suppress(OSError):  # it is deleted; `collect` removes what stays
-                    disk.unlink(self.card_path(name, number))
+                    disk.unlink(self._card_place(name, number))
                 if found.file not in self.files_in_use():
                     with contextlib.suppress(OSError):
-                        disk.unlink(self.objects.path(found.file))
+                        disk.unlink(str(self.objects.path(found.file)))
         self._tell_version(found, "deleted")
         return found
 
