@@ -21,7 +21,7 @@ SECOND = 10**9
 
 
 class Toy:
-    """Least squares on the labels. fault: what goes wrong when it is trained; answers: when what was trained answers."""
+    """Least squares on the labels. fault: what goes wrong when it is trained; answers: when it answers afterwards."""
 
     format = "json"
 
@@ -29,6 +29,7 @@ class Toy:
         self.fault = fault
         self.answers = answers
         self.fitted = ""  # how this one answers
+        self.after = ""  # and how, once it was saved and loaded
         self.gives = schema
         self.schema: Schema | None = None
         self.w: np.ndarray[Any, Any] = np.zeros(3)
@@ -57,7 +58,7 @@ class Toy:
         if self.fault == "worse":
             self.w = -self.w
         self.schema = self.gives or examples.schema
-        self.fitted = self.answers
+        self.after = self.answers
         report(Epoch(1, 2, float("nan") if self.fault == "nan" else 0.5))
         if self.fault == "slow":
             time.sleep(0.3)
@@ -78,12 +79,12 @@ class Toy:
 
     def save(self, path: Any) -> None:
         assert self.schema is not None
-        data = {"w": self.w.tolist(), "answers": self.fitted, "schema": self.schema.to_dict()}
+        data = {"w": self.w.tolist(), "answers": self.after, "schema": self.schema.to_dict()}
         Path(path).write_text(json.dumps(data))
 
     def load(self, path: Any) -> None:
         data = json.loads(Path(path).read_text())
-        self.w, self.fitted = np.array(data["w"]), data["answers"]
+        self.w, self.fitted, self.after = np.array(data["w"]), data["answers"], data["answers"]
         self.schema = Schema.from_dict(data["schema"])
 
 

@@ -28,27 +28,30 @@ _BLOCK = 1 << 20
 class Objects:
     """The folder of the weights. Registering holds it shared, taking away holds it alone."""
 
-    __slots__ = ("folder",)
+    __slots__ = ("_durable", "_lock", "_place", "folder")
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, durable: bool = True) -> None:
         self.folder = folder
+        self._place = os.fspath(folder)
+        self._lock = f"{self._place}/.lock"
+        self._durable = durable
 
     def path(self, file: str) -> Path:
         """Of a file that is there, or would be."""
         return self.folder / file
 
-    def kept(self) -> contextlib.AbstractContextManager[None]:
+    def kept(self) -> disk.LockFile:
         """Nothing is taken away meanwhile."""
-        return disk.lock_file(self.folder / ".lock", shared=True)
+        return disk.LockFile(self._lock, shared=True)
 
-    def alone(self) -> contextlib.AbstractContextManager[None]:
+    def alone(self) -> disk.LockFile:
         """Nobody is registering meanwhile."""
-        return disk.lock_file(self.folder / ".lock")
+        return disk.LockFile(self._lock)
 
     def put(self, data: bytes | memoryview, format: str) -> str:
         """Bytes, durable when it returns; gives their digest. Under `kept`."""
         name = hashlib.sha256(data).hexdigest()
-        target = self.path(f"{name}.{format}")
+        target = f"{self._place}/{name}.{format}"
         if not self._there(target, name):
             with self._new() as (handle, path):
                 disk.write(handle, data)
@@ -65,7 +68,7 @@ class Objects:
                 disk.write(handle, block)
                 size += len(block)
             name = found.hexdigest()
-            target = self.path(f"{name}.{format}")
+            target = f"{self._place}/{name}.{format}"
             if not self._there(target, name):
                 self._publish(handle, path, target, name)
         return name, size
@@ -101,29 +104,33 @@ class Objects:
         if self.folder.is_dir():
             yield from sorted(path for path in self.folder.iterdir() if path.name != ".lock")
 
-    def _there(self, target: Path, name: str) -> bool:
+    def _there(self, target: str, name: str) -> bool:
         """Whether the bytes are there already; they are durable then."""
         try:
             if digest(target) != name:
                 return False
         except FileNotFoundError:
             return False
-        handle = os.open(target, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            disk.sync(handle)
-        finally:
-            os.close(handle)
+        if self._durable:
+            handle = os.open(target, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                disk.sync(handle)
+            finally:
+                os.close(handle)
         return True
 
-    def _publish(self, handle: int, path: Path, target: Path, name: str) -> None:
+    def _publish(self, handle: int, path: str, target: str, name: str) -> None:
         """Gives the bytes their name, for good."""
         try:
             disk.link(path, target)  # a rename could put these, not yet synced, in the place of another's that are
         except FileExistsError:
             if self._there(target, name):  # somebody was quicker
                 return
-            disk.sync(handle)  # it is not what its name says
-            disk.rename(path, target)
+            if self._durable:
+                disk.sync(handle)
+            disk.rename(path, target)  # it is not what its name says
+        if not self._durable:
+            return
         try:
             disk.sync(handle)
         except BaseException:
@@ -132,8 +139,8 @@ class Objects:
             raise
 
     @contextlib.contextmanager
-    def _new(self) -> Iterator[tuple[int, Path]]:
-        path = self.folder / f".{secrets.token_hex(8)}.tmp"
+    def _new(self) -> Iterator[tuple[int, str]]:
+        path = f"{self._place}/.{secrets.token_hex(8)}.tmp"
         handle = disk.create(path, 0o444)
         try:
             yield handle, path
@@ -143,10 +150,10 @@ class Objects:
             os.close(handle)
 
 
-def digest(path: Path) -> str:
+def digest(path: str | os.PathLike[str]) -> str:
     """The sha256 of a file, hexadecimal."""
     found = hashlib.sha256()
-    with path.open("rb", buffering=0) as file:
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123
         while block := file.read(_BLOCK):
             found.update(block)
     return found.hexdigest()
