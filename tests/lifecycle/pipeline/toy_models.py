@@ -113,16 +113,20 @@ def fitted(**faults: Any) -> Toy:
     return toy
 
 
-def made(folder: Path, trainer: Any = None, **options: Any) -> RetrainingPipeline:
-    """A pipeline that is quick to decide."""
-    given: dict[str, Any] = {
+def options() -> dict[str, Any]:
+    """What makes a pipeline quick to decide."""
+    return {
         "monitor": DriftMonitor(SCHEMA, window=100, baseline=100, reference=200),
         "trigger": RetrainTrigger(OnDrift(kinds=("adwin", "change", "error_rate")), cooldown="10min"),
         "plan": Plan(held_back=20, shadow=10, canary=3, share=0.3, at_most=200),
         "watch": WatchPlan(labels=50),
         "policy": Policy(least=60, least_holdback=20, check_every=10, patience_s=0.5),
     }
-    return RetrainingPipeline("toy", trainer or fitted(), folder / "registry", **(given | options))
+
+
+def made(folder: Path, trainer: Any = None, **given: Any) -> RetrainingPipeline:
+    """A pipeline that is quick to decide."""
+    return RetrainingPipeline("toy", trainer or fitted(), folder / "registry", **(options() | given))
 
 
 def live(
