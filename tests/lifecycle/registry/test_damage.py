@@ -14,6 +14,7 @@ from registry_doubles import START, weights
 
 from fairlead.lifecycle import DamagedRegistryError, Registry, RegistryLockedError, RegistryWarning
 from fairlead.lifecycle.registry import disk
+from fairlead.lifecycle.registry.card import as_json
 from fairlead.lifecycle.registry.log import ROOM, line_of, new_log, scan
 
 
@@ -146,11 +147,11 @@ def test_a_newer_log_is_refused(served: Registry) -> None:
     data = new_log("m", [], START)
     served.log_path("m").write_bytes(data.replace(data[:8], b"0" * 8, 1))
     head = {"seq": 0, "time": 0, "op": "log", "log": {"format": "fairlead-model-log", "layout": 2, "name": "m"}}
-    served.log_path("m").write_bytes(line_of(head))
+    served.log_path("m").write_bytes(line_of(as_json(head)))
     with pytest.raises(DamagedRegistryError, match="layout 2, this fairlead reads 1"):
         Registry(served.folder).champion("m")
     head["log"] = {"format": "fairlead-model-log", "layout": 1, "name": "m"}
-    served.log_path("m").write_bytes(line_of(head) + line_of({"seq": 1, "time": 0, "op": "sealed"}))
+    served.log_path("m").write_bytes(line_of(as_json(head)) + line_of(as_json({"seq": 1, "time": 0, "op": "sealed"})))
     with pytest.raises(DamagedRegistryError, match="the kind 'sealed', which this version of fairlead does not know"):
         Registry(served.folder).champion("m")
 
@@ -165,7 +166,7 @@ def test_a_torn_end_is_put_aside_by_the_next_writer(served: Registry, left: int)
     lines = lines_of(served)
     end = sum(len(line) + 1 for line in lines)
     entry = {"seq": 7, "time": START, "op": "alias", "alias": {"alias": "champion", "version": 1, "generation": 4}}
-    torn = line_of(entry)[:left]
+    torn = line_of(as_json(entry))[:left]
     with path.open("r+b") as file:
         file.seek(end)
         file.write(torn if left != -1 else torn[:30] + b"\0" * 10 + torn[40:])
@@ -250,7 +251,7 @@ def test_a_log_grows(registry: Registry) -> None:
 def test_a_writer_that_holds_the_lock_for_too_long_is_told(served: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk, "PATIENCE_S", 0.05)
     handle = os.open(served.log_path("m"), os.O_RDWR)
-    with disk.locked(handle, str(served.log_path("m"))):
+    with disk.Lock(handle, str(served.log_path("m"))):
         with pytest.raises(RegistryLockedError, match="another process holds"):
             served.promote("m", 1)
         assert served.champion("m").version == 3  # type: ignore[union-attr]

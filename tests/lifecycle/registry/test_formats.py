@@ -118,6 +118,11 @@ def test_what_is_no_model_is_refused(registry: Registry, data: bytes, message: s
     assert not registry.folder.exists()
 
 
+@pytest.mark.parametrize("length", [0x0280, 0x0380, 0x0480, 0x0580])
+def test_weights_whose_length_begins_as_pickles_do_are_none(length: int) -> None:
+    assert format_of(struct.pack("<Q", length) + b"{}".ljust(length)) == "safetensors"
+
+
 def _header(tensors: object, size: int) -> bytes:
     text = json.dumps(tensors).encode()
     return struct.pack("<Q", len(text)) + text + bytes(size)

@@ -65,6 +65,8 @@ def test_promote_and_back(folder: str, capsys: pytest.CaptureFixture[str]) -> No
     assert "version 1 (rollback), generation 3" in run(capsys, "rollback", folder, "elec", "--reason", "slow")
     assert "no version to go back to" in run(capsys, "rollback", folder, "elec", status=2)
     assert "challenger -> version 2" in run(capsys, "promote", folder, "elec", "2", "--alias", "challenger")
+    assert "challenger -> nothing" in run(capsys, "unalias", folder, "elec", "challenger", "--reason", "refused")
+    assert run(capsys, "unalias", folder, "elec", "challenger") == "elec has no challenger\n"
 
 
 def test_delete(folder: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -287,6 +289,21 @@ def test_a_journal_is_such_a_log(tmp_path: Path) -> None:
         ("model_version", "a", "1"),
         ("deployment", "a", "1"),
     ]
+
+
+def test_a_registry_needs_no_numpy(tmp_path: Path) -> None:
+    code = """
+import sys
+for name in ("numpy", "safetensors", "skops", "sklearn", "torch", "onnx", "onnxruntime"):
+    sys.modules[name] = None  # an import of it would raise
+import fairlead as fl
+registry = fl.Registry(sys.argv[1])
+registry.register("m", b'{"bias": 1}')
+registry.promote("m", 1)
+print(registry.serve("m").model)
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.stdout == "{'bias': 1}\n", done.stderr
 
 
 def test_dependencies_are_those_of_this_process() -> None:

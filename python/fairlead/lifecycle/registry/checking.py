@@ -220,7 +220,7 @@ def repair(registry: Registry, name: str | None = None) -> Repair:
             for version in registry.versions(model):
                 path = registry.card_path(model, version.number)
                 if _read_card(path) != version:
-                    registry.write_card(version)
+                    registry.write_card(version, as_json(version.card.to_dict()))
                     done.append(f"{path} written anew from the log")
                 lost += [f"weights of {problem.message}" for problem in _weights(registry, version)]
     return Repair(tuple(done), tuple(lost))
@@ -248,12 +248,12 @@ def _repair_log(registry: Registry, name: str, done: list[str], lost: list[str])
     path = registry.log_path(name)
     if not path.parent.is_dir():
         raise UnknownVersionError(f"{name!r} is no model of {registry.folder}")
-    with disk.lock_file(f"{registry.folder}/models/.lock"), contextlib.ExitStack() as stack:
+    with disk.LockFile(f"{registry.folder}/models/.lock"), contextlib.ExitStack() as stack:
         data = b""
         if path.exists():
             handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
             stack.callback(os.close, handle)
-            stack.enter_context(disk.locked(handle, str(path)))
+            stack.enter_context(disk.Lock(handle, str(path)))
             data = path.read_bytes()
         found = scan(str(path), data, 0, 0)
         if found.entries and not found.damage and found.entries[0].get("op") == "log":

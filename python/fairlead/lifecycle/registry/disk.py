@@ -11,7 +11,6 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Iterator
 
 from fairlead.lifecycle.registry.errors import RegistryLockedError
 
@@ -107,37 +106,52 @@ def make_folder(path: str) -> None:
     sync_folder(above or ".")
 
 
-@contextlib.contextmanager
-def locked(handle: int, what: str, *, shared: bool = False, patience_s: float | None = None) -> Iterator[None]:
-    """flock on a handle that nobody else shares. A process that dies gives it back.
+class Lock:
+    """flock on a handle that nobody else shares, while it is entered. A process that dies gives it back.
 
-    Raises RegistryLockedError after `patience_s`.
+    Entering raises RegistryLockedError after `PATIENCE_S`.
     """
-    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-    pause, until = 1e-4, None
-    while True:
+
+    __slots__ = ("_handle", "_kind", "_what")
+
+    def __init__(self, handle: int, what: str, *, shared: bool = False) -> None:
+        self._handle = handle
+        self._what = what
+        self._kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+
+    def __enter__(self) -> None:
+        pause, until = 1e-4, 0.0
+        while True:
+            try:
+                fcntl.flock(self._handle, self._kind | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                now = time.monotonic()
+                until = until or now + PATIENCE_S
+                if now >= until:
+                    raise RegistryLockedError(f"another process holds {self._what}; is one of them stopped?") from None
+                time.sleep(pause)
+                pause = min(2 * pause, 5e-3)
+
+    def __exit__(self, *_: object) -> None:
+        fcntl.flock(self._handle, fcntl.LOCK_UN)  # a child that was forked meanwhile has this handle too
+
+
+class LockFile(Lock):
+    """The same on a file that is there for this alone. Raises FileNotFoundError where its folder is not there."""
+
+    __slots__ = ()
+
+    def __init__(self, path: str, *, shared: bool = False) -> None:
+        super().__init__(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), path, shared=shared)
+
+    def __enter__(self) -> None:
         try:
-            fcntl.flock(handle, kind | fcntl.LOCK_NB)
-            break
-        except BlockingIOError:
-            now = time.monotonic()
-            until = now + (PATIENCE_S if patience_s is None else patience_s) if until is None else until
-            if now >= until:
-                raise RegistryLockedError(f"another process holds {what}; is one of them stopped?") from None
-            time.sleep(pause)
-            pause = min(2 * pause, 5e-3)
-    try:
-        yield
-    finally:
-        fcntl.flock(handle, fcntl.LOCK_UN)  # a child that was forked meanwhile has this handle too
+            super().__enter__()
+        except BaseException:
+            os.close(self._handle)
+            raise
 
-
-@contextlib.contextmanager
-def lock_file(path: str, *, shared: bool = False) -> Iterator[None]:
-    """As `locked`, on a file that is there for this alone."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        with locked(handle, path, shared=shared):
-            yield
-    finally:
-        os.close(handle)
+    def __exit__(self, *_: object) -> None:
+        super().__exit__()
+        os.close(self._handle)

@@ -68,11 +68,11 @@ def _look(data: Data) -> str:
         raise RefusedWeightsError("the file of the weights is empty")
     if head[:4] == b"PK\x03\x04":
         return _zip(data)
-    if head[0] == 0x80 and 2 <= head[1] <= 5:
-        raise _pickle("a pickle")
     if head[8:9] == b"{" and head[5:8] == b"\0\0\0":
         safetensors_header(data)
         return "safetensors"
+    if head[0] == 0x80 and head[1:2] in b"\2\3\4\5":
+        raise _pickle("a pickle")
     if head.lstrip()[:1] in (b"{", b"["):
         try:
             json.loads(bytes(data))
@@ -110,9 +110,36 @@ def _unknown(data: Data, head: bytes) -> RefusedWeightsError:
     return RefusedWeightsError(f"the file is none of {', '.join(FORMATS)}; {_INSTEAD}")
 
 
+class _Reader(io.RawIOBase):
+    """A file of bytes that are somewhere already: io.BytesIO would copy them."""
+
+    def __init__(self, data: Data) -> None:
+        self._data = memoryview(data)
+        self._place = 0
+
+    def seekable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._place = max(offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: len(self._data)}[whence], 0)
+        return self._place
+
+    def readinto(self, buffer: Any) -> int:
+        part = self._data[self._place : self._place + len(buffer)]
+        buffer[: len(part)] = part
+        self._place += len(part)
+        return len(part)
+
+
 def _zip(data: Data) -> str:
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as file:
+        with zipfile.ZipFile(io.BufferedReader(_Reader(data))) as file:
             names = file.namelist()
     except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
         raise RefusedWeightsError(f"the file begins as a zip does, but is none: {error}") from None

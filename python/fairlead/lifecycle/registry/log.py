@@ -63,9 +63,8 @@ class Scan:
 _ENTRY = re.compile(rb'[0-9a-f]{8} \{"seq":')
 
 
-def line_of(entry: Mapping[str, Any]) -> bytes:
-    """An entry as a line."""
-    text = as_json(entry)
+def line_of(text: bytes) -> bytes:
+    """An entry, as JSON, as a line."""
     return b"%08x %s\n" % (crc32c(text), text)
 
 
@@ -165,7 +164,7 @@ class Follower:
             return b""
         found = scan(self.path, _read(handle, self.offset, status.st_size), self.offset, self.entries)
         if found.damage and not whole:  # or was it read while it was being written?
-            with disk.locked(handle, self.path, shared=True):
+            with disk.Lock(handle, self.path, shared=True):
                 size = os.fstat(handle).st_size
                 found = scan(self.path, _read(handle, self.offset, size), self.offset, self.entries)
         self._take(found)
@@ -240,9 +239,10 @@ class Appender:
             stacklevel=2,
         )
 
-    def append(self, entry: Mapping[str, Any]) -> None:
-        """Durable when it returns. An error leaves the log as it was, unless it says that nobody knows."""
-        line = line_of({"seq": self.seq, **entry})
+    def append(self, what: str, entry: bytes) -> None:
+        """An entry, as JSON without its `seq`: durable when it returns. what: the entry in words, for an error. An
+        error leaves the log as it was, unless it says that nobody knows."""
+        line = line_of(b'{"seq":%d,%s' % (self.seq, entry[1:]))
         end = self._offset + len(line)
         if end + ROOM // 4 > self._size:
             self._grow(end)
@@ -257,7 +257,7 @@ class Appender:
                 raise storage_error(
                     error,
                     f"{self._path} was written to, but the disk then failed ({error}): it is not known whether "
-                    f"{entry['op']!r} of {self._name!r} holds; look again once the disk works",
+                    f"{what} of {self._name!r} holds; look again once the disk works",
                 ) from error
             raise
         self._offset, self.seq = end, self.seq + 1
@@ -295,7 +295,7 @@ def appending(
     while True:
         handle = os.open(follower.path, os.O_RDWR | os.O_CLOEXEC)  # of its own: who shares a handle shares the lock
         try:
-            with disk.locked(handle, follower.path):
+            with disk.Lock(handle, follower.path):
                 if os.fstat(handle).st_nlink == 0:  # a repair put another in its place
                     continue
                 with guard:
@@ -312,5 +312,5 @@ def appending(
 def new_log(name: str, entries: Sequence[Mapping[str, Any]], time: int) -> bytes:
     """A log as it is first written, with room for more."""
     head = {"time": time, "op": "log", "log": {"format": "fairlead-model-log", "layout": LAYOUT, "name": name}}
-    data = b"".join(line_of({"seq": seq, **entry}) for seq, entry in enumerate([head, *entries]))
+    data = b"".join(line_of(as_json({"seq": seq, **entry})) for seq, entry in enumerate([head, *entries]))
     return data.ljust((len(data) // ROOM + 1) * ROOM + ROOM, b"\n")

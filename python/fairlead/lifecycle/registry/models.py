@@ -10,11 +10,10 @@ import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from fairlead.errors import InvalidRecordError, did_you_mean
 from fairlead.lifecycle.registry import disk
-from fairlead.lifecycle.registry.card import Version, as_json
+from fairlead.lifecycle.registry.card import Version
 from fairlead.lifecycle.registry.errors import DamagedRegistryError, RegistryError, UnknownVersionError, told
 from fairlead.lifecycle.registry.log import Appender, Follower, appending, new_log
 from fairlead.lifecycle.registry.names import CHAMPION, NEWEST, check_name
@@ -65,22 +64,23 @@ class Models:
         """The file of a version's card. The log has the same; it is there for people and other programs."""
         return self._models / check_name(name) / f"{number}.json"
 
-    def write_card(self, version: Version) -> None:
+    def write_card(self, version: Version, card: bytes) -> None:
         """The file of a version's card: whole or as it was, but not synced, as the log has it too."""
         path = self._card_place(version.name, version.number)
         new = disk.beside(path)
         handle = disk.create(new)
         try:
-            disk.write(handle, as_json({"card_of": "fairlead", **version.to_dict()}) + b"\n")
+            body = _body(version, card)
+            disk.write(handle, b'{"card_of":"fairlead","name":"%s",%s\n' % (version.name.encode(), body[1:]))
             disk.rename(new, path)
         finally:
             os.close(handle)
 
     @contextlib.contextmanager
-    def _with_card(self, version: Version) -> Iterator[None]:
+    def _with_card(self, version: Version, card: bytes) -> Iterator[None]:
         """Its card is there, unless what it is written for fails."""
         try:
-            self.write_card(version)
+            self.write_card(version, card)
             yield
         except BaseException:
             path = self._card_place(version.name, version.number)
@@ -174,51 +174,50 @@ class Models:
     @contextlib.contextmanager
     def _kept(self) -> Iterator[None]:
         """Nothing is taken away meanwhile."""
-        with contextlib.ExitStack() as stack:
-            try:
-                stack.enter_context(self.objects.kept())
-            except FileNotFoundError:  # the very first version
-                for folder in (self.objects.folder, self._models):
-                    disk.make_folder(os.fspath(folder))
-                stack.enter_context(self.objects.kept())
+        try:
+            kept = self.objects.kept()
+        except FileNotFoundError:  # the very first version
+            for folder in (self.objects.folder, self._models):
+                disk.make_folder(os.fspath(folder))
+            kept = self.objects.kept()
+        with kept:
             yield
 
-    def _commit_version(self, version: Version) -> Version:
+    def _commit_version(self, version: Version, card: bytes) -> Version:
+        """Under the next number. card: of the version, as JSON."""
         try:
-            return self._next_version(version)
+            return self._next_version(version, card)
         except UnknownVersionError:
-            with disk.lock_file(f"{self._place}/.lock"):
+            with disk.LockFile(f"{self._place}/.lock"):
                 if not self.log_path(version.name).exists():
-                    return self._first_version(version)
-        return self._next_version(version)
+                    return self._first_version(version, card)
+        return self._next_version(version, card)
 
-    def _next_version(self, version: Version) -> Version:
+    def _next_version(self, version: Version, card: bytes) -> Version:
         with self._appending(version.name) as (log, state):
             version = replace(version, number=state.newest + 1)
-            with self._with_card(version):
-                log.append(self._registered(version))
+            with self._with_card(version, card):
+                entry = b'{"time":%d,"op":"registered","registered":%s}' % (self._now(), _body(version, card))
+                log.append(f"version {version.number}", entry)
         return version
 
-    def _first_version(self, version: Version) -> Version:
+    def _first_version(self, version: Version, card: bytes) -> Version:
         self._check_case(version.name)
         path = self._log_place(version.name)
         disk.make_folder(os.path.dirname(path))  # noqa: PTH120
-        entry = self._registered(version)
+        now, body = self._now(), version.to_dict()
+        del body["name"]
+        entry = {"time": now, "op": "registered", "registered": body}
         try:
-            disk.replace(path, new_log(version.name, [entry], entry["time"]), self._durable)
+            disk.replace(path, new_log(version.name, [entry], now), self._durable)
         except BaseException:
             for left in (path, disk.beside(path)):
                 with contextlib.suppress(OSError):
                     Path(left).unlink()
             raise
         with contextlib.suppress(OSError):  # a card without a log would mean that the log was lost
-            self.write_card(version)
+            self.write_card(version, card)
         return version
-
-    def _registered(self, version: Version) -> dict[str, Any]:
-        told = version.to_dict()
-        del told["name"]
-        return {"time": self._now(), "op": "registered", "registered": told}
 
     def _check_case(self, name: str) -> None:
         there = [entry.name for entry in self._models.iterdir() if entry.name.lower() == name.lower()]
@@ -233,6 +232,17 @@ class Models:
 
     def _now(self) -> int:
         return int(self._clock())
+
+
+def _body(version: Version, card: bytes) -> bytes:
+    """What the log and the card say of a version. It is put together from the card's JSON, which is long."""
+    head = b'{"version":%d,"digest":"%s","format":"%s","size":%d,"card":' % (
+        version.number,
+        version.digest.encode(),
+        version.format.encode(),
+        version.size,
+    )
+    return head + card + b"}"
 
 
 _ALL: weakref.WeakSet[Models] = weakref.WeakSet()

@@ -40,13 +40,13 @@ class Objects:
         """Of a file that is there, or would be."""
         return self.folder / file
 
-    def kept(self) -> contextlib.AbstractContextManager[None]:
+    def kept(self) -> disk.LockFile:
         """Nothing is taken away meanwhile."""
-        return disk.lock_file(self._lock, shared=True)
+        return disk.LockFile(self._lock, shared=True)
 
-    def alone(self) -> contextlib.AbstractContextManager[None]:
+    def alone(self) -> disk.LockFile:
         """Nobody is registering meanwhile."""
-        return disk.lock_file(self._lock)
+        return disk.LockFile(self._lock)
 
     def put(self, data: bytes | memoryview, format: str) -> str:
         """Bytes, durable when it returns; gives their digest. Under `kept`."""

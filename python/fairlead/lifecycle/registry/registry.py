@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from fairlead.errors import InvalidRecordError
 from fairlead.lifecycle.registry import disk, loading
-from fairlead.lifecycle.registry.card import Alias, Lineage, Summary, Version, checked_card
+from fairlead.lifecycle.registry.card import Alias, Lineage, Summary, Version, as_json, checked_card
 from fairlead.lifecycle.registry.errors import (
     AliasMovedError,
     DamagedWeightsError,
@@ -113,7 +113,7 @@ class Registry(Models):
         """
         check_name(name)
         when = self._clock() if created is None else as_time(created, "created")
-        card = checked_card(when, metrics or {}, params or {}, schema, lineage or Lineage(), description)
+        card, text = checked_card(when, metrics or {}, params or {}, schema, lineage or Lineage(), description)
         with told(f"register {name!r}", self.folder), _opened(artifact) as (data, handle):
             found = format_of(data, format)
             with self._kept():
@@ -122,7 +122,7 @@ class Registry(Models):
                     sha256 = self.objects.put(data, found)
                 else:
                     sha256, size = self.objects.put_file(handle, found)
-                version = self._commit_version(Version(name, 1, sha256, found, size, card))
+                version = self._commit_version(Version(name, 1, sha256, found, size, card), text)
         self._tell_version(version, "registered")
         return version
 
@@ -202,7 +202,7 @@ class Registry(Models):
                 )
             moved = state.next_alias(alias, target(state), self._now(), by, reason, rollback=rollback)
             told_of = {k: v for k, v in moved.to_dict().items() if k not in ("name", "time")}
-            log.append({"time": moved.time, "op": "alias", "alias": told_of})
+            log.append(f"the move of {alias}", as_json({"time": moved.time, "op": "alias", "alias": told_of}))
         self._tell_move(moved)
         return moved
 
@@ -272,6 +272,8 @@ class Registry(Models):
             if into is None:
                 return loading.model_of(found, self.objects.read(found.file, found.size), trusted)
             path = self.objects.check(found.file, found.size)
+        if not (callable(getattr(into, "fresh", None)) and callable(getattr(into, "load", None))):
+            raise InvalidRecordError(f"into is {into!r}, must be a Trainer: it has `fresh` and `load`")
         if (wanted := getattr(into, "format", found.format)) != found.format:
             raise DamagedWeightsError(
                 f"{name!r} version {found.number} is {found.format}, but {type(into).__name__} loads {wanted}"
@@ -324,7 +326,8 @@ class Registry(Models):
                             f"{name!r} version {number} is {' and '.join(holding)}: move the alias first"
                         )
                     found = state.versions[number]
-                    log.append({"time": self._now(), "op": "deleted", "version": number, "by": by, "reason": reason})
+                    entry = {"time": self._now(), "op": "deleted", "version": number, "by": by, "reason": reason}
+                    log.append(f"the deletion of version {number}", as_json(entry))
                 with contextlib.suppress(OSError):  # it is deleted; `collect` removes what stays
                     disk.unlink(self._card_place(name, number))
                 if found.file not in self.files_in_use():
