@@ -128,6 +128,7 @@ class Managing:
         """Who waits for the outcome of a task."""
         self._order = threading.Lock()  # outcomes are told in the order of the journal
         self._jobs: dict[Path, Any] = {}
+        self._complaints: dict[str, str] = {}  # what was told already
         self._watching: list[weakref.ref[Watching]] = []
         self.pipelines: Mapping[str, RetrainingPipeline] = MappingProxyType(self._by_name)
 
@@ -238,18 +239,15 @@ class Managing:
         """One round of all. What goes wrong with one is told, and stops no other."""
         taken: list[Step] = []
         for name, pipeline in tuple(self._by_name.items()):
-            before = pipeline.status().problem
             try:
                 taken.extend(pipeline.step())
+                self._complaints.pop(name, None)
             except Exception as error:
                 text = f"{type(error).__name__}: {error}"
-                if pipeline.status().problem != before:
+                if self._complaints.get(name) != text:
+                    self._complaints[name] = text
                     self._complain(name, text)
         return tuple(taken)
-
-    def notes(self) -> tuple[str, ...]:
-        """A line for each, for the report."""
-        return tuple(str(pipeline.status()).partition("\n")[0] for pipeline in self._by_name.values())
 
     def close(self) -> None:
         for ref in self._watching:

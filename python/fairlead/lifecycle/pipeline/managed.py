@@ -99,8 +99,10 @@ class Managed:
             self._queue.append(Told(seq, when, task, label))
 
     def settled(self, task: str, label: int | float | None, time: int, seq: int) -> None:
-        """A label that stands in the log already: the outcome of a fleet's task, as event `seq`."""
+        """A label that stands in the log already, as event `seq`: the outcome of a fleet's task."""
         with self._order:
+            if self._log is None:
+                seq = self._next()
             self._queue.append(Told(seq, time, task, label))
 
     def _remember(
