@@ -343,6 +343,12 @@ a change-point", Annals of Statistics 23 (1995); of numbers in [0, 1]: O.-A. Mai
 
 newer: how many events came after it, 0 where there is none; statistic: how likely it is, against `threshold`; before,
 after: the means, NaN where there is none.)")
+      .def_property(
+          "inflation", [](const Glr& glr) { return glr.options().inflation; },
+          [](Glr& glr, double inflation) {
+            if (!glr.inflate(inflation)) throw py::value_error("inflation is " + show(inflation) + ", must be in [1, 1e6]");
+          },
+          "See the class; may be set once it is known better. Raises ValueError below 1.")
       .def_property_readonly("width", &Glr::width, "Events in the window.")
       .def_property_readonly("newer", &Glr::newer, "Of the last drift, how many events came after the change.")
       .def_property_readonly("estimation", &Glr::estimation,

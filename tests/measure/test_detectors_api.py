@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import fairlead as fl
 
 ERRORS = [fl.DDM, fl.EDDM]
-SHARES = [fl.HDDM_A, fl.HDDM_W]
+SHARES = [fl.HDDM_A, fl.HDDM_W, fl.GLR]
 NUMBERS = [fl.ADWIN, fl.PageHinkley, fl.CUSUM, fl.KSWIN]
 ALL: list[Any] = [*NUMBERS, *ERRORS, *SHARES]
 

@@ -76,6 +76,15 @@ class Glr : public Detector<Glr> {
 
   const Options& options() const noexcept { return options_; }
 
+  // What is known better now. False where it is none; nothing has changed then.
+  bool inflate(double inflation) noexcept {
+    Options after = options_;
+    after.inflation = inflation;
+    if (fault(after)) return false;
+    options_ = after;
+    return true;
+  }
+
   std::uint64_t width() const noexcept { return width_; }  // events in the window
   double estimation() const noexcept { return total_n() > 0.0 ? total_sum() / total_n() : nan; }  // reference included
   double threshold() const noexcept { return threshold_; }

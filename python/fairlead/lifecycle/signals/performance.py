@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairlead._core import ADWIN, GLR
-from fairlead.lifecycle.signals.chance import inflation, normal_tail
+from fairlead.lifecycle.signals.chance import block_inflation, inflation, normal_tail
 from fairlead.lifecycle.signals.status import LEVELS, Level, Record, Signal
 
+_BLOCK = 32  # labels of which the mean is kept, to tell how much neighbours are alike
+_BLOCKS = 256  # how many of them
 LEAST = 30  # labels without which a share is not looked at
 _KEPT = 0.8  # of a threshold: below, what was raised is let go
 ERROR, CONFIDENCE = 0, 1  # columns of what is known of a label
@@ -21,7 +23,8 @@ class Performance:
     """The errors of a model, an event at a time, in [0, 1] or of a numeric kind from 0 on.
 
     The first `baseline` of them, or those given to `start`, are what the model is measured by. Until then nothing is
-    told. What neighbours have in common (`inflation`) is estimated from them too; all tests allow for it.
+    told. What neighbours have in common (`inflation`) is estimated from them and from what comes; all tests allow for
+    it.
 
     arl: events between false alarms of the detector of changes. p_value: of each test of the window.
     """
@@ -53,27 +56,32 @@ class Performance:
         self.ready = False
         self.glr, self.adwin = GLR(arl=self.arl), ADWIN(delta=self.delta, mode="up")
         self.sorted = np.empty(0)  # errors of the baseline, of a numeric kind
-        self.n_before, self.before, self.inflation = 0, math.nan, 1.0
+        self.n_before, self.before, self.inflation, self.least = 0, math.nan, 1.0, 1.0
         self.gap, self.gap_variance, self.variance = math.nan, math.nan, math.nan
         self.thin, self.held, self.kept = 1, 0.0, 0  # ADWIN takes means of so many; their sum and number so far
+        self.means: list[float] = []  # of blocks of shares
+        self.block = 0.0  # the sum of the one that is under way
         self.found: dict[str, dict[str, float]] = {}  # by detector: what it found, until it is let go
         self.tested: dict[str, list[float]] = {}  # by test: value, p-value, level, since
 
     def start(self, rows: NDArray[np.float64]) -> None:
         """Errors and confidences, of shape (n, 2), in order: what the model is measured by."""
         errors = rows[:, ERROR]
-        self.inflation = inflation(errors)
+        self.sorted = np.sort(errors) if self.numeric else np.empty(0)
+        shares = self._shares(errors)
+        n = len(shares) // _BLOCK
+        self.means = shares[len(shares) - n * _BLOCK :].reshape(n, _BLOCK).mean(axis=1).tolist()[-_BLOCKS:]
+        self.least = inflation(shares)
+        self.inflation = max(self.least, self._likeness())
         self.thin = max(round(self.inflation), 1)
         self.n_before, self.before = len(errors), float(errors.mean())
         self.variance = float(errors.var())
         apart = rows[:, CONFIDENCE] - (1.0 - errors)
         self.gap, self.gap_variance = float(apart.mean()), float(apart.var())
-        self.sorted = np.sort(errors) if self.numeric else np.empty(0)
         self.glr = GLR(arl=self.arl, inflation=self.inflation)
-        self.glr.update_many(self._shares(errors))
-        blocks = len(errors) // self.thin
-        shares = self._shares(errors)[: blocks * self.thin].reshape(blocks, self.thin)
-        self.adwin.update_many(shares.mean(axis=1))
+        self.glr.update_many(shares)
+        n = len(errors) // self.thin
+        self.adwin.update_many(shares[: n * self.thin].reshape(n, self.thin).mean(axis=1))
         self.ready = True
         self.at = self.seen = 0
 
@@ -97,6 +105,9 @@ class Performance:
         self.at = self.at + 1 if self.at + 1 < self.window else 0
         self.seen += 1
         share = self._share(error) if self.numeric else error
+        self.block += share
+        if self.seen % _BLOCK == 0:
+            self._alike()
         if self.glr.update(share):
             cut = self.glr.likeliest()
             self._detected("change", time, cut["newer"], cut["before"], cut["after"])
@@ -111,6 +122,23 @@ class Performance:
             return False
         self._test(time)
         return True
+
+    def _alike(self) -> None:
+        """A block of labels is full: what neighbours have in common may be known better."""
+        self.means.append(self.block / _BLOCK)
+        self.block = 0.0
+        if len(self.means) > _BLOCKS:
+            del self.means[0]
+        self.inflation = max(self.least, self._likeness())
+        self.glr.inflation = self.inflation
+        if self.kept == 0:
+            self.thin = max(self.thin, round(self.inflation))
+
+    def _likeness(self) -> float:
+        means = np.array(self.means)
+        mean = float(means.mean()) if len(means) else 0.0
+        # Numbers between 0 and 1, as places are, vary less than zeros and ones: a twelfth where all are alike likely.
+        return block_inflation(means, _BLOCK, 1.0 / 12.0 if self.numeric else mean * (1.0 - mean))
 
     def _share(self, error: float) -> float:
         places = int(self.sorted.searchsorted(error, "left")) + int(self.sorted.searchsorted(error, "right"))
@@ -264,5 +292,5 @@ class Performance:
 
 _PLAIN = (
     *("at", "seen", "ready", "n_before", "before", "inflation", "gap", "gap_variance", "variance"),
-    *("thin", "held", "kept", "found", "tested"),
+    *("thin", "held", "kept", "found", "tested", "least", "means", "block"),
 )
