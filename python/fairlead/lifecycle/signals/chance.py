@@ -96,7 +96,7 @@ def block_inflation(means: NDArray[np.float64], length: int, variance: float) ->
         longer = means[len(means) - n * times :].reshape(n, times).mean(axis=1)
         apart = np.diff(longer)
         ratio = 0.5 * float(apart @ apart) / (n - 1) * length * times / variance
-        found = max(found, ratio * (1.0 - math.sqrt(2.0 / (n - 1))))
+        found = max(found, ratio / (1.0 + 1.5 * math.sqrt(3.0 / (n - 1))))
     return found
 
 

@@ -53,6 +53,7 @@ class Performance:
     def forget(self) -> None:
         """The first errors to come are the baseline."""
         self.at = self.seen = 0  # the slot that comes next; labels since there is a baseline
+        self.ring.fill(np.nan)
         self.ready = False
         self.glr, self.adwin = GLR(arl=self.arl), ADWIN(delta=self.delta, mode="up")
         self.sorted = np.empty(0)  # errors of the baseline, of a numeric kind

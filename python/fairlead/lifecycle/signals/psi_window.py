@@ -51,13 +51,15 @@ class PsiWindow:
         self.warning, self.alarm, self.p_value = warning, alarm, p_value
         self.rows = np.full((window, len(self.columns)), np.nan)
         self.first = np.full((reference, len(self.columns)), np.nan)
-        self.at = 0  # the slot that comes next, of `first` while there is no reference, else of `rows`
-        self.seen = 0  # rows since there is a reference
+        self.at: int  # the slot that comes next, of `first` while there is no reference, else of `rows`
+        self.seen: int  # rows since there is a reference
+        self.raised_rows: int  # `seen`, less the rows that came after the drift, when the first alarm was raised
         self.table: PsiTable | None = None
-        self.raised_rows = 0  # `seen`, less the rows that came after the drift, when the first alarm was raised
         self._forget()
 
     def _forget(self) -> None:
+        self.at = self.seen = self.raised_rows = 0
+        self.rows.fill(np.nan)
         n = len(self.columns)
         self.psi, self.corrected, self.p = (np.full(n, np.nan) for _ in range(3))
         self.levels, self.since = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
@@ -100,14 +102,11 @@ class PsiWindow:
         self.psis = [_fitted(rows[:, i], c[2], self.bins) for i, c in enumerate(self.columns)]
         self.inflation, self.freedom, self.blocks = _likeness(rows, self.psis, self.window)
         self._prepare()
-        self.at = self.seen = 0
-        self.rows.fill(np.nan)
         self._forget()
 
     def forget(self) -> None:
         """The first rows to come are the reference."""
         self.table = None
-        self.at = self.seen = 0
         self._forget()
 
     def _prepare(self) -> None:
