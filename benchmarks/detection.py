@@ -94,9 +94,11 @@ def configured(path: str, **fixed: Any) -> Callable[..., Any] | None:
 
 def error_detectors() -> Iterator[Detector]:
     """Thresholds are logarithms (base e) where they are probabilities."""
-    yield Detector("**fairlead GLR**", ours(lambda h: fl.GLR(arl=math.exp(h))), 4.0, 14.0)
-    yield Detector("fairlead GLR, mode both", ours(lambda h: fl.GLR(arl=math.exp(h), mode="both")), 4.0, 14.0)
-    yield Detector("fairlead ADWIN, mode up, clock 1", ours(lambda h: fl.ADWIN(delta=math.exp(-h), clock=1, mode="up")), 0.01, 12.0)
+    yield Detector("**fairlead CutScan**", ours(lambda h: fl.CutScan(arl=math.exp(h))), 5.0, 14.0)
+    yield Detector("fairlead CutScan, mode both", ours(lambda h: fl.CutScan(arl=math.exp(h), mode="both")), 5.0, 14.0)
+    yield Detector(
+        "fairlead ADWIN, mode up, clock 1", ours(lambda h: fl.ADWIN(delta=math.exp(-h), clock=1, mode="up")), 0.01, 12.0
+    )
     drift, binary = "river.drift.", "river.drift.binary."
     if cls := found(drift + "ADWIN"):
         yield Detector("river ADWIN", rivers(lambda h, c=cls: c(delta=math.exp(-h))), 0.01, 12.0)
@@ -114,16 +116,22 @@ def error_detectors() -> Iterator[Detector]:
     if cls := found(binary + "EDDM"):
         yield Detector("river EDDM", rivers(lambda h, c=cls: c(beta=1.0 - h, alpha=1.0)), 0.005, 0.6)
     if cls := found(binary + "HDDMA"):
-        yield Detector("river HDDM_A", rivers(lambda h, c=cls: c(drift_confidence=math.exp(-h), warning_confidence=0.5)), 1.0, 20.0)
+        yield Detector(
+            "river HDDM_A", rivers(lambda h, c=cls: c(drift_confidence=math.exp(-h), warning_confidence=0.5)), 1.0, 20.0
+        )
     if cls := found(binary + "HDDMW"):
-        yield Detector("river HDDM_W", rivers(lambda h, c=cls: c(drift_confidence=math.exp(-h), warning_confidence=0.5)), 1.0, 30.0)
+        yield Detector(
+            "river HDDM_W", rivers(lambda h, c=cls: c(drift_confidence=math.exp(-h), warning_confidence=0.5)), 1.0, 30.0
+        )
     stream = "frouros.detectors.concept_drift."
     if make := configured(stream + "CUSUM", delta=0.05):
         yield Detector("frouros CUSUM", frouros(lambda h, m=make: m(lambda_=math.exp(h))), 0.0, 7.0, 0.3)
     if make := configured(stream + "GeometricMovingAverage"):
         yield Detector("frouros geometric moving average", frouros(lambda h, m=make: m(lambda_=h)), 0.02, 0.9, 0.3)
     if make := configured(stream + "RDDM"):
-        yield Detector("frouros RDDM", frouros(lambda h, m=make: m(drift_level=h, warning_level=0.5 * h)), 1.5, 9.0, 0.3)
+        yield Detector(
+            "frouros RDDM", frouros(lambda h, m=make: m(drift_level=h, warning_level=0.5 * h)), 1.5, 9.0, 0.3
+        )
     if make := configured(stream + "STEPD"):
         yield Detector("frouros STEPD", frouros(lambda h, m=make: m(alpha_d=math.exp(-h), alpha_w=0.9)), 1.0, 30.0, 0.2)
 
@@ -239,12 +247,285 @@ def errors_part(quick: bool) -> list[str]:
     return lines
 
 
+# ---- inputs: four features, of which the first drifts; a reference of 500 rows is known to all ----
+
+FEATURES, REFERENCE = 4, 500
+
+
+@dataclass(frozen=True)
+class Shift:
+    """What becomes of the first feature. kind: mean, spread or shape; by: how many deviations, or times."""
+
+    name: str
+    kind: str
+    by: float
+    width: int = 0
+    back: int = 0
+    horizon: int = 2000
+
+    def stream(self, seed: int) -> tuple[np.ndarray, list[int]]:
+        """Rows, the reference first, and where changes begin."""
+        rng = np.random.default_rng(seed)
+        calm = REFERENCE + int(rng.integers(1000, 2000))
+        n = calm + (6 * self.back if self.back else self.horizon)
+        x = rng.normal(size=(n, FEATURES))
+        since = np.arange(n) - calm
+        share = np.clip((since + 1) / max(self.width, 1), 0.0, 1.0)
+        starts = [calm]
+        if self.back:
+            share = ((since >= 0) & (since // self.back % 2 == 0)).astype(float)
+            starts = [calm + 2 * i * self.back for i in range(3)]
+        if self.kind == "mean":
+            x[:, 0] += self.by * share
+        elif self.kind == "spread":
+            x[:, 0] *= 1.0 + (self.by - 1.0) * share
+        else:  # two heaps of the same mean and variance
+            heaps = rng.choice([-1.0, 1.0], n) * math.sqrt(0.84) + 0.4 * rng.normal(size=n)
+            x[:, 0] = np.where(share > 0, heaps, x[:, 0])
+        return x, starts
+
+
+SHIFTS = (
+    Shift("mean + 0.5", "mean", 0.5),
+    Shift("mean + 1", "mean", 1.0),
+    Shift("spread x 1.5", "spread", 1.5),
+    Shift("two heaps", "shape", 0.0),
+    Shift("gradual, mean + 1 over 1,000", "mean", 1.0, width=1000, horizon=3000),
+    Shift("recurring, 500 on and off, mean + 1", "mean", 1.0, back=500),
+)
+
+
+def monitored(window: int, psi: float | None) -> Run:
+    """The alarms of a DriftMonitor on inputs. psi: its threshold, or None for one so low that the p-value decides; the
+    threshold given by the tuning is then ln(arl)."""
+    from fairlead.lifecycle.schema import Schema
+    from fairlead.lifecycle.signals import DriftMonitor
+
+    schema = Schema("binary", [f"x{i}" for i in range(FEATURES)])
+
+    def run(x: np.ndarray, threshold: float) -> list[int]:
+        options: dict[str, Any] = {"psi": psi, "arl": 10_000.0} if psi else {"psi": 0.02, "arl": math.exp(threshold)}
+        monitor = DriftMonitor(
+            schema,
+            window=window,
+            reference=REFERENCE,
+            psi_warning=min(0.1, options["psi"]),
+            every=window // 10,
+            **options,
+        )
+        alarms, before, step = [], False, window // 10
+        for start in range(0, len(x), step):
+            rows = x[start : start + step]
+            monitor.update_many(rows, [0.5] * len(rows))
+            now = monitor.check().level == "alarm"
+            if now and not before:
+                alarms.append(start + len(rows) - 1)
+            before = now
+        return alarms
+
+    return run
+
+
+def each_feature(run: Run) -> Run:
+    """A detector on each feature: an alarm where any has one."""
+
+    def all_of(x: np.ndarray, threshold: float) -> list[int]:
+        return sorted({i for column in x.T for i in run(np.ascontiguousarray(column), threshold)})
+
+    return all_of
+
+
+def incremental_ks(size: int) -> Run:
+    """Frouros's incremental Kolmogorov-Smirnov test of the first feature alone against the reference. Its p-values do
+    not hang on the threshold, so each stream is run once."""
+    cls = found("frouros.detectors.data_drift.IncrementalKSTest")
+    known: dict[bytes, np.ndarray] = {}
+
+    def run(x: np.ndarray, threshold: float) -> list[int]:
+        key = x[:, 0].tobytes()
+        if key not in known:
+            detector = cls(window_size=size)
+            detector.fit(X=x[:REFERENCE, 0].copy())
+            p = np.ones(len(x))
+            for i in range(REFERENCE, len(x)):
+                result, _ = detector.update(value=x[i, 0])
+                p[i] = 1.0 if result is None else result.p_value
+            known[key] = p
+        below = known[key] < math.exp(-threshold)
+        return (np.flatnonzero(below[1:] & ~below[:-1]) + 1).tolist()
+
+    return run
+
+
+def input_detectors() -> Iterator[Detector]:
+    yield Detector("**fairlead DriftMonitor, as it is**", monitored(500, 0.25), 0.0, 0.0)
+    yield Detector("fairlead DriftMonitor, window 200, by p-value", monitored(200, None), 5.0, 16.0)
+    if cls := found("river.drift.ADWIN"):
+        yield Detector(
+            "river ADWIN, each feature", each_feature(rivers(lambda h, c=cls: c(delta=math.exp(-h)))), 0.01, 12.0, 0.5
+        )
+    if cls := found("river.drift.PageHinkley"):
+        yield Detector(
+            "river Page-Hinkley, each feature",
+            each_feature(rivers(lambda h, c=cls: c(threshold=math.exp(h), delta=0.25, mode="both"))),
+            1.0,
+            6.0,
+            0.5,
+        )
+    yield Detector(
+        "KSWIN (river's rule), each feature", each_feature(ours(lambda h: fl.KSWIN(alpha=math.exp(-h)))), 2.0, 20.0
+    )
+    if found("frouros.detectors.data_drift.IncrementalKSTest"):
+        yield Detector("frouros incremental KS, the first feature alone", incremental_ks(100), 2.0, 30.0, 0.08)
+
+
+def inputs_part(quick: bool) -> list[str]:
+    """Detectors on the inputs of a model."""
+
+    def calm(n: int, seed: int) -> list[np.ndarray]:
+        return [np.random.default_rng(seed + i).normal(size=(5000, FEATURES)) for i in range(n)]
+
+    tuning, fresh = calm(40 if quick else 120, 0), calm(40 if quick else 120, 5000)
+    lines = ["| detector | false alarms in 10,000 | " + " | ".join(s.name for s in SHIFTS) + " |"]
+    lines.append("|---|" + "--:|" * (len(SHIFTS) + 1))
+    for detector in input_detectors():
+        threshold = tuned(detector, tuning, 8) if detector.few > detector.many else 0.0
+        again = rate(detector.run, threshold, fresh[: max(int(len(fresh) * detector.share), 6)])
+        row = [detector.name, f"{again:.2f}"]
+        few = max(int((30 if quick else 100) * detector.share), 10)
+        for shift in SHIFTS:
+            late: list[float] = []
+            for seed in range(few):
+                x, starts = shift.stream(2_000_000 + seed)
+                late += delays(detector.run(x, threshold), starts, shift.back or shift.horizon)
+            row.append(cell(np.array(late), shift.back or shift.horizon))
+        lines.append("| " + " | ".join(row) + " |")
+        print(lines[-1], file=sys.stderr, flush=True)
+    return lines
+
+
+# ---- the monitor as it is: false alarms on undrifted streams of several kinds ----
+
+
+def undrifted(kind: str, seed: int, n: int = 10_000, d: int = 8) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Inputs of shape (n, d), the probabilities of a good model, and labels, which are wrong more often where the
+    second input is high: so errors are alike as long as inputs are."""
+    rng = np.random.default_rng(seed)
+    name, _, number = kind.partition(" ")
+    x = rng.normal(size=(n + 1000, d))
+    memory = float(number) if name == "memory" else 0.9 if name == "cycle" else 0.0
+    if memory:
+        for i in range(1, len(x)):
+            x[i] = memory * x[i - 1] + math.sqrt(1.0 - memory**2) * x[i]
+    x = x[1000:].copy()
+    if name == "cycle":
+        x += 2.0 * np.sin(2.0 * np.pi * (np.arange(n)[:, None] / float(number) + rng.random(d)))
+        x /= math.sqrt(3.0)
+    p = 1.0 / (1.0 + np.exp(-2.0 * x[:, 0]))
+    y = (rng.random(n) < p).astype(int)
+    flip = rng.random(n) < np.where(x[:, 1] > 1.0, 0.35, 0.02)
+    return x, p, np.where(flip, 1 - y, y)
+
+
+def monitor_part(quick: bool) -> list[str]:
+    """False alarms of a DriftMonitor with its defaults."""
+    from fairlead.lifecycle.schema import Schema
+    from fairlead.lifecycle.signals import DriftMonitor
+
+    schema = Schema("binary", [f"x{i}" for i in range(8)])
+    kinds = ("independent", "memory 0.5", "memory 0.9", "memory 0.97", "cycle 48", "cycle 336")
+    lines = ["| undrifted stream | drifts called in 10,000 events | by what (share of streams) |", "|---|--:|---|"]
+    for kind in kinds:
+        streams = 20 if quick else 100
+        called, by = 0, {}
+        for seed in range(streams):
+            x, p, y = undrifted(kind, 900 + seed)
+            monitor, before = DriftMonitor(schema), set()
+            seen: set[str] = set()
+            for start in range(0, len(x), 250):
+                part = slice(start, start + 250)
+                monitor.update_many(x[part], p[part].tolist())
+                monitor.learn_many(p[part].tolist(), y[part].tolist())
+                now = {(s.kind, s.name) for s in monitor.check().raised("alarm")}
+                called += len(now) > 0 and not before
+                before = now
+                seen |= {k for k, _ in now}
+            for k in seen:
+                by[k] = by.get(k, 0) + 1
+        words = ", ".join(f"{k} {v / streams:.0%}" for k, v in sorted(by.items(), key=lambda item: -item[1])) or "-"
+        lines.append(f"| {kind} | {called / streams:.2f} | {words} |")
+        print(lines[-1], file=sys.stderr, flush=True)
+    return lines
+
+
+# ---- the change of season ----
+
+
+def flusight_part(data: Path) -> list[str]:
+    """A DriftMonitor on each model of the hub: when it raises an alarm, in weeks of the new season."""
+    path = data / "flusight_cat" / "flusight_cat_dev.parquet"
+    if not path.exists():
+        return [f"not measured: {path} is not there"]
+    import pyarrow.parquet as pq
+
+    from fairlead.lifecycle.schema import Schema
+    from fairlead.lifecycle.signals import DriftMonitor
+
+    table = pq.read_table(path).to_pylist()
+    classes = ("large_decrease", "decrease", "stable", "increase", "large_increase")
+    schema = Schema("categorical", ["horizon"], classes)
+    by_model: dict[str, list[dict[str, Any]]] = {}
+    for row in table:
+        by_model.setdefault(row["model"], []).append(row)
+    lines = [
+        "| model | labels in 2023/24 | alarms in it | accuracy, then | first alarm, labels of 2024/25 | kind |",
+        "|---|--:|--:|--:|--:|---|",
+    ]
+    for model, rows in sorted(by_model.items()):
+        seasons = {season: sum(r["season"] == season for r in rows) for season in ("2023/24", "2024/25")}
+        if min(seasons.values()) < 1000:
+            continue
+        rows.sort(key=lambda r: (r["reference_date"], r["location"], r["horizon"]))
+        monitor = DriftMonitor(schema, window=400, reference=800, baseline=400)
+        first, before, kind, right = None, 0, "-", {"2023/24": 0, "2024/25": 0}
+        told, raised = 0, False
+        for i, row in enumerate(rows):
+            p = np.array([row[f"p_{name}"] for name in classes])
+            p = np.maximum(p, 0.0) / p.sum()
+            time = int(np.datetime64(row["reference_date"], "ns").astype(np.int64))
+            monitor.update([float(row["horizon"])], p, time=time)
+            monitor.learn(p, int(row["outcome"]), time=time)
+            right[row["season"]] += int(p.argmax()) == row["outcome"]
+            told += row["season"] == "2024/25"
+            if i % 40:
+                continue
+            now = monitor.check().raised("alarm")
+            if now and not raised and told == 0:
+                before += 1
+            if now and told and first is None:
+                first, kind = told, ", ".join(dict.fromkeys(s.kind for s in now))
+            raised = bool(now)
+        then, now_right = (f"{right[s] / seasons[s]:.0%}" for s in seasons)
+        cells = (model, f"{seasons['2023/24']:,}", before, f"{then}, {now_right}", first or "none", kind)
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return lines
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--part", choices=("errors", "inputs", "monitor", "flusight"))
+    parser.add_argument("--quick", action="store_true", help="fewer streams")
+    parser.add_argument("--part", choices=("errors", "inputs", "monitor", "flusight"), help="one alone")
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("FAIRLEAD_DATA", "../shared/data")))
     arguments = parser.parse_args()
-    print("\n".join(errors_part(arguments.quick)))
+    parts: dict[str, tuple[str, Callable[[], list[str]]]] = {
+        "errors": ("Errors of a model: mean delay ± standard error", lambda: errors_part(arguments.quick)),
+        "inputs": ("Inputs of a model: mean delay ± standard error", lambda: inputs_part(arguments.quick)),
+        "monitor": ("False alarms of a DriftMonitor as it is", lambda: monitor_part(arguments.quick)),
+        "flusight": ("The change of season (FluSight)", lambda: flusight_part(arguments.data)),
+    }
+    for name, (title, part) in parts.items():
+        if arguments.part in (None, name):
+            print(f"### {title}\n", *part(), "", sep="\n", flush=True)
 
 
 if __name__ == "__main__":

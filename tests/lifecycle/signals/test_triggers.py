@@ -71,7 +71,9 @@ def test_the_schedule_counts_from_the_last_retraining() -> None:
     assert trigger.consider(None, MANY, 30 * DAY)
     after = Facts(examples=1000, new=1000, since=0, retrains=(20 * DAY,))
     assert not trigger.consider(None, after, 49 * DAY)
-    assert trigger.consider(None, after, 50 * DAY).reason == "schedule: 30 days since the last retraining, every 30 days"
+    assert (
+        trigger.consider(None, after, 50 * DAY).reason == "schedule: 30 days since the last retraining, every 30 days"
+    )
     assert not trigger.consider(None, Facts(examples=1000), 500 * DAY)
 
 
@@ -198,7 +200,10 @@ def test_quiet_hours_by_the_clock_on_the_wall(hours: QuietHours, now: str, quiet
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.datetimes(datetime(2026, 1, 1), datetime(2026, 12, 31)), st.sampled_from([LONDON, QuietHours("01:30", "02:30", zone="America/New_York")]))
+@given(
+    st.datetimes(datetime(2026, 1, 1), datetime(2026, 12, 31)),
+    st.sampled_from([LONDON, QuietHours("01:30", "02:30", zone="America/New_York")]),
+)
 def test_the_end_of_quiet_hours_is_their_end(when: datetime, hours: QuietHours) -> None:
     at = as_time(when)
     end = hours.until(at)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fairlead._core import ADWIN, GLR
+from fairlead._core import ADWIN, CutScan
 from fairlead.lifecycle.signals.chance import block_inflation, inflation, normal_tail
 from fairlead.lifecycle.signals.status import LEVELS, Level, Record, Signal
 
@@ -55,7 +55,7 @@ class Performance:
         self.at = self.seen = 0  # the slot that comes next; labels since there is a baseline
         self.ring.fill(np.nan)
         self.ready = False
-        self.glr, self.adwin = GLR(arl=self.arl), ADWIN(delta=self.delta, mode="up")
+        self.scan, self.adwin = CutScan(arl=self.arl), ADWIN(delta=self.delta, mode="up")
         self.sorted = np.empty(0)  # errors of the baseline, of a numeric kind
         self.n_before, self.before, self.inflation, self.least = 0, math.nan, 1.0, 1.0
         self.gap, self.gap_variance, self.variance = math.nan, math.nan, math.nan
@@ -79,8 +79,8 @@ class Performance:
         self.variance = float(errors.var())
         apart = rows[:, CONFIDENCE] - (1.0 - errors)
         self.gap, self.gap_variance = float(apart.mean()), float(apart.var())
-        self.glr = GLR(arl=self.arl, inflation=self.inflation)
-        self.glr.update_many(shares)
+        self.scan = CutScan(arl=self.arl, inflation=self.inflation)
+        self.scan.update_many(shares)
         n = len(errors) // self.thin
         self.adwin.update_many(shares[: n * self.thin].reshape(n, self.thin).mean(axis=1))
         self.ready = True
@@ -109,9 +109,8 @@ class Performance:
         self.block += share
         if self.seen % _BLOCK == 0:
             self._alike()
-        if self.glr.update(share):
-            cut = self.glr.likeliest()
-            self._detected("change", time, cut["newer"], cut["before"], cut["after"])
+        if self.scan.update(share):
+            self._detected("change", time, self.scan.newer, self.scan.before, self.scan.after)
         self.held += share
         self.kept += 1
         if self.kept == self.thin:
@@ -131,7 +130,7 @@ class Performance:
         if len(self.means) > _BLOCKS:
             del self.means[0]
         self.inflation = max(self.least, self._likeness())
-        self.glr.inflation = self.inflation
+        self.scan.inflation = self.inflation
         if self.kept == 0:
             self.thin = max(self.thin, round(self.inflation))
 
@@ -148,8 +147,9 @@ class Performance:
     def _detected(self, kind: str, time: int, newer: float, before: float, after: float) -> None:
         if kind in self.found and after <= self.found[kind]["after"]:
             return
-        base = self.found[kind]["before"] if kind in self.found else before
-        self.found[kind] = {"since": time, "at": self.seen, "newer": newer, "before": base, "after": after}
+        old = self.found.get(kind, {"before": before, "since": time})  # a further rise is part of the same drift
+        found = {"since": old["since"], "at": self.seen, "newer": newer, "before": old["before"], "after": after}
+        self.found[kind] = found
 
     def _test(self, time: int) -> None:
         rows = self.ring[: min(self.seen, self.window)]
@@ -215,11 +215,10 @@ class Performance:
 
     def newer(self) -> int:
         """How many labels came since the last change that was found; all of them where none was."""
-        if self.glr.drift:
-            return self.glr.newer
-        if "change" not in self.found and "adwin" in self.found:
-            return min(self.adwin.width * self.thin + self.kept, self.glr.width)
-        return self.glr.width if self.ready else self.at
+        found = self.found.get("change") or self.found.get("adwin")
+        if found:
+            return int(found["newer"]) + self.seen - int(found["at"])
+        return self.scan.width if self.ready else self.at
 
     def signals(self) -> list[Signal]:
         """What is known, test by test."""
@@ -249,20 +248,21 @@ class Performance:
         return Signal(kind, "", value, threshold, LEVELS[int(code)], int(since), message, p)
 
     def _change(self) -> Signal:
-        glr, found = self.glr, self.found.get("change")
-        level: Level = "alarm" if found else "warning" if glr.warning else "none"
+        scan, found = self.scan, self.found.get("change")
+        level: Level = "alarm" if found else "warning" if scan.warning else "none"
         words = "no change of the errors"
         if found:
             newer = int(found["newer"]) + self.seen - int(found["at"])
-            words = f"errors rose from {self._in_words(found['before'])} to {self._in_words(found['after'])}, {newer} labels ago"
-        elif glr.warning:
-            cut = glr.likeliest()
+            before, after = (self._in_words(found[name]) for name in ("before", "after"))
+            words = f"errors rose from {before} to {after}, {newer} labels ago"
+        elif scan.warning:
+            cut = scan.likeliest()
             words = (
                 f"errors may have risen from {self._in_words(cut['before'])} to {self._in_words(cut['after'])}, "
                 f"{cut['newer']} labels ago"
             )
         since = int(found["since"]) if found else 0
-        return Signal("change", "", glr.statistic, glr.threshold, level, since, words)
+        return Signal("change", "", scan.statistic, scan.threshold, level, since, words)
 
     def _adwin(self) -> Signal:
         found = self.found.get("adwin")
@@ -270,7 +270,9 @@ class Performance:
         now = self.adwin.estimation
         words = f"ADWIN's window of {self.adwin.width * self.thin} labels has errors of {self._in_words(now)}"
         if found:
-            words = f"ADWIN: errors rose to {self._in_words(found['after'])}, they were {self._in_words(found['before'])}"
+            words = (
+                f"ADWIN: errors rose to {self._in_words(found['after'])}, they were {self._in_words(found['before'])}"
+            )
         return Signal("adwin", "", now, self.delta, level, int(found["since"]) if found else 0, words)
 
     def _in_words(self, share: float) -> str:
@@ -279,7 +281,7 @@ class Performance:
     def state(self) -> tuple[dict[str, Any], list[NDArray[Any]]]:
         """The state as plain numbers and arrays; `restore` takes them."""
         header = {name: getattr(self, name) for name in _PLAIN}
-        detectors = [np.frombuffer(d.snapshot(), dtype=np.uint8) for d in (self.glr, self.adwin)]
+        detectors = [np.frombuffer(d.snapshot(), dtype=np.uint8) for d in (self.scan, self.adwin)]
         return header, [self.ring, self.sorted, *detectors, self.first[: 0 if self.ready else self.at]]
 
     def restore(self, header: dict[str, Any], arrays: list[NDArray[Any]]) -> None:
@@ -287,7 +289,7 @@ class Performance:
         for name in _PLAIN:
             setattr(self, name, header[name])
         self.ring, self.sorted = arrays[0].copy(), arrays[1].copy()
-        self.glr, self.adwin = GLR.restore(arrays[2].tobytes()), ADWIN.restore(arrays[3].tobytes())
+        self.scan, self.adwin = CutScan.restore(arrays[2].tobytes()), ADWIN.restore(arrays[3].tobytes())
         self.first[: len(arrays[4])] = arrays[4]
 
 
