@@ -125,15 +125,17 @@ def error_detectors() -> Iterator[Detector]:
         )
     stream = "frouros.detectors.concept_drift."
     if make := configured(stream + "CUSUM", delta=0.05):
-        yield Detector("frouros CUSUM", frouros(lambda h, m=make: m(lambda_=math.exp(h))), 0.0, 7.0, 0.3)
+        yield Detector("frouros CUSUM", frouros(lambda h, m=make: m(lambda_=math.exp(h))), 0.0, 7.0, 0.12)
     if make := configured(stream + "GeometricMovingAverage"):
-        yield Detector("frouros geometric moving average", frouros(lambda h, m=make: m(lambda_=h)), 0.02, 0.9, 0.3)
+        yield Detector("frouros geometric moving average", frouros(lambda h, m=make: m(lambda_=h)), 0.02, 0.9, 0.12)
     if make := configured(stream + "RDDM"):
         yield Detector(
-            "frouros RDDM", frouros(lambda h, m=make: m(drift_level=h, warning_level=0.5 * h)), 1.5, 9.0, 0.3
+            "frouros RDDM", frouros(lambda h, m=make: m(drift_level=h, warning_level=0.5 * h)), 1.5, 9.0, 0.12
         )
     if make := configured(stream + "STEPD"):
-        yield Detector("frouros STEPD", frouros(lambda h, m=make: m(alpha_d=math.exp(-h), alpha_w=0.9)), 1.0, 30.0, 0.2)
+        yield Detector(
+            "frouros STEPD", frouros(lambda h, m=make: m(alpha_d=math.exp(-h), alpha_w=0.9)), 1.0, 30.0, 0.08
+        )
 
 
 RATES = (0.1, 0.2, 0.35)  # of errors, where all is well
@@ -234,7 +236,7 @@ def errors_part(quick: bool) -> list[str]:
             print(f"not measured: {detector.name} ({error!r})", file=sys.stderr)
             continue
         row = [detector.name, f"{again:.2f}"]
-        few = max(int(len(seeds) * max(detector.share, 0.3)), 20)
+        few = max(int(len(seeds) * max(detector.share, 0.2)), 20)
         for scenario in SCENARIOS:
             horizon = scenario.back or scenario.horizon
             late: list[float] = []
@@ -462,7 +464,8 @@ def monitor_part(quick: bool) -> list[str]:
 
 
 def flusight_part(data: Path) -> list[str]:
-    """A DriftMonitor on each model of the hub: when it raises an alarm, in weeks of the new season."""
+    """A DriftMonitor on each model of the hub: when it raises an alarm, in weeks of the new season. A label is known
+    seven days after the end of its week."""
     path = data / "flusight_cat" / "flusight_cat_dev.parquet"
     if not path.exists():
         return [f"not measured: {path} is not there"]
@@ -471,43 +474,58 @@ def flusight_part(data: Path) -> list[str]:
     from fairlead.lifecycle.schema import Schema
     from fairlead.lifecycle.signals import DriftMonitor
 
-    table = pq.read_table(path).to_pylist()
     classes = ("large_decrease", "decrease", "stable", "increase", "large_increase")
     schema = Schema("categorical", ["horizon"], classes)
     by_model: dict[str, list[dict[str, Any]]] = {}
-    for row in table:
+    for row in pq.read_table(path).to_pylist():
         by_model.setdefault(row["model"], []).append(row)
     lines = [
-        "| model | labels in 2023/24 | alarms in it | accuracy, then | first alarm, labels of 2024/25 | kind |",
-        "|---|--:|--:|--:|--:|---|",
+        "| model | inputs in 2023/24 | alarms in it (weeks) | accuracy, then | on answers, week | on errors, week |",
+        "|---|--:|---|--:|--:|--:|",
     ]
     for model, rows in sorted(by_model.items()):
-        seasons = {season: sum(r["season"] == season for r in rows) for season in ("2023/24", "2024/25")}
-        if min(seasons.values()) < 1000:
+        sizes = {season: sum(r["season"] == season for r in rows) for season in ("2023/24", "2024/25")}
+        if min(sizes.values()) < 4000:
             continue
         rows.sort(key=lambda r: (r["reference_date"], r["location"], r["horizon"]))
-        monitor = DriftMonitor(schema, window=400, reference=800, baseline=400)
-        first, before, kind, right = None, 0, "-", {"2023/24": 0, "2024/25": 0}
-        told, raised = 0, False
-        for i, row in enumerate(rows):
-            p = np.array([row[f"p_{name}"] for name in classes])
-            p = np.maximum(p, 0.0) / p.sum()
-            time = int(np.datetime64(row["reference_date"], "ns").astype(np.int64))
-            monitor.update([float(row["horizon"])], p, time=time)
-            monitor.learn(p, int(row["outcome"]), time=time)
-            right[row["season"]] += int(p.argmax()) == row["outcome"]
-            told += row["season"] == "2024/25"
-            if i % 40:
-                continue
-            now = monitor.check().raised("alarm")
-            if now and not raised and told == 0:
-                before += 1
-            if now and told and first is None:
-                first, kind = told, ", ".join(dict.fromkeys(s.kind for s in now))
-            raised = bool(now)
-        then, now_right = (f"{right[s] / seasons[s]:.0%}" for s in seasons)
-        cells = (model, f"{seasons['2023/24']:,}", before, f"{then}, {now_right}", first or "none", kind)
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
+        weeks = sorted({r["reference_date"] for r in rows})
+        monitor = DriftMonitor(schema, window=424, reference=848, baseline=424, every=53)
+        waiting: list[tuple[Any, Any, int]] = []
+        right = dict.fromkeys(sizes, 0)
+        early: list[int] = []
+        first: dict[str, int] = {}
+        number, season_now, level, began = 0, "", "none", 0
+        for week in weeks:
+            now = [r for r in rows if r["reference_date"] == week]
+            number = number + 1 if now[0]["season"] == season_now else 1
+            season_now = now[0]["season"]
+            time = int(np.datetime64(week, "ns").astype(np.int64))
+            began = time if number == 1 else began
+            for known, p, y in [w for w in waiting if (week - w[0]).days >= 7]:
+                del known
+                monitor.learn(p, y, time=time)
+            waiting = [w for w in waiting if (week - w[0]).days < 7]
+            for row in now:
+                p = np.maximum([row[f"p_{name}"] for name in classes], 0.0)
+                p /= p.sum()
+                monitor.update([float(row["horizon"])], p, time=time)
+                waiting.append((row["target_end_date"], p, int(row["outcome"])))
+                right[season_now] += int(p.argmax()) == row["outcome"]
+            status = monitor.check()
+            if season_now == "2023/24":
+                if status.level == "alarm" and level != "alarm":
+                    early.append(number)
+            else:
+                for signal in status.raised("alarm"):
+                    if signal.since < began:
+                        continue  # from the season before
+                    kind = "answers" if signal.kind in ("predictions", "confidence") else "errors"
+                    first.setdefault(kind, number)
+            level = status.level
+        then, later = (f"{right[s] / sizes[s]:.0%}" for s in sizes)
+        found = [str(first.get(kind, "none")) for kind in ("answers", "errors")]
+        weeks_early = ", ".join(map(str, early)) or "none"
+        lines.append(f"| {model} | {sizes['2023/24']:,} | {weeks_early} | {then}, {later} | {found[0]} | {found[1]} |")
     return lines
 
 

@@ -312,10 +312,10 @@ Annals of Statistics 29 (2001), for the penalty; the window: see ADWIN.
 >>> import fairlead as fl
 >>> scan = fl.CutScan()
 >>> errors = [i % 10 == 0 for i in range(500)] + [i % 2 == 0 for i in range(200)]
->>> [i for i, error in enumerate(errors) if scan.update(error)][0]
+>>> next(i for i, error in enumerate(errors) if scan.update(error))
 527
->>> scan.newer, scan.likeliest()["newer"]
-(30, 32))");
+>>> scan.newer, round(scan.before, 2), round(scan.after, 2)
+(28, 0.1, 0.5))");
   cls.def(py::init([](double arl, const std::optional<double>& warning_arl, py::handle mode, double inflation,
                       std::int64_t clock, std::int64_t max_buckets, std::int64_t min_length) {
             return make_detector<CutScan>({.arl = arl,

@@ -89,7 +89,7 @@ class DriftMonitor:
             _within(name, value, 0.0, math.inf)
         _within("calibration", calibration, 0.0, 1.0)
         _within("adwin", adwin, 0.0, 1.0)
-        if not isinstance(arl, (int, float)) or not 100.0 <= arl <= 1e9:
+        if not 100.0 <= _number("arl", arl) <= 1e9:
             raise InvalidRecordError(f"arl is {arl!r}, must be from 100 to 1e9 events")
         given = reference if isinstance(reference, Examples) else None
         every = max(window // 10, 1) if every is None and isinstance(window, int) else every

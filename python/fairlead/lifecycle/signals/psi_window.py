@@ -186,7 +186,7 @@ class PsiWindow:
     def state(self) -> tuple[dict[str, Any], list[NDArray[Any]]]:
         """The state as plain numbers and arrays; `restore` takes them."""
         header = {"at": self.at, "seen": self.seen, "raised": self.raised_rows, "fitted": self.table is not None}
-        arrays = [self.psi, self.corrected, self.p, self.levels, self.since]
+        arrays: list[NDArray[Any]] = [self.psi, self.corrected, self.p, self.levels, self.since]
         if self.table is None:
             return header, [*arrays, self.first[: self.at]]
         header["blocks"] = self.blocks
