@@ -68,8 +68,10 @@ from fairlead.settings import Settings
 from fairlead.types import Decision, Forecast, Model, Outcome, Task
 
 if TYPE_CHECKING:
-    from fairlead import attention, providers
+    from fairlead import attention, lifecycle, providers
     from fairlead.fleet.conformance import StrategyFault, check_strategy
+    from fairlead.lifecycle import Examples, Schema, check_trainer, read_examples, trainers
+    from fairlead.lifecycle.registry import Registry
     from fairlead.measure import drift, rolling
     from fairlead.measure.agreement import Agreement, agreement
     from fairlead.measure.audit import Audit
@@ -127,6 +129,7 @@ __all__ = [
     "Decision",
     "DriftReport",
     "Elo",
+    "Examples",
     "Experts",
     "FairleadError",
     "Fleet",
@@ -164,6 +167,7 @@ __all__ = [
     "PromptModel",
     "Psi",
     "Reflection",
+    "Registry",
     "ReplayResult",
     "Report",
     "ResponseCache",
@@ -172,6 +176,7 @@ __all__ = [
     "Route",
     "RuleAlert",
     "Rules",
+    "Schema",
     "Settings",
     "Spend",
     "SpendForecast",
@@ -201,23 +206,27 @@ __all__ = [
     "audits",
     "cascade_curve",
     "check_strategy",
+    "check_trainer",
     "compare_folder",
     "contribution",
     "drift",
     "evaluate_ratings",
     "known_model",
     "known_models",
+    "lifecycle",
     "load_prices",
     "load_prompt_model",
     "pool",
     "pool_binary",
     "providers",
+    "read_examples",
     "reflect",
     "reflect_folder",
     "replay",
     "returns",
     "rolling",
     "sweep",
+    "trainers",
 ]
 
 
@@ -269,6 +278,11 @@ _LATER = {
     "PredictionScore": "fairlead.measure.ratings",
     "evaluate_ratings": "fairlead.measure.ratings",
     "Reflection": "fairlead.reflection",
+    "Examples": "fairlead.lifecycle",
+    "Schema": "fairlead.lifecycle",
+    "check_trainer": "fairlead.lifecycle",
+    "read_examples": "fairlead.lifecycle",
+    "Registry": "fairlead.lifecycle.registry",
     "compare_folder": "fairlead.reflection",
     "reflect": "fairlead.reflection",
     "reflect_folder": "fairlead.reflection",
@@ -282,8 +296,10 @@ _LATER = {
 _MODULES = {
     "attention": "fairlead.attention",
     "drift": "fairlead.measure.drift",
+    "lifecycle": "fairlead.lifecycle",
     "providers": "fairlead.providers",
     "rolling": "fairlead.measure.rolling",
+    "trainers": "fairlead.lifecycle.trainers",
 }
 
 

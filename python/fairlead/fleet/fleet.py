@@ -29,6 +29,7 @@ from fairlead.errors import (
 from fairlead.fleet import checks
 from fairlead.fleet.asked import AskedFleet
 from fairlead.fleet.audited import AuditedFleet
+from fairlead.fleet.managing import ManagedFleet
 from fairlead.fleet.monitoring import MonitoredFleet
 from fairlead.fleet.performing import PerformedFleet
 from fairlead.measure.scoreboard import Leaderboard, Window, leaderboard
@@ -51,7 +52,7 @@ _PATIENCE = 10.0
 """Seconds that closing waits for the store. What it lacks then it gets when the desk is opened again."""
 
 
-class Fleet(PerformedFleet, MonitoredFleet, AskedFleet, AuditedFleet):
+class Fleet(PerformedFleet, MonitoredFleet, AskedFleet, AuditedFleet, ManagedFleet):
     """Models that answer the same tasks, and what is known of them. In memory; on a journal with `Fleet.open(folder)`.
 
     settings: the numbers it is built with. clock: what stamps decisions, and events that come without a time; it gives
@@ -87,6 +88,7 @@ class Fleet(PerformedFleet, MonitoredFleet, AskedFleet, AuditedFleet):
         self._store: StoreWriter | None = None
         self._start_routing()
         self._start_asking()
+        self._start_managing()
 
     @classmethod
     def open(
@@ -173,6 +175,7 @@ class Fleet(PerformedFleet, MonitoredFleet, AskedFleet, AuditedFleet):
 
         What the fleet knows can still be read; what would change it raises JournalError. In memory nothing happens.
         """
+        self._end_managing()
         if self._journal is None or self._snapshots is None:
             return
         snapshots, self._snapshots = self._snapshots, None
@@ -375,7 +378,7 @@ class Fleet(PerformedFleet, MonitoredFleet, AskedFleet, AuditedFleet):
         else:
             if type(outcome) in _PLAIN and type(time) is int and profit_usd is None:
                 try:  # what is in order needs no Outcome; all else is told below
-                    status = self._core.settle(checks.task_id(task), outcome, time, None, self._clock)
+                    status = self._settle_core(checks.task_id(task), outcome, time, None, self._clock)
                     if status <= 0:
                         if self._past is not None and status == 0:
                             self._past.note(checks.task_id(task))
@@ -389,7 +392,7 @@ class Fleet(PerformedFleet, MonitoredFleet, AskedFleet, AuditedFleet):
             known = Outcome(checks.task_id(task), outcome, time=time, profit_usd=profit_usd)
         clock = self._clock if known.value is not None else self._stamp
         try:
-            status = self._core.settle(known.task, known.value, known.time, known.profit_usd, clock)
+            status = self._settle_core(known.task, known.value, known.time, known.profit_usd, clock)
         except UnicodeEncodeError as error:
             raise checks.no_text("task", error) from error
         if status > 0:

@@ -17,7 +17,7 @@ CLASSES = ("large_decrease", "decrease", "stable", "increase", "large_increase")
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="needs ../shared/data/flusight_cat")
-@pytest.mark.parametrize("model", ["FluSight-ensemble", "MIGHTE-Nsemble"])
+@pytest.mark.parametrize("model", ["FluSight-ensemble"])
 def test_the_change_of_season_is_seen_at_once_in_answers_and_with_the_labels_in_errors(model: str) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     rows: list[dict[str, Any]] = parquet.read_table(DATA, filters=[("model", "==", model)]).to_pylist()

@@ -1,0 +1,167 @@
+"""What predicts: the champion, or for its share of the tasks a challenger. The hot path of a managed model."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from time import perf_counter
+from typing import Any, NamedTuple
+
+from fairlead.errors import InvalidRecordError, JournalError
+from fairlead.lifecycle.failures import LifecycleError
+from fairlead.lifecycle.pipeline.answers import Answer, Prediction, answer_of, row_of
+from fairlead.lifecycle.pipeline.ledger import Log
+from fairlead.lifecycle.pipeline.memory import Asked, Told
+from fairlead.lifecycle.pipeline.rival import Rival
+from fairlead.lifecycle.proving import served_by
+from fairlead.lifecycle.schema import Schema
+
+
+class NoChampionError(LifecycleError):
+    """A model that has no version yet is asked. The input is remembered, so that the first one can learn from it."""
+
+
+class Arms(NamedTuple):
+    """Who answers, swapped as a whole. rival: who answers for `share` of the tasks; None: nobody."""
+
+    model: Any = None
+    version: int | None = None
+    rival: Rival | None = None
+    share: float = 0.0
+    salt: str = ""
+
+
+class Managed:
+    """Answers with what `arms` holds, and puts what happened into a queue and a log, in one order.
+
+    A log that does not take an event (its ring is full, its disk refuses) does not keep anybody from an answer: such an
+    input is not learnt from, and `unlogged` counts it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        schema: Schema,
+        queue: deque[Asked | Told],
+        *,
+        log: Log | None,
+        log_labels: bool,
+        clock: Callable[[], int],
+    ) -> None:
+        self.name = name
+        self.schema = schema
+        self.arms = Arms()
+        self.unlogged = 0
+        self.seq = 0
+        """The newest event, where there is no log to number them."""
+        self._queue = queue
+        self._log = log
+        self._log_labels = log_labels
+        self._clock = clock
+        self._order = threading.Lock()
+
+    def predict(self, x: Any, task: str, time: int = 0, slices: Mapping[str, str] | None = None) -> Prediction:
+        """See `RetrainingPipeline.predict`."""
+        schema = self.schema
+        row = row_of(schema, x)
+        _check_task(task)
+        model, version, rival, share, salt = self.arms
+        if model is None:
+            self._remember(row, task, time, None, None, "champion", 0.0, slices, "no champion yet")
+            raise NoChampionError(f"{self.name!r} has no champion yet: the first one learns from what is asked now")
+        if rival is not None and served_by(task, share, salt=salt) == "challenger":
+            alone = rival.one(row)
+            if alone is not None:
+                answer, latency = alone
+                self._remember(row, task, time, answer, rival.version, "challenger", latency, slices)
+                return Prediction(answer, rival.version, "challenger", task, latency, schema.kind)
+        start = perf_counter()
+        try:
+            found = model.predict(row)
+            latency = (perf_counter() - start) * 1e3
+            answer = answer_of(schema, found)
+        except Exception as error:
+            self._remember(row, task, time, None, version, "champion", 0.0, slices, f"{type(error).__name__}: {error}")
+            raise
+        self._remember(row, task, time, answer, version, "champion", latency, slices)
+        return Prediction(answer, version, "champion", task, latency, schema.kind)  # type: ignore[arg-type]
+
+    def learn(self, task: str, y: Any, time: int = 0) -> None:
+        """See `RetrainingPipeline.learn`."""
+        _check_task(task)
+        label = None if y is None else self.schema.check_label(y)
+        when = time or self._clock()
+        with self._order:
+            seq = self._next() if self._log is None else 0
+            if self._log is not None and self._log_labels:
+                seq = self._log.append("label", {"task": task, "y": label}, model=self.name, time=when)
+            self._queue.append(Told(seq, when, task, label))
+
+    def settled(self, task: str, label: int | float | None, time: int, seq: int) -> None:
+        """A label that stands in the log already: the outcome of a fleet's task, as event `seq`."""
+        with self._order:
+            self._queue.append(Told(seq, time, task, label))
+
+    def _remember(
+        self,
+        row: Any,
+        task: str,
+        time: int,
+        answer: Answer | None,
+        version: int | None,
+        arm: str,
+        latency: float,
+        slices: Mapping[str, str] | None,
+        error: str = "",
+    ) -> None:
+        when = time or self._clock()
+        log = self._log
+        if log is None:
+            with self._order:
+                self._queue.append(Asked(self._next(), when, task, row, answer, version or 0, arm, latency, slices))
+            return
+        data = _event(self.schema, row, task, answer, version, arm, latency)
+        if slices:
+            data["slices"] = dict(slices)
+        if error:
+            data["error"] = error
+        try:
+            with self._order:
+                seq = log.append("input", data, model=self.name, time=when)
+                self._queue.append(Asked(seq, when, task, row, answer, version or 0, arm, latency, slices))
+        except JournalError:
+            self.unlogged += 1
+
+    def _next(self) -> int:
+        self.seq += 1
+        return self.seq
+
+
+def _check_task(task: object) -> None:
+    if not isinstance(task, str) or not task:
+        raise InvalidRecordError(f"task is {task!r}, must be the id of a task")
+
+
+def _event(
+    schema: Schema, row: Any, task: str, answer: Answer | None, version: int | None, arm: str, latency: float
+) -> dict[str, Any]:
+    """The data of an `input` event."""
+    x: Any = row[0] if schema.text else row[0].tolist()
+    if schema.missing:
+        x = [None if value != value else value for value in x]
+    data: dict[str, Any] = {"task": task, "x": x, "version": version, "arm": arm, "latency_ms": round(latency, 4)}
+    if answer is not None:
+        data["p" if isinstance(answer, tuple) else "value"] = answer
+    return data
+
+
+def asked_of(schema: Schema, seq: int, time: int, data: Any) -> Asked:
+    """The input again from the data of its event. Raises InvalidRecordError where it does not fit the schema."""
+    p, value = data.get("p"), data.get("value")
+    answer: Answer | None = tuple(p) if p is not None else None if value is None else float(value)
+    row = schema.check_x([data["x"]])
+    version, arm = data.get("version"), data.get("arm", "champion")
+    return Asked(
+        seq, time, data["task"], row, answer, version or 0, arm, data.get("latency_ms") or 0.0, data.get("slices")
+    )

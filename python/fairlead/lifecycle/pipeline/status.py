@@ -1,0 +1,51 @@
+"""How a managed model is, at a glance."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineStatus:
+    """What a pipeline is doing. reason: why it is where it is. level: of drift, as of the last look. progress: of the
+    training, or what the trial or the watch has found so far, in words. waiting: inputs without a label. runs:
+    trainings so far. problem: what went wrong in the last step, "" where nothing did. unlogged: inputs that the log did
+    not take.
+    """
+
+    name: str
+    state: str
+    champion: int | None
+    challenger: int | None
+    previous: int | None
+    run: str
+    since: int
+    reason: str
+    level: str
+    progress: str
+    examples: int
+    labels: int
+    waiting: int
+    runs: int
+    unlogged: int
+    problem: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        who = "no champion yet" if self.champion is None else f"champion version {self.champion}"
+        if self.challenger is not None:
+            who += f", challenger version {self.challenger}"
+        if self.previous is not None:
+            who += f", watched beside version {self.previous}"
+        lines = [
+            f"{self.name}: {self.state}, {who}",
+            f"  {self.reason}" if self.reason else "",
+            f"  {self.progress}" if self.progress else "",
+            f"  drift: {self.level}; {self.examples:,} examples, {self.waiting:,} inputs wait; {self.runs} runs so far",
+            f"  problem: {self.problem}" if self.problem else "",
+        ]
+        return "\n".join(line for line in lines if line)

@@ -1,0 +1,74 @@
+"""The whole life of a managed model, without anything going wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from toy_models import SCHEMA, SECOND, World, fitted, live, made
+
+import fairlead as fl
+from fairlead.journal import read
+from fairlead.lifecycle import read_examples
+from fairlead.lifecycle.pipeline import Event, IllegalStepError, State
+
+EVENTS = [Event.FIRST, Event.RETRAIN, Event.TRAINED, Event.ADVANCED, Event.ADVANCED, Event.PROMOTED, Event.KEPT]
+
+
+def test_drift_is_noticed_and_a_better_model_promoted(tmp_path: Path) -> None:
+    world, pipeline = World(), made(tmp_path)
+    live(pipeline, world, 0, 1500)
+    assert [step.event for step in pipeline.steps][:7] == EVENTS
+    assert pipeline.state is State.SERVING
+    assert pipeline.version == 2
+    right = sum((pipeline.predict(world.x[n], f"again{n}").p > 0.5) == world.y[n] for n in range(1500, 2000))
+    assert right > 400
+
+
+def test_what_is_deployed_has_its_lineage(tmp_path: Path) -> None:
+    with fl.Journal(tmp_path / "journal") as journal:
+        pipeline = made(tmp_path, log=journal)
+        live(pipeline, World(), 0, 1200, until=lambda p: p.version == 2)
+        journal.wait_durable()
+        version = pipeline.registry.info("toy", 2)
+        line = version.lineage
+        assert line.run == "toy-00001"
+        assert line.dependencies["fairlead"] == fl.__version__
+        assert version.metrics["accuracy"] > 0.7
+        learnt = read_examples(journal.folder, "toy", schema=SCHEMA, first=line.first, last=line.last)
+        assert learnt.fingerprint == line.data
+        steps = [event.data for event in read(journal.folder, types="deployment", models="toy")]
+        assert [step["status"] for step in steps] == [event.value for event in EVENTS[:6]]
+        assert "drift" in steps[1]["reason"]
+        again = fitted().fresh()
+        again.fit(learnt, seed=line.seed or 0)
+        again.save(tmp_path / "again.json")
+        assert (tmp_path / "again.json").read_bytes() == pipeline.registry.path("toy", 2).read_bytes()
+
+
+def test_step_by_step(tmp_path: Path) -> None:
+    pipeline, world = made(tmp_path), World(turn=200)
+    for n in range(400):
+        pipeline.predict(world.x[n], f"t{n}", n * SECOND + 1)
+        pipeline.learn(f"t{n}", int(world.y[n]), n * SECOND + 1)
+    assert pipeline.check_drift().level == "alarm"
+    assert pipeline.state is State.SERVING
+    begun = pipeline.retrain(by="ada", reason="new rules", window=150)
+    assert (begun.event, begun.by) == (Event.RETRAIN, "ada")
+    with pytest.raises(IllegalStepError, match="veto"):
+        pipeline.retrain()
+    status = pipeline.validate()
+    assert status.state == "shadow"
+    assert status.challenger == 2
+    with pytest.raises(IllegalStepError, match="has not passed"):
+        pipeline.deploy()
+    for n in range(400, 450):
+        pipeline.predict(world.x[n], f"t{n}", n * SECOND + 1)
+        pipeline.learn(f"t{n}", int(world.y[n]), n * SECOND + 1)
+        pipeline.validate()
+    assert pipeline.state is State.CANARY
+    assert pipeline.version == 1
+    assert pipeline.deploy(by="ada").event is Event.PROMOTED
+    assert pipeline.version == 2
+    back = pipeline.rollback(by="ada", reason="on second thoughts")
+    assert (back.event, pipeline.version, pipeline.state) == (Event.ROLLED_BACK, 1, State.SERVING)
