@@ -34,7 +34,6 @@ from fairlead.measure import (
     CUSUM,
     DDM,
     EDDM,
-    GLR,
     HDDM_A,
     HDDM_W,
     KSWIN,
@@ -42,6 +41,7 @@ from fairlead.measure import (
     Breakers,
     Calibration,
     Calibrator,
+    CutScan,
     Elo,
     Experts,
     Glicko2,
@@ -70,6 +70,7 @@ from fairlead.types import Decision, Forecast, Model, Outcome, Task
 if TYPE_CHECKING:
     from fairlead import attention, lifecycle, providers
     from fairlead.fleet.conformance import StrategyFault, check_strategy
+    from fairlead.lifecycle import Examples, Schema, check_trainer, read_examples, trainers
     from fairlead.lifecycle.registry import Registry
     from fairlead.measure import drift, rolling
     from fairlead.measure.agreement import Agreement, agreement
@@ -102,7 +103,6 @@ __all__ = [
     "DDM",
     "DEFAULT_STRATEGY",
     "EDDM",
-    "GLR",
     "HDDM_A",
     "HDDM_W",
     "KSWIN",
@@ -122,12 +122,14 @@ __all__ = [
     "Budgets",
     "Calibration",
     "Calibrator",
+    "CutScan",
     "Cascade",
     "CascadeCurve",
     "Contribution",
     "Decision",
     "DriftReport",
     "Elo",
+    "Examples",
     "Experts",
     "FairleadError",
     "Fleet",
@@ -174,6 +176,7 @@ __all__ = [
     "Route",
     "RuleAlert",
     "Rules",
+    "Schema",
     "Settings",
     "Spend",
     "SpendForecast",
@@ -203,6 +206,7 @@ __all__ = [
     "audits",
     "cascade_curve",
     "check_strategy",
+    "check_trainer",
     "compare_folder",
     "contribution",
     "drift",
@@ -215,12 +219,14 @@ __all__ = [
     "pool",
     "pool_binary",
     "providers",
+    "read_examples",
     "reflect",
     "reflect_folder",
     "replay",
     "returns",
     "rolling",
     "sweep",
+    "trainers",
 ]
 
 
@@ -272,6 +278,10 @@ _LATER = {
     "PredictionScore": "fairlead.measure.ratings",
     "evaluate_ratings": "fairlead.measure.ratings",
     "Reflection": "fairlead.reflection",
+    "Examples": "fairlead.lifecycle",
+    "Schema": "fairlead.lifecycle",
+    "check_trainer": "fairlead.lifecycle",
+    "read_examples": "fairlead.lifecycle",
     "Registry": "fairlead.lifecycle.registry",
     "compare_folder": "fairlead.reflection",
     "reflect": "fairlead.reflection",
@@ -289,6 +299,7 @@ _MODULES = {
     "lifecycle": "fairlead.lifecycle",
     "providers": "fairlead.providers",
     "rolling": "fairlead.measure.rolling",
+    "trainers": "fairlead.lifecycle.trainers",
 }
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
-from fairlead.errors import FairleadError, InvalidRecordError, JournalError, UnknownModelError, did_you_mean
+from fairlead.errors import FairleadError, InvalidRecordError, UnknownModelError, did_you_mean
 from fairlead.fleet import checks
 from fairlead.times import as_seconds
 from fairlead.types import Forecast, Model, Task
@@ -61,12 +61,12 @@ class ManagedFleet:
         drifts; a new version answers once it is proved. `fleet.watch()` lets it go on by itself.
 
         name: of the model in the fleet, which is added if it is not there, and in the registry. trainer: what learns
-        (`fairlead.lifecycle.trainers` has adapters); one that was fitted is the first version. registry: an `fl.Registry`
-        or its folder; on a desk that is `models` in its folder if not given. features: what the model is given of a
-        task; without it the text, where the schema is of texts. `fleet.predict(task, x)` needs none. model: its record
-        in the fleet. threads: in which `fleet.ask` calls it, as `CallableProvider` has them; 0: where it is asked.
-        options: as of `RetrainingPipeline`: monitor, trigger, plan, watch, guardrails, policy, schema, jobs. Jobs train
-        in processes of their own, in `jobs` in the registry's folder, if none are given.
+        (`fairlead.lifecycle.trainers` has adapters); one that was fitted is the first version. registry: an
+        `fl.Registry` or its folder; on a desk that is `models` in its folder if not given. features: what the model is
+        given of a task; without it the text, where the schema is of texts. `fleet.predict(task, x)` needs none. model:
+        its record in the fleet. threads: in which `fleet.ask` calls it, as `CallableProvider` has them; 0: where it is
+        asked. options: as of `RetrainingPipeline`: monitor, trigger, plan, watch, guardrails, policy, schema, jobs.
+        Jobs train in processes of their own, in `jobs` in the registry's folder, if none are given.
 
         On a desk everything is an event of the journal; a fleet that is opened again, and told to manage the same
         model, goes on where the last one was: with a training that its death cut short too.
@@ -128,6 +128,7 @@ class Managing:
         """Who waits for the outcome of a task."""
         self._order = threading.Lock()  # outcomes are told in the order of the journal
         self._jobs: dict[Path, Any] = {}
+        self._complaints: dict[str, str] = {}  # what was told already
         self._watching: list[weakref.ref[Watching]] = []
         self.pipelines: Mapping[str, RetrainingPipeline] = MappingProxyType(self._by_name)
 
@@ -148,7 +149,7 @@ class Managing:
         checks.name(name, "name")
         if name in self._by_name:
             raise InvalidRecordError(f"name is {name!r}, which the fleet manages already")
-        if model is not None and (not isinstance(model, Model) or model.name != name):
+        if model is not None and getattr(model, "name", None) != name:
             raise InvalidRecordError(f"model is {model!r}, must be a Model of the name {name!r}")
         if features is not None and not callable(features):
             raise InvalidRecordError(f"features is {features!r}, must be a function of a task")
@@ -238,18 +239,15 @@ class Managing:
         """One round of all. What goes wrong with one is told, and stops no other."""
         taken: list[Step] = []
         for name, pipeline in tuple(self._by_name.items()):
-            before = pipeline.status().problem
             try:
                 taken.extend(pipeline.step())
+                self._complaints.pop(name, None)
             except Exception as error:
                 text = f"{type(error).__name__}: {error}"
-                if pipeline.status().problem != before:
+                if self._complaints.get(name) != text:
+                    self._complaints[name] = text
                     self._complain(name, text)
         return tuple(taken)
-
-    def notes(self) -> tuple[str, ...]:
-        """A line for each, for the report."""
-        return tuple(str(pipeline.status()).partition("\n")[0] for pipeline in self._by_name.values())
 
     def close(self) -> None:
         for ref in self._watching:

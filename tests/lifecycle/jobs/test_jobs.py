@@ -337,7 +337,8 @@ def test_a_job_shows_how_it_goes(jobs: TrainingJobs, tiny: Any, examples: Exampl
     assert "done  epoch 3/3" in lines[-1]
     curve = status.curve()
     assert curve.count("<polyline") == 2
-    assert "epoch 1" in curve
+    assert curve.count('class="dot"') == 1  # the best epoch
+    assert "epoch 3</text>" in curve
     assert len(status.sparkline()) == 3
     assert status.as_dict()["epochs"][0]["loss"] == status.losses[0]
     json.dumps(status.as_dict(), allow_nan=False)

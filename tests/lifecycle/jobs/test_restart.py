@@ -57,10 +57,12 @@ def test_an_owner_that_is_killed(tmp_path: Path, tiny: Any, examples: Examples) 
         place = JobFolder(folder / "m-00001")
         assert place.holder()
         with TrainingJobs(folder) as reader:  # whoever looks meanwhile sees a job that runs
-            assert [status.state for status in reader.history()] == ["running", "failed"]  # the second has no process
+            assert [status.state for status in reader.history()] == ["running", "queued"]
     finally:
         owner.kill()
         owner.wait()
+    with TrainingJobs(folder) as reader:  # and afterwards one that does not, though nobody has marked it yet
+        assert reader.get("m-00002").status().failure is Failure.orphaned
     with Journal(desk) as journal, TrainingJobs(folder, journal) as jobs:
         with InlineJobs(tmp_path / "plain") as inline:
             plain = [inline.start(tiny.Line(), examples, name="m", seed=seed).result() for seed in (3, 4)]
@@ -107,7 +109,7 @@ def test_a_process_that_is_left_alone_ends_itself(tmp_path: Path, tiny: Any, exa
 
 def test_a_checkpoint_that_cannot_be_read(tmp_path: Path, tiny: Any, examples: Examples) -> None:
     with InlineJobs(tmp_path / "jobs") as jobs:
-        job = jobs.start(tiny.Broken("raises", at=3), examples, name="m")
+        job = jobs.start(tiny.Broken("raises", at=3), examples, name="m", checkpoint_every=1)
         assert job.status().epoch == 2
         (job.folder / "checkpoint-000002").write_text("{")
         trainer = tiny.Broken("raises", at=3)
@@ -137,8 +139,8 @@ def test_a_death_at_any_moment(
 ) -> None:
     """The process dies before every single write of a training, to its folder and to the journal; what a restart makes
     of it is the same to the byte, and each epoch stands in the journal once."""
-    trainer = tiny.Worsening(good=1) if early else tiny.Line(epochs=2)
-    options: dict[str, Any] = {"name": "m", "seed": 9, "reason": "test"}
+    trainer = tiny.Worsening(good=3, epochs=6) if early else tiny.Line(epochs=2)
+    options: dict[str, Any] = {"name": "m", "seed": 9, "checkpoint_every": 2 if early else 1}
     options |= {"validation": validation, "early_stopping": EarlyStopping(1)} if early else {}
     with InlineJobs(tmp_path / "plain") as inline:
         plain = inline.start(trainer, examples, **options).result()

@@ -236,8 +236,16 @@ def test_a_bad_loss_changes_nothing() -> None:
         test.update_many([1.0, 1.0], [0.0])
     with pytest.raises(InvalidRecordError, match="level is 1"):
         test.interval(1.0)
+    with pytest.raises(InvalidRecordError, match=r"gain is 1\.5"):
+        test.add(1.5)
     assert test.as_dict() == before
     assert str(PairedTest()) == "no pairs yet"
+    bets = Bets(0.3)
+    with pytest.raises(InvalidRecordError, match=r"x is -0\.1"):
+        bets.add(-0.1)
+    assert bets.n == 0
+    with pytest.raises(InvalidRecordError, match="mean is 1"):
+        Bets(1.0)
 
 
 def test_unpaired_blocks_are_pairs_of_means() -> None:

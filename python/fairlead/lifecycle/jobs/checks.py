@@ -31,7 +31,7 @@ def order_of(
     validation: Examples | None,
     early_stopping: EarlyStopping | None,
     limits: Limits | None,
-    checkpoint_every: int,
+    checkpoint_every: int | None,
     reason: str,
 ) -> Order:
     """The order, without an id. Raises InvalidRecordError naming the argument that cannot be."""
@@ -66,7 +66,7 @@ def order_of(
         base_digest=None if path is None else _digest(path),
         early_stopping=early_stopping,
         limits=limits_of(limits),
-        checkpoint_every=whole_number(checkpoint_every, "checkpoint_every", 1),
+        checkpoint_every=None if checkpoint_every is None else whole_number(checkpoint_every, "checkpoint_every", 1),
         reason=reason,
     )
 

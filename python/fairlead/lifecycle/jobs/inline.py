@@ -27,6 +27,14 @@ class InlineJobs(JobsOfFolder):
     They give what `TrainingJobs` give, to the byte, and fail by the same names; but a trainer that takes this process
     with it, or never comes back, does so. Limits hold between epochs alone. folder: None keeps the jobs in a temporary
     folder, until `close`. clock: the time of the events, nanoseconds since the epoch: that of a replay, in a replay.
+
+    >>> from fairlead.lifecycle import Schema
+    >>> from fairlead.lifecycle.trainers import FunctionTrainer
+    >>> trainer = FunctionTrainer(lambda x, y, seed: {"p": float(y.mean())}, lambda state, x: [state["p"]] * len(x))
+    >>> with InlineJobs() as jobs:
+    ...     job = jobs.start(trainer, Examples(Schema("binary", ["a"]), [[1.0], [2.0]], [0, 1]), name="constant")
+    ...     job.id, job.status().state, round(job.status().loss, 4)
+    ('constant-00001', 'done', 0.6931)
     """
 
     def __init__(

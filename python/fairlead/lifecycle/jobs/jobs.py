@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import threading
 import time
 import warnings
@@ -24,7 +23,7 @@ from fairlead.lifecycle.jobs.folder import JobFolder
 from fairlead.lifecycle.jobs.job import Job
 from fairlead.lifecycle.jobs.ledger import Log
 from fairlead.lifecycle.jobs.orders import Order, whole_number
-from fairlead.lifecycle.jobs.process import Process
+from fairlead.lifecycle.jobs.process import Process, readable
 from fairlead.lifecycle.jobs.status import JobStatus
 from fairlead.lifecycle.trainer import PathLike, Trainer
 
@@ -53,6 +52,18 @@ class TrainingJobs(JobsOfFolder):
     class of that script begins what it does with `if __name__ == "__main__":`.
 
     One thread watches the processes. Any thread may call.
+
+    >>> import tempfile
+    >>> from fairlead.lifecycle import Schema
+    >>> from fairlead.lifecycle.trainers import TorchTrainer
+    >>> examples = Examples(Schema("binary", ["a"]), [[n / 50] for n in range(50)], [n // 25 for n in range(50)])
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> with TrainingJobs(folder.name) as jobs:
+    ...     job = jobs.start(TorchTrainer(epochs=3), examples, name="trend", seed=7)
+    ...     result = job.result(timeout=120)
+    >>> result.id, len(result.losses), job.status().state, result.artifact.name
+    ('trend-00001', 3, 'done', 'artifact.safetensors')
+    >>> folder.cleanup()
     """
 
     def __init__(
@@ -167,7 +178,7 @@ class TrainingJobs(JobsOfFolder):
     def _run(self, job: Job, ready: tuple[bytes, dict[str, object]], attempt: int, resumed: bool) -> Job:
         packed, around = ready
         head = {
-            "folder": str(job.folder.absolute()),
+            "folder": str(job.folder),
             "attempt": attempt,
             "resumed": resumed,
             "started": self._place(job.id).status().get("started"),
@@ -217,7 +228,7 @@ class TrainingJobs(JobsOfFolder):
                 while self._queue and len(self._running) < self._parallel:
                     self._launch(self._queue.popleft())
                 listened, wait = self._look()
-            ready, _, _ = select.select([bell, *listened], [], [], wait)
+            ready = readable([bell, *listened], wait)
             if bell in ready:
                 with suppress(BlockingIOError):
                     os.read(bell, 4096)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import select
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from multiprocessing import spawn
 from pathlib import Path
 from typing import Any
@@ -239,10 +241,19 @@ def kill_orphan(place: JobFolder, timeout: float = 5.0) -> None:
             with contextlib.suppress(OSError):
                 os.killpg(pid, signal.SIGKILL)
         if death is not None:
-            select.select([death], [], [], 0.5)
+            readable([death], 0.5)
             os.close(death)
         else:
             time.sleep(0.01)
+
+
+def readable(files: Iterable[int], timeout: float | None) -> set[int]:
+    """Those of these descriptors that can be read, once one can or the seconds have passed; of any number, as they may
+    have."""
+    poll = select.poll()
+    for file in files:
+        poll.register(file, select.POLLIN)
+    return {file for file, _ in poll.poll(None if timeout is None else max(0, math.ceil(timeout * 1e3)))}
 
 
 def _pidfd(pid: int) -> int | None:

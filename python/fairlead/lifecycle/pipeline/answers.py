@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fairlead.lifecycle.examples import Examples
 from fairlead.lifecycle.failures import SchemaError, TrainingError
 from fairlead.lifecycle.schema import Schema
 from fairlead.types import Kind
@@ -49,6 +50,12 @@ def row_of(schema: Schema, x: Any) -> Any:
     ):
         return x.reshape(1, -1).copy()
     return schema.check_x([x])
+
+
+def rows_in(examples: Examples) -> list[Any]:
+    """The inputs of examples, each as of `row_of`."""
+    x = examples.x
+    return [[text] for text in x] if isinstance(x, tuple) else [row.reshape(1, -1) for row in x]
 
 
 def rows_of(schema: Schema, rows: Sequence[Any]) -> Any:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 from fairlead.errors import FairleadError
-from fairlead.lifecycle.examples import Examples
 from fairlead.lifecycle.failures import Failure, LifecycleError
 from fairlead.lifecycle.pipeline.ledger import FileLedger, LogLedger, Step
 from fairlead.lifecycle.pipeline.managed import Arms, Managed
@@ -18,7 +17,7 @@ from fairlead.lifecycle.pipeline.proof import CONTINUE, PASSED, Proof, Proving
 from fairlead.lifecycle.pipeline.rival import Rival
 from fairlead.lifecycle.pipeline.runs import GOING, Runs
 from fairlead.lifecycle.pipeline.state import Event, Position, State, advance
-from fairlead.lifecycle.registry import AliasMovedError, Registry
+from fairlead.lifecycle.registry import Alias, AliasMovedError, Registry, UnknownVersionError
 
 TRIAL = (State.VALIDATING, State.SHADOW, State.CANARY)
 PIPELINE = "pipeline"
@@ -90,7 +89,7 @@ class Engine:
     def _reconcile(self, now: int) -> None:
         """What the registry says is so: after a crash between the alias and the word of it, or where a person moved
         it."""
-        alias = self.registry.champion(self.name)
+        alias = self._champion()
         position = self._position
         if alias is None:
             return  # nobody answers yet, or the alias was taken away: who answers goes on
@@ -110,6 +109,13 @@ class Engine:
             if challenger is None or challenger.version != position.challenger:
                 self._write(Event.VETOED, "the alias `challenger` was taken away", "", now, failure=Failure.vetoed)
         self._serve()
+
+    def _champion(self) -> Alias | None:
+        """Where the alias points; None: to nothing, or there is no such model yet."""
+        try:
+            return self.registry.champion(self.name)
+        except UnknownVersionError:
+            return None
 
     def _serve(self) -> None:
         """Puts the champion of the registry where answers come from, and the rival of a canary beside it."""
@@ -149,7 +155,7 @@ class Engine:
         memory = self._memory
         self._looked = (memory.labels, memory.inputs, now)
         if self._position.champion is None:
-            if memory.labels < self.policy.least:
+            if memory.labels - self._labels_at_run < self.policy.least:
                 return False
             self._begin(now, "there is no champion yet", PIPELINE)
             return True
@@ -158,9 +164,9 @@ class Engine:
         verdict = self.trigger.consider(status, self._facts(now), now)
         if not verdict.retrain or len(memory.buffer) < self.policy.needed:
             return False
-        if status.level != "none" and verdict.rule in ("drift", "drop"):
-            if self.monitor.change_point() < self.policy.fresh_enough:
-                return False
+        drifted = status.level != "none" and verdict.rule in ("drift", "drop")
+        if drifted and self.monitor.change_point() < self.policy.fresh_enough:
+            return False
         self._begin(now, verdict.reason, PIPELINE)
         return True
 
@@ -322,7 +328,7 @@ class Engine:
     def _promote(self, now: int, reason: str, by: str) -> bool:
         """Moves the alias, if nobody else has meanwhile."""
         position = self._position
-        alias = self.registry.champion(self.name)
+        alias = self._champion()
         if alias is None or alias.version != position.champion or position.challenger is None:
             self._reconcile(now)
             return True
@@ -336,7 +342,7 @@ class Engine:
         return self._end(Event.PROMOTED, reason, by, now)
 
     def _go_back(self, version: int, now: int, reason: str, by: str, failure: Failure | None = None) -> bool:
-        alias = self.registry.champion(self.name)
+        alias = self._champion()
         if alias is None or alias.version != self._position.champion:
             self._reconcile(now)
             return True
@@ -398,8 +404,8 @@ class Engine:
             self._drop_proof()
 
     def _rebase(self, step: Step) -> None:
-        """The monitor starts anew: it compares with what the new champion learnt from, and with its answers to what came
-        after that."""
+        """The monitor starts anew: it compares with what the new champion learnt from, and with its answers to what
+        came after that."""
         position, memory = step.position, self._memory
         assert position.champion is not None
         try:
@@ -413,7 +419,9 @@ class Engine:
                 self.monitor.rebase()
                 return
             unseen = memory.between(lineage.last + 1, memory.seen)
-            self.monitor.rebase(examples, self._runs.answers(position.champion, unseen))
+            model = self._runs.load(position.champion)
+            answers = self._runs.answers(model, unseen, f"version {position.champion}") if len(unseen) else None
+            self.monitor.rebase(examples, answers)
         except (FairleadError, OSError) as error:
             self.monitor.rebase()
             self._problem = f"the drift monitor has no reference: {told(error)}"

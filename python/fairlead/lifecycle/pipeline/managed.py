@@ -65,32 +65,31 @@ class Managed:
         """See `RetrainingPipeline.predict`."""
         schema = self.schema
         row = row_of(schema, x)
-        if not isinstance(task, str) or not task:
-            raise InvalidRecordError(f"task is {task!r}, must be the id of a task")
+        _check_task(task)
         model, version, rival, share, salt = self.arms
         if model is None:
             self._remember(row, task, time, None, None, "champion", 0.0, slices, "no champion yet")
             raise NoChampionError(f"{self.name!r} has no champion yet: the first one learns from what is asked now")
         if rival is not None and served_by(task, share, salt=salt) == "challenger":
-            found = rival.one(row)
-            if found is not None:
-                answer, latency = found
+            alone = rival.one(row)
+            if alone is not None:
+                answer, latency = alone
                 self._remember(row, task, time, answer, rival.version, "challenger", latency, slices)
                 return Prediction(answer, rival.version, "challenger", task, latency, schema.kind)
         start = perf_counter()
         try:
-            answer = answer_of(schema, model.predict(row))
+            found = model.predict(row)
+            latency = (perf_counter() - start) * 1e3
+            answer = answer_of(schema, found)
         except Exception as error:
             self._remember(row, task, time, None, version, "champion", 0.0, slices, f"{type(error).__name__}: {error}")
             raise
-        latency = (perf_counter() - start) * 1e3
         self._remember(row, task, time, answer, version, "champion", latency, slices)
         return Prediction(answer, version, "champion", task, latency, schema.kind)  # type: ignore[arg-type]
 
     def learn(self, task: str, y: Any, time: int = 0) -> None:
         """See `RetrainingPipeline.learn`."""
-        if not isinstance(task, str) or not task:
-            raise InvalidRecordError(f"task is {task!r}, must be the id of a task")
+        _check_task(task)
         label = None if y is None else self.schema.check_label(y)
         when = time or self._clock()
         with self._order:
@@ -100,8 +99,10 @@ class Managed:
             self._queue.append(Told(seq, when, task, label))
 
     def settled(self, task: str, label: int | float | None, time: int, seq: int) -> None:
-        """A label that stands in the log already: the outcome of a fleet's task, as event `seq`."""
+        """A label that stands in the log already, as event `seq`: the outcome of a fleet's task."""
         with self._order:
+            if self._log is None:
+                seq = self._next()
             self._queue.append(Told(seq, time, task, label))
 
     def _remember(
@@ -137,6 +138,11 @@ class Managed:
     def _next(self) -> int:
         self.seq += 1
         return self.seq
+
+
+def _check_task(task: object) -> None:
+    if not isinstance(task, str) or not task:
+        raise InvalidRecordError(f"task is {task!r}, must be the id of a task")
 
 
 def _event(

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from fairlead.errors import FairleadError, InvalidRecordError
+from fairlead.errors import InvalidRecordError
 from fairlead.lifecycle.examples import Examples
 from fairlead.lifecycle.failures import Failure, LifecycleError
 from fairlead.lifecycle.pipeline.answers import Prediction
@@ -53,10 +53,10 @@ class RetrainingPipeline(Engine):
     name: of the model in the registry. trainer: what learns; where the registry has no champion, one that was fitted
     becomes version 1. registry: an `fl.Registry`, or its folder. jobs: `TrainingJobs`, which train in processes of
     their own, or `InlineJobs`, which train within the call to `step`; these if none are given. monitor: a
-    `DriftMonitor`, trigger: a `RetrainTrigger`. plan, guardrails: of trials; watch: of the time after a promotion, None:
-    there is none. policy: the other numbers. schema: of a model that was never fitted. log: where events go; on an
-    `fl.Journal` a pipeline that is made again is as it was, whatever the last process died of. log_labels: False where
-    the log has the labels already, as a fleet's has outcomes. folder: where the state stands that no journal has.
+    `DriftMonitor`, trigger: a `RetrainTrigger`. plan, guardrails: of trials; watch: of the time after a promotion,
+    None: there is none. policy: the other numbers. schema: of a model that was never fitted. log: where events go; on
+    an `fl.Journal` a pipeline that is made again is as it was, whatever the last process died of. log_labels: False
+    where the log has the labels already, as a fleet's has outcomes. folder: where the state stands that no journal has.
     clock: nanoseconds, of what comes without a time.
 
     It moves by `step`, again and again: by hand, by `fleet.watch()`, or in a replay. Any thread may `predict` and
@@ -153,15 +153,14 @@ class RetrainingPipeline(Engine):
                 self._problem = told(error)
                 raise
             finally:
-                news, self._news = tuple(self._news), []
-                self._tell(news)
+                news = self._told()
             return news
 
     def check_drift(self) -> DriftStatus:
         """What the monitor sees in all that came so far; it decides nothing."""
         with self._lock:
             self._fold()
-            status = self.monitor.check()
+            status: DriftStatus = self.monitor.check()
             self._level = str(status.level)
             return status
 
@@ -201,7 +200,7 @@ class RetrainingPipeline(Engine):
                 raise IllegalStepError(f"{self.name!r} is {self._position.state.value}: there is nothing to validate")
             while self._position.state in TRIAL and self._prove(now, promote=False):
                 pass
-            self._done(none=True)
+            self._told()
             return self.status()
 
     def deploy(self, *, by: str = "a person", reason: str = "") -> Step:
@@ -263,7 +262,7 @@ class RetrainingPipeline(Engine):
             now = self._moment(None)
             self._fold()
             self._reconcile(now)
-            alias = self.registry.champion(self.name)
+            alias = self._champion()
             if alias is None:
                 raise IllegalStepError(f"{self.name!r} has no champion")
             back = self.registry.rollback(self.name, expect=alias.generation, by=by, reason=reason)
@@ -354,15 +353,11 @@ class RetrainingPipeline(Engine):
                 self._steps.append(newest)
                 self._memory.champion = newest.position.champion
                 self._managed.seq = self._memory.seen = newest.position.at
-        known = self.name in self.registry.names()
-        if trainer.schema is not None and (not known or self.registry.champion(self.name) is None):
-            if self._position.champion is None and self._position.state is State.SERVING:
-                version = self._runs.adopt("the model that was given")
-                self.registry.promote(self.name, version.number, by=PIPELINE, reason="the model that was given")
-                known = True
-        if known:
-            self._reconcile(now)
-        self._done(none=True)
+        if trainer.schema is not None and self._position == Position() and self._champion() is None:
+            version = self._runs.adopt("the model that was given")
+            self.registry.promote(self.name, version.number, by=PIPELINE, reason="the model that was given")
+        self._reconcile(now)
+        self._told()
 
     def _refold(self) -> None:
         """From the journal: the steps, and what was seen between them."""
@@ -412,13 +407,18 @@ class RetrainingPipeline(Engine):
     def _moment(self, now: When | None) -> int:
         return self._clock() if now is None else as_time(now, "now")
 
-    def _done(self, *, none: bool = False) -> Any:
+    def _done(self) -> Step:
         """The step that was taken last, after all who listen were told."""
+        news = self._told()
+        if not news:
+            raise LifecycleError(f"nothing was done: {self._reason}")
+        return news[-1]
+
+    def _told(self) -> tuple[Step, ...]:
+        """The steps that nobody was told of yet, after all who listen were told."""
         news, self._news = tuple(self._news), []
         self._tell(news)
-        if not news and not none:
-            raise LifecycleError(f"nothing was done: {self._reason}")
-        return news[-1] if news else None
+        return news
 
     def _tell(self, news: tuple[Step, ...]) -> None:
         for step in news:

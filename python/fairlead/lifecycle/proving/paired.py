@@ -89,7 +89,9 @@ class PairedTest:
         return self.e_value
 
     def add(self, gain: float) -> None:
-        """Goes on by one gain that is already divided by the bound, in [-1, 1]."""
+        """Goes on by one gain that is already divided by the bound; InvalidRecordError if it is not in [-1, 1]."""
+        if not -1.0 <= gain <= 1.0:
+            raise InvalidRecordError(f"gain is {gain!r}, must be from -1 to 1")
         self._for.add(0.5 + 0.5 * gain)
         self._against.add(0.5 - 0.5 * gain)
         self._total += gain

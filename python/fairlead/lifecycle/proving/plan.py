@@ -23,7 +23,8 @@ class Plan:
     """What a trial asks for.
 
     alpha: of challengers no better than the champion at most this share is promoted. least, beta: a challenger is given
-    up once a gain of `least` is refuted at level beta. loss: see `fairlead.lifecycle.proving.losses`; scale: of numeric
+    up once a gain of `least` is refuted at level beta, where a loss is between 0 and 1 (of numbers: where `losses.CUT`
+    usual differences are 1). loss: see `fairlead.lifecycle.proving.losses`; scale: of numeric
     ones, a usual difference, where known.
 
     held_back, shadow, canary: the least number of labelled pairs of a stage, of the canary those that the challenger
