@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 from fairlead.errors import FairleadError
@@ -24,6 +25,8 @@ PIPELINE = "pipeline"
 LEAST_REFERENCE = 20
 """Examples that the drift monitor needs to compare with."""
 _AT_ONCE = 8  # steps that one call takes at most
+_RECONCILE_S = 0.02
+"""Seconds in which the registry is looked at once, where there is something else to do."""
 _LOOK_S = 60 * 10**9  # of the stream's time, after which a model that nobody asks is looked at
 
 
@@ -53,6 +56,7 @@ class Engine:
         self._fresh: list[Labelled] = []
         self._steps: deque[Step] = deque(maxlen=200)
         self._news: list[Step] = []
+        self._reconciled = 0.0
         self._looked = (0, 0, 0)  # labels, inputs and time of the last look at the drift
         self._runs_at: list[tuple[str, int]] = []  # the runs, and when each began
         self._labels_at_run = 0
@@ -62,8 +66,11 @@ class Engine:
 
     def _round(self, now: int) -> None:
         """All that can be done now."""
+        known, clock = self._memory.seen, monotonic()
         self._fold()
-        self._reconcile(now)
+        if clock - self._reconciled > _RECONCILE_S or self._memory.seen == known:
+            self._reconcile(now)
+            self._reconciled = clock
         for _ in range(_AT_ONCE):
             if not self._next(now):
                 return
