@@ -18,7 +18,7 @@ from fairlead.lifecycle.signals.elo import EloSlide
 from fairlead.lifecycle.signals.packing import pack, unpack
 from fairlead.lifecycle.signals.performance import LEAST, Performance
 from fairlead.lifecycle.signals.psi_window import PsiWindow
-from fairlead.lifecycle.signals.status import KINDS, LEVELS, DriftStatus, Signal
+from fairlead.lifecycle.signals.status import KINDS, LEVELS, DriftStatus
 
 _PARTS = 4  # families of tests that share the false alarms: inputs, answers, tests of errors, the detector of changes
 
@@ -78,8 +78,7 @@ class DriftMonitor:
         bins: int = 10,
         every: int | None = None,
     ) -> None:
-        if not isinstance(schema, Schema):
-            raise InvalidRecordError(f"schema is {schema!r}, must be a Schema")
+        check_kind(schema)
         _within("psi", psi, 0.0, math.inf)
         _within("psi_warning", psi_warning, 0.0, psi)
         if accuracy is not None:
@@ -90,12 +89,13 @@ class DriftMonitor:
             _within(name, value, 0.0, math.inf)
         _within("calibration", calibration, 0.0, 1.0)
         _within("adwin", adwin, 0.0, 1.0)
-        if not isinstance(arl, (int, float)) or not 100.0 <= arl <= 1e9:
+        if not 100.0 <= _number("arl", arl) <= 1e9:
             raise InvalidRecordError(f"arl is {arl!r}, must be from 100 to 1e9 events")
         given = reference if isinstance(reference, Examples) else None
         every = max(window // 10, 1) if every is None and isinstance(window, int) else every
-        counts = {"window": window, "baseline": baseline, "every": every, "bins": bins}
-        counts["reference"] = 500 if given is not None else reference
+        first = 500 if isinstance(reference, Examples) else reference
+        counts: dict[str, Any] = {"window": window, "baseline": baseline, "every": every, "bins": bins}
+        counts["reference"] = first
         for name, value in counts.items():
             _whole(name, value, 2 if name == "bins" else 20 if name in ("window", "baseline", "reference") else 1)
         assert isinstance(every, int)
@@ -103,11 +103,11 @@ class DriftMonitor:
         self._options = {
             **{"window": window, "baseline": baseline, "psi": psi, "psi_warning": psi_warning, "accuracy": accuracy},
             **{"rise": rise, "calibration": calibration, "slide": slide, "adwin": adwin, "arl": arl, "bins": bins},
-            **{"every": every, "reference": counts["reference"]},
+            **{"every": every, "reference": first},
         }
         inputs = texts.COLUMNS if schema.text else tuple((name, 0) for name in schema.features)
         psi_options: dict[str, Any] = {
-            **{"window": window, "reference": counts["reference"], "bins": bins, "every": every},
+            **{"window": window, "reference": first, "bins": bins, "every": every},
             **{"warning": psi_warning, "alarm": psi, "p_value": min(every * 1.0 / (_PARTS * arl), 0.05)},
         }
         self._inputs = PsiWindow([("inputs", name, classes) for name, classes in inputs], **psi_options)
@@ -347,6 +347,12 @@ class DriftMonitor:
             raise InvalidRecordError(f"answers has length {len(answers)}, reference has {len(examples)}")
 
 
+def check_kind(schema: object) -> None:
+    """Raises InvalidRecordError for what is no schema."""
+    if not isinstance(schema, Schema):
+        raise InvalidRecordError(f"schema is {schema!r}, must be a Schema")
+
+
 def _number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, np.floating)) or not math.isfinite(value):
         raise InvalidRecordError(f"{name} is {value!r}, must be a finite number")
@@ -361,4 +367,3 @@ def _within(name: str, value: object, low: float, high: float) -> None:
 def _whole(name: str, value: object, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise InvalidRecordError(f"{name} is {value!r}, must be a whole number, at least {least}")
-

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairlead._core import Psi, PsiTable
-from fairlead.lifecycle.signals.chance import block_statistics, f_tail
+from fairlead.lifecycle.signals.chance import apart, f_tail
 from fairlead.lifecycle.signals.status import LEVELS, Signal
 
 BLOCKS = 8  # stretches of the reference, by which the likeness of neighbours is told
 _LEAST_BLOCK = 8
+_ALIKE = 1.5  # inflation above which neighbours are taken to be alike
 _KEPT = 0.8  # of a threshold: below, what was raised is let go
 
 
@@ -25,8 +26,10 @@ class PsiWindow:
     Without drift PSI is about (c / M + c / N) chi2(B - 1) for M and N values in B bins: c, by how much the shares of
     bins vary more between stretches of the reference than those of independent values would (J. N. K. Rao, A. J. Scott,
     "On chi-squared tests for multiway contingency tables", Annals of Statistics 12, 1984), is estimated from blocks of
-    the reference, which should be in the order in which it came. As that is an estimate itself, the p-value is that of
-    Fisher's F. What is compared with the thresholds is the index less its expectation without drift.
+    the reference, which should be in the order in which it came. What is compared with the thresholds is the index less
+    this expectation. The p-value is of Pearson's chi-square over that of the blocks, by Fisher's F, as both are
+    estimates; where neighbours are alike with two degrees of freedom instead of B - 1, as what moves slowly moves all
+    bins together, up and down or in and out.
 
     kinds, names: of the columns. classes: how many a column of class numbers has; 0: numbers.
     """
@@ -48,13 +51,15 @@ class PsiWindow:
         self.warning, self.alarm, self.p_value = warning, alarm, p_value
         self.rows = np.full((window, len(self.columns)), np.nan)
         self.first = np.full((reference, len(self.columns)), np.nan)
-        self.at = 0  # the slot that comes next, of `first` while there is no reference, else of `rows`
-        self.seen = 0  # rows since there is a reference
+        self.at: int  # the slot that comes next, of `first` while there is no reference, else of `rows`
+        self.seen: int  # rows since there is a reference
+        self.raised_rows: int  # `seen`, less the rows that came after the drift, when the first alarm was raised
         self.table: PsiTable | None = None
-        self.raised_rows = 0  # `seen`, less the rows that came after the drift, when the first alarm was raised
         self._forget()
 
     def _forget(self) -> None:
+        self.at = self.seen = self.raised_rows = 0
+        self.rows.fill(np.nan)
         n = len(self.columns)
         self.psi, self.corrected, self.p = (np.full(n, np.nan) for _ in range(3))
         self.levels, self.since = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
@@ -97,14 +102,11 @@ class PsiWindow:
         self.psis = [_fitted(rows[:, i], c[2], self.bins) for i, c in enumerate(self.columns)]
         self.inflation, self.freedom, self.blocks = _likeness(rows, self.psis, self.window)
         self._prepare()
-        self.at = self.seen = 0
-        self.rows.fill(np.nan)
         self._forget()
 
     def forget(self) -> None:
         """The first rows to come are the reference."""
         self.table = None
-        self.at = self.seen = 0
         self._forget()
 
     def _prepare(self) -> None:
@@ -139,8 +141,9 @@ class PsiWindow:
             self.raised_rows = self.seen - self._newer()
 
     def _p_of(self, i: int) -> float:
-        ratio = float(self.psi[i] / self.expected[i])
-        freedom = float(self.freedom[i])
+        psi, freedom = self.psis[i], float(self.freedom[i])
+        counts = psi.count(np.ascontiguousarray(self.rows[:, i])).astype(float)
+        ratio = float(apart(counts, psi.reference.astype(float))) / float(self.inflation[i])
         return f_tail(ratio, freedom, freedom * self.blocks)
 
     def _newer(self) -> int:
@@ -183,7 +186,7 @@ class PsiWindow:
     def state(self) -> tuple[dict[str, Any], list[NDArray[Any]]]:
         """The state as plain numbers and arrays; `restore` takes them."""
         header = {"at": self.at, "seen": self.seen, "raised": self.raised_rows, "fitted": self.table is not None}
-        arrays = [self.psi, self.corrected, self.p, self.levels, self.since]
+        arrays: list[NDArray[Any]] = [self.psi, self.corrected, self.p, self.levels, self.since]
         if self.table is None:
             return header, [*arrays, self.first[: self.at]]
         header["blocks"] = self.blocks
@@ -242,14 +245,11 @@ def _likeness(
     found, freedom = ones.copy(), ones.copy()
     for i, psi in enumerate(psis):
         codes = bins_of(psi, rows[:, i])
-        ratio = _ratios(codes, len(psi.reference), length)
         used = max(np.count_nonzero(psi.reference) - 1.0, 1.0)
-        mean = float(ratio.mean())
-        found[i], freedom[i] = max(mean, 1.0), used
-        if mean > 1.5 and len(ratio) > 2:  # Satterthwaite's: fewer ways to vary than bins
-            spread = float(ratio.var(ddof=1))
-            freedom[i] = min(max(2.0 * mean * mean / spread, 1.0), used) if spread > 0.0 else used
-        if length < window and mean > 1.5 and length // 4 >= _LEAST_BLOCK:
+        mean = float(_ratios(codes, len(psi.reference), length).mean())
+        found[i] = max(mean, 1.0)
+        freedom[i] = used if mean <= _ALIKE else min(used, 2.0)
+        if length < window and mean > _ALIKE and length // 4 >= _LEAST_BLOCK:
             shorter = max(float(_ratios(codes, len(psi.reference), length // 4).mean()), 1.0)
             growth = min(max(math.log(mean / shorter) / math.log(4.0), 0.0), 1.0)
             found[i] *= (window / length) ** growth
@@ -261,5 +261,4 @@ def _ratios(codes: NDArray[np.int64], bins: int, length: int) -> NDArray[np.floa
     kept = codes[len(codes) - blocks * length :].reshape(blocks, length)
     counts = np.zeros((blocks, bins))
     np.add.at(counts, (np.repeat(np.arange(blocks), length), kept.ravel()), 1.0)
-    shares = np.bincount(codes, minlength=bins) / len(codes)
-    return block_statistics(counts, shares, len(codes))
+    return apart(counts, np.bincount(codes, minlength=bins) - counts)
