@@ -102,6 +102,7 @@ class Unattended(RuleBasedStateMachine):
         if not hasattr(self, "pipeline"):
             return
         self.fate["left"] = 0
+        self.pipeline._reconciled = 0.0  # it looks at the registry once in some milliseconds
         self.does(lambda: self.pipeline.step((self.at + 1) * 60 * 10**9))
         registry, position = self.pipeline.registry.inner, self.pipeline.position  # type: ignore[attr-defined]
         check(position)

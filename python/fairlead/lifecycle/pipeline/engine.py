@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 from fairlead.errors import FairleadError
@@ -24,6 +25,8 @@ PIPELINE = "pipeline"
 LEAST_REFERENCE = 20
 """Examples that the drift monitor needs to compare with."""
 _AT_ONCE = 8  # steps that one call takes at most
+_RECONCILE_S = 0.02
+"""Seconds in which the registry is looked at once, where there is something else to do."""
 _LOOK_S = 60 * 10**9  # of the stream's time, after which a model that nobody asks is looked at
 
 
@@ -53,6 +56,7 @@ class Engine:
         self._fresh: list[Labelled] = []
         self._steps: deque[Step] = deque(maxlen=200)
         self._news: list[Step] = []
+        self._reconciled = 0.0
         self._looked = (0, 0, 0)  # labels, inputs and time of the last look at the drift
         self._runs_at: list[tuple[str, int]] = []  # the runs, and when each began
         self._labels_at_run = 0
@@ -62,8 +66,11 @@ class Engine:
 
     def _round(self, now: int) -> None:
         """All that can be done now."""
+        known, clock = self._memory.seen, monotonic()
         self._fold()
-        self._reconcile(now)
+        if clock - self._reconciled > _RECONCILE_S or self._memory.seen == known:
+            self._reconcile(now)
+            self._reconciled = clock
         for _ in range(_AT_ONCE):
             if not self._next(now):
                 return
@@ -157,7 +164,7 @@ class Engine:
         if self._position.champion is None:
             if memory.labels - self._labels_at_run < self.policy.least:
                 return False
-            self._begin(now, "there is no champion yet", PIPELINE)
+            self._begin(now, "there is no champion yet", PIPELINE, rule="first")
             return True
         status = self.monitor.check()
         self._level = str(status.level)
@@ -167,13 +174,22 @@ class Engine:
         drifted = status.level != "none" and verdict.rule in ("drift", "drop")
         if drifted and self.monitor.change_point() < self.policy.fresh_enough:
             return False
-        self._begin(now, verdict.reason, PIPELINE)
+        self._begin(now, verdict.reason, PIPELINE, rule=verdict.rule)
         return True
 
     def _facts(self, now: int) -> Any:
         raise NotImplementedError
 
-    def _begin(self, now: int, reason: str, by: str, *, window: int | None = None, mode: str | None = None) -> None:
+    def _begin(
+        self,
+        now: int,
+        reason: str,
+        by: str,
+        *,
+        window: int | None = None,
+        mode: str | None = None,
+        rule: str = "hand",
+    ) -> None:
         """Starts a run. Raises TooFewExamplesError where nothing could be learnt."""
         position, memory = self._position, self._memory
         examples = memory.buffer.examples()
@@ -185,7 +201,8 @@ class Engine:
         job = self._runs.begin(learn, mode=mode, seed=seed, champion=position.champion, reason=reason)
         self._begun.add(job.id)
         trained, kept = memory.range_of(len(learn), len(held)), memory.range_of(len(held))
-        self._write(Event.RETRAIN, text, by, now, run=job.id, trained=trained, held=kept, seed=seed, mode=mode)
+        more = {"run": job.id, "trained": trained, "held": kept, "seed": seed, "mode": mode, "rule": rule}
+        self._write(Event.RETRAIN, text, by, now, **more)
 
     def _look_at_job(self, now: int) -> bool:
         position = self._position
@@ -301,8 +318,12 @@ class Engine:
             self._lost = (failure_of(error), f"version {against} cannot be loaded: {told(error)}")
             return None
         served = self._served
-        make = self._proving.watch_of if watch else self._proving.trial
-        proof = make(position.run, served.model, served.version, model, against)
+        sides = (served.model, served.version, model, against)
+        proof: Proof | None
+        if watch:
+            proof = self._proving.watch_of(position.run, *sides)
+        else:
+            proof = self._proving.trial(position.run, *sides, rule=position.rule)
         if proof is None:
             self._lost = (Failure.stopped, "nobody watches")
             return None
