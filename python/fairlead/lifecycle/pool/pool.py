@@ -1,0 +1,172 @@
+"""The weights of versions that answer together.
+
+Source: exponential weights (Hedge) on the log loss, whose answer is the logarithmic opinion pool, as a forecaster that
+tracks the best expert by forgetting (Herbster and Warmuth 1998; discounted: Raj and others 2017). All in float64.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fairlead.errors import InvalidRecordError
+from fairlead.types import KINDS, Kind
+
+Answer = tuple[float, ...] | float
+FLOOR = 0.005
+"""Probabilities are taken to be at least so much: one that was sure and wrong can recover."""
+_LEAST = -30.0  # of a logarithm of a weight
+
+
+class Pool:
+    """How much each version counts, by how good it was lately.
+
+    A weight is multiplied by exp(-rate x loss) with each label, the loss being the log loss of the version (of numbers:
+    half its squared error in units of the pool's own); before that, all weights are drawn together by `decay`, which
+    forgets over some 1 / (1 - decay) labels. The answer is the pool of log-odds (of numbers: the mean) by these
+    weights. keep: at most so many versions; the one that weighs least goes when another comes. entry: the share of all
+    weight that a newcomer gets.
+
+    Raises InvalidRecordError for what cannot be.
+
+    >>> pool = Pool("binary")
+    >>> for version in (1, 2):
+    ...     pool.enter(version)
+    ()
+    ()
+    >>> for _ in range(5):
+    ...     pool.learn({1: (0.9, 0.1), 2: (0.2, 0.8)}, 1)
+    >>> {version: round(weight, 4) for version, weight in pool.weights().items()}
+    {1: 0.0, 2: 1.0}
+    """
+
+    def __init__(
+        self, kind: Kind, *, keep: int = 8, rate: float = 1.0, decay: float = 0.99, entry: float = 0.5
+    ) -> None:
+        if kind not in KINDS:
+            raise InvalidRecordError(f"kind is {kind!r}, must be one of {', '.join(KINDS)}")
+        if isinstance(keep, bool) or not isinstance(keep, int) or keep < 1:
+            raise InvalidRecordError(f"keep is {keep!r}, must be a whole number from 1")
+        for name, value, most in (("rate", rate, math.inf), ("decay", decay, 1.0), ("entry", entry, 1.0)):
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 < value <= most:
+                raise InvalidRecordError(f"{name} is {value!r}, must be above 0" + (" and at most 1" if most == 1.0 else ""))
+        self.kind, self.keep, self.rate, self.decay, self.entry = kind, keep, float(rate), float(decay), float(entry)
+        self._versions: list[int] = []
+        self._log = np.zeros(0)
+        self._square = math.nan  # of numbers: the usual squared error of the pool
+
+    def __len__(self) -> int:
+        return len(self._versions)
+
+    def __contains__(self, version: object) -> bool:
+        return version in self._versions
+
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """Those in it, in the order in which they came."""
+        return tuple(self._versions)
+
+    def weights(self) -> dict[int, float]:
+        """Of each version; they sum to 1."""
+        return dict(zip(self._versions, _shares(self._log).tolist(), strict=True))
+
+    def enter(self, version: int) -> tuple[int, ...]:
+        """A version comes; gives those that had to go. One that is in it already is left as it is."""
+        if version in self._versions:
+            return ()
+        gone = []
+        while len(self._versions) >= self.keep:
+            lightest = int(np.argmin(self._log))
+            gone.append(self._versions[lightest])
+            self._remove(lightest)
+        if self._versions:
+            left = np.log(_shares(self._log)) + math.log1p(-self.entry) if self.entry < 1.0 else self._log + _LEAST
+            self._log = np.append(np.maximum(left, _LEAST), math.log(self.entry))
+        else:
+            self._log = np.zeros(1)
+        self._versions.append(version)
+        return tuple(gone)
+
+    def leave(self, version: int) -> bool:
+        """A version goes; whether it was in it."""
+        if version not in self._versions:
+            return False
+        self._remove(self._versions.index(version))
+        return True
+
+    def answer(self, answers: Mapping[int, Answer]) -> Answer:
+        """The pool of what its versions say. Versions that say nothing count for nothing; others are not looked at.
+
+        Raises InvalidRecordError where none of its versions answers.
+        """
+        said, weights = self._said(answers)
+        if self.kind == "numeric":
+            return float(weights @ said)
+        logs = weights @ np.log(np.maximum(said, FLOOR))
+        p = np.exp(logs - logs.max())
+        return tuple((p / p.sum()).tolist())
+
+    def learn(self, answers: Mapping[int, Answer], y: int | float) -> None:
+        """The label has come. answers: of the versions, made without it; one that gave none is taken to have lost as
+        much as the pool."""
+        said, weights = self._said(answers)
+        known = np.array([version in answers for version in self._versions])
+        if self.kind == "numeric":
+            error = float(weights @ said) - float(y)
+            square = error * error
+            self._square = square if math.isnan(self._square) else self._square + (1.0 - self.decay) * (square - self._square)
+            scale = self._square if self._square > 0.0 else 1.0
+            losses = np.minimum((said - float(y)) ** 2 / (2.0 * scale), -math.log(FLOOR))
+        else:
+            losses = -np.log(np.maximum(said[:, int(y)], FLOOR))
+        all_losses = np.full(len(self._versions), float(weights @ losses))
+        all_losses[known] = losses
+        found = self.decay * np.log(np.maximum(_shares(self._log), math.exp(_LEAST))) - self.rate * all_losses
+        self._log = np.maximum(found - found.max(), _LEAST)
+
+    def snapshot(self) -> dict[str, Any]:
+        """All that it knows, as plain JSON types."""
+        return {"versions": list(self._versions), "log": self._log.tolist(), "square": _plain(self._square)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """What `snapshot` gave. Raises InvalidRecordError for what is none, and has changed nothing then."""
+        try:
+            versions = [int(version) for version in state["versions"]]
+            log = np.array(state["log"], dtype=np.float64).reshape(len(versions))
+            square = math.nan if state["square"] is None else float(state["square"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidRecordError(f"state is no snapshot of a Pool: {error}") from error
+        if len(versions) > self.keep or len(set(versions)) < len(versions) or not np.isfinite(log).all():
+            raise InvalidRecordError("state is no snapshot of this Pool: too many versions, or weights that are none")
+        self._versions, self._log, self._square = versions, log, square
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{version}: {weight:.3f}" for version, weight in self.weights().items())
+        return f"Pool({self.kind!r}, {{{told}}})"
+
+    def _said(self, answers: Mapping[int, Answer]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        at = [i for i, version in enumerate(self._versions) if version in answers]
+        if not at:
+            raise InvalidRecordError(f"answers has none of the versions {self._versions}")
+        said = np.array([answers[self._versions[i]] for i in at], dtype=np.float64)
+        return said, _shares(self._log[at])
+
+    def _remove(self, at: int) -> None:
+        del self._versions[at]
+        self._log = np.delete(self._log, at)
+
+
+def _shares(log: NDArray[np.float64]) -> NDArray[np.float64]:
+    if len(log) == 0:
+        return log
+    weights = np.exp(log - log.max())
+    found: NDArray[np.float64] = weights / weights.sum()
+    return found
+
+
+def _plain(value: float) -> float | None:
+    return None if math.isnan(value) else value
