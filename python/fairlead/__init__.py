@@ -68,8 +68,9 @@ from fairlead.settings import Settings
 from fairlead.types import Decision, Forecast, Model, Outcome, Task
 
 if TYPE_CHECKING:
-    from fairlead import attention, providers
+    from fairlead import attention, lifecycle, providers
     from fairlead.fleet.conformance import StrategyFault, check_strategy
+    from fairlead.lifecycle.registry import Registry
     from fairlead.measure import drift, rolling
     from fairlead.measure.agreement import Agreement, agreement
     from fairlead.measure.audit import Audit
@@ -164,6 +165,7 @@ __all__ = [
     "PromptModel",
     "Psi",
     "Reflection",
+    "Registry",
     "ReplayResult",
     "Report",
     "ResponseCache",
@@ -207,6 +209,7 @@ __all__ = [
     "evaluate_ratings",
     "known_model",
     "known_models",
+    "lifecycle",
     "load_prices",
     "load_prompt_model",
     "pool",
@@ -269,6 +272,7 @@ _LATER = {
     "PredictionScore": "fairlead.measure.ratings",
     "evaluate_ratings": "fairlead.measure.ratings",
     "Reflection": "fairlead.reflection",
+    "Registry": "fairlead.lifecycle.registry",
     "compare_folder": "fairlead.reflection",
     "reflect": "fairlead.reflection",
     "reflect_folder": "fairlead.reflection",
@@ -282,6 +286,7 @@ _LATER = {
 _MODULES = {
     "attention": "fairlead.attention",
     "drift": "fairlead.measure.drift",
+    "lifecycle": "fairlead.lifecycle",
     "providers": "fairlead.providers",
     "rolling": "fairlead.measure.rolling",
 }

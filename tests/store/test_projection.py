@@ -251,6 +251,21 @@ def test_numbers_that_databases_disagree_on(store: Store, bad: float) -> None:
     assert len(rows(store)["journal_entries"]) == 4
 
 
+def test_versions_are_texts_however_they_are_counted(store: Store) -> None:
+    said = [
+        ("model_version", {"version": 7, "digest": "ab", "parent": 6}),
+        ("model_version", {"version": "7", "status": "kept"}),
+        ("deployment", {"version": 7, "previous_version": 6, "stage": "champion"}),
+        ("training_run", {"run": "r", "version": 7}),
+    ]
+    store.apply([Event(n, n, kind, "clf", None, data) for n, (kind, data) in enumerate(said, 1)])
+    found = rows(store)
+    (version,) = found["model_versions"]
+    assert [version[c] for c in ("version", "digest", "parent", "status")] == ["7", "ab", "6", "kept"]
+    assert [found["deployments"][0][c] for c in ("version", "previous_version", "stage")] == ["7", "6", "champion"]
+    assert found["training_runs"][0]["version"] == "7"
+
+
 def test_names_that_databases_refuse(store: Store) -> None:
     names = ["nul \0", "half \ud800", "long " + "x" * 5000, "long " + "x" * 5001, "'; DROP TABLE alerts; --", ""]
     events = [Event(i, 0, "model", name, "c\0", {"name": name}) for i, name in enumerate(names, start=1)]

@@ -1,4 +1,4 @@
-"""The command line: `fairlead demo`, `replay`, `journal`, `store`, `reflect`, `route`. One file a command."""
+"""The command line: `fairlead demo`, `replay`, `journal`, `models`, `store`, `reflect`, `route`. One file a command."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from fairlead import __version__
 from fairlead.cli.journal import add_journal
+from fairlead.cli.models import add_models
 from fairlead.cli.reflect import add_reflect
 from fairlead.cli.replay import add_replay
 from fairlead.cli.report import add_report
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=_demo)
     add_replay(commands)
     add_journal(commands)
+    add_models(commands)
     add_store(commands)
     add_reflect(commands)
     add_report(commands)

@@ -178,10 +178,14 @@ class Schema(Record):
             if len(x) == 0:
                 return np.empty((0, self.width))
         try:
-            array = np.array(x, dtype=np.float64)
+            array = np.array(x)
+            if array.dtype.kind == "O" and any(isinstance(value, (str, bytes)) for value in array.flat):
+                raise ValueError("there is a text in it")
+            if array.dtype.kind not in "biufO":
+                raise ValueError(f"it holds {array.dtype}")
+            return array if array.dtype == np.float64 else array.astype(np.float64)
         except (TypeError, ValueError) as error:
             raise InvalidRecordError(self._culprit(x, error)) from error
-        return array
 
     def _by_name(self, row: Mapping[str, Any], at: int) -> list[Any]:
         for name in row:
@@ -202,8 +206,10 @@ class Schema(Record):
                 return f"x[{i}] has {len(values)} columns, must have {self.width}: {_some(self.features)}"
             for name, value in zip(self.features, values, strict=True):
                 try:
-                    np.float64(value if value is not None else np.nan)
+                    good = value is None or (not isinstance(value, str) and isinstance(float(value), float))
                 except (TypeError, ValueError):
+                    good = False
+                if not good:
                     return f"x[{i}], column {name!r} is {_short(value)}, must be a number"
         return f"x is {_short(x)}, must be rows of {self.width} numbers: {error}"
 

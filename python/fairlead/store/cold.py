@@ -24,6 +24,10 @@ THINGS = {"budget": budgets, "training_run": training_runs, "model_version": mod
 IDENTITY = {"budget": "name", "training_run": "run", "model_version": "version"}
 """The field that says which. An event without it is a thing of its own: `#` and its number."""
 
+_VERSIONED = {"deployment", "training_run", "model_version"}
+_VERSIONS = ("version", "previous_version", "parent")
+"""A registry counts versions; other programs name them. Both are texts here."""
+
 _OURS = {"seq", "timestamp", "created", "updated", "model_name", "category", "data"}
 
 
@@ -47,9 +51,11 @@ def is_thing(event: Event) -> bool:
 
 def _said(kind: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
     """In the words of the columns: the fleet's budgets are in nano-dollars, and end by being removed; alerts of
-    rules have a state."""
+    rules have a state; versions are texts."""
     limit, spent = values.integer(data.get("limit")), values.integer(data.get("spent"))
     said = dict(data)
+    if kind in _VERSIONED:
+        return said | {field: _version(said[field]) for field in _VERSIONS if field in said}
     if kind == "alert" and data.get("kind") == "rule":
         for ours, theirs in (("name", "rule"), ("status", "state")):
             if ours not in data and theirs in data:
@@ -71,6 +77,10 @@ def _said(kind: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
         said["status"] = "removed"
         del said["removed"]
     return said
+
+
+def _version(value: object) -> object:
+    return str(value) if type(value) is int else value
 
 
 def columns(kind: str, data: Mapping[str, Any]) -> tuple[Row, Row]:
@@ -101,7 +111,7 @@ def log_row(event: Event, model: str | None, category: str | None) -> Row:
 def identity(event: Event, model: str | None, category: str | None) -> dict[str, str]:
     """Which thing an event is about: the key of its row."""
     field = IDENTITY[event.type]
-    key = {field: values.name(event.data.get(field)) or f"#{event.seq}"}
+    key = {field: values.name(_version(event.data.get(field))) or f"#{event.seq}"}
     if event.type in ("budget", "model_version"):
         key["model_name"] = model or ""
     if event.type == "budget":

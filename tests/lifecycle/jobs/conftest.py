@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fairlead.lifecycle import Examples, Schema
-from fairlead.lifecycle.jobs import TrainingJobs
+from fairlead.lifecycle.jobs import InlineJobs, TrainingJobs
 
 
 class Told:
@@ -47,6 +47,12 @@ def told() -> Told:
 @pytest.fixture
 def jobs(tmp_path: Path, told: Told) -> Iterator[TrainingJobs]:
     with TrainingJobs(tmp_path / "jobs", told) as running:
+        yield running
+
+
+@pytest.fixture
+def inline(tmp_path: Path) -> Iterator[InlineJobs]:
+    with InlineJobs(tmp_path / "inline") as running:
         yield running
 
 

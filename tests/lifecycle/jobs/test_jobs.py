@@ -193,22 +193,22 @@ def test_history_outlives_its_owner(tmp_path: Path, tiny: Any, examples: Example
 
 
 def test_early_stopping_keeps_the_best_weights(
-    jobs: TrainingJobs, tiny: Any, examples: Examples, validation: Examples
+    inline: InlineJobs, tiny: Any, examples: Examples, validation: Examples
 ) -> None:
     options = {"name": "m", "validation": validation}
-    best = jobs.start(tiny.Line(epochs=3), examples, **options).result(LONG)
-    job = jobs.start(tiny.Worsening(epochs=50), examples, early_stopping=EarlyStopping(patience=2), **options)
-    result = job.result(LONG)
+    best = inline.start(tiny.Line(epochs=3), examples, **options).result()
+    job = inline.start(tiny.Worsening(epochs=50), examples, early_stopping=EarlyStopping(patience=2), **options)
+    result = job.result()
     assert result.best == job.status().best == 3
     assert job.status().epoch == 5
     assert result.digest == best.digest
     assert result.validation_losses[:3] == best.validation_losses
     # An improvement that is too small is none.
-    last = jobs.start(tiny.Line(epochs=9), examples, early_stopping=EarlyStopping(2, least=10.0), **options)
-    assert last.result(LONG).best == 1
+    last = inline.start(tiny.Line(epochs=9), examples, early_stopping=EarlyStopping(2, least=10.0), **options)
+    assert last.result().best == 1
     assert last.status().epoch == 3
-    without = jobs.start(tiny.Line(), examples, name="m", early_stopping=EarlyStopping())
-    assert "early_stopping needs a validation loss" in without.wait(LONG).message
+    without = inline.start(tiny.Line(), examples, name="m", early_stopping=EarlyStopping())
+    assert "early_stopping needs a validation loss" in without.wait().message
 
 
 def test_early_stopping_goes_on_after_a_stop(
@@ -229,15 +229,15 @@ def test_early_stopping_goes_on_after_a_stop(
     assert (again.digest, again.best, again.validation_losses) == (plain.digest, 3, plain.validation_losses)
 
 
-def test_incremental_goes_on_from_weights(jobs: TrainingJobs, tmp_path: Path, tiny: Any, examples: Examples) -> None:
-    first = jobs.start(tiny.Line(), examples, name="m").result(LONG)
+def test_incremental_goes_on_from_weights(inline: InlineJobs, tmp_path: Path, tiny: Any, examples: Examples) -> None:
+    first = inline.start(tiny.Line(), examples, name="m").result()
     known = tiny.Line()
     known.load(first.artifact)
     known.schema = examples.schema
     options = {"name": "m", "mode": "incremental", "seed": 5}
-    given = jobs.start(tiny.Line(), examples, base=first.artifact, **options).result(LONG)
-    held = jobs.start(known, examples, **options).result(LONG)
-    anew = jobs.start(tiny.Line(), examples, **options).result(LONG)
+    given = inline.start(tiny.Line(), examples, base=first.artifact, **options).result()
+    held = inline.start(known, examples, **options).result()
+    anew = inline.start(tiny.Line(), examples, **options).result()
     assert given.digest == held.digest != anew.digest
     assert given.base_digest == first.digest
     known.partial_fit(examples, seed=5)
@@ -245,9 +245,9 @@ def test_incremental_goes_on_from_weights(jobs: TrainingJobs, tmp_path: Path, ti
     assert (tmp_path / "by-hand").read_bytes() == given.artifact.read_bytes()
 
 
-def test_what_is_not_the_same_is_not_resumed(jobs: TrainingJobs, tiny: Any, examples: Examples) -> None:
-    job = jobs.start(tiny.Broken("raises"), examples, name="m")
-    job.wait(LONG)
+def test_what_is_not_the_same_is_not_resumed(inline: InlineJobs, tiny: Any, examples: Examples) -> None:
+    job = inline.start(tiny.Broken("raises"), examples, name="m")
+    job.wait()
     before = job.status()
     for trainer, given, words in (
         (tiny.Line(), examples, "the trainer of job m-00001 was 'tiny_trainers.Broken', is 'tiny_trainers.Line'"),
@@ -255,10 +255,10 @@ def test_what_is_not_the_same_is_not_resumed(jobs: TrainingJobs, tiny: Any, exam
         (tiny.Broken("raises"), examples[:50], "the examples' fingerprint of job m-00001"),
     ):
         with pytest.raises(JobError) as caught:
-            jobs.resume(job.id, trainer, given)
+            inline.resume(job.id, trainer, given)
         assert words in str(caught.value)
     with pytest.raises(JobError, match="the validation's fingerprint"):
-        jobs.resume(job.id, tiny.Broken("raises"), examples, validation=examples)
+        inline.resume(job.id, tiny.Broken("raises"), examples, validation=examples)
     assert job.status() == before
 
 
@@ -307,11 +307,24 @@ def test_closing_stops_what_runs_and_what_waits(tmp_path: Path, tiny: Any, examp
     jobs.close(grace_s=0.01)
     jobs.close()
     assert [running.status().state, waiting.status().state] == ["stopped", "stopped"]
-    with pytest.raises(RuntimeError, match="were closed"):
+    with pytest.raises(JobError, match="were closed"):
         jobs.start(tiny.Line(), examples, name="m")
     with TrainingJobs(tmp_path / "jobs") as again:
         opened(gate, 1, 2, 3, 4)
         assert again.resume(waiting.id, tiny.Gated(str(gate)), examples).result(LONG).losses
+
+
+def test_a_bar_on_a_terminal(jobs: TrainingJobs, tiny: Any, examples: Examples) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    out = Terminal()
+    job = jobs.start(tiny.Line(epochs=3), examples, name="m")
+    status = job.show(out)
+    assert status.state == "done"
+    assert "m-00001" in out.getvalue()
+    assert "epoch 3/3" in out.getvalue()
 
 
 def test_a_job_shows_how_it_goes(jobs: TrainingJobs, tiny: Any, examples: Examples, validation: Examples) -> None:
@@ -319,7 +332,7 @@ def test_a_job_shows_how_it_goes(jobs: TrainingJobs, tiny: Any, examples: Exampl
     out = io.StringIO()
     status = job.show(out)
     lines = out.getvalue().splitlines()
-    assert [line[:19] for line in lines[:3]] == [f"m-00001  epoch {i}/3" for i in (1, 2, 3)]
+    assert [line[:18] for line in lines[:3]] == [f"m-00001  epoch {i}/3" for i in (1, 2, 3)]
     assert lines[-1] == str(status)
     assert "done  epoch 3/3" in lines[-1]
     curve = status.curve()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
-import errno
 import itertools
 import json
 import os
+import resource
 import signal
 import time
 from pathlib import Path
@@ -159,22 +160,25 @@ class Broken(Line):
     def exits(self, loss: float) -> float:
         raise SystemExit(4)
 
+    def tells(self, loss: float) -> float:
+        limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_CPU, resource.RLIMIT_CORE)]
+        cpus, nice = sorted(os.sched_getaffinity(0)), os.nice(0)
+        print(f"cpus={cpus} nice={nice} cpu_s={limits[0]} core={limits[1]} hash={os.environ['PYTHONHASHSEED']}")
+        return loss
+
     def weights_of_nan(self, loss: float) -> float:
         self.weights = self.weights * np.nan
         return loss
 
-    def turns_back(self, loss: float) -> float:
-        self._under_way["epoch"] = 1
-        return loss
-
 
 class Full(Line):
-    """Finds no room on the disk: at a checkpoint, or for the artifact."""
+    """Finds no room on the disk: at the checkpoint of epoch 2, or for the artifact. `litter`: a file that takes what
+    room is left, and stays."""
 
-    def __init__(self, where: str, size: int = 0, epochs: int = 4, rate: float = 0.1) -> None:
+    def __init__(self, where: str, litter: str = "", epochs: int = 4, rate: float = 0.1) -> None:
         super().__init__(epochs, rate)
         self.where = where
-        self.size = size
+        self.litter = litter
 
     def checkpoint(self, path: Any) -> None:
         if self.where == "checkpoint" and self._under_way["epoch"] == 2:
@@ -184,28 +188,54 @@ class Full(Line):
     def save(self, path: Any) -> None:
         if self.where == "artifact":
             self._fill(path)
+        if self.where == "hidden":  # as writers in other languages have it
+            raise RuntimeError("I/O error: No space left on device (os error 28)")
         super().save(path)
 
     def _fill(self, path: Any) -> None:
-        with Path(path).open("wb") as file:
-            if self.size:  # of a disk that is really full
-                file.write(b"x" * self.size)
-                file.flush()
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        if self.litter:
+            with contextlib.suppress(OSError):
+                Path(self.litter).write_bytes(b"x" * (1 << 22))
+            with contextlib.suppress(OSError), Path(self.litter).open("ab", buffering=0) as file:
+                while True:  # the last bytes of it
+                    file.write(b"x")
+        else:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+        Path(path).write_bytes(b"x" * (1 << 22))
 
 
-class Anew(Line):
-    """One that cannot go on from a checkpoint."""
+class Anew(Broken):
+    """One that cannot go on from a checkpoint, and breaks at its third epoch."""
 
     checkpoint = None
     restore = None
 
+    def __init__(self, name: str = "", how: str = "raises", at: int = 3, epochs: int = 4, rate: float = 0.1) -> None:
+        super().__init__(how, at, epochs, rate)
+        self.name = name
+
+
+class Twice(Line):
+    """Tells of its first epoch twice, and takes no notice of what the report raises."""
+
+    def _learn(self, examples: Examples, seed: int, report: Any) -> None:
+        def twice(epoch: Epoch) -> None:
+            report(epoch)
+            with contextlib.suppress(Exception):
+                report(epoch)
+
+        super()._learn(examples, seed, twice)
+
 
 class Worsening(Line):
-    """Its validation gets worse after the third epoch."""
+    """Its validation gets worse after its good epochs."""
+
+    def __init__(self, good: int = 3, epochs: int = 4, rate: float = 0.1) -> None:
+        super().__init__(epochs, rate)
+        self.good = good
 
     def after(self, number: int, loss: float) -> float:
-        if number > 3:
+        if number > self.good:
             self.weights = self.weights - 5.0
         return loss
 
@@ -214,4 +244,5 @@ class GatedWorsening(Gated):
     """Both."""
 
     def after(self, number: int, loss: float) -> float:
-        return super().after(number, Worsening.after(self, number, loss))  # type: ignore[arg-type]
+        self.weights = self.weights - (5.0 if number > 3 else 0.0)
+        return super().after(number, loss)

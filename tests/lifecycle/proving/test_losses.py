@@ -133,5 +133,5 @@ def test_the_canary_gets_its_share_and_never_changes_its_mind(share: float) -> N
     other = [served_by(task, share, salt="run-2") for task in tasks]
     both = sum(a == b == "challenger" for a, b in zip(arms.values(), other, strict=True))
     assert abs(both - 4000 * share**2) < 5.0 * math.sqrt(4000 * share**2)
-    with pytest.raises(InvalidRecordError, match="share is 1.5"):
+    with pytest.raises(InvalidRecordError, match=r"share is 1\.5"):
         served_by("task", 1.5)

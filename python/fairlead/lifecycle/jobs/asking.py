@@ -7,30 +7,23 @@ import os
 import shutil
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from fairlead.errors import InvalidRecordError, did_you_mean
 from fairlead.lifecycle.examples import Examples
-from fairlead.lifecycle.failures import Failure, SchemaError
+from fairlead.lifecycle.failures import Failure
+from fairlead.lifecycle.jobs.checks import check_parts, check_same, limits_of, order_of
 from fairlead.lifecycle.jobs.faults import JobError, JobsLockedError, UnknownJobError, failure_of
 from fairlead.lifecycle.jobs.folder import JobFolder, digest_of
 from fairlead.lifecycle.jobs.job import Job
 from fairlead.lifecycle.jobs.ledger import Ledger, Log
-from fairlead.lifecycle.jobs.orders import (
-    EarlyStopping,
-    Limits,
-    Order,
-    checked_mode,
-    checked_name,
-    id_of,
-    whole_number,
-)
+from fairlead.lifecycle.jobs.orders import EarlyStopping, Limits, Order, id_of, is_id, whole_number
 from fairlead.lifecycle.jobs.process import kill_orphan
 from fairlead.lifecycle.jobs.status import FINAL, JobStatus, read_status
-from fairlead.lifecycle.trainer import PathLike, Trainer, parameters
+from fairlead.lifecycle.trainer import PathLike, Trainer
 
 
 class Jobs(Protocol):
@@ -139,8 +132,19 @@ class JobsOfFolder(ABC):
         the job's process, JobsLockedError where another process owns the folder, JobError where the folder cannot be
         written: nothing was started then.
         """
-        order = self._order(
-            trainer, examples, name, seed, mode, base, validation, early_stopping, limits, checkpoint_every, reason
+        order = order_of(
+            trainer,
+            examples,
+            name=name,
+            created=self._clock(),
+            seed=seed,
+            mode=mode,
+            base=base,
+            validation=validation,
+            early_stopping=early_stopping,
+            limits=limits,
+            checkpoint_every=checkpoint_every,
+            reason=reason,
         )
         ready = self._ready(trainer, examples, validation)
         with self._mutex:
@@ -172,7 +176,7 @@ class JobsOfFolder(ABC):
         and as `start`.
         """
         job = self.get(id)
-        self._checked(trainer, examples, validation)
+        check_parts(trainer, examples, validation)
         ready = self._ready(trainer, examples, validation)
         with self._mutex:
             self._own()
@@ -180,18 +184,8 @@ class JobsOfFolder(ABC):
             status = job.status()
             if status.state not in ("failed", "stopped"):
                 raise JobError(f"job {id} is {status.state}: only a job that failed or was stopped can be resumed")
-            order = job.order
-            for what, was, now in (
-                ("trainer", order.trainer, _class_of(trainer)),
-                ("trainer's parameters", dict(order.params), _plain(parameters(trainer))),
-                ("examples' fingerprint", order.examples, examples.fingerprint),
-                ("validation's fingerprint", order.validation, None if validation is None else validation.fingerprint),
-                ("base's digest", order.base_digest, None if order.base is None else _digest(Path(order.base), "base")),
-            ):
-                if was != now:
-                    raise JobError(f"the {what} of job {id} was {was!r}, is {now!r}: only the same job can be resumed")
-            if limits is not None:
-                order = replace(order, limits=_limits(limits))
+            check_same(job.order, trainer, examples, validation)
+            order = job.order if limits is None else replace(job.order, limits=limits_of(limits))
             place = self._place(id)
             said = place.status()
             attempt = said.get("attempt", 1) + 1
@@ -212,10 +206,15 @@ class JobsOfFolder(ABC):
         """After a restart: what has no parent any more is ended and marked failed (`Failure.orphaned`), and the journal
         is told what it does not know yet. Gives the jobs that are orphans: `resume` lets them go on.
 
+        Asked twice, it gives the same.
+
         Raises JobsLockedError where another process owns the folder.
         """
         with self._mutex:
             self._own()
+            for path in self.folder.iterdir():  # a death before the order was written: there is no job
+                if path.is_dir() and is_id(path.name) and not (path / "job.json").exists():
+                    shutil.rmtree(path, ignore_errors=True)
             jobs = self._all()
             for job in jobs:
                 self._settle(job)
@@ -327,12 +326,13 @@ class JobsOfFolder(ABC):
             if said["state"] not in FINAL:
                 status = read_status(place, job.order, self._clock(), False)
                 place.drop_unfinished()
-                place.insist_status(said | _failed(Failure.orphaned, status.message, self._clock()))
+                ended = {"state": "failed", "failure": Failure.orphaned.value, "message": status.message}
+                place.insist_status(said | ended | {"finished": self._clock()})
         self._ledger.catch_up(place, job.order, recovering=True)
 
     def _begin(self, order: Order, trainer: Trainer) -> tuple[JobFolder, Order]:
         """Makes the folder of a job, and writes what is asked into it."""
-        numbers = [int(name.rpartition("-")[2]) for name in self._ids() if name.rpartition("-")[2].isdigit()]
+        numbers = [int(name.rpartition("-")[2]) for name in self._ids() if is_id(name)]
         self._number = max([self._number, *numbers]) + 1
         while True:
             path = self.folder / id_of(order.name, self._number)
@@ -355,111 +355,3 @@ class JobsOfFolder(ABC):
             raise
         self._places[path.name] = place
         return place, order
-
-    # What is asked.
-
-    def _order(
-        self,
-        trainer: Trainer,
-        examples: Examples,
-        name: str,
-        seed: int,
-        mode: str,
-        base: PathLike | None,
-        validation: Examples | None,
-        early_stopping: EarlyStopping | None,
-        limits: Limits | None,
-        checkpoint_every: int,
-        reason: str,
-    ) -> Order:
-        checked_name(name)
-        checked_mode(mode)
-        self._checked(trainer, examples, validation)
-        whole_number(seed, "seed", 0, 2**63 - 1)
-        if not _is_a(early_stopping, EarlyStopping, type(None)):
-            raise InvalidRecordError(f"early_stopping is {early_stopping!r}, must be an EarlyStopping")
-        if not _is_a(reason, str):
-            raise InvalidRecordError(f"reason is {reason!r}, must be a string")
-        if base is not None and mode == "full":
-            raise InvalidRecordError(f"base is {base!r}, but mode is 'full', which begins from nothing")
-        path = None if base is None else Path(base).absolute()
-        if path is not None and not path.is_file():
-            raise InvalidRecordError(f"base is {os.fspath(path)!r}, must be a file of weights")
-        return Order(
-            id="",
-            name=name,
-            created=self._clock(),
-            mode=mode,
-            seed=seed,
-            trainer=_class_of(trainer),
-            format=trainer.format,
-            params=_plain(parameters(trainer)),
-            examples=examples.fingerprint,
-            count=len(examples),
-            first_seq=int(examples.seqs.min()),
-            last_seq=int(examples.seqs.max()),
-            validation=None if validation is None else validation.fingerprint,
-            base=None if path is None else str(path),
-            base_digest=None if path is None else _digest(path, "base"),
-            early_stopping=early_stopping,
-            limits=_limits(limits),
-            checkpoint_every=whole_number(checkpoint_every, "checkpoint_every", 1),
-            reason=reason,
-        )
-
-    def _checked(self, trainer: Any, examples: Any, validation: Any) -> None:
-        if isinstance(trainer, type) or not isinstance(trainer, Trainer):
-            lacking = [name for name in _MEMBERS if not hasattr(trainer, name)]
-            what = "is a class" if isinstance(trainer, type) else f"lacks {', '.join(lacking)}"
-            raise InvalidRecordError(f"trainer is {_short(trainer)}, which is no Trainer: it {what}")
-        for name, value in (("examples", examples), ("validation", validation)):
-            if value is None and name == "validation":
-                continue
-            if not isinstance(value, Examples):
-                raise InvalidRecordError(f"{name} is {_short(value)}, must be Examples")
-            if len(value) == 0:
-                raise InvalidRecordError(f"{name} is empty, must hold at least one example")
-        if validation is not None and (differ := examples.schema.differences(validation.schema)):
-            raise SchemaError(f"validation has another schema than examples: {'; '.join(differ)}")
-
-
-_MEMBERS = ("format", "schema", "fresh", "fit", "partial_fit", "predict", "save", "load")
-
-
-def _failed(failure: Failure, message: str, time: int) -> dict[str, Any]:
-    return {"state": "failed", "failure": failure.value, "message": message, "finished": time}
-
-
-def _class_of(trainer: object) -> str:
-    return f"{type(trainer).__module__}.{type(trainer).__qualname__}"
-
-
-def _plain(params: Mapping[str, Any]) -> dict[str, Any]:
-    import json
-
-    try:
-        return dict(json.loads(json.dumps(params, allow_nan=False)))
-    except (TypeError, ValueError) as error:
-        raise InvalidRecordError(f"trainer.params() is {_short(params)}, which JSON cannot hold: {error}") from error
-
-
-def _limits(limits: Any) -> Limits:
-    if limits is not None and not isinstance(limits, Limits):
-        raise InvalidRecordError(f"limits is {limits!r}, must be Limits")
-    return limits or Limits()
-
-
-def _digest(path: Path, field: str) -> str:
-    try:
-        return digest_of(path)
-    except OSError as error:
-        raise JobError(f"{field} is {os.fspath(path)!r}, which cannot be read: {error}") from error
-
-
-def _is_a(value: object, *kinds: type) -> bool:
-    return isinstance(value, kinds)
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

@@ -213,17 +213,25 @@ def replace(path: Path, data: bytes, *, durable: bool = False) -> None:
             file.flush()
             os.fsync(file.fileno())
     new.replace(path)
+    if durable:
+        sync_folder(path.parent)
 
 
-def settle(new: Path, path: Path) -> None:
-    """Makes a file that was written under another name the one of this name, so that it survives a power cut."""
-    file = os.open(new, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+def settle(new: Path, path: Path, *, durable: bool = True) -> None:
+    """Makes a file that was written under another name the one of this name. durable: after a power cut there is this
+    one or the one before, whole."""
+    if durable:
+        file = os.open(new, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
     new.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def sync_folder(path: Path) -> None:
+    """What was renamed in a folder survives a power cut from now on."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(folder)
     finally:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import TracebackType
+from typing import Any
 
+from fairlead.errors import JournalError
 from fairlead.lifecycle.examples import Examples
 from fairlead.lifecycle.failures import Stopped
 from fairlead.lifecycle.jobs.asking import JobsOfFolder
@@ -86,17 +89,23 @@ class InlineJobs(JobsOfFolder):
         place = self._place(job.id)
         control = self._training[job.id] = Control()
         lease = place.lease()
+
+        def tell(what: Mapping[str, Any]) -> None:
+            with suppress(JournalError):  # told again at the end
+                self._ledger.catch_up(place, job.order)
+
         try:
             Training(
                 place,
                 job.order,
                 *ready,
                 control=control,
-                tell=lambda what: self._ledger.catch_up(place, job.order),
+                tell=tell,
                 attempt=attempt,
                 resumed=resumed,
                 started=place.status().get("started"),
                 clock=self._clock,
+                lasting=self._temporary is None,
             ).run()
         finally:
             os.close(lease)

@@ -10,7 +10,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 from fairlead.errors import JournalWarning
@@ -19,7 +19,7 @@ from fairlead.lifecycle.failures import Failure
 from fairlead.lifecycle.jobs import child
 from fairlead.lifecycle.jobs.asking import JobsOfFolder
 from fairlead.lifecycle.jobs.crossing import pack, surroundings, write_message
-from fairlead.lifecycle.jobs.faults import failure_of, one_line
+from fairlead.lifecycle.jobs.faults import JobError, failure_of, one_line
 from fairlead.lifecycle.jobs.folder import JobFolder
 from fairlead.lifecycle.jobs.job import Job
 from fairlead.lifecycle.jobs.ledger import Log
@@ -39,7 +39,7 @@ class _Waiting:
     job: Job
     message: int
     attempt: int
-    resumed: bool
+    paused: bool = False
 
 
 class TrainingJobs(JobsOfFolder):
@@ -127,6 +127,7 @@ class TrainingJobs(JobsOfFolder):
                     process.send(child.PAUSE if what == "pause" else child.RESUME)
             else:
                 for waiting in [w for w in self._queue if w.job.id == id]:
+                    waiting.paused = what == "pause"
                     if what == "stop":
                         self._queue.remove(waiting)
                         os.close(waiting.message)
@@ -145,8 +146,6 @@ class TrainingJobs(JobsOfFolder):
         with self._mutex:
             stopping = place.id in self._stopping
         if stopping and not status.ended:
-            from dataclasses import replace
-
             return replace(status, state="stopping")
         return status
 
@@ -156,22 +155,26 @@ class TrainingJobs(JobsOfFolder):
 
     # How one begins.
 
-    def _ready(self, trainer: Trainer, examples: Examples, validation: Examples | None) -> bytes:
+    def _ready(
+        self, trainer: Trainer, examples: Examples, validation: Examples | None
+    ) -> tuple[bytes, dict[str, object]]:
         with self._mutex:
             if self._closing:
-                raise RuntimeError("these jobs were closed")
-        return pack(trainer, examples, validation)
+                raise JobError("these jobs were closed")
+        packed = pack(trainer, examples, validation)
+        return packed, surroundings(packed)
 
-    def _run(self, job: Job, ready: bytes, attempt: int, resumed: bool) -> Job:
+    def _run(self, job: Job, ready: tuple[bytes, dict[str, object]], attempt: int, resumed: bool) -> Job:
+        packed, around = ready
         head = {
             "folder": str(job.folder.absolute()),
             "attempt": attempt,
             "resumed": resumed,
             "started": self._place(job.id).status().get("started"),
-            "surroundings": surroundings(ready),
+            "surroundings": around,
         }
         with self._mutex:
-            self._queue.append(_Waiting(job, write_message(head, ready), attempt, resumed))
+            self._queue.append(_Waiting(job, write_message(head, packed), attempt))
             if self._thread is None:
                 self._bell = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
                 self._thread = threading.Thread(target=self._watch, name="fairlead-jobs", daemon=True)
@@ -191,6 +194,8 @@ class TrainingJobs(JobsOfFolder):
             self._end(job, waiting.attempt, "failed", failure_of(error), words)
         else:
             self._running[job.id] = (job, process, waiting.attempt)
+            if waiting.paused:
+                process.send(child.PAUSE)
             self._tell_journal(job)
         finally:
             os.close(waiting.message)
@@ -221,7 +226,12 @@ class TrainingJobs(JobsOfFolder):
                     if process.told in ready and process.heard():
                         self._tell_journal(job)
                     if process.dead():
-                        self._bury(job, process, attempt)
+                        try:
+                            self._bury(job, process, attempt)
+                        except Exception as error:  # somebody has taken the folder away
+                            self._running.pop(job.id, None)
+                            self._changed.notify_all()
+                            warn(f"what became of job {job.id} cannot be written: {one_line(error)}")
                 for job in list(self._owed.values()):
                     self._tell_journal(job)
 
@@ -270,5 +280,10 @@ class TrainingJobs(JobsOfFolder):
         except Exception as error:  # a full journal: told again later
             if job.id not in self._owed:
                 self._owed[job.id] = job
-                with suppress(Warning):
-                    warnings.warn(f"the journal did not take what job {job.id} told: {error}", JournalWarning, 2)
+                warn(f"the journal did not take yet what job {job.id} told: {one_line(error)}")
+
+
+def warn(words: str) -> None:
+    """A warning, which ends no thread where warnings are errors."""
+    with suppress(JournalWarning):
+        warnings.warn(words, JournalWarning, stacklevel=2)

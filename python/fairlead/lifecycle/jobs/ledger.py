@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
@@ -11,6 +13,8 @@ from fairlead.lifecycle.jobs.orders import Order
 from fairlead.lifecycle.jobs.status import FINAL
 
 KIND = "training_run"
+
+_MARK_S = 1.0
 
 
 class Log(Protocol):
@@ -28,32 +32,39 @@ class Ledger:
     asked; then one for each epoch, with `epoch`, `of`, `loss`, `validation_loss`, `progress` and `seconds`; the last
     says how it ended.
 
-    What the journal has is marked in the folder after each event. After a death between the two, what is in the journal
-    itself counts, where the log is one that can be read (it has a `folder`).
+    What the journal has is marked in the folder: after each event, or now and then where the log is one that can be
+    read (it has a `folder`), as after a death what is in the journal itself counts.
     """
 
     def __init__(self, log: Log | None) -> None:
         self._log = log
+        self._folder = getattr(log, "folder", None)
+        self._marks: dict[str, dict[str, int]] = {}
+        self._marked_at = 0.0
 
     def catch_up(self, place: JobFolder, order: Order, *, recovering: bool = False) -> None:
         """Tells all that it does not have yet. recovering: looks into the journal first."""
         if self._log is None:
             return
-        mark = place.journaled()
+        mark = self._marks.get(place.id) or place.journaled()
         if recovering:
             for event in self._written(place, order, mark["seq"]):
-                mark = _marked(mark, event.data, event.seq)
-        for data, time in _events(place, order, mark):
-            mark = _marked(mark, data, self._log.append(KIND, data, model=order.name, time=time))
-            place.write_journaled(mark)
+                mark = self._marks[place.id] = _marked(mark, event.data, event.seq)
+        for data, at in _events(place, order, mark):
+            seq = self._log.append(KIND, data, model=order.name, time=at)
+            mark = self._marks[place.id] = _marked(mark, data, seq)
+            # A journal that can be read is its own mark; this one says from where on to read it.
+            now = time.monotonic()
+            if self._folder is None or data["status"] in FINAL or now > self._marked_at + _MARK_S:
+                place.write_journaled(mark)
+                self._marked_at = now
 
     def _written(self, place: JobFolder, order: Order, after: int) -> Iterator[Event]:
-        folder = getattr(self._log, "folder", None)
-        if folder is None:
+        if self._folder is None:
             return
         from fairlead.journal import read
 
-        for event in read(folder, first=after + 1, types=KIND, models=order.name):
+        for event in read(self._folder, first=after + 1, types=KIND, models=order.name):
             if event.data.get("run") == place.id:
                 yield event
 
@@ -89,11 +100,10 @@ def _events(place: JobFolder, order: Order, mark: Mapping[str, int]) -> Iterator
         asked |= {"reason": order.reason} if order.reason else {}
         asked |= {"base": order.base_digest} if order.base_digest else {}
         yield about | asked, said.get("began", started)
-    for epoch in epochs:
-        if epoch["epoch"] > mark["epochs"]:
-            told = {name: epoch[name] for name in ("epoch", "of", "loss", "validation_loss", "seconds")}
-            share = {"progress": epoch["epoch"] / epoch["of"]} if epoch["of"] else {}
-            yield about | {"status": "running"} | told | share, epoch["time"]
+    for epoch in epochs[bisect_right(epochs, mark["epochs"], key=lambda epoch: epoch["epoch"]) :]:
+        told = {name: epoch[name] for name in ("epoch", "of", "loss", "validation_loss", "seconds")}
+        share = {"progress": epoch["epoch"] / epoch["of"]} if epoch["of"] else {}
+        yield about | {"status": "running"} | told | share, epoch["time"]
     if said["state"] in FINAL and mark["ended"] < attempt:
         ended = {"status": said["state"], "finished": said["finished"], "epochs": len(epochs)}
         if said["state"] == "done":

@@ -13,6 +13,7 @@ from fairlead.errors import InvalidRecordError, did_you_mean
 Mode = Literal["full", "incremental"]
 MODES: tuple[str, ...] = get_args(Mode)
 
+_ID = re.compile(r"[A-Za-z0-9._-]+-\d{5,}")
 _ODD = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -143,6 +144,15 @@ def id_of(name: str, number: int) -> str:
     """
     plain = _ODD.sub("-", name).strip("-.")[:60]
     return f"{plain or 'job'}-{number:05d}"
+
+
+def is_id(name: str) -> bool:
+    """Whether a folder has the name of a job's.
+
+    >>> is_id("m-00007"), is_id("lock")
+    (True, False)
+    """
+    return _ID.fullmatch(name) is not None
 
 
 def _number(value: Any, field: str, least: float, *, above: bool = False) -> None:

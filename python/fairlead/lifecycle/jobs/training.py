@@ -6,10 +6,13 @@ Both kinds of jobs run this, so what comes out is the same, to the byte.
 from __future__ import annotations
 
 import math
+import os
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +57,7 @@ class Training:
 
     place: the job's folder. trainer: one of the same parameters; it is not changed. tell: called after each epoch and
     at each pause, after the files are written. attempt: from 1; later ones go on from the newest checkpoint, if
-    `resumed`. started: when the first began.
+    `resumed`. started: when the first began. lasting: whether a later attempt could go on from this one.
     """
 
     def __init__(
@@ -71,7 +74,9 @@ class Training:
         resumed: bool = False,
         started: int | None = None,
         clock: Callable[[], int] = time.time_ns,
+        lasting: bool = True,
     ) -> None:
+        self._lasting = lasting
         self._place, self._order = place, order
         self._trainer, self._examples, self._validation = trainer, examples, validation
         self._control, self._tell, self._clock = control, tell, clock
@@ -152,15 +157,17 @@ class Training:
             raise self._fault
         path = self._place.path / f"artifact.{self._order.format}"
         best = self._best[0] if self._best and self._order.early_stopping else None
-        if best is not None:
-            settle(self._place.numbered("best", best), path)
-        else:
+        if best is None:
             self._sound()
             self._save(self._model.save, path)
+        else:  # which stays until all is written: a death now goes on from the checkpoint
+            self._save(partial(_same, self._place.numbered("best", best)), path)
         size = path.stat().st_size
         return End("done", self._clock(), artifact=path.name, digest=digest_of(path), bytes=size, best=best)
 
     def _report(self, epoch: Epoch) -> None:
+        if self._fault is not None:  # a trainer that went on after it
+            raise self._fault
         try:
             self._take(epoch)
         except LifecycleError as error:
@@ -200,7 +207,7 @@ class Training:
         if self._better(epoch) and self._order.early_stopping:
             self._write("best", epoch.number, self._model.save)
         enough = self._enough()
-        due = epoch.number % self._order.checkpoint_every == 0 or self._control.asked
+        due = self._lasting and (epoch.number % self._order.checkpoint_every == 0 or self._control.asked)
         if due and not enough and epoch.number != epoch.of and isinstance(self._model, Resumable):
             self._write("checkpoint", epoch.number, self._model.checkpoint)
             self._place.drop("checkpoint", but=epoch.number)
@@ -216,7 +223,7 @@ class Training:
         new = path.with_name(f"{path.name}.new")
         self._writing = True
         save(new)
-        settle(new, path)
+        settle(new, path, durable=self._lasting)
         self._writing = False
 
     def _better(self, epoch: Epoch) -> bool:
@@ -294,7 +301,9 @@ class Training:
 
     def _write_state(self, state: str, end: End | None = None) -> None:
         said: dict[str, Any] = {"state": state, "attempt": self._attempt, "started": self._started, "began": self._now}
-        self._place.write_status(said if end is None else said | end.as_dict(), durable=end is not None)
+        self._place.write_status(
+            said if end is None else said | end.as_dict(), durable=self._lasting and end is not None
+        )
 
 
 def digest_of_base(order: Order) -> str | None:
@@ -303,6 +312,15 @@ def digest_of_base(order: Order) -> str | None:
         return None if order.base is None else digest_of(Path(order.base))
     except OSError:
         return None
+
+
+def _same(path: Path, new: Path) -> None:
+    """The same file by another name."""
+    new.unlink(missing_ok=True)
+    try:
+        os.link(path, new)
+    except OSError:
+        shutil.copyfile(path, new)
 
 
 def _bad(loss: float | None) -> bool:

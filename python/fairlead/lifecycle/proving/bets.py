@@ -98,24 +98,18 @@ def _steps(odds: float) -> tuple[float, ...]:
     return tuple([log1p(stake * odds) for stake in STAKES])
 
 
-def log_wealth(mean: float, x: Iterable[tuple[float, int]]) -> float:
-    """The logarithm of the e-value after x of a histogram: (x, how often)."""
-    logs = list(_LOG_WEIGHTS)
-    for value, times in x:
-        odds = value / mean - 1.0
-        logs = [log + times * math.log1p(stake * odds) for log, stake in zip(logs, STAKES, strict=True)]
-    return log_sum(logs)
-
-
 def least_mean(x: Iterable[tuple[float, int]], alpha: float) -> float:
-    """The end of the confidence sequence: every smaller mean is refuted at level alpha by x of a histogram. Rounded
-    down to a multiple of 2**-24."""
-    histogram = tuple(x)
-    wanted = -math.log(alpha)
+    """The end of the confidence sequence: every smaller mean is refuted at level alpha by x of a histogram (x, how
+    often). Rounded down to a multiple of 2**-24."""
+    import numpy as np
+
+    values, times = np.array(list(x), dtype=np.float64).reshape(-1, 2).T
+    wanted, stakes, weights = -math.log(alpha), np.array(STAKES)[:, None], np.array(_LOG_WEIGHTS)
     low, high = 0.0, 1.0
     for _ in range(24):
         middle = 0.5 * (low + high)
-        low, high = (middle, high) if log_wealth(middle, histogram) >= wanted else (low, middle)
+        logs = weights + np.log(1.0 + stakes * (values / middle - 1.0)) @ times
+        low, high = (middle, high) if log_sum(logs.tolist()) >= wanted else (low, middle)
     return low
 
 

@@ -284,10 +284,9 @@ class _Overconfident:
 
     def add(self, seen: Seen) -> None:
         answers = [reply.answer for reply in (seen.champion, seen.challenger)]
-        if any(answer is None or isinstance(answer, (int, float)) for answer in answers):
-            return
-        if any(q != q for answer in answers for q in answer):  # type: ignore[union-attr]
-            return
+        for answer in answers:
+            if answer is None or isinstance(answer, (int, float)) or math.isnan(sum(answer)):
+                return
         one, other = (model.add(answer, seen.y) for model, answer in zip(self._models, answers, strict=True))
         self._bets.add(0.5 + 0.25 * (other - one))
 

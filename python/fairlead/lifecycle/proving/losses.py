@@ -149,8 +149,9 @@ def _probabilities(answer: Any, y: float) -> list[float] | None:
     p = [float(q) for q in answer]
     if not y == int(y) or not 0 <= y < len(p):
         raise InvalidRecordError(f"y is {y!r}, must be the number of one of {len(p)} classes")
-    if any(q != q for q in p):
+    total = sum(p)
+    if total != total:
         return None
-    if len(p) < 2 or not all(-1e-6 <= q <= 1.0 + 1e-6 for q in p) or abs(math.fsum(p) - 1.0) > 1e-3:
+    if len(p) < 2 or min(p) < -1e-6 or abs(total - 1.0) > 1e-3:
         raise InvalidRecordError(f"answer is {p!r}, must be two or more probabilities that sum to 1")
     return p

@@ -295,23 +295,13 @@ class Trial:
         return self._ended
 
     def _waits_for(self) -> str:
-        waits: Iterator[tuple[bool, str]] = iter(
-            (
-                (self.stage == "prequential", "held-back data to compare on"),
-                (
-                    self.stage == "shadow" and not self._shadowed(),
-                    f"{self._pairs['shadow']} of {self._shadow_least()} labels in shadow",
-                ),
-                (
-                    self.stage == "canary" and self._served < self.plan.canary,
-                    f"{self._served} of {self.plan.canary} labels of tasks that the challenger served",
-                ),
-            )
-        )
-        return next(
-            (what for holds, what in waits if holds),
-            f"not yet sure: e-value {self.test.e_value:.3g} of {1.0 / self.test.alpha:.3g} needed",
-        )
+        if self.stage == "prequential":
+            return "held-back data to compare on"
+        if self.stage == "shadow" and not self._shadowed():
+            return f"{self._pairs['shadow']} of {self._shadow_least()} labels in shadow"
+        if self.stage == "canary" and self._served < self.plan.canary:
+            return f"{self._served} of {self.plan.canary} labels of tasks that the challenger served"
+        return f"not yet sure: e-value {self.test.e_value:.3g} of {1.0 / self.test.alpha:.3g} needed"
 
 
 def _replies(given: Iterable[Any]) -> Iterator[Reply]:

@@ -18,8 +18,8 @@ class UnpairedTest:
     Tasks are taken in blocks, each from the end of the last to the first task at which both have answered; the mean
     losses in a block are one pair of a `PairedTest`. What changes slowly is thus alike for both. A challenger that is
     no better is found better with probability `alpha` at most, as long as the choice of who answers has nothing to do
-    with the task, and the tasks of one block are alike: a trend within it is not taken out. It needs several times as many labels as pairs do: a difference between two tasks has the variance of
-    both.
+    with the task, and the tasks of one block are alike: a trend within it is not taken out. It needs several times as
+    many labels as pairs do: a difference between two tasks has the variance of both.
 
     Takes what `PairedTest` takes; `test` is it. Raises InvalidRecordError for another arm and losses that are not
     finite.

@@ -17,7 +17,7 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from types import BuiltinFunctionType, FunctionType, MethodType
+from types import BuiltinFunctionType, FunctionType, MethodDescriptorType, MethodType
 from typing import Any
 
 import numpy as np
@@ -33,9 +33,12 @@ _DICTS: dict[str, type] = {
     "OrderedDict": collections.OrderedDict,
     "defaultdict": collections.defaultdict,
 }
-_PLAIN: dict[str, type] = {  # types that may be named, as by a defaultdict
-    f"{kind.__module__}:{kind.__name__}": kind
-    for kind in (bool, float, int, str, *_LISTS.values(), *_SETS.values(), *_DICTS.values())
+_PLAIN: dict[str, Any] = {  # what may be named besides: types, as by a defaultdict, and what is done to texts
+    **{
+        f"{kind.__module__}:{kind.__qualname__}": kind
+        for kind in (bool, float, int, str, *_LISTS.values(), *_SETS.values(), *_DICTS.values())
+    },
+    **{f"builtins:{way.__qualname__}": way for way in (str.lower, str.upper, str.casefold, str.strip, str.split)},
 }
 
 
@@ -77,7 +80,7 @@ class _Writer:
             raise Refused(f"{place} lies too deep")
         if isinstance(thing, (bytes, bytearray)):
             return {type(thing).__name__: base64.b64encode(thing).decode()}
-        if isinstance(thing, (type, FunctionType, BuiltinFunctionType)):
+        if isinstance(thing, (type, FunctionType, BuiltinFunctionType, MethodDescriptorType)):
             return {"name": self._name(thing, place)}
         if isinstance(thing, (datetime.datetime, datetime.date)):
             return {type(thing).__name__: thing.isoformat()}
@@ -186,7 +189,7 @@ class _Writer:
         return {"fields": pairs}
 
     def _name(self, thing: Any, place: str) -> str:
-        module, name = getattr(thing, "__module__", None) or "", getattr(thing, "__qualname__", "")
+        module, name = getattr(thing, "__module__", None) or "builtins", getattr(thing, "__qualname__", "")
         if _PLAIN.get(f"{module}:{name}") is thing:
             return f"{module}:{name}"
         if not _trusted(module, self.packages):
@@ -261,8 +264,8 @@ class _Reader:
 
     def _object(self, name: str, plain: dict[str, Any]) -> Any:
         kind = self._named(name)
-        if not isinstance(kind, type):
-            raise Refused(f"{name} is no class")
+        if not isinstance(kind, type) or name in _PLAIN:
+            raise Refused(f"{name} is no class of an object")
         given = [self.read(value) for value in plain.get("given", ())]
         thing = self._keep(plain, kind.__new__(kind, *given) if plain["new"] else kind(*given))
         if "state" in plain:

@@ -66,7 +66,7 @@ class SklearnTrainer:
     def __init__(self, estimator: Any, *, replay: int = 2000, passes: int = 1, trusted: Iterable[str] = ()) -> None:
         if isinstance(estimator, type) or not all(hasattr(estimator, name) for name in ("fit", "get_params")):
             raise InvalidRecordError(f"estimator is {estimator!r}, must be an estimator of scikit-learn")
-        if not hasattr(estimator, "predict") and not isinstance(estimator, Pipeline):
+        if not (is_classifier(estimator) or is_regressor(estimator) or hasattr(estimator, "predict")):
             raise InvalidRecordError(f"estimator is {estimator!r}, which predicts nothing")
         self.estimator = clone(estimator)
         self.replay = check_count(replay, "replay")
