@@ -12,6 +12,7 @@ from typing import TypeAlias
 from fairlead import __version__
 from fairlead.cli.journal import add_journal
 from fairlead.cli.models import add_models
+from fairlead.cli.prequential import add_prequential
 from fairlead.cli.reflect import add_reflect
 from fairlead.cli.replay import add_replay
 from fairlead.cli.report import add_report
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="six classifiers, one broken sensor: see fairlead work, no file needed")
     demo.set_defaults(run=_demo)
     add_replay(commands)
+    add_prequential(commands)
     add_journal(commands)
     add_models(commands)
     add_store(commands)

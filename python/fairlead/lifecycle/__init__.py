@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         TrainingJobs,
         UnknownJobError,
     )
+    from fairlead.lifecycle.pool import OnAnswers, OnGrowth, Pool, Pooled, Windows, pooled
     from fairlead.lifecycle.registry import (
         Alias,
         AliasMovedError,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
         dependencies,
     )
     from fairlead.lifecycle.schema import Schema
+    from fairlead.lifecycle.streamed import Contender, Prequential, Stream, prequential, read_stream, with_history
     from fairlead.lifecycle.trainer import Epoch, Report, Resumable, Trainer, parameters, quiet
 
 # What needs numpy or a model's own package is imported when it is first asked for: name -> its module.
@@ -98,7 +100,19 @@ _LATER = {
     "NotSendableError": "jobs",
     "TrainingJobs": "jobs",
     "UnknownJobError": "jobs",
+    "OnAnswers": "pool",
+    "OnGrowth": "pool",
+    "Pool": "pool",
+    "Pooled": "pool",
+    "Windows": "pool",
+    "pooled": "pool",
     "Schema": "schema",
+    "Contender": "streamed",
+    "Prequential": "streamed",
+    "Stream": "streamed",
+    "prequential": "streamed",
+    "read_stream": "streamed",
+    "with_history": "streamed",
     "Epoch": "trainer",
     "Report": "trainer",
     "Resumable": "trainer",
@@ -112,6 +126,7 @@ __all__ = [
     "Alias",
     "AliasMovedError",
     "Card",
+    "Contender",
     "DamagedRegistryError",
     "DamagedWeightsError",
     "EarlyStopping",
@@ -133,7 +148,12 @@ __all__ = [
     "Lineage",
     "NanLossError",
     "NotSendableError",
+    "OnAnswers",
+    "OnGrowth",
     "OnnxModel",
+    "Pool",
+    "Pooled",
+    "Prequential",
     "RefusedWeightsError",
     "Registry",
     "RegistryError",
@@ -146,6 +166,7 @@ __all__ = [
     "SchemaError",
     "Served",
     "Stopped",
+    "Stream",
     "TooFewExamplesError",
     "Trainer",
     "TrainerFault",
@@ -156,11 +177,16 @@ __all__ = [
     "UntrustedTypeError",
     "Version",
     "VersionInUseError",
+    "Windows",
     "check_trainer",
     "dependencies",
     "parameters",
+    "pooled",
+    "prequential",
     "quiet",
     "read_examples",
+    "read_stream",
+    "with_history",
 ]
 
 

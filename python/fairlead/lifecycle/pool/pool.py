@@ -1,7 +1,9 @@
 """The weights of versions that answer together.
 
-Source: exponential weights (Hedge) on the log loss, whose answer is the logarithmic opinion pool, as a forecaster that
-tracks the best expert by forgetting (Herbster and Warmuth 1998; discounted: Raj and others 2017). All in float64.
+Two kinds, in equal parts. Exponential weights on the log loss of each version (Hedge), which forget, so that they go to
+whoever is best now (Herbster and Warmuth 1998, "Tracking the best expert"). And exponentiated gradient on the log loss
+of the pool (Kivinen and Warmuth 1997), which goes to the best mixture: versions that err on different rows are better
+together than the best of them. The answer is the logarithmic opinion pool. All in float64.
 """
 
 from __future__ import annotations
@@ -20,16 +22,19 @@ Answer = tuple[float, ...] | float
 FLOOR = 0.005
 """Probabilities are taken to be at least so much: one that was sure and wrong can recover."""
 _LEAST = -30.0  # of a logarithm of a weight
+_FORGET = 0.998  # per label, of the weights of the mixture: slower than those of the best, as there is less to it
+_STEEPEST = 10.0
 
 
 class Pool:
     """How much each version counts, by how good it was lately.
 
-    A weight is multiplied by exp(-rate x loss) with each label, the loss being the log loss of the version (of numbers:
-    half its squared error in units of the pool's own); before that, all weights are drawn together by `decay`, which
-    forgets over some 1 / (1 - decay) labels. The answer is the pool of log-odds (of numbers: the mean) by these
-    weights. keep: at most so many versions; the one that weighs least goes when another comes. entry: the share of all
-    weight that a newcomer gets.
+    A weight is the mean of two. One is multiplied by exp(-rate x loss) with each label, the loss being the log loss of
+    the version (of numbers: half its squared error in units of the pool's own); before that, these weights are drawn
+    together by `decay`, which forgets over some 1 / (1 - decay) labels. The other is multiplied by exp(-mix x slope), the
+    slope being that of the pool's own loss by this weight; 0: there are only the first. The answer is the pool of
+    log-odds (of numbers: the mean). keep: at most so many versions; the one that weighs least goes when another comes.
+    entry: the share of all weight that a newcomer gets.
 
     Raises InvalidRecordError for what cannot be.
 
@@ -41,11 +46,18 @@ class Pool:
     >>> for _ in range(5):
     ...     pool.learn({1: (0.9, 0.1), 2: (0.2, 0.8)}, 1)
     >>> {version: round(weight, 4) for version, weight in pool.weights().items()}
-    {1: 0.0, 2: 1.0}
+    {1: 0.1427, 2: 0.8573}
     """
 
     def __init__(
-        self, kind: Kind, *, keep: int = 8, rate: float = 1.0, decay: float = 0.99, entry: float = 0.5
+        self,
+        kind: Kind,
+        *,
+        keep: int = 8,
+        rate: float = 1.0,
+        decay: float = 0.99,
+        mix: float = 0.1,
+        entry: float = 0.5,
     ) -> None:
         if kind not in KINDS:
             raise InvalidRecordError(f"kind is {kind!r}, must be one of {', '.join(KINDS)}")
@@ -54,9 +66,12 @@ class Pool:
         for name, value, most in (("rate", rate, math.inf), ("decay", decay, 1.0), ("entry", entry, 1.0)):
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 < value <= most:
                 raise InvalidRecordError(f"{name} is {value!r}, must be above 0" + (" and at most 1" if most == 1.0 else ""))
-        self.kind, self.keep, self.rate, self.decay, self.entry = kind, keep, float(rate), float(decay), float(entry)
+        if isinstance(mix, bool) or not isinstance(mix, (int, float)) or not 0.0 <= mix < math.inf:
+            raise InvalidRecordError(f"mix is {mix!r}, must be 0 or more, and finite")
+        self.kind, self.keep = kind, keep
+        self.rate, self.decay, self.mix, self.entry = float(rate), float(decay), float(mix), float(entry)
         self._versions: list[int] = []
-        self._log = np.zeros(0)
+        self._log = np.zeros((2, 0))  # logarithms of the weights of both kinds
         self._square = math.nan  # of numbers: the usual squared error of the pool
 
     def __len__(self) -> int:
@@ -72,7 +87,7 @@ class Pool:
 
     def weights(self) -> dict[int, float]:
         """Of each version; they sum to 1."""
-        return dict(zip(self._versions, _shares(self._log).tolist(), strict=True))
+        return dict(zip(self._versions, self._weights(self._log).tolist(), strict=True))
 
     def enter(self, version: int) -> tuple[int, ...]:
         """A version comes; gives those that had to go. One that is in it already is left as it is."""
@@ -80,14 +95,14 @@ class Pool:
             return ()
         gone = []
         while len(self._versions) >= self.keep:
-            lightest = int(np.argmin(self._log))
+            lightest = int(np.argmin(self._weights(self._log)))
             gone.append(self._versions[lightest])
             self._remove(lightest)
         if self._versions:
-            left = np.log(_shares(self._log)) + math.log1p(-self.entry) if self.entry < 1.0 else self._log + _LEAST
-            self._log = np.append(np.maximum(left, _LEAST), math.log(self.entry))
+            left = _logs(_shares(self._log)) + (math.log1p(-self.entry) if self.entry < 1.0 else _LEAST)
+            self._log = np.column_stack([np.maximum(left, _LEAST), np.full(2, math.log(self.entry))])
         else:
-            self._log = np.zeros(1)
+            self._log = np.zeros((2, 1))
         self._versions.append(version)
         return tuple(gone)
 
@@ -115,18 +130,27 @@ class Pool:
         much as the pool."""
         said, weights = self._said(answers)
         known = np.array([version in answers for version in self._versions])
+        mixed = _shares(self._log[1][known])
         if self.kind == "numeric":
-            error = float(weights @ said) - float(y)
-            square = error * error
-            self._square = square if math.isnan(self._square) else self._square + (1.0 - self.decay) * (square - self._square)
+            square = (float(weights @ said) - float(y)) ** 2
+            before = self._square
+            self._square = square if math.isnan(before) else before + (1.0 - self.decay) * (square - before)
             scale = self._square if self._square > 0.0 else 1.0
             losses = np.minimum((said - float(y)) ** 2 / (2.0 * scale), -math.log(FLOOR))
+            slopes = (float(mixed @ said) - float(y)) * said / scale
         else:
-            losses = -np.log(np.maximum(said[:, int(y)], FLOOR))
-        all_losses = np.full(len(self._versions), float(weights @ losses))
-        all_losses[known] = losses
-        found = self.decay * np.log(np.maximum(_shares(self._log), math.exp(_LEAST))) - self.rate * all_losses
-        self._log = np.maximum(found - found.max(), _LEAST)
+            logs = np.log(np.maximum(said, FLOOR))
+            losses = -logs[:, int(y)]
+            p = _shares(mixed @ logs)
+            slopes = logs @ p - logs[:, int(y)]
+        count = len(self._versions)
+        all_losses, all_slopes = np.full(count, float(weights @ losses)), np.full(count, float(mixed @ slopes))
+        all_losses[known], all_slopes[known] = losses, np.clip(slopes, -_STEEPEST, _STEEPEST)
+        log = _logs(_shares(self._log))
+        found = np.stack(
+            [self.decay * log[0] - self.rate * all_losses, _FORGET * log[1] - self.mix * all_slopes]
+        )
+        self._log = np.maximum(found - found.max(axis=1, keepdims=True), _LEAST)
 
     def snapshot(self) -> dict[str, Any]:
         """All that it knows, as plain JSON types."""
@@ -136,7 +160,7 @@ class Pool:
         """What `snapshot` gave. Raises InvalidRecordError for what is none, and has changed nothing then."""
         try:
             versions = [int(version) for version in state["versions"]]
-            log = np.array(state["log"], dtype=np.float64).reshape(len(versions))
+            log = np.array(state["log"], dtype=np.float64).reshape(2, len(versions))
             square = math.nan if state["square"] is None else float(state["square"])
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidRecordError(f"state is no snapshot of a Pool: {error}") from error
@@ -153,19 +177,28 @@ class Pool:
         if not at:
             raise InvalidRecordError(f"answers has none of the versions {self._versions}")
         said = np.array([answers[self._versions[i]] for i in at], dtype=np.float64)
-        return said, _shares(self._log[at])
+        return said, self._weights(self._log[:, at])
+
+    def _weights(self, log: NDArray[np.float64]) -> NDArray[np.float64]:
+        shares = _shares(log)
+        return (shares[0] + shares[1]) / 2.0 if self.mix else shares[0]
 
     def _remove(self, at: int) -> None:
         del self._versions[at]
-        self._log = np.delete(self._log, at)
+        self._log = np.delete(self._log, at, axis=1)
 
 
 def _shares(log: NDArray[np.float64]) -> NDArray[np.float64]:
-    if len(log) == 0:
+    """Weights that sum to 1 from logarithms, along the last axis."""
+    if log.shape[-1] == 0:
         return log
-    weights = np.exp(log - log.max())
-    found: NDArray[np.float64] = weights / weights.sum()
+    weights = np.exp(log - log.max(axis=-1, keepdims=True))
+    found: NDArray[np.float64] = weights / weights.sum(axis=-1, keepdims=True)
     return found
+
+
+def _logs(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.log(np.maximum(shares, math.exp(_LEAST)))
 
 
 def _plain(value: float) -> float | None:

@@ -12,11 +12,17 @@ WINDOWS = (10_000, 3_162, 1_000)
 """Half decades: what is stable is learnt from the longest, what moves from the shortest."""
 
 
-class Windows:
-    """Takes the length whose newest version has done best lately, and each `explore`-th time the next in turn.
+SINCE = 0
+"""Stands for all examples since the newest change, while these are fewer than the shortest length."""
+_KEPT = 0.02  # of what is known of the losses, over a change
 
-    lengths: longest first; each is tried once first. decay: of the mean loss of a length, per label: it looks back over
-    some 1 / (1 - decay) labels. A pure function of what it was told.
+
+class Windows:
+    """Takes the length whose newest version has done best lately, and each `explore`-th time another one in turn.
+
+    lengths: longest first; each is tried once first. After a change, what came since is one more length as long as it is
+    the shortest, and taken first. decay: of the mean loss of a length, per label: it looks back over some
+    1 / (1 - decay) labels, but hardly beyond a change. A pure function of what it was told.
 
     >>> windows = Windows((1000, 100))
     >>> [windows.choose(at_hand=5000) for _ in range(2)]
@@ -40,16 +46,31 @@ class Windows:
         self.explore, self.decay = explore, decay
         self._runs = 0
         self._explored = 0
-        self._loss = dict.fromkeys(self.lengths, 0.0)
-        self._mass = dict.fromkeys(self.lengths, 0.0)
+        self._changed = False
+        self._loss = dict.fromkeys((*self.lengths, SINCE), 0.0)
+        self._mass = dict.fromkeys((*self.lengths, SINCE), 0.0)
 
-    def choose(self, at_hand: int) -> int:
-        """The length of the next run. at_hand: examples that there are; lengths beyond that are as good as one."""
+    def changed(self) -> None:
+        """There was a change: what was before tells little."""
+        self._changed = True
+        for n in self._loss:
+            self._loss[n] *= _KEPT
+            self._mass[n] *= _KEPT
+        self._loss[SINCE] = self._mass[SINCE] = 0.0
+
+    def choose(self, at_hand: int, since: int | None = None) -> int:
+        """The length of the next run, one of `lengths`, or `SINCE`. at_hand: examples that there are; lengths beyond that
+        are as good as one. since: examples since the newest change."""
         longer = [n for n in self.lengths if n >= at_hand]
         able = [n for n in self.lengths if n < at_hand]
         if longer:
             able.insert(0, min(longer))
+        if since is not None and since < min(able):
+            able.append(SINCE)
         self._runs += 1
+        changed, self._changed = self._changed, False
+        if changed and SINCE in able:
+            return SINCE
         unknown = [n for n in able if not self._mass[n]]
         if unknown:
             self._mass[unknown[0]] = math.ulp(0.0)  # tried
@@ -77,6 +98,7 @@ class Windows:
         return {
             "runs": self._runs,
             "explored": self._explored,
+            "changed": self._changed,
             "loss": list(self._loss.values()),
             "mass": list(self._mass.values()),
         }
@@ -84,12 +106,12 @@ class Windows:
     def restore(self, state: Mapping[str, Any]) -> None:
         """What `snapshot` gave. Raises InvalidRecordError for what is none, and has changed nothing then."""
         try:
-            runs, explored = int(state["runs"]), int(state["explored"])
-            loss = dict(zip(self.lengths, map(float, state["loss"]), strict=True))
-            mass = dict(zip(self.lengths, map(float, state["mass"]), strict=True))
+            runs, explored, changed = int(state["runs"]), int(state["explored"]), bool(state["changed"])
+            loss = dict(zip(self._loss, map(float, state["loss"]), strict=True))
+            mass = dict(zip(self._mass, map(float, state["mass"]), strict=True))
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidRecordError(f"state is no snapshot of Windows: {error}") from error
-        self._runs, self._explored, self._loss, self._mass = runs, explored, loss, mass
+        self._runs, self._explored, self._changed, self._loss, self._mass = runs, explored, changed, loss, mass
 
     def __repr__(self) -> str:
         return f"Windows({self.lengths!r})"

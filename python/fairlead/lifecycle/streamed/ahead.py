@@ -6,6 +6,7 @@ answers one by one would be, at a hundredth of the cost.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import time
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from fairlead.lifecycle.schema import Schema
 from fairlead.lifecycle.trainer import PathLike, Report, Trainer, parameters, quiet
 
 BLOCK = 512
+_MODELS = 20  # that are kept
 
 
 @dataclass(slots=True)
@@ -30,6 +32,8 @@ class Feed:
     at: int = 0
     trained: list[float] = field(default_factory=list)
     """Seconds of each training."""
+    models: dict[str, Trainer] = field(default_factory=dict)
+    """The newest that were loaded, by their file."""
     cache: dict[str, tuple[int, NDArray[np.float64]]] = field(default_factory=dict)
 
 
@@ -52,12 +56,14 @@ class AheadTrainer:
         return parameters(self.inner)
 
     def fit(self, examples: Examples, *, seed: int = 0, report: Report = quiet) -> None:
+        self.inner = self.inner.fresh()
         start = time.perf_counter()
         self.inner.fit(examples, seed=seed, report=report)
         self._digest = ""
         self.feed.trained.append(time.perf_counter() - start)
 
     def partial_fit(self, examples: Examples, *, seed: int = 0, report: Report = quiet) -> None:
+        self.inner = copy.deepcopy(self.inner)
         start = time.perf_counter()
         self.inner.partial_fit(examples, seed=seed, report=report)
         self._digest = ""
@@ -79,8 +85,15 @@ class AheadTrainer:
         self.inner.save(path)
 
     def load(self, path: PathLike) -> None:
-        self.inner.load(path)
-        self._digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        models = self.feed.models
+        if digest not in models:
+            self.inner = self.inner.fresh()
+            self.inner.load(path)
+            models[digest] = self.inner
+            if len(models) > _MODELS:
+                del models[next(iter(models))]
+        self.inner, self._digest = models[digest], digest
 
 
 def _same(a: NDArray[np.float64], b: NDArray[np.float64]) -> bool:

@@ -24,7 +24,8 @@ def with_history(
 
     x: (n, columns) in the order of time. y: classes by number. delay: the label of row t is known when row t + delay
     comes, so row t sees labels of rows up to t - delay, and columns of rows up to t. names: of the columns. Gives the
-    wider x, and names. More than 40 columns are left without a past.
+    wider x, and names. Before anything is known, labels are in the middle, shares equal, changes 0. More than 40 columns
+    are left without a past.
 
     >>> x, names = with_history(np.array([[1.0], [3.0]]), np.array([1, 0]), classes=2, names=["a"])
     >>> dict(zip(names, x[1].tolist()))["a change"], dict(zip(names, x[1].tolist()))["label 1 before"]
@@ -37,14 +38,14 @@ def with_history(
     told = list(names)
     for back in range(1, LABELS + 1):
         gap = min(back + delay - 1, n)
-        parts.append(np.concatenate([np.full(gap, np.nan), y[: n - gap].astype(np.float64)])[:, None])
+        parts.append(np.concatenate([np.full(gap, (classes - 1) / 2.0), y[: n - gap].astype(np.float64)])[:, None])
         told.append(f"label {back} before")
     shown = [1] if classes == 2 else list(range(min(classes, _MOST_CLASSES)))
     ones = (y[:, None] == np.array(shown)[None, :]).astype(np.float64)
-    known = np.vstack([np.full((min(delay, n), len(shown)), np.nan), ones[: max(n - delay, 0)]])
+    known = np.vstack([np.full((min(delay, n), len(shown)), 1.0 / classes), ones[: max(n - delay, 0)]])
     past = _MOST >= width
     if past:
-        change = np.vstack([np.full((1, width), np.nan), np.diff(x, axis=0)]) if n else x
+        change = np.vstack([np.zeros((1, width)), np.diff(x, axis=0)]) if n else x
         parts.append(change)
         told += [f"{name} change" for name in names]
     for life in HALF_LIVES:
@@ -52,7 +53,7 @@ def with_history(
         parts.append(_mean(known, step, own=True))
         told += [f"share of label {k} lately ({life:g})" for k in shown]
         if past:
-            parts.append(x - _mean(x, step, own=False))
+            parts.append(x - _mean(x, step, own=False))  # the first: 0
             told += [f"{name} beside lately ({life:g})" for name in names]
     return np.column_stack(parts), tuple(told)
 
@@ -63,7 +64,7 @@ def _mean(values: NDArray[np.float64], step: float, *, own: bool) -> NDArray[np.
     mean = np.full(values.shape[1], np.nan)
     for t, row in enumerate(values):
         if not own:
-            out[t] = mean
+            out[t] = np.where(np.isnan(mean), row, mean)
         gone = np.isnan(mean)
         there = ~np.isnan(row)
         if gone.any() or not there.all():

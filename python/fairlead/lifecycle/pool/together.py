@@ -10,19 +10,20 @@ from typing import Any
 
 from fairlead.errors import FairleadError, InvalidRecordError
 from fairlead.lifecycle.failures import Failure
-from fairlead.lifecycle.pipeline import Event, Policy, Prediction, RetrainingPipeline, Step
+from fairlead.lifecycle.pipeline import Event, Policy, Prediction, RetrainingPipeline, State, Step
 from fairlead.lifecycle.pipeline.answers import Answer, answer_of, row_of
 from fairlead.lifecycle.pool.growth import OnAnswers, OnGrowth
 from fairlead.lifecycle.pool.pool import Pool
-from fairlead.lifecycle.pool.windows import Windows
+from fairlead.lifecycle.pool.windows import SINCE, Windows
 from fairlead.lifecycle.proving import Plan
-from fairlead.lifecycle.signals import RetrainTrigger
+from fairlead.lifecycle.signals import Facts, RetrainTrigger
 from fairlead.lifecycle.trainer import Trainer
 
 _HARMFUL = (Failure.vetoed, Failure.guardrail, Failure.schema, Failure.hung, Failure.raised, Failure.out_of_memory)
 """Why a challenger may not answer in a pool either. One that is only no better than the champion may: it has its
 weight."""
 _PENDING = 100_000
+_TRIAL = (State.VALIDATING, State.SHADOW, State.CANARY)
 
 
 class Pooled:
@@ -61,6 +62,8 @@ class Pooled:
         self._asked: dict[str, dict[int, Answer]] = {}
         self._length = 0  # of the run under way
         self._tried = 0  # the version that it gave
+        self._overtaken = False  # its trial was ended, which is nothing against it
+        self._labels = 0  # since it began
         self._newest: dict[int, int] = {}  # length -> its newest version
         pipeline.on_step(self._took)
         self._begin()
@@ -97,7 +100,10 @@ class Pooled:
         with self._lock:
             self.pipeline.learn(task, y, time)
             answers = self._asked.pop(task, None)
-            if y is None or answers is None:
+            if y is None:
+                return
+            self._labels += 1
+            if answers is None:
                 return
             label = self.pipeline.schema.check_label(y)
             here = {version: answer for version, answer in answers.items() if version in self.pool}
@@ -105,21 +111,32 @@ class Pooled:
                 return
             answer = self.pool.answer(here)
             if self.answers is not None:
+                before = self.answers.alarm
                 self.answers.learn(_error(answer, label))
+                if self.windows is not None and self.answers.alarm and not before:
+                    self.windows.changed()
             if self.windows is not None:
                 known = {n: _loss(here[v], label) for n, v in self._newest.items() if v in here}
                 self.windows.learn(known)
             self.pool.learn(here, label)
 
     def step(self, now: Any = None) -> tuple[Step, ...]:
-        """As `RetrainingPipeline.step`; new versions come into the pool."""
-        return self.pipeline.step(now)
+        """As `RetrainingPipeline.step`; new versions come into the pool. A trial that has not come to an end when the next
+        run is due ends without promotion: its challenger stays in the pool."""
+        pipeline = self.pipeline
+        over: tuple[Step, ...] = ()
+        if pipeline.state in _TRIAL and (why := self._next_due()):
+            with self._lock:
+                self._overtaken = True
+            over = (pipeline.veto(by="the pool", reason=f"the next run is due; {why}"),)
+        return over + pipeline.step(now)
 
     def choose(self, since_drift: int, at_hand: int) -> int:
         """What a `Policy` takes as its window."""
         assert self.windows is not None
-        self._length = self.windows.choose(at_hand)
-        return self._length
+        since = None if self.answers is None else self.answers.since
+        self._length = self.windows.choose(at_hand, since)
+        return since if self._length == SINCE and since is not None else self._length
 
     def weights(self) -> dict[int, float]:
         """Of each version in the pool."""
@@ -153,6 +170,13 @@ class Pooled:
     def __repr__(self) -> str:
         return f"Pooled({self.pipeline.name!r}, {self.pool!r})"
 
+    def _next_due(self) -> str:
+        """Why the next run should begin, if it should."""
+        held = len(self.pipeline.examples()) if self._labels >= 25 else 0  # a copy: not for nothing
+        facts = Facts(examples=held, new=self._labels)
+        rules = () if not held else [rule for rule in self.pipeline.trigger.rules if isinstance(rule, (OnAnswers, OnGrowth))]
+        return next((why for rule in rules if (why := rule.due(None, facts, 0))), "")
+
     # --- who is in it ---
 
     def _begin(self) -> None:
@@ -170,19 +194,20 @@ class Pooled:
         with self._lock:
             position = step.position
             if step.event is Event.RETRAIN:
-                self._tried = 0
+                self._tried, self._labels = 0, 0
                 if self.answers is not None:
                     self.answers.begun()
             if step.event is Event.FIRST and position.champion is not None:
                 self._enter(position.champion)
             elif step.event is Event.TRAINED and position.challenger is not None:
-                if self._length:
+                if self.windows is not None:
                     self._newest[self._length] = position.challenger
                 self._tried = position.challenger
                 self._enter(position.challenger)
             elif step.event in (Event.PROMOTED, Event.OVERRULED, Event.ROLLED_BACK) and position.champion is not None:
                 self._enter(position.champion)
-            if step.failure in _HARMFUL and self._tried:
+            overtaken, self._overtaken = self._overtaken, False
+            if step.failure in _HARMFUL and self._tried and not overtaken:
                 self._drop(self._tried, f"version {self._tried}: {step.reason}")
 
     def _enter(self, version: int) -> None:
@@ -233,13 +258,13 @@ def pooled(
     def window(since_drift: int, at_hand: int) -> int:
         return made[0].choose(since_drift, at_hand) if made else at_hand
 
-    policy = policy if policy is not None else Policy(holdback=0.01, least_holdback=50)
+    policy = policy if policy is not None else Policy(holdback=0.01, least_holdback=1)
     pipeline = RetrainingPipeline(
         name,
         trainer,
         registry,
         policy=replace(policy, window=window),
-        trigger=RetrainTrigger(answers, OnGrowth(growth), cooldown=None, least=policy.needed),
+        trigger=RetrainTrigger(answers, OnGrowth(growth, answers=answers), cooldown=None, least=policy.needed),
         plan=plan,
         **{"watch": None, **more},
     )
