@@ -14,6 +14,7 @@ from fairlead.lifecycle.signals.status import LEVELS, Signal
 
 _BLOCK = 32  # rows of which the mean is kept, to tell how much neighbours are alike
 _BLOCKS = 128  # how many of them
+_SELDOM = 8  # calls between looks at them
 _LEAST = 0.05  # by how much the mean rank of an alarm moved at least: a sixth of a deviation
 _MOST = 1000  # values of a reference that ranks are told by
 
@@ -47,7 +48,7 @@ class RankScans:
                 some = some[np.linspace(0, len(some) - 1, _MOST).round().astype(np.int64)]
             self.sorted.append(some)
         for i in range(len(self.names)):
-            for score in self._scores(i, rows[:, i]):
+            for score in self._scores(i, rows[:, i], True):
                 self.least.append(inflation(score))
                 blocks = len(score) // _BLOCK
                 means = score[len(score) - blocks * _BLOCK :].reshape(blocks, _BLOCK).mean(axis=1).tolist()
@@ -56,15 +57,17 @@ class RankScans:
                 scan.update_many(score)
                 self.scans.append(scan)
 
-    def _scores(self, i: int, values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _scores(
+        self, i: int, values: NDArray[np.float64], some_missing: bool
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         known = self.sorted[i]
         if not len(known):
             return np.full(len(values), 0.5), np.full(len(values), 0.5)
         places = known.searchsorted(values, "left") + known.searchsorted(values, "right")
         rank = places / (2.0 * len(known))
         away = np.abs(2.0 * rank - 1.0)
-        missing = np.isnan(values)
-        if missing.any():
+        if some_missing:
+            missing = np.isnan(values)
             rank[missing] = away[missing] = 0.5
         return rank, away
 
@@ -75,8 +78,9 @@ class RankScans:
     def add(self, rows: NDArray[np.float64], time: int) -> None:
         """The rows that came since the last call, in order."""
         self.seen += len(rows)
-        for i in range(len(self.names)):
-            for k, score in enumerate(self._scores(i, rows[:, i])):
+        missing = bool(np.isnan(rows).any())
+        for i, values in enumerate(np.ascontiguousarray(rows.T)):
+            for k, score in enumerate(self._scores(i, values, missing)):
                 at = 2 * i + k
                 scan = self.scans[at]
                 if len(scan.update_many(score)[0]) and abs(scan.after - scan.before) >= _LEAST:
@@ -96,6 +100,7 @@ class RankScans:
         if blocks:
             means.extend(score[len(score) - blocks * _BLOCK :].reshape(blocks, _BLOCK).mean(axis=1).tolist())
             del means[:-_BLOCKS]
+        if self.seen % (_SELDOM * len(score)) == 0:
             self.scans[at].inflation = max(self.least[at], self._likeness(means))
 
     def newer(self) -> int:
