@@ -14,6 +14,7 @@ from fairlead.lifecycle.signals.status import LEVELS, Signal
 
 _BLOCK = 32  # rows of which the mean is kept, to tell how much neighbours are alike
 _BLOCKS = 128  # how many of them
+_HOME = 0.5  # of ranks, and of how far they are from the middle: their mean in the reference
 _SELDOM = 8  # calls between looks at them
 _LEAST = 0.05  # by how much the mean rank of an alarm moved at least: a sixth of a deviation
 _MOST = 1000  # values of a reference that ranks are told by
@@ -84,15 +85,21 @@ class RankScans:
                 at = 2 * i + k
                 scan = self.scans[at]
                 if len(scan.update_many(score)[0]) and abs(scan.after - scan.before) >= _LEAST:
-                    since = self.found[at][0] if at in self.found else time
-                    self.found[at] = [since, self.seen, scan.newer, scan.before, scan.after]
+                    self._detected(at, scan, time)
                 self._alike(at, score)
-        for at, (_, when, _, before, after) in list(self.found.items()):
-            # It is where it was: half a window after the detection the change has passed.
-            if self.seen - when >= self.window // 2 and abs(self.scans[at].estimation - before) < 0.25 * abs(
-                after - before
+        for at, (_, when, _, _, after) in list(self.found.items()):
+            # Half a window after the detection it is where it was.
+            if self.seen - when >= self.window // 2 and (
+                abs(self.scans[at].estimation - _HOME) < 0.25 * abs(after - _HOME)
             ):
                 del self.found[at]
+
+    def _detected(self, at: int, scan: CutScan, time: int) -> None:
+        if abs(scan.after - _HOME) < 0.25 * abs(scan.before - _HOME):
+            self.found.pop(at, None)  # it has come back
+            return
+        since, before = self.found[at][0::3][:2] if at in self.found else (time, scan.before)
+        self.found[at] = [since, self.seen, scan.newer, before, scan.after]
 
     def _alike(self, at: int, score: NDArray[np.float64]) -> None:
         means = self.means[at]
