@@ -315,12 +315,14 @@ def monitored(window: int, psi: float | None) -> Run:
             every=window // 10,
             **options,
         )
-        alarms, before, step = [], False, window // 10
+        alarms: list[int] = []
+        before: set[tuple[str, str]] = set()
+        step = window // 10
         for start in range(0, len(x), step):
             rows = x[start : start + step]
             monitor.update_many(rows, [0.5] * len(rows))
-            now = monitor.check().level == "alarm"
-            if now and not before:
+            now = {(s.kind, s.name) for s in monitor.check().raised("alarm")}
+            if now - before:
                 alarms.append(start + len(rows) - 1)
             before = now
         return alarms

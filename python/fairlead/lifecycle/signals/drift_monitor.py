@@ -18,9 +18,10 @@ from fairlead.lifecycle.signals.elo import EloSlide
 from fairlead.lifecycle.signals.packing import pack, unpack
 from fairlead.lifecycle.signals.performance import LEAST, Performance
 from fairlead.lifecycle.signals.psi_window import PsiWindow
+from fairlead.lifecycle.signals.rank_scans import RankScans
 from fairlead.lifecycle.signals.status import KINDS, LEVELS, DriftStatus
 
-_PARTS = 4  # families of tests that share the false alarms: inputs, answers, tests of errors, the detector of changes
+_PARTS = 5  # families that share the false alarms: inputs, their ranks, answers, tests of errors, changes of errors
 
 
 class DriftMonitor:
@@ -34,8 +35,8 @@ class DriftMonitor:
     psi: what the index (less what chance gives) of an alarm is at least, and psi_warning of a warning. accuracy: the
     least that is good, or None. rise: of the error rate against the baseline, .5 is by half. calibration: by how much
     confidence less accuracy may move. slide: points of Elo. adwin: the delta of ADWIN. bins: of a column of numbers.
-    arl: events between false alarms of inputs, answers, error tests and the detector of changes together, on average at
-    least, where nothing drifts. Warnings: at half the threshold of an alarm (PSI: psi_warning), as sure as alarms; of
+    arl: events between false alarms of all of these but Elo and ADWIN together, on average at least, where nothing
+    drifts. Warnings: at half the threshold of an alarm (PSI: psi_warning), as sure as alarms; of
     the detectors ten times as often. every: events between tests of a window.
 
     Inputs and labels come at different times, labels may come late, never, and in any order. Nothing is tested before a
@@ -54,7 +55,7 @@ class DriftMonitor:
     ...     monitor.learn(p, int(rng.random() < (p if n < 1500 else 1.0 - p)), time=n)
     >>> status = monitor.check()
     >>> status.level, sorted({signal.kind for signal in status.raised("alarm")})
-    ('alarm', ['adwin', 'calibration', 'change', 'confidence', 'error_rate', 'inputs'])
+    ('alarm', ['adwin', 'calibration', 'change', 'confidence', 'error_rate', 'input_change', 'inputs'])
     >>> abs(monitor.change_point() - 500) < 30
     True
     """
@@ -110,7 +111,12 @@ class DriftMonitor:
             **{"window": window, "reference": first, "bins": bins, "every": every},
             **{"warning": psi_warning, "alarm": psi, "p_value": min(every * 1.0 / (_PARTS * arl), 0.05)},
         }
-        self._inputs = PsiWindow([("inputs", name, classes) for name, classes in inputs], **psi_options)
+        ranked = [name for name, classes in inputs if not classes]
+        self._inputs = PsiWindow(
+            [("inputs", name, classes) for name, classes in inputs],
+            ranks=RankScans(ranked, min(_PARTS * arl * 2 * len(ranked), 1e12), window),
+            **psi_options,
+        )
         of_answers = (("predictions", "", schema.classes), ("confidence", "", 0))
         self._answers = PsiWindow(of_answers, **psi_options)
         self._performance = Performance(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fairlead._core import Psi, PsiTable
 from fairlead.lifecycle.signals.chance import apart, f_tail
+from fairlead.lifecycle.signals.rank_scans import RankScans
 from fairlead.lifecycle.signals.status import LEVELS, Signal
 
 BLOCKS = 8  # stretches of the reference, by which the likeness of neighbours is told
@@ -31,7 +32,8 @@ class PsiWindow:
     estimates; where neighbours are alike with two degrees of freedom instead of B - 1, as what moves slowly moves all
     bins together, up and down or in and out.
 
-    kinds, names: of the columns. classes: how many a column of class numbers has; 0: numbers.
+    columns: kind, name, and how many classes a column of class numbers has; 0: numbers. ranks: watch these columns of
+    numbers too.
     """
 
     def __init__(
@@ -45,10 +47,13 @@ class PsiWindow:
         warning: float,
         alarm: float,
         p_value: float,
+        ranks: RankScans | None = None,
     ) -> None:
         self.columns = tuple(columns)
         self.window, self.reference, self.bins, self.every = window, reference, bins, every
         self.warning, self.alarm, self.p_value = warning, alarm, p_value
+        self.ranks = ranks
+        self._ranked = [i for i, (_, _, classes) in enumerate(self.columns) if not classes]
         self.rows = np.full((window, len(self.columns)), np.nan)
         self.first = np.full((reference, len(self.columns)), np.nan)
         self.at: int  # the slot that comes next, of `first` while there is no reference, else of `rows`
@@ -79,8 +84,13 @@ class PsiWindow:
         self.seen += 1
         if self.at == self.window:
             self.at = 0
-        if self.seen < self.window or self.seen % self.every:
+        if self.seen % self.every:
             return False
+        if self.ranks is not None:
+            newest = np.arange(self.at - self.every, self.at) % self.window
+            self.ranks.add(self.rows[newest][:, self._ranked], time)
+        if self.seen < self.window:
+            return self.ranks is not None
         self._test(time)
         return True
 
@@ -103,11 +113,15 @@ class PsiWindow:
         self.inflation, self.freedom, self.blocks = _likeness(rows, self.psis, self.window)
         self._prepare()
         self._forget()
+        if self.ranks is not None:
+            self.ranks.fit(rows[:, self._ranked])
 
     def forget(self) -> None:
         """The first rows to come are the reference."""
         self.table = None
         self._forget()
+        if self.ranks is not None:
+            self.ranks.forget()
 
     def _prepare(self) -> None:
         self.table = PsiTable(self.psis)
@@ -164,13 +178,16 @@ class PsiWindow:
 
     def newer(self) -> int:
         """How many rows have come since the drift that is in alarm; 0: there is none."""
+        if self.ranks is not None and (newer := self.ranks.newer()):
+            return newer
         return self.seen - self.raised_rows if self.levels.max(initial=0) == 2 else 0
 
     def signals(self) -> list[Signal]:
         """What the last test found, column by column."""
+        found = [] if self.ranks is None else self.ranks.signals()
         if math.isnan(self.psi[0]):
-            return []
-        return [self._signal(i) for i in range(len(self.columns))]
+            return found
+        return [*found, *(self._signal(i) for i in range(len(self.columns)))]
 
     def _signal(self, i: int) -> Signal:
         kind, name, _ = self.columns[i]
@@ -185,15 +202,23 @@ class PsiWindow:
 
     def state(self) -> tuple[dict[str, Any], list[NDArray[Any]]]:
         """The state as plain numbers and arrays; `restore` takes them."""
-        header = {"at": self.at, "seen": self.seen, "raised": self.raised_rows, "fitted": self.table is not None}
+        header: dict[str, Any] = {
+            "at": self.at,
+            "seen": self.seen,
+            "raised": self.raised_rows,
+            "fitted": self.table is not None,
+        }
         arrays: list[NDArray[Any]] = [self.psi, self.corrected, self.p, self.levels, self.since]
         if self.table is None:
             return header, [*arrays, self.first[: self.at]]
         header["blocks"] = self.blocks
+        more: list[NDArray[Any]] = []
+        if self.ranks is not None:
+            header["ranks"], more = self.ranks.state()
         arrays += [self.rows, self.inflation, self.freedom]
         for psi in self.psis:
             arrays += [psi.edges, psi.reference]
-        return header, arrays
+        return header, arrays + more
 
     def restore(self, header: dict[str, Any], arrays: list[NDArray[Any]]) -> None:
         """Goes on from a state that `state` gave."""
@@ -204,7 +229,9 @@ class PsiWindow:
             return
         self.blocks = header["blocks"]
         self.rows, self.inflation, self.freedom = (array.copy() for array in arrays[5:8])
-        pairs = arrays[8:]
+        pairs = arrays[8 : 8 + 2 * len(self.columns)]
+        if self.ranks is not None:
+            self.ranks.restore(header["ranks"], arrays[8 + len(pairs) :])
         self.psis = [
             Psi.from_counts(edges, counts.astype(np.int64))
             for edges, counts in zip(pairs[::2], pairs[1::2], strict=True)
