@@ -153,13 +153,13 @@ class Managing:
             raise InvalidRecordError(f"model is {model!r}, must be a Model of the name {name!r}")
         if features is not None and not callable(features):
             raise InvalidRecordError(f"features is {features!r}, must be a function of a task")
-        for taken in ("log", "log_labels", "clock"):
+        for taken in ("log", "clock"):
             if taken in options:
                 raise InvalidRecordError(f"{taken} is given, but that is the fleet's")
         place = self._registry(registry)
         jobs = options.pop("jobs", None) or self._own_jobs(place.folder / "jobs")
         if self._journal is not None:
-            options = {"log": self._journal, "log_labels": False, **options}
+            options = {"log": self._journal, **options}
         pipeline = RetrainingPipeline(name, trainer, place, jobs=jobs, clock=self._clock, **options)
         if features is None and pipeline.schema.text:
             features = _text

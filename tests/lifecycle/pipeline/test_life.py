@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -72,3 +74,35 @@ def test_step_by_step(tmp_path: Path) -> None:
     assert pipeline.version == 2
     back = pipeline.rollback(by="ada", reason="on second thoughts")
     assert (back.event, pipeline.version, pipeline.state) == (Event.ROLLED_BACK, 1, State.SERVING)
+
+
+def test_any_number_of_threads(tmp_path: Path) -> None:
+    world = World(4000, turn=700)
+    problems: list[BaseException] = []
+    with fl.Journal(tmp_path / "journal", overflow="spill") as journal:
+        pipeline = made(tmp_path, log=journal, clock=iter(range(10**12, 10**15, 60 * SECOND)).__next__)
+        turns = iter(range(4000))
+        versions = set()
+
+        def works() -> None:
+            try:
+                for n in turns:
+                    versions.add(pipeline.predict(world.x[n], f"t{n}").version)
+                    pipeline.learn(f"t{n}", int(world.y[n]))
+            except BaseException as error:
+                problems.append(error)
+
+        threads = [threading.Thread(target=works) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            pipeline.step()
+            time.sleep(0.002)
+        pipeline.step()
+        assert problems == []
+        assert pipeline.status().labels == 4000
+        assert versions <= {version.number for version in pipeline.registry.versions("toy")}
+        assert any(step.event is Event.RETRAIN for step in pipeline.steps)
+        learnt = pipeline.examples()
+        journal.wait_durable()
+        assert read_examples(journal.folder, "toy", schema=SCHEMA).fingerprint == learnt.fingerprint

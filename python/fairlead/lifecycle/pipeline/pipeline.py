@@ -63,6 +63,36 @@ class RetrainingPipeline(Engine):
     `learn` meanwhile; they never wait for a step. Whatever goes wrong, the champion answers.
 
     Raises InvalidRecordError for what cannot be, SchemaError where trainer and champion are not of one schema.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from fairlead.lifecycle import Examples, Policy, RetrainTrigger, OnLabels, Schema
+    >>> from fairlead.lifecycle.trainers import SklearnTrainer
+    >>> rng = np.random.default_rng(1)
+    >>> schema, x = Schema("binary", ["load", "price"]), rng.normal(size=(2000, 2))
+    >>> y = (x[:, 0] > 0).astype(int)
+    >>> y[800:] = 1 - y[800:]  # the rule turns round
+    >>> trainer = SklearnTrainer(LogisticRegression())
+    >>> trainer.fit(Examples(schema, x[:300], y[:300]))
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> pipeline = RetrainingPipeline("demand", trainer, folder.name)
+    >>> for n in range(300, 2000):
+    ...     now = n * 60 * 10**9
+    ...     prediction = pipeline.predict(x[n], f"task {n}", now)
+    ...     pipeline.learn(f"task {n}", y[n], now)
+    ...     for step in pipeline.step(now):
+    ...         print(n, step.event.value, "->", step.position.state.value)
+    1049 retrain -> training
+    1049 trained -> validating
+    1049 advanced -> shadow
+    1059 advanced -> canary
+    1085 promoted -> watching
+    1285 kept -> serving
+    >>> pipeline.version, pipeline.state.value
+    (2, 'serving')
+    >>> pipeline.close()
+    >>> folder.cleanup()
     """
 
     def __init__(
@@ -80,7 +110,6 @@ class RetrainingPipeline(Engine):
         policy: Policy | None = None,
         schema: Schema | None = None,
         log: Log | None = None,
-        log_labels: bool = True,
         folder: PathLike | None = None,
         clock: Callable[[], int] = _time.time_ns,
     ) -> None:
@@ -94,7 +123,7 @@ class RetrainingPipeline(Engine):
         where = None if (found := getattr(log, "folder", None)) is None else str(found)
         self._runs = Runs(name, trainer, self.schema, self.registry, self.jobs, self.policy, where)
         self._memory = Memory(self.schema, self.monitor, capacity=self.policy.capacity, pending=self.policy.pending)
-        self._managed = Managed(name, self.schema, self._memory.queue, log=log, log_labels=log_labels, clock=clock)
+        self._managed = Managed(name, self.schema, self._memory.queue, log=log, clock=clock)
         self._listeners: tuple[Callable[[Step], object], ...] = ()
         self._start_engine()
         with self._lock:
