@@ -73,6 +73,23 @@ class ManagedFleet:
 
         Raises InvalidRecordError for what cannot be, as for a name that the fleet manages already, and what
         `RetrainingPipeline` raises.
+
+        >>> import tempfile
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from fairlead import Examples, Fleet, Schema
+        >>> from fairlead.lifecycle.trainers import SklearnTrainer
+        >>> trainer = SklearnTrainer(LogisticRegression())
+        >>> trainer.fit(Examples(Schema("binary", ["load"]), [[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1]))
+        >>> desk = tempfile.TemporaryDirectory()
+        >>> with Fleet.open(desk.name) as fleet:
+        ...     demand = fleet.manage("demand", trainer)
+        ...     forecast = fleet.predict(Task("q-17"), [2.5])
+        ...     decided = fleet.decide("q-17").answer == forecast.p
+        ...     fleet.settle("q-17", 1)
+        ...     print(decided, demand.version, len(demand.examples()))
+        True
+        True 1 1
+        >>> desk.cleanup()
         """
         if self._managing is None:
             self._managing = Managing(self)

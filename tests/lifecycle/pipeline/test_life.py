@@ -42,6 +42,12 @@ def test_what_is_deployed_has_its_lineage(tmp_path: Path) -> None:
         steps = [event.data for event in read(journal.folder, types="deployment", models="toy")]
         assert [step["status"] for step in steps] == [event.value for event in EVENTS[:6]]
         assert "drift" in steps[1]["reason"]
+        (note,) = read(journal.folder, types="note", models="toy")
+        assert note.data["held_by"] == "fresh"
+        assert "examples have come since, 80 are waited for" in note.data["text"]
+        assert [event.data["status"] for event in read(journal.folder, types="alert", models="toy")][-1] == "raised"
+        (run,) = [event for event in read(journal.folder, types="training_run") if "version" in event.data]
+        assert (run.data["run"], run.data["version"]) == ("toy-00001", "2")
         again = fitted().fresh()
         again.fit(learnt, seed=line.seed or 0)
         again.save(tmp_path / "again.json")

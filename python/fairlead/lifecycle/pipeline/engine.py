@@ -50,6 +50,8 @@ class Engine:
         self._position = Position()
         self._reason = ""
         self._level = "none"
+        self._held = ("", "")  # which rule asked last, and what held it back
+        self._waits = ""
         self._problem = ""
         self._served: Any = None
         self._proof: Proof | None = None
@@ -167,17 +169,45 @@ class Engine:
             self._begin(now, "there is no champion yet", PIPELINE, rule="first")
             return True
         status = self.monitor.check()
-        self._level = str(status.level)
+        self._say_level(status, now)
         verdict = self.trigger.consider(status, self._facts(now), now)
-        if not verdict.retrain or len(memory.buffer) < self.policy.needed:
+        if not verdict.retrain:
+            self._say_held(verdict.rule, verdict.held_by, verdict.reason, now)
+            return False
+        if len(memory.buffer) < self.policy.needed:
+            few = f"{len(memory.buffer)} examples are at hand, {self.policy.needed} are needed"
+            self._say_held(verdict.rule, "least", f"{verdict.reason}; but {few}", now)
             return False
         drifted = status.level != "none" and verdict.rule in ("drift", "drop")
-        if drifted and self.monitor.change_point() < self.policy.fresh_enough:
+        if drifted and (since := self.monitor.change_point()) < self.policy.fresh_enough:
+            few = f"{since} examples have come since, {self.policy.fresh_enough} are waited for"
+            self._say_held(verdict.rule, "fresh", f"{verdict.reason}; but {few}", now)
             return False
+        self._say_held("", "", "", now)
         self._begin(now, verdict.reason, PIPELINE, rule=verdict.rule)
         return True
 
     def _facts(self, now: int) -> Any:
+        raise NotImplementedError
+
+    def _say_level(self, status: Any, now: int) -> None:
+        """An alert where the level of the drift is another."""
+        level, before = str(status.level), self._level
+        self._level = level
+        if level == before:
+            return
+        severity = {"warning": "warning", "alarm": "critical"}.get(level, "info")
+        told = {"name": "drift", "severity": severity, "status": "cleared" if level == "none" else "raised"}
+        self._say("alert", {"kind": "drift", **told, "message": str(status)}, now)
+
+    def _say_held(self, rule: str, held_by: str, reason: str, now: int) -> None:
+        """A note where something else holds a run back than before."""
+        before, self._held = self._held, (rule, held_by) if held_by else ("", "")
+        self._waits = reason if held_by else ""
+        if held_by and before != self._held:
+            self._say("note", {"text": reason, "pipeline": "held", "rule": rule, "held_by": held_by}, now)
+
+    def _say(self, type: str, data: dict[str, Any], now: int) -> None:
         raise NotImplementedError
 
     def _begin(
@@ -254,11 +284,13 @@ class Engine:
             except AliasMovedError:
                 return True  # a person was faster: the next look at the registry finds it
             self._write(Event.FIRST, f"version {number} is the first champion", PIPELINE, now, version=number)
+            self._say("training_run", {"run": job.id, "status": "done", "version": str(number)}, now)
             self._serve()
             return True
         reason = f"run {job.id}"
         self.registry.promote(self.name, number, alias="challenger", by=PIPELINE, reason=reason)
         self._write(Event.TRAINED, f"{reason} gave version {number}", PIPELINE, now, version=number)
+        self._say("training_run", {"run": job.id, "status": "done", "version": str(number)}, now)
         return True
 
     def _prove(self, now: int, *, promote: bool = True) -> bool:
@@ -277,7 +309,7 @@ class Engine:
         if stage is None or stage is position.state:
             return False
         event = Event.ADVANCED if TRIAL.index(stage) > TRIAL.index(position.state) else Event.RETURNED
-        self._write(event, proof.reason, PIPELINE, now, to=stage)
+        self._write(event, f"on trial in {stage.value} now: {proof.reason}", PIPELINE, now, to=stage)
         self._set_arms()
         return True
 

@@ -7,13 +7,14 @@ came of the answers, `runs` does what a run needs of jobs and registry, `proof` 
 
 from __future__ import annotations
 
+import contextlib
 import time as _time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from fairlead.errors import InvalidRecordError
+from fairlead.errors import InvalidRecordError, JournalError
 from fairlead.lifecycle.examples import Examples
 from fairlead.lifecycle.failures import Failure, LifecycleError
 from fairlead.lifecycle.pipeline.answers import Prediction
@@ -407,6 +408,7 @@ class RetrainingPipeline(Engine):
         for step in before:
             self._take_again(step, newest)
         self._fresh = fresh if on_trial else []
+        self._level = str(self.monitor.check().level)
 
     def _take_again(self, step: Step, newest: int | None) -> None:
         """A step that was taken before. Of the changes of the champion only the newest concerns the monitor, which
@@ -424,6 +426,12 @@ class RetrainingPipeline(Engine):
             seconds=self._seconds(),
             since=memory.since,
         )
+
+    def _say(self, type: str, data: dict[str, Any], now: int) -> None:
+        """A word to those who read the log; what it does not take is not said."""
+        if self._log is not None:
+            with contextlib.suppress(JournalError):
+                self._log.append(type, data, model=self.name, time=now)
 
     def _seconds(self) -> tuple[float, ...]:
         """How long each run took, where a budget asks for that."""
@@ -462,7 +470,7 @@ class RetrainingPipeline(Engine):
         if position.state is State.TRAINING:
             job = self._runs.find(position.run)
             return "" if job is None else str(job.status())
-        return "" if self._proof is None else str(self._proof)
+        return self._waits if self._proof is None else str(self._proof)
 
 
 def _last_change(steps: Iterable[Step]) -> int | None:
