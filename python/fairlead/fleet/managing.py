@@ -62,7 +62,7 @@ class ManagedFleet:
 
         name: of the model in the fleet, which is added if it is not there, and in the registry. trainer: what learns
         (`fairlead.lifecycle.trainers` has adapters); one that was fitted is the first version. registry: an
-        `fl.Registry` or its folder; on a desk that is `models` in its folder if not given. features: what the model is
+        `fl.Registry` or its folder; on a desk that is `registry` in its folder if not given. features: what the model is
         given of a task; without it the text, where the schema is of texts. `fleet.predict(task, x)` needs none. model:
         its record in the fleet. threads: in which `fleet.ask` calls it, as `CallableProvider` has them; 0: where it is
         asked. options: as of `RetrainingPipeline`: monitor, trigger, plan, watch, guardrails, policy, schema, jobs.
@@ -301,7 +301,7 @@ class Managing:
         if given is None:
             if self._journal is None:
                 raise InvalidRecordError("registry is None, but a fleet in memory has no folder for one: give it")
-            given = Path(self._journal.folder) / "models"
+            given = Path(self._journal.folder) / "registry"
         if not isinstance(given, (str, os.PathLike)):
             raise InvalidRecordError(f"registry is {given!r}, must be a Registry or its folder")
         return Registry(given, log=self._journal, clock=self._clock)

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         State,
         Step,
     )
+    from fairlead.lifecycle.pool import OnAnswers, OnGrowth, Pool, Pooled, Windows, pooled
     from fairlead.lifecycle.registry import (
         Alias,
         AliasMovedError,
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
         Signal,
         Verdict,
     )
+    from fairlead.lifecycle.streamed import Contender, Prequential, Stream, prequential, read_stream, with_history
     from fairlead.lifecycle.trainer import Epoch, Report, Resumable, Trainer, parameters, quiet
 
 # What needs numpy or a model's own package is imported when it is first asked for: name -> its module.
@@ -131,7 +133,19 @@ _LATER = {
     "NotSendableError": "jobs",
     "TrainingJobs": "jobs",
     "UnknownJobError": "jobs",
+    "OnAnswers": "pool",
+    "OnGrowth": "pool",
+    "Pool": "pool",
+    "Pooled": "pool",
+    "Windows": "pool",
+    "pooled": "pool",
     "Schema": "schema",
+    "Contender": "streamed",
+    "Prequential": "streamed",
+    "Stream": "streamed",
+    "prequential": "streamed",
+    "read_stream": "streamed",
+    "with_history": "streamed",
     "Epoch": "trainer",
     "Report": "trainer",
     "Resumable": "trainer",
@@ -159,6 +173,7 @@ __all__ = [
     "AliasMovedError",
     "Budget",
     "Card",
+    "Contender",
     "DamagedRegistryError",
     "DamagedWeightsError",
     "DriftMonitor",
@@ -185,14 +200,19 @@ __all__ = [
     "NanLossError",
     "NoChampionError",
     "NotSendableError",
+    "OnAnswers",
     "OnDrift",
     "OnDrop",
+    "OnGrowth",
     "OnLabels",
     "OnSchedule",
     "OnnxModel",
     "PipelineStatus",
     "Policy",
+    "Pool",
+    "Pooled",
     "Prediction",
+    "Prequential",
     "QuietHours",
     "Record",
     "RefusedWeightsError",
@@ -212,6 +232,7 @@ __all__ = [
     "State",
     "Step",
     "Stopped",
+    "Stream",
     "TooFewExamplesError",
     "Trainer",
     "TrainerFault",
@@ -223,11 +244,16 @@ __all__ = [
     "Verdict",
     "Version",
     "VersionInUseError",
+    "Windows",
     "check_trainer",
     "dependencies",
     "parameters",
+    "pooled",
+    "prequential",
     "quiet",
     "read_examples",
+    "read_stream",
+    "with_history",
 ]
 
 

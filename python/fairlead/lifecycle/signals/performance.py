@@ -14,6 +14,7 @@ from fairlead.lifecycle.signals.status import LEVELS, Level, Record, Signal
 
 _BLOCK = 32  # labels of which the mean is kept, to tell how much neighbours are alike
 _BLOCKS = 256  # how many of them
+_FEW = 32  # of them, up to which each is looked at
 LEAST = 30  # labels without which a share is not looked at
 _KEPT = 0.8  # of a threshold: below, what was raised is let go
 ERROR, CONFIDENCE = 0, 1  # columns of what is known of a label
@@ -129,6 +130,8 @@ class Performance:
         self.block = 0.0
         if len(self.means) > _BLOCKS:
             del self.means[0]
+        if len(self.means) > _FEW and self.seen % (4 * _BLOCK):
+            return  # one block more tells little
         self.inflation = max(self.least, self._likeness())
         self.scan.inflation = self.inflation
         if self.kept == 0:
