@@ -1,41 +1,37 @@
 """`RetrainingPipeline`: notices drift, retrains, proves the challenger, promotes it, watches it, and goes back.
 
-What is where: `state` is the table of what can happen, `engine` goes through it, `managed` answers, `memory` folds what
+What is where: `state` is the table of what can happen, `standing` is where it is now, `engine` goes through it, `opening` goes on after a crash, `managed` answers, `memory` folds what
 came of the answers, `runs` does what a run needs of jobs and registry, `proof` holds two versions against each other,
-`ledger` writes each step down, `refold` reads it again after a crash.
+`ledger` writes each step down, `refold` reads them and what was seen between them.
 """
 
 from __future__ import annotations
 
-import contextlib
 import time as _time
-import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fairlead.errors import InvalidRecordError, JournalError
+from fairlead.errors import InvalidRecordError
 from fairlead.lifecycle.examples import Examples
-from fairlead.lifecycle.failures import Failure, LifecycleError
+from fairlead.lifecycle.failures import Failure
 from fairlead.lifecycle.pipeline.answers import Prediction
-from fairlead.lifecycle.pipeline.engine import PIPELINE, TRIAL, Engine, told
-from fairlead.lifecycle.pipeline.ledger import LogLedger, PathLike, Step
+from fairlead.lifecycle.pipeline.ledger import PathLike, Step
 from fairlead.lifecycle.pipeline.making import ledger_of, made_of
 from fairlead.lifecycle.pipeline.managed import Managed
 from fairlead.lifecycle.pipeline.memory import Memory
+from fairlead.lifecycle.pipeline.opening import Opened, When
 from fairlead.lifecycle.pipeline.policy import Mode, Policy
 from fairlead.lifecycle.pipeline.proof import PASSED, Proving
-from fairlead.lifecycle.pipeline.refold import label_of, steps
-from fairlead.lifecycle.pipeline.refold import told as told_before
+from fairlead.lifecycle.pipeline.refold import label_of
 from fairlead.lifecycle.pipeline.runs import Runs
+from fairlead.lifecycle.pipeline.standing import TRIAL, told
 from fairlead.lifecycle.pipeline.state import Event, IllegalStepError, Position, State
 from fairlead.lifecycle.pipeline.status import PipelineStatus
 from fairlead.lifecycle.proving import WatchPlan
 from fairlead.lifecycle.registry import Registry
 from fairlead.lifecycle.schema import Schema
-from fairlead.lifecycle.signals import DriftStatus, Facts
+from fairlead.lifecycle.signals import DriftStatus
 from fairlead.lifecycle.trainer import Trainer
-from fairlead.times import as_time
 
 if TYPE_CHECKING:
     from fairlead.lifecycle.jobs import InlineJobs, TrainingJobs
@@ -43,12 +39,11 @@ if TYPE_CHECKING:
     from fairlead.lifecycle.proving import Guardrails, Plan
     from fairlead.lifecycle.signals import DriftMonitor, RetrainTrigger
 
-When = int | str | date
 WATCH = WatchPlan()
 """How a new champion is watched where nothing else is said."""
 
 
-class RetrainingPipeline(Engine):
+class RetrainingPipeline(Opened):
     """A managed model: it answers, and is retrained when it should be, proved, promoted, watched, and taken back.
 
     name: of the model in the registry. trainer: what learns; where the registry has no champion, one that was fitted
@@ -126,7 +121,7 @@ class RetrainingPipeline(Engine):
         self._memory = Memory(self.schema, self.monitor, capacity=self.policy.capacity, pending=self.policy.pending)
         self._managed = Managed(name, self.schema, self._memory.queue, log=log, clock=clock)
         self._listeners: tuple[Callable[[Step], object], ...] = ()
-        self._start_engine()
+        self._start()
         with self._lock:
             self._go_on(trainer)
 
@@ -371,112 +366,9 @@ class RetrainingPipeline(Engine):
 
     # --- inside ---
 
-    def _go_on(self, trainer: Trainer) -> None:
-        """Where the last process was, or from the beginning; then what the registry says."""
-        now = self._moment(None)
-        if isinstance(self._ledger, LogLedger):
-            self._refold()
-        else:
-            newest = self._ledger.newest()
-            if newest is not None:
-                self._position, self._reason = newest.position, newest.reason
-                self._steps.append(newest)
-                self._memory.champion = newest.position.champion
-                self._managed.seq = self._memory.seen = newest.position.at
-        if trainer.schema is not None and self._position == Position() and self._champion() is None:
-            version = self._runs.adopt("the model that was given")
-            self.registry.promote(self.name, version.number, by=PIPELINE, reason="the model that was given")
-        self._reconcile(now)
-        self._told()
-
-    def _refold(self) -> None:
-        """From the journal: the steps, and what was seen between them."""
-        log: Any = self._log
-        log.wait_durable()
-        before = steps(log.folder, self.name)
-        last = before[-1].position if before else Position()
-        on_trial = last.state in TRIAL or last.state is State.WATCHING
-        newest = _last_change(before)
-        self._memory.watched = newest is None
-        for event in told_before(log.folder, self.name, self.schema):
-            while before and before[0].position.at < event.seq:
-                self._take_again(before.popleft(), newest)
-            labelled = self._memory.take(event)
-            if on_trial and labelled is not None and event.seq > last.tried:
-                self._fresh.append(labelled)
-        fresh = self._fresh
-        for step in before:
-            self._take_again(step, newest)
-        self._fresh = fresh if on_trial else []
-        self._level = str(self.monitor.check().level)
-
-    def _take_again(self, step: Step, newest: int | None) -> None:
-        """A step that was taken before. Of the changes of the champion only the newest concerns the monitor, which
-        starts anew with each."""
-        if step.seq == newest:
-            self._memory.watched = True
-        self._take(step, rebase=step.seq == newest)
-
-    def _facts(self, now: int) -> Facts:
-        memory = self._memory
-        return Facts(
-            examples=len(memory.buffer),
-            new=memory.labels - self._labels_at_run,
-            retrains=tuple(time for _, time in self._runs_at),
-            seconds=self._seconds(),
-            since=memory.since,
-        )
-
-    def _say(self, type: str, data: dict[str, Any], now: int) -> None:
-        """A word to those who read the log; what it does not take is not said."""
-        if self._log is not None:
-            with contextlib.suppress(JournalError):
-                self._log.append(type, data, model=self.name, time=now)
-
-    def _seconds(self) -> tuple[float, ...]:
-        """How long each run took, where a budget asks for that."""
-        budget = getattr(self.trigger, "budget", None)
-        if budget is None or budget.seconds is None:
-            return ()
-        jobs = [self._runs.find(run) for run, _ in self._runs_at]
-        return tuple(0.0 if job is None else job.status().seconds for job in jobs)
-
-    def _moment(self, now: When | None) -> int:
-        return self._clock() if now is None else as_time(now, "now")
-
-    def _done(self) -> Step:
-        """The step that was taken last, after all who listen were told."""
-        news = self._told()
-        if not news:
-            raise LifecycleError(f"nothing was done: {self._reason}")
-        return news[-1]
-
-    def _told(self) -> tuple[Step, ...]:
-        """The steps that nobody was told of yet, after all who listen were told."""
-        news, self._news = tuple(self._news), []
-        self._tell(news)
-        return news
-
-    def _tell(self, news: tuple[Step, ...]) -> None:
-        for step in news:
-            for listener in self._listeners:
-                try:
-                    listener(step)
-                except Exception as error:
-                    warnings.warn(f"a listener of {self.name!r} failed: {told(error)}", RuntimeWarning, stacklevel=3)
-
     def _progress(self) -> str:
         position = self._position
         if position.state is State.TRAINING:
             job = self._runs.find(position.run)
             return "" if job is None else str(job.status())
         return self._waits if self._proof is None else str(self._proof)
-
-
-def _last_change(steps: Iterable[Step]) -> int | None:
-    """The newest step by which there was another champion."""
-    champion, found = None, None
-    for step in steps:
-        if step.position.champion != champion:
-            champion, found = step.position.champion, step.seq
-    return found
