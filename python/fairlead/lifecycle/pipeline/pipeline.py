@@ -1,8 +1,9 @@
 """`RetrainingPipeline`: notices drift, retrains, proves the challenger, promotes it, watches it, and goes back.
 
-What is where: `state` is the table of what can happen, `standing` is where it is now, `engine` goes through it, `opening` goes on after a crash, `managed` answers, `memory` folds what
-came of the answers, `runs` does what a run needs of jobs and registry, `proof` holds two versions against each other,
-`ledger` writes each step down, `refold` reads them and what was seen between them.
+What is where: `state` is the table of what can happen, `standing` is where it is now, `engine` goes through it,
+`opening` goes on after a crash, `managed` answers, `memory` folds what came of the answers, `runs` does what a run
+needs of jobs and registry, `proof` holds two versions against each other, `ledger` writes each step down, `refold`
+reads them and what was seen between them.
 """
 
 from __future__ import annotations
