@@ -47,7 +47,6 @@ class Managed:
         queue: deque[Asked | Told],
         *,
         log: Log | None,
-        log_labels: bool,
         clock: Callable[[], int],
     ) -> None:
         self.name = name
@@ -58,7 +57,6 @@ class Managed:
         """The newest event, where there is no log to number them."""
         self._queue = queue
         self._writer = None if log is None else Writer(log, name, schema)
-        self._log_labels = log_labels
         self._clock = clock
         self._order = threading.Lock()
 
@@ -95,7 +93,7 @@ class Managed:
         when = time or self._clock()
         with self._order:
             writer = self._writer
-            seq = self._next() if writer is None else writer.label(when, task, label) if self._log_labels else 0
+            seq = self._next() if writer is None else writer.label(when, task, label)
             self._queue.append(Told(seq, when, task, label))
 
     def settled(self, task: str, label: int | float | None, time: int, seq: int) -> None:
