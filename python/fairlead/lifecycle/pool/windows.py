@@ -20,8 +20,8 @@ _KEPT = 0.02  # of what is known of the losses, over a change
 class Windows:
     """Takes the length whose newest version has done best lately, and each `explore`-th time another one in turn.
 
-    lengths: longest first; each is tried once first. After a change, what came since is one more length as long as it is
-    the shortest, and taken first. decay: of the mean loss of a length, per label: it looks back over some
+    lengths: longest first; each is tried once first. After a change, what came since is one more length while it is the
+    shortest, and taken first. decay: of the mean loss of a length, per label: it looks back over some
     1 / (1 - decay) labels, but hardly beyond a change. A pure function of what it was told.
 
     >>> windows = Windows((1000, 100))
@@ -59,8 +59,8 @@ class Windows:
         self._loss[SINCE] = self._mass[SINCE] = 0.0
 
     def choose(self, at_hand: int, since: int | None = None) -> int:
-        """The length of the next run, one of `lengths`, or `SINCE`. at_hand: examples that there are; lengths beyond that
-        are as good as one. since: examples since the newest change."""
+        """The length of the next run, one of `lengths`, or `SINCE`. at_hand: examples that there are; lengths beyond
+        that are as good as one. since: examples since the newest change."""
         longer = [n for n in self.lengths if n >= at_hand]
         able = [n for n in self.lengths if n < at_hand]
         if longer:

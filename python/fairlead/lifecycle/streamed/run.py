@@ -37,7 +37,7 @@ RIVALS: dict[str, Callable[[Course, int], Track]] = {
 }
 """By name; each is told how often the managed model was retrained."""
 _EVERY = 25  # rows between two looks of the pipeline
-_LEAST = 40  # examples that a run learns from
+_LEAST = 25  # examples that a run learns from
 _SECOND = 10**9
 
 
@@ -90,10 +90,8 @@ def prequential(
         place = Path(own if folder is None else folder)
         answers, retrains, spent, took, managed = _managed(course, manage, place, progress)
     pipeline = managed.pipeline if isinstance(managed, Pooled) else managed
-    truth = np.asarray(course.examples.y[course.start :])
-    contenders = [
-        contender("managed", answers, truth, answers, retrains=retrains, training_s=spent, seconds=took)
-    ]
+    truth = np.asarray(course.examples.y[course.start :], dtype=np.int64)
+    contenders = [contender("managed", answers, truth, answers, retrains=retrains, training_s=spent, seconds=took)]
     for name in names:
         track = RIVALS[name](course, retrains)
         contenders.append(
@@ -121,9 +119,7 @@ def prequential(
     )
 
 
-def _course(
-    stream: Stream, trainer: Trainer, *, history: bool, warm: int | None, delay: int, seed: int
-) -> Course:
+def _course(stream: Stream, trainer: Trainer, *, history: bool, warm: int | None, delay: int, seed: int) -> Course:
     n = len(stream)
     for name, value, least in (("delay", delay, 1), ("seed", seed, 0)):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
