@@ -51,8 +51,9 @@ class OnAnswers:
             self._change = self._labels - self._detector.newer
 
     def begun(self) -> None:
-        """A run has begun: an alarm is answered by it."""
-        self._alarm = False
+        """A run has begun: an alarm is answered by it, if there is something to learn from."""
+        if (self.since or 0) >= self.least:
+            self._alarm = False
 
     def due(self, status: DriftStatus | None, facts: Facts, now: int) -> str:
         since = self.since

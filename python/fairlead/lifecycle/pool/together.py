@@ -135,6 +135,8 @@ class Pooled:
         """What a `Policy` takes as its window."""
         assert self.windows is not None
         since = None if self.answers is None else self.answers.since
+        if since is not None and self.answers is not None and since < self.answers.least:
+            since = None
         self._length = self.windows.choose(at_hand, since)
         return since if self._length == SINCE and since is not None else self._length
 

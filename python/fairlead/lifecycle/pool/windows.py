@@ -60,7 +60,7 @@ class Windows:
 
     def choose(self, at_hand: int, since: int | None = None) -> int:
         """The length of the next run, one of `lengths`, or `SINCE`. at_hand: examples that there are; lengths beyond
-        that are as good as one. since: examples since the newest change."""
+        that are as good as one. since: examples since the newest change, where these are enough to learn from."""
         longer = [n for n in self.lengths if n >= at_hand]
         able = [n for n in self.lengths if n < at_hand]
         if longer:
@@ -68,9 +68,10 @@ class Windows:
         if since is not None and since < min(able):
             able.append(SINCE)
         self._runs += 1
-        changed, self._changed = self._changed, False
-        if changed and SINCE in able:
-            return SINCE
+        if self._changed and since is not None:
+            self._changed = False
+            if SINCE in able:
+                return SINCE
         unknown = [n for n in able if not self._mass[n]]
         if unknown:
             self._mass[unknown[0]] = math.ulp(0.0)  # tried
