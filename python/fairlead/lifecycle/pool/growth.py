@@ -50,6 +50,10 @@ class OnAnswers:
             self._alarm = True
             self._change = self._labels - self._detector.newer
 
+    def dismiss(self) -> None:
+        """The change was none, or one that needs nothing new."""
+        self._alarm, self._change = False, None
+
     def begun(self) -> None:
         """A run has begun: an alarm is answered by it, if there is something to learn from."""
         if (self.since or 0) >= self.least:

@@ -118,6 +118,8 @@ class Pooled:
             if self.windows is not None:
                 known = {n: _loss(here[v], label) for n, v in self._newest.items() if v in here}
                 self.windows.learn(known)
+                if self.answers is not None and self.answers.since is not None and not self.windows.since_pays():
+                    self.answers.dismiss()
             self.pool.learn(here, label)
 
     def step(self, now: Any = None) -> tuple[Step, ...]:

@@ -15,6 +15,7 @@ WINDOWS = (10_000, 3_162, 1_000)
 SINCE = 0
 """Stands for all examples since the newest change, while these are fewer than the shortest length."""
 _KEPT = 0.02  # of what is known of the losses, over a change
+_TRIED = 0.03  # mass of some 30 labels
 
 
 class Windows:
@@ -82,6 +83,12 @@ class Windows:
             self._explored += 1
             return others[self._explored % len(others)]
         return best
+
+    def since_pays(self) -> bool:
+        """Whether what came since the newest change is best to learn from; True as long as that is not known."""
+        if self._mass[SINCE] < _TRIED:
+            return True
+        return all(self.loss(SINCE) <= self.loss(n) for n in self.lengths if self._mass[n] >= _TRIED * _KEPT)
 
     def learn(self, losses: Mapping[int, float]) -> None:
         """What the newest versions of some lengths lost by a label."""
