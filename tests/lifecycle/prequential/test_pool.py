@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from fairlead import InvalidRecordError
 from fairlead.lifecycle import OnAnswers, OnGrowth, Pool, Windows
 from fairlead.lifecycle.pool.pool import FLOOR
+from fairlead.lifecycle.pool.windows import SINCE
 from fairlead.lifecycle.signals import Facts
 
 
@@ -22,10 +23,13 @@ def oracle(rounds: list[tuple[list[float], int]], *, rate: float, decay: float) 
     weights = [1.0 / n] * n
     answers = []
     for ps, y in rounds:
-        odds = [sum(w * math.log(max(q, FLOOR)) for w, q in zip(weights, side)) for side in (ps, [1 - p for p in ps])]
+        odds = [
+            sum(w * math.log(max(q, FLOOR)) for w, q in zip(weights, side, strict=True))
+            for side in (ps, [1 - p for p in ps])
+        ]
         answers.append(1.0 / (1.0 + math.exp(odds[1] - odds[0])))
         losses = [-math.log(max(p if y else 1 - p, FLOOR)) for p in ps]
-        raw = [w**decay * math.exp(-rate * loss) for w, loss in zip(weights, losses)]
+        raw = [w**decay * math.exp(-rate * loss) for w, loss in zip(weights, losses, strict=True)]
         weights = [w / sum(raw) for w in raw]
     return answers, weights
 
@@ -42,7 +46,7 @@ def test_it_is_hedge_on_the_log_loss(rounds: list[tuple[list[float], int]], rate
     pool = Pool("binary", rate=rate, decay=decay, mix=0.0)
     pool.restore({"versions": [1, 2, 3], "log": [[0.0] * 3] * 2, "square": None})
     answers, weights = oracle(rounds, rate=rate, decay=decay)
-    for (ps, y), expected in zip(rounds, answers):
+    for (ps, y), expected in zip(rounds, answers, strict=True):
         said = {k + 1: (1.0 - p, p) for k, p in enumerate(ps)}
         answer: Any = pool.answer(said)
         assert answer[1] == pytest.approx(expected, rel=1e-9)
@@ -150,7 +154,7 @@ def test_a_snapshot_is_as_if_it_had_never_stopped() -> None:
         if t % 40 == 0:
             pool.enter(t)
             windows.choose(500)
-        said = {v: (1 - p, p) for v, p in zip(pool.versions, rng.random(3).tolist())}
+        said = {v: (1 - p, p) for v, p in zip(pool.versions, rng.random(3).tolist(), strict=False)}
         pool.learn(said, int(rng.integers(2)))
         windows.learn({1000: rng.random(), 100: rng.random()})
         if t == 100:
@@ -163,7 +167,7 @@ def test_a_snapshot_is_as_if_it_had_never_stopped() -> None:
         if t % 40 == 0:
             other.enter(t)
             others.choose(500)
-        said = {v: (1 - p, p) for v, p in zip(other.versions, rng.random(3).tolist())}
+        said = {v: (1 - p, p) for v, p in zip(other.versions, rng.random(3).tolist(), strict=False)}
         other.learn(said, int(rng.integers(2)))
         others.learn({1000: rng.random(), 100: rng.random()})
     assert other.snapshot() == pool.snapshot()
@@ -188,7 +192,11 @@ def test_a_pool_refuses_what_cannot_be(what: dict[str, Any], match: str) -> None
 def test_a_broken_snapshot_changes_nothing() -> None:
     pool = Pool("binary")
     pool.enter(4)
-    for state in ({}, {"versions": [1], "log": [0.0, 1.0, 2.0], "square": None}, {"versions": [1, 1], "log": [[0, 0]] * 2, "square": None}):
+    for state in (
+        {},
+        {"versions": [1], "log": [0.0, 1.0, 2.0], "square": None},
+        {"versions": [1, 1], "log": [[0, 0]] * 2, "square": None},
+    ):
         with pytest.raises(InvalidRecordError, match="no snapshot"):
             pool.restore(state)
     assert pool.versions == (4,)
@@ -227,16 +235,39 @@ def test_growth_is_relative_and_at_least() -> None:
 
 
 def test_answers_that_become_worse_ask_for_a_run_once() -> None:
-    rule, rng = OnAnswers(least=10), np.random.default_rng(5)
+    rule, rng = OnAnswers(least=30), np.random.default_rng(6)
+    facts = Facts(examples=1000, new=1000)
     for error in rng.random(1000) < 0.3:
         rule.learn(float(error))
-    assert not rule.due(None, Facts(examples=1000, new=1000), 0)
+    assert not rule.due(None, facts, 0)
+    assert rule.since is None
     for error in rng.random(300) < 0.05:  # better is no reason
         rule.learn(float(error))
-    assert not rule.due(None, Facts(examples=1000, new=1000), 0)
-    for error in rng.random(300) < 0.6:
+    assert not rule.due(None, facts, 0)
+    worse = rng.random(200) < 0.6
+    for error in worse:
         rule.learn(float(error))
-    assert not rule.due(None, Facts(examples=1000, new=5), 0)
-    assert "ADWIN" in rule.due(None, Facts(examples=1000, new=50), 0)
+        since = rule.since
+        if rule.alarm and since is not None:
+            assert bool(rule.due(None, facts, 0)) == (since >= 30)
+    assert abs((rule.since or 0) - len(worse)) < 25
+    assert "more errors" in rule.due(None, facts, 0)
+    grown = OnGrowth(answers=rule)
+    assert grown.due(None, Facts(examples=1500, new=50), 0)  # of those since the change, not of all
     rule.begun()
-    assert not rule.due(None, Facts(examples=1000, new=50), 0)
+    assert not rule.due(None, facts, 0)
+    assert rule.since is not None
+
+
+def test_what_came_since_a_change_is_the_shortest_window() -> None:
+    windows = Windows((1000, 300))
+    assert [windows.choose(5000), windows.choose(5000)] == [1000, 300]
+    for _ in range(500):
+        windows.learn({1000: 0.1, 300: 0.2})
+    windows.changed()
+    assert windows.choose(5000, since=40) == SINCE
+    for _ in range(60):
+        windows.learn({1000: 0.9, 300: 0.8, SINCE: 0.3})
+    chosen = [windows.choose(5000, since=100) for _ in range(8)]
+    assert chosen.count(SINCE) == 6
+    assert SINCE not in [windows.choose(5000, since=300) for _ in range(8)]  # as good as 300 now

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def test_the_schedule_trains_as_often_and_evenly(stream: Stream, result: Prequen
     assert fixed.retrains == retrains
     n = len(stream)
     times = [WARM, *(WARM + round(k * (n - WARM) / (retrains + 1)) for k in range(1, retrains + 1)), n]
-    parts = [answers(stream, max(0, a - CAPACITY), a, slice(a, b)) for a, b in zip(times, times[1:])]
+    parts = [answers(stream, max(0, a - CAPACITY), a, slice(a, b)) for a, b in pairwise(times)]
     assert np.array_equal(fixed.answers, np.concatenate(parts))
 
 

@@ -31,10 +31,10 @@ class Pool:
 
     A weight is the mean of two. One is multiplied by exp(-rate x loss) with each label, the loss being the log loss of
     the version (of numbers: half its squared error in units of the pool's own); before that, these weights are drawn
-    together by `decay`, which forgets over some 1 / (1 - decay) labels. The other is multiplied by exp(-mix x slope), the
-    slope being that of the pool's own loss by this weight; 0: there are only the first. The answer is the pool of
-    log-odds (of numbers: the mean). keep: at most so many versions; the one that weighs least goes when another comes.
-    entry: the share of all weight that a newcomer gets.
+    together by `decay`, which forgets over some 1 / (1 - decay) labels. The other is multiplied by exp(-mix x slope),
+    the slope being that of the pool's own loss by this weight; mix=0: there are only the first. The answer is the pool
+    of log-odds (of numbers: the mean). keep: at most so many versions; the one that weighs least goes when another
+    comes. entry: the share of all weight that a newcomer gets.
 
     Raises InvalidRecordError for what cannot be.
 
@@ -65,7 +65,9 @@ class Pool:
             raise InvalidRecordError(f"keep is {keep!r}, must be a whole number from 1")
         for name, value, most in (("rate", rate, math.inf), ("decay", decay, 1.0), ("entry", entry, 1.0)):
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 < value <= most:
-                raise InvalidRecordError(f"{name} is {value!r}, must be above 0" + (" and at most 1" if most == 1.0 else ""))
+                raise InvalidRecordError(
+                    f"{name} is {value!r}, must be above 0" + (" and at most 1" if most == 1.0 else "")
+                )
         if isinstance(mix, bool) or not isinstance(mix, (int, float)) or not 0.0 <= mix < math.inf:
             raise InvalidRecordError(f"mix is {mix!r}, must be 0 or more, and finite")
         self.kind, self.keep = kind, keep
@@ -147,9 +149,7 @@ class Pool:
         all_losses, all_slopes = np.full(count, float(weights @ losses)), np.full(count, float(mixed @ slopes))
         all_losses[known], all_slopes[known] = losses, np.clip(slopes, -_STEEPEST, _STEEPEST)
         log = _logs(_shares(self._log))
-        found = np.stack(
-            [self.decay * log[0] - self.rate * all_losses, _FORGET * log[1] - self.mix * all_slopes]
-        )
+        found = np.stack([self.decay * log[0] - self.rate * all_losses, _FORGET * log[1] - self.mix * all_slopes])
         self._log = np.maximum(found - found.max(axis=1, keepdims=True), _LEAST)
 
     def snapshot(self) -> dict[str, Any]:

@@ -30,8 +30,8 @@ class Pooled:
     """A managed model that answers with its newest versions together, each by its weight.
 
     pipeline: what retrains, proves and promotes, as ever; its champion is one of the versions, and answers alone where
-    the rest fails. trainer: the pipeline's, which loads versions. pool: the weights. windows: what the pipeline's policy asks for the length of a run, if it does.
-    answers: a rule of the pipeline's trigger, which is told the errors of the pooled answers.
+    the rest fails. trainer: the pipeline's, which loads versions. pool: the weights. windows: what the policy of the
+    pipeline asks for the length of a run (`choose`). answers: a rule of its trigger, told the errors of the pool.
 
     A version comes in when it is trained: its weight is its canary, and falls within some labels if it is bad. The
     versions before stay until better ones displace them, and take over again where they are right again, as after a
@@ -118,11 +118,13 @@ class Pooled:
             if self.windows is not None:
                 known = {n: _loss(here[v], label) for n, v in self._newest.items() if v in here}
                 self.windows.learn(known)
+                if self.answers is not None and self.answers.since is not None and not self.windows.since_pays():
+                    self.answers.dismiss()
             self.pool.learn(here, label)
 
     def step(self, now: Any = None) -> tuple[Step, ...]:
-        """As `RetrainingPipeline.step`; new versions come into the pool. A trial that has not come to an end when the next
-        run is due ends without promotion: its challenger stays in the pool."""
+        """As `RetrainingPipeline.step`; new versions come into the pool. A trial that has not come to an end when the
+        next run is due ends without promotion: its challenger stays in the pool."""
         pipeline = self.pipeline
         over: tuple[Step, ...] = ()
         if pipeline.state in _TRIAL and (why := self._next_due()):
@@ -135,6 +137,8 @@ class Pooled:
         """What a `Policy` takes as its window."""
         assert self.windows is not None
         since = None if self.answers is None else self.answers.since
+        if since is not None and self.answers is not None and since < self.answers.least:
+            since = None
         self._length = self.windows.choose(at_hand, since)
         return since if self._length == SINCE and since is not None else self._length
 
@@ -174,7 +178,11 @@ class Pooled:
         """Why the next run should begin, if it should."""
         held = len(self.pipeline.examples()) if self._labels >= 25 else 0  # a copy: not for nothing
         facts = Facts(examples=held, new=self._labels)
-        rules = () if not held else [rule for rule in self.pipeline.trigger.rules if isinstance(rule, (OnAnswers, OnGrowth))]
+        rules = (
+            ()
+            if not held
+            else [rule for rule in self.pipeline.trigger.rules if isinstance(rule, (OnAnswers, OnGrowth))]
+        )
         return next((why for rule in rules if (why := rule.due(None, facts, 0))), "")
 
     # --- who is in it ---
@@ -246,9 +254,10 @@ def pooled(
 ) -> Pooled:
     """A pipeline for a stream that drifts, whose versions answer together.
 
-    It retrains when there are new labels for a tenth of what is at hand (`growth`), or when ADWIN finds that its answers
-    have become worse; from as many of the newest examples as have served best lately (`Windows`). keep: versions in the
-    pool. policy, plan, more: as of `RetrainingPipeline`; the policy's window and the trigger are its own.
+    It retrains when there are new labels for a tenth of what is at hand (`growth`), or when its answers are found to
+    have become worse; from as many of the newest examples as have served best lately (`Windows`), after a change from
+    those since. keep: versions in the pool. policy, plan, more: as of `RetrainingPipeline`; the policy's window and the
+    trigger are its own.
 
     There is no watch after a promotion, as the champion before stays in the pool.
     """

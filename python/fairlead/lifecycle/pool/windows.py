@@ -15,13 +15,14 @@ WINDOWS = (10_000, 3_162, 1_000)
 SINCE = 0
 """Stands for all examples since the newest change, while these are fewer than the shortest length."""
 _KEPT = 0.02  # of what is known of the losses, over a change
+_TRIED = 0.03  # mass of some 30 labels
 
 
 class Windows:
     """Takes the length whose newest version has done best lately, and each `explore`-th time another one in turn.
 
-    lengths: longest first; each is tried once first. After a change, what came since is one more length as long as it is
-    the shortest, and taken first. decay: of the mean loss of a length, per label: it looks back over some
+    lengths: longest first; each is tried once first. After a change, what came since is one more length while it is the
+    shortest, and taken first. decay: of the mean loss of a length, per label: it looks back over some
     1 / (1 - decay) labels, but hardly beyond a change. A pure function of what it was told.
 
     >>> windows = Windows((1000, 100))
@@ -59,8 +60,8 @@ class Windows:
         self._loss[SINCE] = self._mass[SINCE] = 0.0
 
     def choose(self, at_hand: int, since: int | None = None) -> int:
-        """The length of the next run, one of `lengths`, or `SINCE`. at_hand: examples that there are; lengths beyond that
-        are as good as one. since: examples since the newest change."""
+        """The length of the next run, one of `lengths`, or `SINCE`. at_hand: examples that there are; lengths beyond
+        that are as good as one. since: examples since the newest change, where these are enough to learn from."""
         longer = [n for n in self.lengths if n >= at_hand]
         able = [n for n in self.lengths if n < at_hand]
         if longer:
@@ -68,9 +69,10 @@ class Windows:
         if since is not None and since < min(able):
             able.append(SINCE)
         self._runs += 1
-        changed, self._changed = self._changed, False
-        if changed and SINCE in able:
-            return SINCE
+        if self._changed and since is not None:
+            self._changed = False
+            if SINCE in able:
+                return SINCE
         unknown = [n for n in able if not self._mass[n]]
         if unknown:
             self._mass[unknown[0]] = math.ulp(0.0)  # tried
@@ -81,6 +83,12 @@ class Windows:
             self._explored += 1
             return others[self._explored % len(others)]
         return best
+
+    def since_pays(self) -> bool:
+        """Whether what came since the newest change is best to learn from; True as long as that is not known."""
+        if self._mass[SINCE] < _TRIED:
+            return True
+        return all(self.loss(SINCE) <= self.loss(n) for n in self.lengths if self._mass[n] >= _TRIED * _KEPT)
 
     def learn(self, losses: Mapping[int, float]) -> None:
         """What the newest versions of some lengths lost by a label."""

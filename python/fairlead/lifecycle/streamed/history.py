@@ -24,8 +24,8 @@ def with_history(
 
     x: (n, columns) in the order of time. y: classes by number. delay: the label of row t is known when row t + delay
     comes, so row t sees labels of rows up to t - delay, and columns of rows up to t. names: of the columns. Gives the
-    wider x, and names. Before anything is known, labels are in the middle, shares equal, changes 0. More than 40 columns
-    are left without a past.
+    wider x, and names. Before anything is known, labels are in the middle, shares equal, changes 0. More than 40
+    columns are left without a past.
 
     >>> x, names = with_history(np.array([[1.0], [3.0]]), np.array([1, 0]), classes=2, names=["a"])
     >>> dict(zip(names, x[1].tolist()))["a change"], dict(zip(names, x[1].tolist()))["label 1 before"]
@@ -43,7 +43,7 @@ def with_history(
     shown = [1] if classes == 2 else list(range(min(classes, _MOST_CLASSES)))
     ones = (y[:, None] == np.array(shown)[None, :]).astype(np.float64)
     known = np.vstack([np.full((min(delay, n), len(shown)), 1.0 / classes), ones[: max(n - delay, 0)]])
-    past = _MOST >= width
+    past = width <= _MOST
     if past:
         change = np.vstack([np.zeros((1, width)), np.diff(x, axis=0)]) if n else x
         parts.append(change)

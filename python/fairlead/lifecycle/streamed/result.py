@@ -104,11 +104,15 @@ class Prequential:
         rows = [head, *(_cells(c, first=c is self.managed) for c in self.contenders)]
         widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
         lines = [
-            "  ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
+            "  ".join(
+                cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+            )
             for row in rows
         ]
         counted = self.rows - self.warm
-        about = f"{counted:,} rows answered one by one, after {self.warm:,} to begin with; {len(self.features)} features"
+        about = (
+            f"{counted:,} rows answered one by one, after {self.warm:,} to begin with; {len(self.features)} features"
+        )
         return "\n".join([about, *(line.rstrip() for line in lines)])
 
 

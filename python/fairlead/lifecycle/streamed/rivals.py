@@ -117,7 +117,7 @@ def adwin() -> Callable[[float], int]:
     if find_spec("river") is not None:
         from river.drift import ADWIN as Theirs
 
-        theirs = Theirs()
+        theirs: Any = Theirs()  # type: ignore[no-untyped-call, unused-ignore]
 
         def told(error: float) -> int:
             theirs.update(error)
@@ -129,4 +129,5 @@ def adwin() -> Callable[[float], int]:
 
 
 def _classes(p: NDArray[np.float64]) -> NDArray[np.int64]:
-    return np.asarray(p).argmax(axis=1).astype(np.int64)
+    found: NDArray[np.int64] = np.asarray(p).argmax(axis=1).astype(np.int64)
+    return found

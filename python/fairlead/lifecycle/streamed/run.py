@@ -15,7 +15,7 @@ from fairlead.errors import InvalidRecordError, did_you_mean
 from fairlead.lifecycle.examples import CAPACITY, Examples
 from fairlead.lifecycle.failures import LifecycleError
 from fairlead.lifecycle.jobs import InlineJobs
-from fairlead.lifecycle.pipeline import Event, NoChampionError, Policy, RetrainingPipeline
+from fairlead.lifecycle.pipeline import Event, NoChampionError, Policy, RetrainingPipeline, Step
 from fairlead.lifecycle.pool import Pooled, pooled
 from fairlead.lifecycle.proving import Guardrails, Plan
 from fairlead.lifecycle.registry import Registry
@@ -37,7 +37,7 @@ RIVALS: dict[str, Callable[[Course, int], Track]] = {
 }
 """By name; each is told how often the managed model was retrained."""
 _EVERY = 25  # rows between two looks of the pipeline
-_LEAST = 40  # examples that a run learns from
+_LEAST = 25  # examples that a run learns from
 _SECOND = 10**9
 
 
@@ -88,12 +88,9 @@ def prequential(
     course = _course(stream, trainer, history=history, warm=warm, delay=delay, seed=seed)
     with tempfile.TemporaryDirectory(prefix="fairlead-stream-") as own:
         place = Path(own if folder is None else folder)
-        answers, retrains, spent, took, managed = _managed(course, manage, place, progress)
-    pipeline = managed.pipeline if isinstance(managed, Pooled) else managed
-    truth = np.asarray(course.examples.y[course.start :])
-    contenders = [
-        contender("managed", answers, truth, answers, retrains=retrains, training_s=spent, seconds=took)
-    ]
+        answers, retrains, spent, took, managed, steps = _managed(course, manage, place, progress)
+    truth = np.asarray(course.examples.y[course.start :], dtype=np.int64)
+    contenders = [contender("managed", answers, truth, answers, retrains=retrains, training_s=spent, seconds=took)]
     for name in names:
         track = RIVALS[name](course, retrains)
         contenders.append(
@@ -107,7 +104,6 @@ def prequential(
                 seconds=track.seconds,
             )
         )
-    steps = pipeline.steps
     return Prequential(
         contenders=tuple(contenders),
         rows=len(stream),
@@ -121,9 +117,7 @@ def prequential(
     )
 
 
-def _course(
-    stream: Stream, trainer: Trainer, *, history: bool, warm: int | None, delay: int, seed: int
-) -> Course:
+def _course(stream: Stream, trainer: Trainer, *, history: bool, warm: int | None, delay: int, seed: int) -> Course:
     n = len(stream)
     for name, value, least in (("delay", delay, 1), ("seed", seed, 0)):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -149,8 +143,8 @@ def _course(
 
 def _managed(
     course: Course, manage: Callable[..., Managed], place: Path, progress: Callable[[int, int], object] | None
-) -> tuple[NDArray[np.int64], int, float, float, Managed]:
-    """What it answered, retrains, seconds of training, seconds of all, and itself."""
+) -> tuple[NDArray[np.int64], int, float, float, Managed, list[Step]]:
+    """What it answered, retrains, seconds of training, seconds of all, itself, and what it did."""
     begin = _time.perf_counter()
     x: Any = course.examples.x
     y = course.examples.y.tolist()
@@ -177,6 +171,8 @@ def _managed(
         guardrails=Guardrails(latency=None, cost=None),
         clock=clock,
     )
+    steps: list[Step] = []
+    _pipeline(managed).on_step(steps.append)
     answers = np.zeros(n - start, dtype=np.int64)
     for t in range(n):
         now[0] = feed.at = t
@@ -196,13 +192,17 @@ def _managed(
             answer: Any = _ask(managed, x[t], str(t), clock())
             answers[t - start] = max(range(len(answer)), key=answer.__getitem__)
     managed.close()
-    return answers, len(feed.trained) - 1, sum(feed.trained), _time.perf_counter() - begin, managed
+    return answers, len(feed.trained) - 1, sum(feed.trained), _time.perf_counter() - begin, managed, steps
 
 
 def _ask(managed: Managed, row: Any, task: str, time: int) -> Any:
     try:
         return managed.predict(row, task, time).answer
     except NoChampionError as error:
-        pipeline = managed.pipeline if isinstance(managed, Pooled) else managed
-        why = pipeline.steps[-1].reason if pipeline.steps else "nothing was trained"
+        steps = _pipeline(managed).steps
+        why = steps[-1].reason if steps else "nothing was trained"
         raise LifecycleError(f"the first version could not be trained: {why}") from error
+
+
+def _pipeline(managed: Managed) -> RetrainingPipeline:
+    return managed.pipeline if isinstance(managed, Pooled) else managed

@@ -18,8 +18,10 @@ _MOST_CLASSES = 200
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """Rows in the order of time. x: (n, columns), NaN where a value is missing. y: classes by number, (n,). names: of the
-    columns. labels: of the classes."""
+    """Rows in the order of time.
+
+    x: (n, columns), NaN where a value is missing. y: classes by number, (n,). names: of the columns. labels: of the
+    classes."""
 
     x: NDArray[np.float64]
     y: NDArray[np.int64]
@@ -77,7 +79,7 @@ def read_stream(path: PathLike, *, target: str, time: str | None = None, leave_o
         table = {name: column[there] for name, column in table.items()}
     names, columns = [], []
     for name, column in table.items():
-        if name == target or name == time or name in leave_out:
+        if name in (target, time, *leave_out):
             continue
         values = _numbers(column)
         if time is None and len(values) > 2 and _counts(values):
@@ -147,7 +149,9 @@ def _classes(y: NDArray[Any], what: str) -> tuple[tuple[str, ...], NDArray[np.in
     if len(kinds) < 2:
         raise InvalidRecordError(f"{what} holds one label alone, {kinds[0] if kinds else 'none'!r}")
     if len(kinds) > _MOST_CLASSES:
-        raise InvalidRecordError(f"{what} holds {len(kinds):,} different labels: classes are wanted, at most {_MOST_CLASSES}")
+        raise InvalidRecordError(
+            f"{what} holds {len(kinds):,} different labels: classes are wanted, at most {_MOST_CLASSES}"
+        )
     number = {value: i for i, value in enumerate(kinds)}
     names = ("0", "1") if len(kinds) == 2 else tuple(str(value) for value in kinds)
     return names, np.array([number[value] for value in values], dtype=np.int64)
