@@ -340,8 +340,7 @@ class JobsOfFolder(ABC):
     def _place(self, id: str) -> JobFolder:
         with self._mutex:
             if id not in self._places:
-                name = isinstance(id, str) and Path(id).name == id  # no path to elsewhere
-                if not (name and (self.folder / id / "job.json").exists()):
+                if not (Path(str(id)).name == id and (self.folder / id / "job.json").exists()):
                     hint = did_you_mean(str(id), self._ids())
                     raise UnknownJobError(f"there is no job {id!r} in {self.folder}{hint}")
                 self._places[id] = JobFolder(self.folder / id)
