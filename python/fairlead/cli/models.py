@@ -158,7 +158,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _pairs(table: Any) -> str:
-    return " ".join(f"{name}={value:.4g}" for name, value in table.items()) or "-"
+    return " ".join(f"{k}={v}" if type(v) is int else f"{k}={v:.4g}" for k, v in table.items()) or "-"
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:

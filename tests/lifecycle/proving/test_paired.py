@@ -213,6 +213,8 @@ def test_it_goes_on_past_what_a_double_holds() -> None:
         ({"bound": 0.0}, "bound"),
         ({"bound": math.nan}, "bound"),
         ({"margin": 1.0}, "margin"),
+        ({"margin": None}, "margin is None"),
+        ({"bound": "x"}, "bound is 'x'"),
         ({"least": -2.0}, "least"),
         ({"margin": 0.2}, "least"),
     ],
@@ -230,6 +232,10 @@ def test_a_bad_loss_changes_nothing() -> None:
         test.update(0.0, math.nan)
     with pytest.raises(InvalidRecordError, match="champion is inf"):
         test.update(math.inf, 0.0)
+    with pytest.raises(InvalidRecordError, match="champion is 'a'"):
+        test.update("a", 0.0)  # type: ignore[arg-type]
+    with pytest.raises(InvalidRecordError, match=r"challenger\[0\] is None"):
+        test.update_many([1.0], [None])  # type: ignore[list-item]
     with pytest.raises(InvalidRecordError, match=r"challenger\[1\] is inf"):
         test.update_many([1.0, 1.0], [0.0, math.inf])
     with pytest.raises(InvalidRecordError, match="challenger has 1 losses, champion has 2"):

@@ -109,6 +109,31 @@ def test_a_log_that_is_gone_comes_back_from_the_cards(served: Registry) -> None:
     assert served.register("m", weights(4)).number == 4
 
 
+def test_weights_of_a_model_whose_log_is_gone_are_not_collected(served: Registry) -> None:
+    served.register("other", weights(9))
+    served.log_path("m").unlink()
+    with pytest.raises(DamagedRegistryError, match="the log of 'm' is gone"):
+        Registry(served.folder).collect()
+    served.repair()
+    assert served.verify().whole
+    assert served.collect().files == ()
+
+
+@pytest.mark.parametrize("how", ["damaged", "gone"])
+def test_a_deletion_that_holds_is_no_error_beside_another_damaged_model(served: Registry, how: str) -> None:
+    for n in (1, 2):
+        served.register("other", weights(n))
+    if how == "gone":
+        served.log_path("m").unlink()
+    else:
+        rewrite(served, [b"#" + line for line in lines_of(served)])
+    there = Registry(served.folder)
+    assert there.delete("other", 1).number == 1
+    assert [version.number for version in there.versions("other")] == [2]
+    served.repair()
+    assert served.verify("m").whole  # its weights, which the deleted version had too
+
+
 def test_a_reader_that_was_open_sees_the_repaired_log(served: Registry) -> None:
     other = Registry(served.folder)
     assert other.champion("m") is not None

@@ -10,6 +10,7 @@ import pytest
 from registry_doubles import weights
 
 from fairlead.cli import main
+from fairlead.cli.models import _pairs
 from fairlead.lifecycle import Registry
 
 
@@ -42,6 +43,10 @@ def test_list(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert [model["aliases"] for model in models] == [{"champion": 1}, {}]
     versions = [json.loads(line) for line in run(capsys, "list", folder, "elec", "--json").splitlines()]
     assert [version["card"]["lineage"] for version in versions][1] == {"parent": 1}
+
+
+def test_numbers_of_versions_are_told_whole() -> None:
+    assert _pairs({"champion": 123456, "accuracy": 0.81234567}) == "champion=123456 accuracy=0.8123"
 
 
 def test_a_desk_with_a_registry_in_it_will_do(folder: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -134,6 +134,8 @@ def test_what_is_not_there_is_told(registry: Registry) -> None:
         registry.info("elec")
     with pytest.raises(UnknownVersionError, match="version 9 of 'elec' is not known; there are 1"):
         registry.promote("elec", 9)
+    with pytest.raises(UnknownVersionError, match="has no 999"):
+        registry.promote("elec", "9" * 5000)
     with pytest.raises(InvalidRecordError, match=r"version is 1\.5"):
         registry.info("elec", 1.5)  # type: ignore[arg-type]
     with pytest.raises(InvalidRecordError, match="version is True"):

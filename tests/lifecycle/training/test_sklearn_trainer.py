@@ -21,6 +21,7 @@ from fairlead.errors import InvalidRecordError
 from fairlead.lifecycle import Examples, NanLossError, SchemaError, TooFewExamplesError, TrainingError, check_trainer
 from fairlead.lifecycle.registry.errors import UntrustedTypeError
 from fairlead.lifecycle.trainers import SklearnTrainer
+from fairlead.lifecycle.trainers.sklearn import _of_sklearn
 
 
 class Wrapped(ClassifierMixin, BaseEstimator):
@@ -112,6 +113,12 @@ def test_a_function_of_sklearn_that_runs_what_it_is_given_is_not_trusted(binary,
         trainer.fresh().load(tmp_path / "m")
 
 
+def test_what_a_module_of_sklearn_only_uses_is_not_of_sklearn():
+    assert _of_sklearn("sklearn.naive_bayes.GaussianNB")
+    for name in ("sklearn.model_selection._search.partial", "sklearn.ensemble._forest.Parallel", "sklearn.pipeline.os"):
+        assert not _of_sklearn(name)
+
+
 def test_a_plain_file_of_skops_is_none_of_a_trainer(binary, tmp_path):
     skops.io.dump(LogisticRegression().fit(binary.x, binary.y), tmp_path / "m")
     with pytest.raises(TrainingError, match="a LogisticRegression that no SklearnTrainer has saved"):
@@ -165,6 +172,21 @@ def test_an_estimator_that_cannot_go_on_is_fitted_to_old_and_new_together(binary
         few.partial_fit(binary)
     assert len(few._kept) == 10
     assert few._kept.seen == 360
+
+
+@pytest.mark.parametrize("replay", [0, 1, 10, 50])
+def test_a_trainer_that_keeps_less_loads_what_one_that_kept_more_has_saved(binary, tmp_path, replay):
+    more = SklearnTrainer(LogisticRegression(), replay=50)
+    more.fit(binary)
+    more.save(tmp_path / "m")
+    less = [SklearnTrainer(LogisticRegression(), replay=replay) for _ in range(2)]
+    for trainer in less:
+        trainer.load(tmp_path / "m")
+        assert (len(trainer._kept), trainer._kept.seen) == (replay, 120)
+        trainer.partial_fit(binary.last(20), seed=1)
+        assert (len(trainer._kept), trainer._kept.seen) == (replay, 140 if replay else 120)
+        trainer.save(tmp_path / f"{id(trainer)}")
+    assert len({(tmp_path / f"{id(trainer)}").read_bytes() for trainer in less}) == 1
 
 
 def test_a_class_that_no_example_had(categorical):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +16,7 @@ from fairlead.errors import InvalidRecordError, did_you_mean
 from fairlead.lifecycle.examples import Examples
 from fairlead.lifecycle.failures import Failure
 from fairlead.lifecycle.jobs.checks import check_parts, check_same, limits_of, order_of
-from fairlead.lifecycle.jobs.faults import JobError, JobsLockedError, UnknownJobError, failure_of
+from fairlead.lifecycle.jobs.faults import JobError, JobsLockedError, UnknownJobError, failure_of, warn
 from fairlead.lifecycle.jobs.folder import JobFolder, digest_of, lock
 from fairlead.lifecycle.jobs.job import Job
 from fairlead.lifecycle.jobs.ledger import Ledger, Log
@@ -93,6 +94,7 @@ class JobsOfFolder(ABC):
         self._beginning: set[str] = set()  # written, but not yet handed to those who train
         self._number = 0
         self._places: dict[str, JobFolder] = {}
+        _ALL.add(self)
 
     # What those who run jobs do.
 
@@ -205,8 +207,16 @@ class JobsOfFolder(ABC):
         return Job(self, place, place.order())
 
     def history(self, name: str | None = None) -> tuple[JobStatus, ...]:
-        """How every job stands, the oldest first. name: those of one model alone."""
-        return tuple(job.status() for job in self._all() if name is None or job.name == name)
+        """How every job stands, the oldest first. name: those of one model alone. A job whose files cannot be read is
+        left out, with a warning."""
+        found = []
+        for job in self._all():
+            if name is None or job.name == name:
+                try:
+                    found.append(job.status())
+                except JobError as error:
+                    warn(f"job {job.id} is left out: {error}")
+        return tuple(found)
 
     def recover(self) -> tuple[Job, ...]:
         """After a restart: what has no parent any more is ended and marked failed (`Failure.orphaned`), and the journal
@@ -300,11 +310,15 @@ class JobsOfFolder(ABC):
         os.ftruncate(file, 0)
         os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
         self._owned = file
-        for path in self.folder.iterdir():  # a death before the order was written: there is no job
-            if is_id(path.name) and path.is_dir() and {part.name for part in path.iterdir()} <= _BEGUN:
-                shutil.rmtree(path, ignore_errors=True)
-        for job in self._all():
-            self._settle(job)
+        try:
+            for path in self.folder.iterdir():  # a death before the order was written: there is no job
+                if is_id(path.name) and path.is_dir() and {part.name for part in path.iterdir()} <= _BEGUN:
+                    shutil.rmtree(path, ignore_errors=True)
+            for job in self._all():
+                self._settle(job)
+        except BaseException:  # such as a full journal: the next call begins anew
+            self._disown()
+            raise
 
     def _owned_elsewhere(self) -> bool:
         if self._owned is not None:
@@ -326,9 +340,9 @@ class JobsOfFolder(ABC):
     def _place(self, id: str) -> JobFolder:
         with self._mutex:
             if id not in self._places:
-                known = self._ids()
-                if id not in known:
-                    raise UnknownJobError(f"there is no job {id!r} in {self.folder}{did_you_mean(str(id), known)}")
+                if not (Path(str(id)).name == id and (self.folder / id / "job.json").exists()):
+                    hint = did_you_mean(str(id), self._ids())
+                    raise UnknownJobError(f"there is no job {id!r} in {self.folder}{hint}")
                 self._places[id] = JobFolder(self.folder / id)
             return self._places[id]
 
@@ -338,7 +352,13 @@ class JobsOfFolder(ABC):
         return [path.name for path in self.folder.iterdir() if (path / "job.json").exists()]
 
     def _all(self) -> list[Job]:
-        jobs = [self.get(id) for id in self._ids() if (self.folder / id / "status").exists()]
+        jobs = []
+        for id in self._ids():
+            if (self.folder / id / "status").exists():
+                try:
+                    jobs.append(self.get(id))
+                except JobError as error:  # after a power cut: the others are there
+                    warn(f"job {id} is left out: {error}")
         return sorted(jobs, key=lambda job: (job.order.created, job.id))
 
     def _settle(self, job: Job) -> None:
@@ -346,7 +366,14 @@ class JobsOfFolder(ABC):
         if self._lives(job.id):
             return
         place = self._place(job.id)
-        if place.status()["state"] not in FINAL:
+        try:
+            state = place.status()["state"]
+        except JobError as error:  # after a power cut
+            kill_orphan(place)
+            lost = {"state": "failed", "failure": Failure.orphaned.value, "message": f"its state was lost: {error}"}
+            place.insist_status(lost | {"attempt": max(1, place.journaled()["begun"]), "finished": self._clock()})
+            state = "failed"
+        if state not in FINAL:
             kill_orphan(place)
             said = place.status()
             if said["state"] not in FINAL:
@@ -382,3 +409,22 @@ class JobsOfFolder(ABC):
             raise
         self._places[path.name] = place
         return place, order
+
+    # A process that was forked off.
+
+    def _forked(self) -> None:
+        """Nothing of it is this process's: neither the folder, whose lock would outlive the owner, nor any job."""
+        self._mutex = threading.RLock()  # another thread may have held the one that was
+        self._beginning, self._places, self._number = set(), {}, 0
+        self._disown()
+
+
+_ALL: weakref.WeakSet[JobsOfFolder] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for jobs in _ALL:
+        jobs._forked()
+
+
+os.register_at_fork(after_in_child=_forked)

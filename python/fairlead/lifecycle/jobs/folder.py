@@ -60,7 +60,12 @@ class JobFolder:
 
     def order(self) -> Order:
         """What was asked. Raises JobError where the file cannot be read."""
-        return Order.from_dict(_json_file(self.path / "job.json"))
+        path = self.path / "job.json"
+        found = _json_file(path)
+        try:
+            return Order.from_dict(found)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise JobError(f"{path} cannot be read: {error}") from error
 
     # Its state.
 
@@ -78,7 +83,12 @@ class JobFolder:
 
     def status(self) -> dict[str, Any]:
         """The newest word on its state."""
-        return _json_file(self.path / "status") if self._unwritten is None else dict(self._unwritten)
+        if self._unwritten is not None:
+            return dict(self._unwritten)
+        found = _json_file(self.path / "status")
+        if "state" not in found:
+            raise JobError(f"{self.path / 'status'} cannot be read: it tells no state")
+        return found
 
     # Its epochs.
 
@@ -109,7 +119,7 @@ class JobFolder:
                 stream.seek(at)
                 fresh = stream.read()
             whole = fresh[: fresh.rfind(b"\n") + 1]
-            lines = [*lines, *(json.loads(line) for line in whole.splitlines())] if whole else lines
+            lines = [*lines, *_records(whole)] if whole else lines
             self._seen = (number, at + len(whole), lines)
             return lines
 
@@ -242,6 +252,14 @@ def digest_of(path: Path) -> str:
 def finite(value: float | None) -> float | None:
     """A number that JSON can hold; None for what is none."""
     return float(value) if value is not None and math.isfinite(value) else None
+
+
+def _records(lines: bytes) -> Iterator[dict[str, Any]]:
+    """Epochs, one a line; what a power cut has made of a line is left out."""
+    for line in lines.split(b"\n"):
+        with contextlib.suppress(ValueError):
+            if line and isinstance(found := json.loads(line), dict) and "epoch" in found:
+                yield found
 
 
 def _json_file(path: Path) -> dict[str, Any]:

@@ -230,6 +230,17 @@ class Process:
         said = f" ({last})" if last else ""
         return "failed", Failure.killed, f"its process ended itself with exit status {code}{said}; see {self.place.log}"
 
+    # In a process that was forked off from its parent.
+
+    def forget(self) -> None:
+        """Closes what is the parent's, so that its end is seen though this process lives on."""
+        if self._popen.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._popen.stdin.close()
+        self._popen.returncode = 0  # it is no child of this process, which need not look for it
+        for file in (self.told, *(() if self.death is None else (self.death,))):
+            os.close(file)
+
 
 def kill_orphan(place: JobFolder, timeout: float = 5.0) -> None:
     """Ends a process whose parent is gone, if it still holds the lease of its job."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from fairlead.errors import InvalidRecordError
 from fairlead.lifecycle.failures import Failure
 from fairlead.lifecycle.proving.losses import LossName, check_loss
-from fairlead.lifecycle.proving.paired import level
+from fairlead.lifecycle.proving.paired import level, number
 
 Stage = Literal["prequential", "shadow", "canary", "done", "watch"]
 Decision = Literal["continue", "promote", "refuse", "rollback", "keep"]
@@ -64,6 +64,9 @@ class Plan:
         level(self.alpha, "alpha")
         level(self.beta, "beta")
         check_loss(self.loss)
+        for name in ("least", "scale", "share", "canary_at"):
+            if not (name == "scale" and self.scale is None):
+                number(getattr(self, name), name)
         if not 0.0 <= self.least < 1.0:
             raise InvalidRecordError(f"least is {self.least!r}, must be at least 0 and below 1")
         if self.scale is not None and not 0.0 < self.scale < float("inf"):

@@ -111,7 +111,7 @@ def verify(registry: Registry, name: str | None = None) -> Verification:
     registry = registry.anew()
     problems: list[Problem] = []
     versions: dict[str, Version] = {}
-    names = _folders(registry) if name is None else (name,)
+    names = registry.folders() if name is None else (name,)
     n = 0
     for model in names:
         try:
@@ -213,7 +213,7 @@ def repair(registry: Registry, name: str | None = None) -> Repair:
     registry = registry.anew()
     done: list[str] = []
     lost: list[str] = []
-    names = _folders(registry) if name is None else (name,)
+    names = registry.folders() if name is None else (name,)
     for model in names:
         with told(f"repair {model!r}", registry.folder):
             _repair_log(registry, model, done, lost)
@@ -224,15 +224,6 @@ def repair(registry: Registry, name: str | None = None) -> Repair:
                     done.append(f"{path} written anew from the log")
                 lost += [f"weights of {problem.message}" for problem in _weights(registry, version)]
     return Repair(tuple(done), tuple(lost))
-
-
-def _folders(registry: Registry) -> tuple[str, ...]:
-    """Of models, those that have lost their log included."""
-    root = registry.folder / "models"
-    if not root.is_dir():
-        return ()
-    found = (entry for entry in root.iterdir() if entry.is_dir())
-    return tuple(sorted(e.name for e in found if (e / "log").exists() or next(_cards(e), None) is not None))
 
 
 def _cards(folder: Path) -> Iterator[Version]:

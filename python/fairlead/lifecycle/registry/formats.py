@@ -76,7 +76,7 @@ def _look(data: Data) -> str:
     if head.lstrip()[:1] in (b"{", b"["):
         try:
             json.loads(bytes(data))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RefusedWeightsError(f"the file begins as JSON does, but is none: {error}") from None
         return "json"
     if _is_onnx(data):
@@ -166,6 +166,8 @@ def safetensors_header(data: Data) -> dict[str, dict[str, Any]]:
         place = 0
         for name, told in sorted(header.items(), key=lambda item: tuple(item[1]["data_offsets"])):
             start, end = told["data_offsets"]
+            if any(type(n) is not int for n in (start, end, *told["shape"])):
+                raise ValueError(f"tensor {name!r} has a shape or a place that is no whole number")
             size = _DTYPES[told["dtype"]][1] * math.prod(told["shape"])
             if start != place or end - start != size or any(n < 0 for n in told["shape"]):
                 raise ValueError(f"tensor {name!r} is at {start} to {end}, must begin at {place} and have {size} bytes")
@@ -174,7 +176,7 @@ def safetensors_header(data: Data) -> dict[str, dict[str, Any]]:
             raise ValueError(f"the tensors have {place:,} bytes, the file has {total - 8 - length:,} for them")
     except KeyError as error:
         raise RefusedWeightsError(f"the file is no safetensors that is known: {error}") from None
-    except (ValueError, TypeError, AttributeError, IndexError) as error:
+    except (ValueError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise RefusedWeightsError(f"the file is no safetensors: {error}") from None
     tensors: dict[str, dict[str, Any]] = header
     return tensors

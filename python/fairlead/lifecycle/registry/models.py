@@ -48,6 +48,17 @@ class Models:
             return ()
         return tuple(name for name in entries if (self._models / name / "log").is_file())
 
+    def folders(self) -> tuple[str, ...]:
+        """The names of all models, sorted, those included that have cards and have lost their log."""
+        try:
+            entries = sorted(entry.name for entry in self._models.iterdir() if entry.is_dir())
+        except (FileNotFoundError, NotADirectoryError):
+            return ()
+        return tuple(name for name in entries if (self._models / name / "log").exists() or self._has_cards(name))
+
+    def _has_cards(self, name: str) -> bool:
+        return any(path.stem.isdecimal() for path in (self._models / name).glob("*.json"))
+
     # --- files ---
 
     def log_path(self, name: str) -> Path:
@@ -86,9 +97,10 @@ class Models:
             raise
 
     def files_in_use(self) -> set[str]:
-        """The weights that a version has, by the names of their files."""
+        """The weights that a version has, by the names of their files. Raises DamagedRegistryError where a log is
+        damaged, or gone from beside its cards: nobody knows then which weights its versions have."""
         found: set[str] = set()
-        for name in self.names():
+        for name in self.folders():
             with self._reading(name) as state:
                 found.update(version.file for version in state.versions.values())
         return found
@@ -129,7 +141,7 @@ class Models:
 
     def _unknown(self, name: str) -> RegistryError:
         self._followers.pop(name, None)
-        if any(path.stem.isdecimal() for path in (self._models / name).glob("*.json")):
+        if self._has_cards(name):
             return DamagedRegistryError(
                 f"the log of {name!r} is gone, its cards are there: `fairlead models repair` makes a log of them"
             )
@@ -156,7 +168,7 @@ class Models:
     def _aliased(state: State, alias: str) -> int:
         if alias == NEWEST and state.versions:
             return max(state.versions)
-        if alias.isdecimal() and alias.isascii():
+        if alias.isdecimal() and alias.isascii() and len(alias) < 19:
             return int(alias)
         found = state.aliases.get(alias)
         if found is None or found.version is None:

@@ -330,8 +330,8 @@ class Registry(Models):
                     log.append(f"the deletion of version {number}", as_json(entry))
                 with contextlib.suppress(OSError):  # it is deleted; `collect` removes what stays
                     disk.unlink(self._card_place(name, number))
-                if found.file not in self.files_in_use():
-                    with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError, RegistryError):  # of another model whose log is damaged
+                    if found.file not in self.files_in_use():
                         disk.unlink(str(self.objects.path(found.file)))
         self._tell_version(found, "deleted")
         return found

@@ -260,9 +260,10 @@ def _of_sklearn(name: str) -> bool:
     if first != "sklearn" or not (rest.partition(".")[0] in _MODELS or rest == "utils._bunch"):
         return False
     try:
-        return isinstance(getattr(import_module(module), of, None), type)
+        found = getattr(import_module(module), of, None)
     except ImportError:
         return False
+    return isinstance(found, type) and found.__module__ == module  # what is only used there is not of scikit-learn
 
 
 @contextmanager
