@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fairlead._core import GLR
+from fairlead._core import CutScan
 from fairlead.errors import InvalidRecordError
 from fairlead.lifecycle.signals.status import DriftStatus
 from fairlead.lifecycle.signals.triggers import Facts
 
 
 class OnAnswers:
-    """When a detector of changes (`fl.GLR`) finds that the answers that were given have become worse. It is told each
+    """When a detector of changes (`fl.CutScan`) finds that the answers that were given have become worse. It is told each
     error by `learn`.
 
     arl: labels between false alarms, on average at least, of errors that are independent. least: examples since the
@@ -28,7 +28,7 @@ class OnAnswers:
 
     def __init__(self, *, arl: float = 100_000.0, least: int = 30) -> None:
         self.least = least
-        self._detector = GLR(arl=arl, mode="up")
+        self._detector = CutScan(arl=arl, mode="up")
         self._alarm = False
         self._labels = 0
         self._change: int | None = None
