@@ -295,6 +295,10 @@ def test_weights_of_another_module_or_damaged_are_refused(binary, categorical, t
     wider = TorchTrainer(mlp, {"hidden": [9]}, epochs=1)
     with pytest.raises(SchemaError, match=r"'0.weight' has shape \(8, 3\), must be \(9, 3\)"):
         wider.load(tmp_path / "weights")
+    deep = b'{"__metadata__":' + b"[" * 100_000
+    (tmp_path / "weights").write_bytes(len(deep).to_bytes(8, "little") + deep)
+    with pytest.raises(TrainingError, match="no file of safetensors"):
+        trainer.load(tmp_path / "weights")
     (tmp_path / "weights").write_bytes(data[:-10])
     with pytest.raises(TrainingError, match="no file of safetensors"):
         trainer.load(tmp_path / "weights")
