@@ -34,7 +34,6 @@ from fairlead.measure import (
     CUSUM,
     DDM,
     EDDM,
-    GLR,
     HDDM_A,
     HDDM_W,
     KSWIN,
@@ -42,6 +41,7 @@ from fairlead.measure import (
     Breakers,
     Calibration,
     Calibrator,
+    CutScan,
     Elo,
     Experts,
     Glicko2,
@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from fairlead import attention, lifecycle, providers
     from fairlead.fleet.conformance import StrategyFault, check_strategy
     from fairlead.lifecycle import Examples, Schema, check_trainer, read_examples, trainers
+    from fairlead.lifecycle.pipeline import RetrainingPipeline
     from fairlead.lifecycle.registry import Registry
     from fairlead.measure import drift, rolling
     from fairlead.measure.agreement import Agreement, agreement
@@ -103,7 +104,6 @@ __all__ = [
     "DDM",
     "DEFAULT_STRATEGY",
     "EDDM",
-    "GLR",
     "HDDM_A",
     "HDDM_W",
     "KSWIN",
@@ -126,6 +126,7 @@ __all__ = [
     "Cascade",
     "CascadeCurve",
     "Contribution",
+    "CutScan",
     "Decision",
     "DriftReport",
     "Elo",
@@ -171,6 +172,7 @@ __all__ = [
     "ReplayResult",
     "Report",
     "ResponseCache",
+    "RetrainingPipeline",
     "Returns",
     "RollingWindow",
     "Route",
@@ -283,6 +285,7 @@ _LATER = {
     "check_trainer": "fairlead.lifecycle",
     "read_examples": "fairlead.lifecycle",
     "Registry": "fairlead.lifecycle.registry",
+    "RetrainingPipeline": "fairlead.lifecycle.pipeline",
     "compare_folder": "fairlead.reflection",
     "reflect": "fairlead.reflection",
     "reflect_folder": "fairlead.reflection",

@@ -13,6 +13,7 @@ from fairlead import __version__
 from fairlead.cli.demo import add_demo
 from fairlead.cli.journal import add_journal
 from fairlead.cli.models import add_models
+from fairlead.cli.prequential import add_prequential
 from fairlead.cli.reflect import add_reflect
 from fairlead.cli.replay import add_replay
 from fairlead.cli.report import add_report
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_demo(commands)
     add_replay(commands)
+    add_prequential(commands)
     add_journal(commands)
     add_models(commands)
     add_store(commands)

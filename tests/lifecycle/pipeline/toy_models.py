@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -113,16 +114,20 @@ def fitted(**faults: Any) -> Toy:
     return toy
 
 
-def made(folder: Path, trainer: Any = None, **options: Any) -> RetrainingPipeline:
-    """A pipeline that is quick to decide."""
-    given: dict[str, Any] = {
+def options() -> dict[str, Any]:
+    """What makes a pipeline quick to decide."""
+    return {
         "monitor": DriftMonitor(SCHEMA, window=100, baseline=100, reference=200),
         "trigger": RetrainTrigger(OnDrift(kinds=("adwin", "change", "error_rate")), cooldown="10min"),
         "plan": Plan(held_back=20, shadow=10, canary=3, share=0.3, at_most=200),
         "watch": WatchPlan(labels=50),
         "policy": Policy(least=60, least_holdback=20, check_every=10, patience_s=0.5),
     }
-    return RetrainingPipeline("toy", trainer or fitted(), folder / "registry", **(given | options))
+
+
+def made(folder: Path, trainer: Any = None, **given: Any) -> RetrainingPipeline:
+    """A pipeline that is quick to decide."""
+    return RetrainingPipeline("toy", trainer or fitted(), folder / "registry", **(options() | given))
 
 
 def live(
@@ -139,3 +144,42 @@ def live(
         if until is not None and until(pipeline):
             return n + 1
     return last
+
+
+class Death(BaseException):
+    """The process is gone."""
+
+
+def die() -> None:
+    raise Death
+
+
+class Mortal:
+    """A registry, a ledger, or jobs, whose n-th writing call of all kills: before it is done, or after."""
+
+    def __init__(self, inner: Any, fate: dict[str, int], kill: Callable[[], None]) -> None:
+        self.__dict__.update(inner=inner, fate=fate, kill=kill)
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.inner, name)
+        if name not in ("register", "promote", "unalias", "rollback", "write", "start"):
+            return found
+
+        def call(*given: Any, **options: Any) -> Any:
+            self.fate["left"] -= 1
+            if self.fate["left"] == 0 and not self.fate["after"]:
+                self.kill()
+            result = found(*given, **options)
+            if self.fate["left"] == 0:
+                self.kill()
+            return result
+
+        return call
+
+
+def make_mortal(pipeline: Any, fate: dict[str, int], kill: Callable[[], None]) -> None:
+    """fate: which call is the last one (0: none), and whether it is done."""
+    runs = pipeline._runs
+    runs.registry, runs.jobs = Mortal(runs.registry, fate, kill), Mortal(runs.jobs, fate, kill)
+    pipeline.registry = Mortal(pipeline.registry, fate, kill)
+    pipeline._ledger = Mortal(pipeline._ledger, fate, kill)

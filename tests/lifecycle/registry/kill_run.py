@@ -35,7 +35,7 @@ from power_cut import Recorder, put
 from fairlead.lifecycle import AliasMovedError, Registry, RegistryWarning, UnknownVersionError, VersionInUseError
 from fairlead.lifecycle.registry import disk, registry
 
-CALLS = ("create", "write", "pwrite", "truncate", "sync", "datasync", "rename", "link", "unlink", "mkdir")
+CALLS = ("create", "create_new", "write", "pwrite", "truncate", "sync", "datasync", "rename", "link", "unlink", "mkdir")
 MOMENTS = ("before", "within", "after")
 
 

@@ -74,7 +74,7 @@ class Recorder:
 
     def _recording(self, name: str, call: Any) -> Any:
         def recorded(*given: Any) -> Any:
-            noted = Call(name)
+            noted = Call("create" if name == "create_new" else name)
             first = given[0]
             if isinstance(first, int):
                 status = os.fstat(first)
@@ -94,7 +94,7 @@ class Recorder:
                 if name in ("rename", "link", "unlink"):
                     noted.node = os.lstat(first).st_ino if os.path.lexists(first) else 0
             found = call(*given)
-            if name == "create":
+            if noted.kind == "create":
                 noted.node = os.fstat(found).st_ino
             self.calls.append(noted)
             return found
@@ -141,7 +141,19 @@ class Recorder:
         return bytes(data[:size])
 
 
-_KINDS = ("create", "write", "pwrite", "truncate", "sync", "datasync", "rename", "link", "unlink", "mkdir")
+_KINDS = (
+    "create",
+    "create_new",
+    "write",
+    "pwrite",
+    "truncate",
+    "sync",
+    "datasync",
+    "rename",
+    "link",
+    "unlink",
+    "mkdir",
+)
 
 
 def _changes(calls: list[Call], sizes: dict[int, int]) -> list[tuple[int, Call, int]]:

@@ -45,10 +45,10 @@ def row_of(schema: Schema, x: Any) -> Any:
     if (
         type(x) is np.ndarray
         and x.dtype == np.float64
-        and x.shape == (schema.width,)
+        and x.shape == (len(schema.features),)
         and isfinite(x.dot(x))  # neither NaN nor infinite, unless too large: the schema tells
     ):
-        return x.reshape(1, -1).copy()
+        return np.array(x, ndmin=2)
     return schema.check_x([x])
 
 
@@ -71,7 +71,7 @@ def answer_of(schema: Schema, found: Any) -> Answer:
             return value
         raise TrainingError(f"the answer is {value}")
     p = found[0].tolist()
-    if len(p) != schema.classes:
+    if len(p) != len(schema.labels):
         raise SchemaError(f"the answer has {len(p)} probabilities, the schema {schema.classes} labels")
     if not abs(sum(p) - 1.0) <= 1e-3:  # NaN too
         raise TrainingError(f"the answer is {p}, which sums to {sum(p):g}")

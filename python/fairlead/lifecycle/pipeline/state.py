@@ -104,8 +104,8 @@ class Position:
     champion: its version, None before the first. challenger: the version on trial. previous: the champion before, which
     is watched against. run: the id of the job, or of the trial that came of it. since: when the state began, ns. at:
     the last event that it had seen then. trained, held: journal numbers (first, last) of the examples the run learnt
-    from, and of those that were kept from it; seed, mode: of the run. tried: the last event that was seen before the
-    trial, or the watch, began. runs: how many have begun so far.
+    from, and of those that were kept from it; seed, mode: of the run; rule: that asked for it. tried: the last event
+    that was seen before the trial, or the watch, began. runs: how many have begun so far.
     """
 
     state: State = State.SERVING
@@ -120,6 +120,7 @@ class Position:
     tried: int = 0
     seed: int = 0
     mode: str = ""
+    rule: str = ""
     runs: int = 0
 
     def to_dict(self) -> dict[str, Any]:
@@ -203,8 +204,8 @@ def advance(position: Position, event: Event, *, to: State | None = None, **chan
         values |= {"champion": version}
     if state is State.SERVING:
         values |= {"challenger": None, "previous": None, "run": "", "trained": None, "held": None}
-        values |= {"tried": 0, "seed": 0, "mode": ""}
-    unknown = set(changes) - {"run", "trained", "held", "seed", "mode"}
+        values |= {"tried": 0, "seed": 0, "mode": "", "rule": ""}
+    unknown = set(changes) - {"run", "trained", "held", "seed", "mode", "rule"}
     if unknown:
         raise IllegalStepError(f"changes has {sorted(unknown)[0]!r}, which a position has not")
     return replace(position, **(values | changes))

@@ -23,6 +23,11 @@ def create(path: str, mode: int = 0o644) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
 
 
+def create_new(path: str, mode: int = 0o644) -> int:
+    """The same, but raises FileExistsError where there is one."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+
+
 def write(handle: int, data: bytes | memoryview) -> None:
     rest = memoryview(data)
     while rest:

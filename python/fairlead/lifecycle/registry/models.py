@@ -76,14 +76,12 @@ class Models:
         return self._models / check_name(name) / f"{number}.json"
 
     def write_card(self, version: Version, card: bytes) -> None:
-        """The file of a version's card: whole or as it was, but not synced, as the log has it too."""
-        path = self._card_place(version.name, version.number)
-        new = disk.beside(path)
-        handle = disk.create(new)
+        """The file of a version's card, which is card as JSON. The log has it too: it is neither synced nor kept from
+        being torn by a crash; `repair` writes it anew."""
+        handle = disk.create(self._card_place(version.name, version.number))
         try:
             body = _body(version, card)
             disk.write(handle, b'{"card_of":"fairlead","name":"%s",%s\n' % (version.name.encode(), body[1:]))
-            disk.rename(new, path)
         finally:
             os.close(handle)
 
@@ -94,10 +92,8 @@ class Models:
             self.write_card(version, card)
             yield
         except BaseException:
-            path = self._card_place(version.name, version.number)
-            for left in (path, disk.beside(path)):
-                with contextlib.suppress(OSError):
-                    Path(left).unlink()
+            with contextlib.suppress(OSError):
+                Path(self._card_place(version.name, version.number)).unlink()
             raise
 
     def files_in_use(self) -> set[str]:

@@ -1,10 +1,9 @@
 """The weights, under the name of their own sha256: `objects/<sha256>.<format>`. What is there never changes.
 
-A file gets its bytes under another name, then its own name, then one fsync, which on ext4, XFS and btrfs makes the name
-durable with the bytes. Only after that an entry of a log may speak of it. Until then a power cut may leave the name
-with other bytes: so a file that is there already is read and compared before it is used again, and replaced where it is
-not what its name says. The folder is flat: a registry has thousands of files, and each folder more would be one more
-sync.
+A file is made under its name, written, and synced once: on ext4, XFS and btrfs that makes the name durable with the
+bytes. Only after that an entry of a log may speak of it. Until then a crash may leave the name with other bytes: so a
+file that is there already is read and compared before it is used again, and replaced where it is not what its name
+says. The folder is flat: a registry has thousands of files, and each folder more would be one more sync.
 """
 
 from __future__ import annotations
@@ -52,10 +51,21 @@ class Objects:
         """Bytes, durable when it returns; gives their digest. Under `kept`."""
         name = hashlib.sha256(data).hexdigest()
         target = f"{self._place}/{name}.{format}"
-        if not self._there(target, name):
-            with self._new() as (handle, path):
+        try:
+            handle = disk.create_new(target, 0o444)
+        except FileExistsError:
+            if not self._there(target, name):
+                with self._new() as (handle, path):
+                    disk.write(handle, data)
+                    self._publish(handle, path, target, name)
+            return name
+        try:
+            with _or_none(handle, target):
                 disk.write(handle, data)
-                self._publish(handle, path, target, name)
+                if self._durable:
+                    disk.sync(handle)
+        finally:
+            os.close(handle)
         return name
 
     def put_file(self, source: int, format: str) -> tuple[str, int]:
@@ -129,14 +139,9 @@ class Objects:
             if self._durable:
                 disk.sync(handle)
             disk.rename(path, target)  # it is not what its name says
-        if not self._durable:
-            return
-        try:
-            disk.sync(handle)
-        except BaseException:
-            with contextlib.suppress(OSError):  # else it would be found, in memory, and taken for durable
-                disk.unlink(target)
-            raise
+        if self._durable:
+            with _or_none(handle, target):
+                disk.sync(handle)
 
     @contextlib.contextmanager
     def _new(self) -> Iterator[tuple[int, str]]:
@@ -148,6 +153,18 @@ class Objects:
             with contextlib.suppress(OSError):
                 disk.unlink(path)
             os.close(handle)
+
+
+@contextlib.contextmanager
+def _or_none(handle: int, target: str) -> Iterator[None]:
+    """A file that cannot be written or synced is taken away: it would be found, in memory, and taken for durable."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            if os.fstat(handle).st_ino == Path(target).stat().st_ino:  # else another has put a whole one there
+                disk.unlink(target)
+        raise
 
 
 def digest(path: str | os.PathLike[str]) -> str:
