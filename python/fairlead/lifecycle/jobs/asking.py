@@ -363,7 +363,7 @@ class JobsOfFolder(ABC):
 
     def _settle(self, job: Job) -> None:
         """Marks a job that has no parent any more, and tells the journal what it does not know."""
-        if self._lives(job.id):
+        if job.id in self._beginning or self._lives(job.id):
             return
         place = self._place(job.id)
         try:
