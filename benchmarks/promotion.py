@@ -15,11 +15,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fairlead.lifecycle.proving import Guardrails, Plan, Reply, Trial, Watch, WatchPlan
+from fairlead.lifecycle.proving.bets import STAKES, WEIGHTS
+from fairlead.lifecycle.proving.losses import Scale, gain_of, loss_of
 
 Floats = npt.NDArray[np.float64]
 HELD_BACK = 100
@@ -239,7 +242,7 @@ GAINS: dict[str, tuple[Law, Plan]] = {
 
 
 def wrong_promotions(laws: dict[str, tuple[Law, Plan]], trials: int, seed: int) -> Iterator[str]:
-    yield "| A/A, equally good | pairs | promoted | at most (alpha) | refused by a guardrail | rolled back in a watch |"
+    yield "| A/A, equally good | pairs | promoted | at most | refused by a guardrail | rolled back in a watch |"
     yield "|---|--:|--:|--:|---|--:|"
     for i, (name, (law, plan)) in enumerate(laws.items()):
         found = outcomes(law, plan, trials, seed + i, watch=200)
@@ -279,10 +282,85 @@ def _quantiles(found: Outcome) -> tuple[str, str, str]:
     return mean, *(f"{n:,}" if n < 10**9 else "-" for n in cut)  # type: ignore[return-value]
 
 
+def degraded(trials: int, seed: int) -> Iterator[str]:
+    yield "| promoted model, before it | watched | rolled back | labels until then: mean | median |"
+    yield "|---|--:|--:|--:|--:|"
+    for name, law in DEGRADED.items():
+        rng = np.random.default_rng(seed)
+        labels = []
+        for _ in range(trials):
+            pairs, watch = law(rng, 500), Watch("w", WatchPlan(labels=500))
+            for y, one, other in zip(pairs.y.tolist(), *pairs.replies, strict=True):
+                watch.observe(y, promoted=one, before=other)
+            if watch.verdict.decision == "rollback":
+                labels.append(watch.labels)
+        told = f"{np.mean(labels):.0f} | {np.median(labels):.0f}" if labels else "- | -"
+        yield f"| {name} | 500 labels | {len(labels) / trials:.1%} | {told} |"
+
+
+DEGRADED = {
+    "accuracy .85 before, .60 promoted": agreeing(0.6, 0.25, 0.65),
+    "accuracy .80 before, .70 promoted": agreeing(0.7, 0.1, 0.8),
+    "accuracy .80 before, .75 promoted": agreeing(0.75, 0.05, 0.85),
+    "equally good, agree on 80 %": agreeing(0.75, 0.0, 0.8),
+    "accuracy .75 before, .80 promoted": agreeing(0.8, -0.05, 0.85),
+}
+
+
+def ways_to_bet(trials: int, seed: int) -> Iterator[str]:
+    """Labels on which just one of the two is right, until the e-value reaches 20: ours, stakes that are learned (both
+    of Waudby-Smith and Ramdas, 2024), and the best stake, which only who knows the gain can choose."""
+    yield "| the challenger is the right one | ours | aGRAPA | ONS | best stake | fixed horizon, 80 % power |"
+    yield "|---|--:|--:|--:|--:|--:|"
+    for share in (0.55, 0.6, 0.7, 0.8, 0.9):
+        edge = 2.0 * share - 1.0
+        rng = np.random.default_rng(seed)
+        signs = np.where(rng.random((trials, int(80 / edge**2) + 60)) < share, 1.0, -1.0)
+        ours = np.full(signs.shape, -np.inf)
+        for stake, weight in zip(STAKES, WEIGHTS, strict=True):
+            ours = np.logaddexp(ours, math.log(weight) + np.cumsum(np.log1p(stake * signs), axis=1))
+        ways = (ours, _learned(signs, _agrapa()), _learned(signs, _ons()), np.cumsum(np.log1p(edge * signs), axis=1))
+        means = [np.where((hit := way >= math.log(20.0)).any(axis=1), hit.argmax(axis=1) + 1, hit.shape[1]).mean()
+                 for way in ways]  # fmt: skip
+        fixed = math.ceil((1.6449 + 0.8416 * math.sqrt(1.0 - edge**2)) ** 2 / edge**2)
+        yield f"| {share:.0%} | " + " | ".join(f"{mean:.0f}" for mean in means) + f" | {fixed} |"
+
+
+def _learned(signs: Floats, learn: Callable[[Floats, Floats], Floats]) -> Floats:
+    wealth, stake = np.empty(signs.shape), np.full(len(signs), 0.2)
+    total = np.zeros(len(signs))
+    for i in range(signs.shape[1]):
+        total += np.log1p(stake * signs[:, i])
+        wealth[:, i] = total
+        stake = learn(signs[:, i], stake)
+    return wealth
+
+
+def _agrapa() -> Callable[[Floats, Floats], Floats]:
+    sums: list[Any] = [0.0, 0.0, 1.0]  # of gains, their number, squared distances
+
+    def learn(gain: Floats, _: Floats) -> Floats:
+        mean = sums[0] / (sums[1] + 1.0)
+        sums[0], sums[1], sums[2] = sums[0] + gain, sums[1] + 1.0, sums[2] + (gain - mean) ** 2
+        mean, variance = sums[0] / (sums[1] + 1.0), sums[2] / (sums[1] + 1.0)
+        return np.clip(mean / (variance + mean * mean), 0.0, 0.9)
+
+    return learn
+
+
+def _ons() -> Callable[[Floats, Floats], Floats]:
+    sums: list[Any] = [1.0]
+
+    def learn(gain: Floats, stake: Floats) -> Floats:
+        slope = -gain / (1.0 + stake * gain)
+        sums[0] = sums[0] + slope**2
+        return np.clip(stake - 2.0 / (2.0 - math.log(3.0)) * slope / sums[0], 0.0, 0.5)
+
+    return learn
+
+
 def gains_of(law: Law, plan: Plan, rng: np.random.Generator, n: int) -> Floats:
     """Differences of losses as the test sees them."""
-    from fairlead.lifecycle.proving.losses import Scale, gain_of, loss_of
-
     pairs, scale = law(rng, n), Scale(plan.scale)
     return np.array(
         [
@@ -322,6 +400,10 @@ def table(trials: int) -> Iterator[str]:
     yield from wrong_promotions(BEYOND, trials, 101)
     yield ""
     yield from real_gains(max(trials // 2, 10), 201)
+    yield ""
+    yield from degraded(max(trials // 2, 10), 301)
+    yield ""
+    yield from ways_to_bet(max(trials, 10), 401)
 
 
 if __name__ == "__main__":

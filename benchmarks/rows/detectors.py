@@ -33,6 +33,7 @@ class Contest:
 CONTESTS = [
     Contest("ADWIN", "drift.ADWIN", "ADWIN", "change_detection.ADWIN", bar="<= 50 ns"),
     Contest("PageHinkley", "drift.PageHinkley", "PageHinkley", "change_detection.PageHinkley", bar="<= 30 ns"),
+    Contest("CutScan", "drift.ADWIN", errors=True, rule="exact in tests; the peer is ADWIN"),
     Contest("CUSUM", "", "CUSUM", "change_detection.CUSUM", rule="exact in tests"),
     Contest("KSWIN", "drift.KSWIN", "KSWIN", rule="drawn at random"),
     Contest("DDM", "drift.binary.DDM", "DDM", "concept_drift.DDM", errors=True),

@@ -294,63 +294,69 @@ TKDE 27 (2015).
   add_common(w, "HDDM_W");
 }
 
-void bind_glr(py::module_& m) {
-  py::class_<Glr> cls(m, "GLR", R"(GLR: the likelihood ratio of every cut of the window into before and after.
+void bind_cut_scan(py::module_& m) {
+  py::class_<CutScan> cls(m, "CutScan", R"(CutScan: tests every cut of a window into before and after, for errors of a model.
 
-Each event is tested. At a given rate of false alarms it finds changes of the mean sooner than detectors by
-Hoeffding's or Bernstein's bounds, and tells when they began.
+A window as that of ADWIN, with a bound that allows for how many cuts there are of each kind. At the same rate of false
+alarms it finds small changes sooner, and changes soon after another one.
 
-arl: events between false alarms where nothing changes, on average, in [10, 1e12]; measured, the mean time to the first
-is between arl and 3 arl for independent events of any mean from .02 to .98. warning_arl: that of warnings, a tenth of
-arl if None. mode: 'up' (errors become more), 'down' or 'both'. inflation: at least 1, by how much the variance of a sum
-of neighbours is above that of independent ones; the statistic is divided by it. reference_mean, reference_size: what
-is known of the stream from elsewhere, as if so many events had come before. max_buckets: 2 to 64, more are finer cuts.
+arl: events in which there is one false alarm where nothing changes, on average, in [100, 1e12]; measured: between .4
+and 1.1 of zeros and ones of any mean from .02 to .98. warning_arl: that of warnings, a tenth of arl if None. mode: 'up'
+(errors become more), 'down' or 'both', which changes count as drift (the window adapts to all). inflation: at least 1,
+by how much the variance of a sum of neighbours is above that of independent ones. clock: events between tests.
+max_buckets: 2 to 64, more are finer cuts. min_length: of both parts of a cut.
 Takes numbers in [0, 1]; for a classifier True or 1 is an error. Raises ValueError for an option out of range.
-
-After a drift what is newer than the cut stays in the window, and the reference is forgotten.
-Source: D. Siegmund, E. S. Venkatraman, "Using the generalized likelihood ratio statistic for sequential detection of
-a change-point", Annals of Statistics 23 (1995); of numbers in [0, 1]: O.-A. Maillard, ALT 2019.
+Source: Bernstein's inequality for each cut; L. Duembgen, V. Spokoiny, "Multiscale testing of qualitative hypotheses",
+Annals of Statistics 29 (2001), for the penalty; the window: see ADWIN.
 
 >>> import fairlead as fl
->>> glr = fl.GLR()
+>>> scan = fl.CutScan()
 >>> errors = [i % 10 == 0 for i in range(500)] + [i % 2 == 0 for i in range(200)]
->>> [i for i, error in enumerate(errors) if glr.update(error)]
-[520]
->>> glr.width, glr.likeliest()["newer"]
-(201, 6))");
+>>> next(i for i, error in enumerate(errors) if scan.update(error))
+527
+>>> scan.newer, round(scan.before, 2), round(scan.after, 2)
+(28, 0.1, 0.5))");
   cls.def(py::init([](double arl, const std::optional<double>& warning_arl, py::handle mode, double inflation,
-                      double reference_mean, double reference_size, std::int64_t max_buckets) {
-            return make_detector<Glr>({.arl = arl,
-                                       .warning_arl = open_option(warning_arl, "warning_arl"),
-                                       .mode = direction(mode),
-                                       .inflation = inflation,
-                                       .reference_mean = reference_mean,
-                                       .reference_size = reference_size,
-                                       .max_buckets = max_buckets});
+                      std::int64_t clock, std::int64_t max_buckets, std::int64_t min_length) {
+            return make_detector<CutScan>({.arl = arl,
+                                           .warning_arl = open_option(warning_arl, "warning_arl"),
+                                           .mode = direction(mode),
+                                           .inflation = inflation,
+                                           .clock = clock,
+                                           .max_buckets = max_buckets,
+                                           .min_length = min_length});
           }),
           py::kw_only(), py::arg("arl") = 10'000.0, py::arg("warning_arl") = py::none(), py::arg("mode") = "up",
-          py::arg("inflation") = 1.0, py::arg("reference_mean") = 0.5, py::arg("reference_size") = 0.0,
-          py::arg("max_buckets") = 8)
+          py::arg("inflation") = 1.0, py::arg("clock") = 16, py::arg("max_buckets") = 8, py::arg("min_length") = 5)
       .def(
           "likeliest",
-          [](const Glr& glr) {
-            const Glr::Cut cut = glr.likeliest();
+          [](const CutScan& scan) {
+            const CutScan::Cut cut = scan.likeliest();
             using namespace py::literals;
             return py::dict("newer"_a = cut.newer, "statistic"_a = cut.statistic, "before"_a = cut.before,
                             "after"_a = cut.after);
           },
           R"(The likeliest change in the window as it stands, however unlikely.
 
-newer: how many events came after it, 0 where there is none; statistic: how likely it is, against `threshold`; before,
-after: the means, NaN where there is none.)")
-      .def_property_readonly("width", &Glr::width, "Events in the window.")
-      .def_property_readonly("newer", &Glr::newer, "Of the last drift, how many events came after the change.")
-      .def_property_readonly("estimation", &Glr::estimation,
-                             "Mean of the window, with the reference; NaN while it is empty.")
-      .def_property_readonly("statistic", &Glr::statistic,
-                             "Of the last test that could have raised it: what is compared with `threshold`.")
-      .def_property_readonly("threshold", &Glr::threshold, "Above it is a drift; it follows from arl and mode.");
-  add_common(cls, "GLR");
+newer: how many events came after it, 0 where there is none; statistic: to be held against `threshold`; before, after:
+the means, NaN where there is none.)")
+      .def_property(
+          "inflation", [](const CutScan& scan) { return scan.options().inflation; },
+          [](CutScan& scan, double inflation) {
+            if (scan.inflate(inflation)) return;
+            throw py::value_error("inflation is " + show(inflation) + ", must be in [1, 1e6]");
+          },
+          "See the class; may be set once it is known better. Raises ValueError below 1.")
+      .def_property_readonly("width", &CutScan::width, "Events in the window.")
+      .def_property_readonly("newer", &CutScan::newer,
+                             "Of the last drift, how many events had come after the change when it was found.")
+      .def_property_readonly("before", &CutScan::before, "Of the last drift, the mean before it; NaN where none was.")
+      .def_property_readonly("after", &CutScan::after, "Of the last drift, the mean after it; NaN where none was.")
+      .def_property_readonly("estimation", &CutScan::estimation, "Mean of the window; NaN while it is empty.")
+      .def_property_readonly("statistic", &CutScan::statistic,
+                             "Of the last test, to be held against `threshold`; 0 where no cut came near a warning.")
+      .def_property_readonly("threshold", &CutScan::threshold, "Above it is a drift; it follows from arl and mode.");
+  add_common(cls, "CutScan");
 }
 
 }  // namespace
@@ -363,7 +369,7 @@ void bind_detectors(py::module_& m) {
   bind_ddm(m);
   bind_eddm(m);
   bind_hddm(m);
-  bind_glr(m);
+  bind_cut_scan(m);
 }
 
 }  // namespace fairlead::bindings

@@ -65,7 +65,7 @@ template <class D>
 std::string refusal(double x) {
   if (!std::isfinite(x)) return show(x) + ", must be finite";
   if constexpr (std::is_same_v<D, Ddm> || std::is_same_v<D, Eddm>) return show(x) + ", must be 0 or 1";
-  if constexpr (std::is_same_v<D, HddmA> || std::is_same_v<D, HddmW> || std::is_same_v<D, Glr>) {
+  if constexpr (std::is_same_v<D, HddmA> || std::is_same_v<D, HddmW> || std::is_same_v<D, CutScan>) {
     return show(x) + ", outside [0, 1]";
   }
   return show(x) + ", outside [-1e100, 1e100]";

@@ -19,7 +19,7 @@ constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 template <class D>
 constexpr bool takes_errors = std::is_same_v<D, Ddm> || std::is_same_v<D, Eddm>;
 template <class D>
-constexpr bool takes_shares = std::is_same_v<D, HddmA> || std::is_same_v<D, HddmW>;
+constexpr bool takes_shares = std::is_same_v<D, HddmA> || std::is_same_v<D, HddmW> || std::is_same_v<D, CutScan>;
 
 // Quiet and shifted stretches in turns, of what the detector takes.
 template <class D>
@@ -47,7 +47,7 @@ D fed(std::span<const double> x) {
 
 }  // namespace
 
-#define EACH_DETECTOR Adwin, PageHinkley, Cusum, Kswin, Ddm, Eddm, HddmA, HddmW
+#define EACH_DETECTOR Adwin, PageHinkley, Cusum, Kswin, Ddm, Eddm, HddmA, HddmW, CutScan
 
 TEST_CASE_TEMPLATE("a detector sees drifts, and counts them", D, EACH_DETECTOR) {
   D detector;

@@ -299,7 +299,7 @@ TEST_CASE("no_alloc: elo and windows in the steady state") {
 }
 
 TEST_CASE_TEMPLATE("no_alloc: a drift detector, from the first event", D, fl::Adwin, fl::PageHinkley, fl::Cusum, fl::Kswin,
-                   fl::Ddm, fl::Eddm, fl::HddmA, fl::HddmW) {
+                   fl::Ddm, fl::Eddm, fl::HddmA, fl::HddmW, fl::CutScan) {
   static_assert(noexcept(std::declval<D&>().update(0.0)));
   D detector;
   bool ok = true;

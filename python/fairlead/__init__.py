@@ -34,7 +34,6 @@ from fairlead.measure import (
     CUSUM,
     DDM,
     EDDM,
-    GLR,
     HDDM_A,
     HDDM_W,
     KSWIN,
@@ -42,6 +41,7 @@ from fairlead.measure import (
     Breakers,
     Calibration,
     Calibrator,
+    CutScan,
     Elo,
     Experts,
     Glicko2,
@@ -70,6 +70,8 @@ from fairlead.types import Decision, Forecast, Model, Outcome, Task
 if TYPE_CHECKING:
     from fairlead import attention, lifecycle, providers
     from fairlead.fleet.conformance import StrategyFault, check_strategy
+    from fairlead.lifecycle import Examples, Schema, check_trainer, read_examples, trainers
+    from fairlead.lifecycle.pipeline import RetrainingPipeline
     from fairlead.lifecycle.registry import Registry
     from fairlead.measure import drift, rolling
     from fairlead.measure.agreement import Agreement, agreement
@@ -102,7 +104,6 @@ __all__ = [
     "DDM",
     "DEFAULT_STRATEGY",
     "EDDM",
-    "GLR",
     "HDDM_A",
     "HDDM_W",
     "KSWIN",
@@ -125,9 +126,11 @@ __all__ = [
     "Cascade",
     "CascadeCurve",
     "Contribution",
+    "CutScan",
     "Decision",
     "DriftReport",
     "Elo",
+    "Examples",
     "Experts",
     "FairleadError",
     "Fleet",
@@ -169,11 +172,13 @@ __all__ = [
     "ReplayResult",
     "Report",
     "ResponseCache",
+    "RetrainingPipeline",
     "Returns",
     "RollingWindow",
     "Route",
     "RuleAlert",
     "Rules",
+    "Schema",
     "Settings",
     "Spend",
     "SpendForecast",
@@ -203,6 +208,7 @@ __all__ = [
     "audits",
     "cascade_curve",
     "check_strategy",
+    "check_trainer",
     "compare_folder",
     "contribution",
     "drift",
@@ -215,12 +221,14 @@ __all__ = [
     "pool",
     "pool_binary",
     "providers",
+    "read_examples",
     "reflect",
     "reflect_folder",
     "replay",
     "returns",
     "rolling",
     "sweep",
+    "trainers",
 ]
 
 
@@ -272,7 +280,12 @@ _LATER = {
     "PredictionScore": "fairlead.measure.ratings",
     "evaluate_ratings": "fairlead.measure.ratings",
     "Reflection": "fairlead.reflection",
+    "Examples": "fairlead.lifecycle",
+    "Schema": "fairlead.lifecycle",
+    "check_trainer": "fairlead.lifecycle",
+    "read_examples": "fairlead.lifecycle",
     "Registry": "fairlead.lifecycle.registry",
+    "RetrainingPipeline": "fairlead.lifecycle.pipeline",
     "compare_folder": "fairlead.reflection",
     "reflect": "fairlead.reflection",
     "reflect_folder": "fairlead.reflection",
@@ -289,6 +302,7 @@ _MODULES = {
     "lifecycle": "fairlead.lifecycle",
     "providers": "fairlead.providers",
     "rolling": "fairlead.measure.rolling",
+    "trainers": "fairlead.lifecycle.trainers",
 }
 
 

@@ -78,7 +78,7 @@ margin-right:.45em}
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line of a chart: ``y`` (NaN leaves a gap) at the times ``x``, nanoseconds since the epoch.
+    """One line of a chart: ``y`` (NaN leaves a gap) at the times ``x``, nanoseconds since the epoch, or counts.
 
     ``colour`` 0 draws it grey and without a label; ``strong`` draws it thicker.
     """
@@ -154,6 +154,15 @@ def time_ticks(low: int, high: int, count: int = 6) -> list[tuple[int, str]]:
     steps = [size * _SECOND for size in sizes] + [_DAY, 2 * _DAY, 4 * _DAY, 7 * _DAY, 14 * _DAY]
     step = next((s for s in steps if span <= count * s), steps[-1])
     return [(t, _clock(t, step)) for t in range(-(-low // step) * step, high + 1, step)]
+
+
+def count_ticks(low: int, high: int, count: int = 7) -> list[tuple[int, str]]:
+    """Round whole numbers from low to high, with their labels.
+
+    >>> count_ticks(0, 1000, 5)
+    [(0, '0'), (200, '200'), (400, '400'), (600, '600'), (800, '800'), (1000, '1,000')]
+    """
+    return [(round(tick), f"{tick:,.0f}") for tick in round_ticks(low, high, count) if tick == round(tick)]
 
 
 def _clock(t: int, step: int) -> str:
@@ -275,6 +284,8 @@ def line_chart(
     baseline: tuple[float, str] | None = None,
     settle_in: float = 0.0,
     greys: float = math.inf,
+    unit: str = "",
+    behind: str = "",
 ) -> str:
     """Lines over time; the coloured ones carry their name at their end (a legend on narrow screens).
 
@@ -288,6 +299,8 @@ def line_chart(
         baseline: A value to compare with, drawn as a labelled dashed line.
         settle_in: This share of the time, at the start, has no say in the scale.
         greys: By how many times the range of the coloured lines the grey ones may widen the scale, to each side.
+        unit: What is counted across, where it is no time: "image".
+        behind: More of the SVG, under all the rest.
 
     Returns:
         HTML; empty if there is no finite value to draw, or but one moment.
@@ -312,12 +325,12 @@ def line_chart(
     def up(y: float) -> float:
         return height * (high - y) / (high - low)
 
-    out = [open_plot("lines", title, height), place_text("-52", -18.0, axis)]
+    out = [open_plot("lines", title, height), behind, place_text("-52", -18.0, axis)]
     ticks = round_ticks(low, high)
     for tick, text in zip(ticks, tick_texts(ticks, signed=signed), strict=True):
         out.append(f'<line class="grid" x2="100%" y1="{up(tick):.1f}" y2="{up(tick):.1f}"/>')
         out.append(place_text("-9", up(tick), text, "end"))
-    for i, (moment, text) in enumerate(time_ticks(begin, end)):
+    for i, (moment, text) in enumerate(count_ticks(begin, end, 9) if unit else time_ticks(begin, end)):
         place = f"{across(moment):.2f}%"
         out.append(f'<line class="grid" x1="{place}" x2="{place}" y2="100%"/>')
         out.append(place_text(place, height + 16.0, text, "middle", "alt" if i % 2 else ""))
@@ -340,7 +353,8 @@ def line_chart(
         out.append(f'<g class="{s.css}">')
         for x, y in points[:: -max(1, math.ceil(len(points) / _HOVER_POINTS))]:
             if low <= y <= high:
-                hint = f"{s.name}, {moment_text(x, end - begin)}: {number(y, digits, signed=signed)}"
+                place = f"{unit} {x}" if unit else moment_text(x, end - begin)
+                hint = f"{s.name}, {place}: {number(y, digits, signed=signed)}"
                 out.append(f'<circle class="hit" cx="{across(x):.2f}%" cy="{up(y):.1f}" r="5">')
                 out.append(f"<title>{escape(hint)}</title></circle>")
         out.append("</g>")
@@ -349,7 +363,7 @@ def line_chart(
     if baseline:
         ends.append((up(baseline[0]), baseline[1], ""))
         legend.append(f'<li class="dashed"><span>{escape(baseline[1])}</span></li>')
-    out.append(f'{_side_labels(ends, height)}</svg></div><ul class="legend">{"".join(legend)}</ul>')
+    out.append(f'{side_labels(ends, height)}</svg></div><ul class="legend">{"".join(legend)}</ul>')
     return "".join(out)
 
 
@@ -359,7 +373,7 @@ def _settled(lines: Sequence[tuple[Series, list[tuple[int, float]]]], start: flo
     return [y for x, y in every if x >= start] or [y for _, y in every]
 
 
-def _side_labels(ends: Sequence[tuple[float, str, str]], height: int) -> str:
+def side_labels(ends: Sequence[tuple[float, str, str]], height: int) -> str:
     """Names (place, name, classes) at the right edge, moved apart where lines end close together."""
     ends = sorted((min(max(y, 0.0), float(height)), name, css) for y, name, css in ends)
     places = spread([y for y, _, _ in ends], _LABEL_GAP, 4.0, height - 4.0)

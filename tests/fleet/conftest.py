@@ -15,6 +15,7 @@ from fairlead.policy.route import Rules
 from fairlead.providers import AnthropicProvider, LanguageModelProvider, OpenAIProvider, Retries
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "providers"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lifecycle" / "pipeline"))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from server import Server

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import fairlead as fl
 
 ERRORS = [fl.DDM, fl.EDDM]
-SHARES = [fl.HDDM_A, fl.HDDM_W]
+SHARES = [fl.HDDM_A, fl.HDDM_W, fl.CutScan]
 NUMBERS = [fl.ADWIN, fl.PageHinkley, fl.CUSUM, fl.KSWIN]
 ALL: list[Any] = [*NUMBERS, *ERRORS, *SHARES]
 
@@ -193,7 +193,7 @@ def test_no_event_at_all(cls: Any) -> None:
     assert repr(detector) == f"{cls.__name__}(n=0, drifts=0, stable)"
 
 
-@pytest.mark.parametrize("cls", [fl.ADWIN, fl.PageHinkley, fl.CUSUM, fl.HDDM_A, fl.HDDM_W])
+@pytest.mark.parametrize("cls", [fl.ADWIN, fl.PageHinkley, fl.CUSUM, fl.HDDM_A, fl.HDDM_W, fl.CutScan])
 def test_a_mode_sees_its_changes_only(cls: Any) -> None:
     x = np.concatenate([np.zeros(600), np.ones(600), np.zeros(600)])
     up, down = (cls(mode=mode).update_many(x)[0] for mode in ("up", "down"))
@@ -238,6 +238,12 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
     (fl.KSWIN, {"seed": 2**64}, "seed is 18446744073709551616, must be from 0"),
     (fl.HDDM_W, {"lambda_val": 0.0}, "lambda_val is 0"),
     (fl.HDDM_W, {"mode": ""}, "mode is ''"),
+    (fl.CutScan, {"arl": 99}, "arl is 99, must be in .100, 1e12."),
+    (fl.CutScan, {"warning_arl": 10_001}, "warning_arl is 10001, must be in .100, arl., and arl is 10000"),
+    (fl.CutScan, {"inflation": 0.5}, "inflation is 0.5"),
+    (fl.CutScan, {"clock": 0}, "clock is 0"),
+    (fl.CutScan, {"max_buckets": 65}, "max_buckets is 65"),
+    (fl.CutScan, {"min_length": 0}, "min_length is 0"),
 ]
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from fairlead import __version__
+from fairlead.cli.demo import add_demo
 from fairlead.cli.journal import add_journal
 from fairlead.cli.models import add_models
 from fairlead.cli.prequential import add_prequential
@@ -62,8 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="fairlead", description="Whom to trust now, out of a fleet of models.")
     parser.add_argument("--version", action="version", version=f"fairlead {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    demo = commands.add_parser("demo", help="six classifiers, one broken sensor: see fairlead work, no file needed")
-    demo.set_defaults(run=_demo)
+    add_demo(commands)
     add_replay(commands)
     add_prequential(commands)
     add_journal(commands)
@@ -73,12 +73,3 @@ def _parser() -> argparse.ArgumentParser:
     add_report(commands)
     add_route(commands)
     return parser
-
-
-def _demo(arguments: argparse.Namespace) -> int:
-    from rich.console import Console
-
-    from fairlead import demo
-
-    demo.show(Console())
-    return 0

@@ -1,4 +1,4 @@
-"""`fairlead models list|info|history|register|import|load|promote|rollback|delete|verify|repair|collect FOLDER`."""
+"""`fairlead models list|info|history|register|import|load|promote|rollback|unalias|delete|verify|repair|collect`."""
 
 from __future__ import annotations
 
@@ -50,6 +50,10 @@ def add_models(commands: Commands) -> None:
         move.add_argument("--alias", default="champion", metavar="NAME", help="default: champion")
         move.add_argument("--expect", type=int, metavar="GENERATION", help="only if it is at this one; 0: never set")
         _by(move)
+
+    unalias = _verb(verbs, "unalias", _unalias, "take an alias away from a model", model="")
+    unalias.add_argument("alias", metavar="ALIAS", help="champion, challenger, ...")
+    _by(unalias)
 
     delete = _verb(verbs, "delete", _delete, "delete a version that no alias points to, for good", model="")
     delete.add_argument("version", metavar="VERSION", help="its number, or 'newest'")
@@ -154,7 +158,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _pairs(table: Any) -> str:
-    return " ".join(f"{name}={value:.4g}" for name, value in table.items()) or "-"
+    return " ".join(f"{k}={v}" if type(v) is int else f"{k}={v:.4g}" for k, v in table.items()) or "-"
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
@@ -237,6 +241,13 @@ def _promote(arguments: argparse.Namespace) -> int:
 def _rollback(arguments: argparse.Namespace) -> int:
     move = {"alias": arguments.alias, "expect": arguments.expect, "by": _who(arguments), "reason": arguments.reason}
     print(_registry(arguments).rollback(arguments.model, **move))
+    return 0
+
+
+def _unalias(arguments: argparse.Namespace) -> int:
+    who = _who(arguments)
+    gone = _registry(arguments).unalias(arguments.model, arguments.alias, by=who, reason=arguments.reason)
+    print(gone or f"{arguments.model} has no {arguments.alias}")
     return 0
 
 

@@ -14,12 +14,12 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from fairlead.errors import FairleadError, InvalidRecordError, JournalError, UnknownModelError, did_you_mean
+from fairlead.errors import FairleadError, InvalidRecordError, UnknownModelError, did_you_mean
 from fairlead.fleet import checks
-from fairlead.times import as_seconds
+from fairlead.fleet.unattended import Watching
 from fairlead.types import Forecast, Model, Task
 
 if TYPE_CHECKING:
@@ -61,18 +61,35 @@ class ManagedFleet:
         drifts; a new version answers once it is proved. `fleet.watch()` lets it go on by itself.
 
         name: of the model in the fleet, which is added if it is not there, and in the registry. trainer: what learns
-        (`fairlead.lifecycle.trainers` has adapters); one that was fitted is the first version. registry: an `fl.Registry`
-        or its folder; on a desk that is `models` in its folder if not given. features: what the model is given of a
-        task; without it the text, where the schema is of texts. `fleet.predict(task, x)` needs none. model: its record
-        in the fleet. threads: in which `fleet.ask` calls it, as `CallableProvider` has them; 0: where it is asked.
-        options: as of `RetrainingPipeline`: monitor, trigger, plan, watch, guardrails, policy, schema, jobs. Jobs train
-        in processes of their own, in `jobs` in the registry's folder, if none are given.
+        (`fairlead.lifecycle.trainers` has adapters); one that was fitted is the first version. registry: an
+        `fl.Registry` or its folder; on a desk that is `registry` in its folder if not given. features: what the model
+        is given of a task; without it the text, where the schema is of texts. `fleet.predict(task, x)` needs none.
+        model: its record in the fleet. threads: in which `fleet.ask` calls it, as `CallableProvider` has them; 0: where
+        it is asked. options: as of `RetrainingPipeline`: monitor, trigger, plan, watch, guardrails, policy, schema,
+        jobs. Jobs train in processes of their own, in `jobs` in the registry's folder, if none are given.
 
         On a desk everything is an event of the journal; a fleet that is opened again, and told to manage the same
         model, goes on where the last one was: with a training that its death cut short too.
 
         Raises InvalidRecordError for what cannot be, as for a name that the fleet manages already, and what
         `RetrainingPipeline` raises.
+
+        >>> import tempfile
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from fairlead import Examples, Fleet, Schema
+        >>> from fairlead.lifecycle.trainers import SklearnTrainer
+        >>> trainer = SklearnTrainer(LogisticRegression())
+        >>> trainer.fit(Examples(Schema("binary", ["load"]), [[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1]))
+        >>> desk = tempfile.TemporaryDirectory()
+        >>> with Fleet.open(desk.name) as fleet:
+        ...     demand = fleet.manage("demand", trainer)
+        ...     forecast = fleet.predict(Task("q-17"), [2.5])
+        ...     decided = fleet.decide("q-17").answer == forecast.p
+        ...     fleet.settle("q-17", 1)
+        ...     print(decided, demand.version, len(demand.examples()))
+        True
+        True 1 1
+        >>> desk.cleanup()
         """
         if self._managing is None:
             self._managing = Managing(self)
@@ -128,6 +145,7 @@ class Managing:
         """Who waits for the outcome of a task."""
         self._order = threading.Lock()  # outcomes are told in the order of the journal
         self._jobs: dict[Path, Any] = {}
+        self._complaints: dict[str, str] = {}  # what was told already
         self._watching: list[weakref.ref[Watching]] = []
         self.pipelines: Mapping[str, RetrainingPipeline] = MappingProxyType(self._by_name)
 
@@ -148,17 +166,17 @@ class Managing:
         checks.name(name, "name")
         if name in self._by_name:
             raise InvalidRecordError(f"name is {name!r}, which the fleet manages already")
-        if model is not None and (not isinstance(model, Model) or model.name != name):
+        if model is not None and getattr(model, "name", None) != name:
             raise InvalidRecordError(f"model is {model!r}, must be a Model of the name {name!r}")
         if features is not None and not callable(features):
             raise InvalidRecordError(f"features is {features!r}, must be a function of a task")
-        for taken in ("log", "log_labels", "clock"):
+        for taken in ("log", "clock"):
             if taken in options:
                 raise InvalidRecordError(f"{taken} is given, but that is the fleet's")
         place = self._registry(registry)
         jobs = options.pop("jobs", None) or self._own_jobs(place.folder / "jobs")
         if self._journal is not None:
-            options = {"log": self._journal, "log_labels": False, **options}
+            options = {"log": self._journal, **options}
         pipeline = RetrainingPipeline(name, trainer, place, jobs=jobs, clock=self._clock, **options)
         if features is None and pipeline.schema.text:
             features = _text
@@ -238,18 +256,19 @@ class Managing:
         """One round of all. What goes wrong with one is told, and stops no other."""
         taken: list[Step] = []
         for name, pipeline in tuple(self._by_name.items()):
-            before = pipeline.status().problem
             try:
                 taken.extend(pipeline.step())
+                self._complaints.pop(name, None)
             except Exception as error:
                 text = f"{type(error).__name__}: {error}"
-                if pipeline.status().problem != before:
+                if self._complaints.get(name) != text:
+                    self._complaints[name] = text
                     self._complain(name, text)
         return tuple(taken)
 
-    def notes(self) -> tuple[str, ...]:
-        """A line for each, for the report."""
-        return tuple(str(pipeline.status()).partition("\n")[0] for pipeline in self._by_name.values())
+    @property
+    def gone(self) -> bool:
+        return self._fleet() is None
 
     def close(self) -> None:
         for ref in self._watching:
@@ -286,7 +305,7 @@ class Managing:
         if given is None:
             if self._journal is None:
                 raise InvalidRecordError("registry is None, but a fleet in memory has no folder for one: give it")
-            given = Path(self._journal.folder) / "models"
+            given = Path(self._journal.folder) / "registry"
         if not isinstance(given, (str, os.PathLike)):
             raise InvalidRecordError(f"registry is {given!r}, must be a Registry or its folder")
         return Registry(given, log=self._journal, clock=self._clock)
@@ -305,67 +324,6 @@ class Managing:
         if fleet is None:
             raise FairleadError("the fleet is gone")
         return fleet
-
-
-class Watching:
-    """Rounds of the managed models in a thread, until `stop`. It keeps no process alive, and no fleet. Also a context
-    manager."""
-
-    def __init__(self, managing: Managing, every: float | str | timedelta) -> None:
-        self.every = as_seconds(every, "every")
-        if not 0.0 < self.every < float("inf"):
-            raise InvalidRecordError(f"every is {every!r}, must be positive")
-        self._managing = weakref.ref(managing)
-        self._end = threading.Event()
-        self._thread: threading.Thread | None = None
-        self.problem: BaseException | None = None
-        """What a round raised, if one did, that is no model's own."""
-
-    def start(self) -> Watching:
-        """Begins, if it does not run already."""
-        if not self.running:
-            self._end.clear()
-            self._thread = threading.Thread(target=self._rounds, name="fairlead-watch", daemon=True)
-            self._thread.start()
-        return self
-
-    def stop(self, timeout: float | None = 10.0) -> bool:
-        """Ends it, after the round that it is in. Whether that has ended within `timeout` seconds. Twice is fine."""
-        self._end.set()
-        thread, self._thread = self._thread, None
-        if thread is None or thread is threading.current_thread():
-            return True
-        thread.join(timeout)
-        return not thread.is_alive()
-
-    @property
-    def running(self) -> bool:
-        """Whether it does."""
-        return self._thread is not None and self._thread.is_alive()
-
-    def _rounds(self) -> None:
-        while not self._end.is_set():
-            managing = self._managing()
-            if managing is None or managing._fleet() is None:
-                return
-            try:
-                managing.step()
-                self.problem = None
-            except Exception as error:  # there is nobody to raise it to, and the next round may succeed
-                self.problem = error
-            del managing  # it may go while it waits
-            self._end.wait(self.every)
-
-    def __enter__(self) -> Watching:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def __repr__(self) -> str:
-        return f"<Watching every {self.every:g} s, {'running' if self.running else 'stopped'}>"
 
 
 def _text(task: Task) -> str:

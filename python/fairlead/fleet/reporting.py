@@ -54,6 +54,8 @@ def make_report(fleet: Fleet, now: When | None = None, *, title: str = "Fleet re
     notes: tuple[str, ...] = ()
     if together["all"].calls and not together["30d"].calls:
         notes = ("Nothing happened in the last 30 days; a report as of another time has more to tell.",)
+    if fleet.managed:
+        notes += tuple(str(pipeline.status()).partition("\n")[0] for pipeline in fleet.managed.values())
     return Report(
         time=moment,
         standings=tuple(

@@ -43,7 +43,8 @@ def check_trainer(trainer: Trainer, examples: Examples, *, process: bool = True)
     - a Resumable that was stopped goes on from its checkpoint and ends in the same bytes;
     - it crosses to another process; it changes neither the examples nor random states that are global.
 
-    examples: about 50 or more, that can be learned from in a moment. The trainer itself is not fitted.
+    examples: about 50 or more, that can be learned from in a moment. The trainer itself is not fitted. process: a
+    program calls it under `if __name__ == "__main__":`, as of all that begins processes.
 
     >>> from fairlead.lifecycle import Schema
     >>> from fairlead.lifecycle.trainers import SklearnTrainer

@@ -226,8 +226,9 @@ def read_examples(
     older than `first`. The same range always gives the same examples.
 
     The first input of a task counts and the first label: repeats are left out, as are inputs that have no label (yet),
-    whose label is null, or whose task was voided. How many there were of each stands in `joined`. Archived events are
-    read too (with pyarrow, as of `fairlead.journal.history`).
+    whose label is null, or whose task was voided. How many there were of each stands in `joined`. A name that a fleet
+    uses again is another task from its `task` event on. Archived events are read too (with pyarrow, as of
+    `fairlead.journal.history`).
 
     Raises InvalidRecordError naming the event where an input or a label is not of the schema, JournalError where there
     is no journal, or a part of the range was dropped.
@@ -260,7 +261,7 @@ class _Join:
         self.schema = schema
         self.begin = begin
         self.inputs: dict[str, tuple[Any, int]] = {}  # by task, without their label: x, time
-        self.labels: dict[str, int | float] = {}  # by task, known before the input
+        self.labels: dict[str, int | float | None] = {}  # by task, known before the input; None: there will be none
         self.ended: set[str] = set()
         self.tasks: dict[int, tuple[str, Mapping[str, Any]]] = {}  # of the fleet, by number
         self.counts = dict.fromkeys(("inputs", "labelled", "voided", "repeated"), 0)
@@ -271,7 +272,8 @@ class _Join:
         if event.type == "task":
             name = data["id"]
             self.tasks[data["task"]] = (name, data)
-            self.ended.discard(name)  # the name is used again for another task
+            self.ended.discard(name)  # it is used again, for another task
+            self.labels.pop(name, None)
         elif event.type == "input":
             self._input(event, _task(event))
         elif event.type == "label":
@@ -295,29 +297,24 @@ class _Join:
                 f"event {event.seq}, an input of {event.model!r}: {error} (first= leaves out what is older)"
             ) from error
         self.counts["inputs"] += 1
-        label = self.labels.pop(task, None)
-        if label is None:
+        if task not in self.labels:
             self.inputs[task] = (row, event.time)
         else:
-            self._complete(event, task, row, event.time, label)
+            self._end(event, task, row, event.time, self.labels.pop(task))
 
     def _known(self, event: Event, task: str, label: int | float | None) -> None:
         waiting = self.inputs.pop(task, None)
-        if waiting is None:
-            if task in self.ended or task in self.labels:
-                self.counts["repeated"] += event.type == "label"
-            elif label is not None:
-                self.labels[task] = label
-        elif label is None:
-            self.counts["voided"] += 1
-            self.ended.add(task)
+        if waiting is not None:
+            self._end(event, task, *waiting, label)
+        elif task in self.ended or task in self.labels:
+            self.counts["repeated"] += event.type == "label"
         else:
-            self._complete(event, task, *waiting, label)
+            self.labels[task] = label
 
-    def _complete(self, event: Event, task: str, row: Any, time: int, label: int | float) -> None:
+    def _end(self, event: Event, task: str, row: Any, time: int, label: int | float | None) -> None:
         self.ended.add(task)
-        self.counts["labelled"] += 1
-        if event.seq >= self.begin:
+        self.counts["voided" if label is None else "labelled"] += 1
+        if label is not None and event.seq >= self.begin:
             self.rows.append((row, label, time, event.seq))
 
     def _of_fleet(self, event: Event, task: Mapping[str, Any], value: float) -> int | float:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from fairlead import JournalError, JournalWarning
-from fairlead.lifecycle import Examples
-from fairlead.lifecycle.jobs import Limits, TrainingJobs
+from fairlead.lifecycle import Examples, Failure
+from fairlead.lifecycle.jobs import InlineJobs, JobError, Limits, TrainingJobs
 
 LONG = 60.0
 HERE = str(Path(__file__).parent)
@@ -108,3 +108,51 @@ def test_a_folder_that_is_taken_away(jobs: TrainingJobs, tiny: Any, examples: Ex
         jobs.wait_for(job.id, LONG)
     assert "what became of job m-00001 cannot be written" in warned[-1]
     assert jobs.start(tiny.Line(), examples, name="m").wait(LONG).state == "done"  # the others go on
+
+
+@pytest.mark.parametrize("then", ["begun", "closed"])
+def test_a_folder_that_is_taken_away_from_one_that_waits(
+    tmp_path: Path, tiny: Any, examples: Examples, monkeypatch: pytest.MonkeyPatch, then: str
+) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr("fairlead.lifecycle.jobs.jobs.warn", warned.append)
+    with TrainingJobs(tmp_path / "jobs", parallel=1) as jobs:
+        first = jobs.start(tiny.Gated(str(tmp_path)), examples, name="m")
+        gone = jobs.start(tiny.Line(), examples, name="m")
+        last = jobs.start(tiny.Line(), examples, name="m")
+        gone.folder.rename(tmp_path / "elsewhere")
+        if then == "begun":
+            for epoch in (1, 2, 3, 4):
+                (tmp_path / str(epoch)).touch()
+            assert [first.wait(LONG).state, last.wait(LONG).state] == ["done", "done"]
+            jobs.wait_for(gone.id, LONG)
+        jobs.close(grace_s=0.0)
+        assert first.status().ended
+        assert last.status().ended
+    assert f"what became of job {gone.id} cannot be written" in warned[0]
+
+
+def test_one_that_is_started_while_they_are_closed_is_not_forgotten(
+    tmp_path: Path, tiny: Any, examples: Examples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = TrainingJobs(tmp_path / "jobs")
+    begin = jobs._begin
+
+    def late(*given: Any) -> Any:
+        made = begin(*given)
+        jobs.close()
+        jobs._own()
+        return made
+
+    monkeypatch.setattr(jobs, "_begin", late)
+    with pytest.raises(JobError, match="these jobs were closed"):
+        jobs.start(tiny.Line(), examples, name="m")
+    status = jobs.get("m-00001").wait(1.0)
+    assert (status.state, status.failure) == ("failed", Failure.raised)
+    assert "it was not begun: JobError: these jobs were closed" in status.message
+    jobs.close()
+    inline = InlineJobs()
+    inline.close()
+    with pytest.raises(JobError, match="these jobs were closed"):
+        inline.start(tiny.Line(), examples, name="m")
+    assert not inline.folder.exists()

@@ -152,7 +152,7 @@ def test_time_between_epochs(tiny: Any, examples: Examples) -> None:
 
 @pytest.mark.parametrize("where", ["checkpoint", "artifact"])
 def test_a_file_too_large(jobs: TrainingJobs, tiny: Any, examples: Examples, where: str) -> None:
-    job = jobs.start(tiny.Full(where), examples, name="m")
+    job = jobs.start(tiny.Full(where), examples, name="m", checkpoint_every=1)
     status = job.wait(LONG)
     assert status.failure is Failure.disk_full
     assert "File too large" in status.message
@@ -185,7 +185,7 @@ def test_a_disk_that_is_full(small_disk: Path, tiny: Any, examples: Examples, to
     litter = str(small_disk / "litter") if stays else ""
     with TrainingJobs(small_disk / "jobs", told) as jobs:
         trainer = tiny.Full("checkpoint", litter or str(small_disk / "jobs" / "m-00001" / "checkpoint-000002.new"))
-        job = jobs.start(trainer, examples, name="m")
+        job = jobs.start(trainer, examples, name="m", checkpoint_every=1)
         status = job.wait(LONG)
         assert (status.state, status.failure) == ("failed", Failure.disk_full)
         assert "No space left on device" in status.message

@@ -274,6 +274,7 @@ def test_arguments_are_checked_before_anything_changes(jobs: TrainingJobs, tiny:
         ({"name": "a\nb"}, InvalidRecordError, "name is 'a\\nb'"),
         ({"seed": -1}, InvalidRecordError, "seed is -1, must be a whole number 0 to"),
         ({"seed": True}, InvalidRecordError, "seed is True"),
+        ({"seed": 2**32}, InvalidRecordError, "seed is 4294967296, must be a whole number 0 to 4294967295"),
         ({"mode": "incremetal"}, InvalidRecordError, "did you mean 'incremental'?"),
         ({"base": "/nowhere"}, InvalidRecordError, "but mode is 'full'"),
         ({"base": "/nowhere", "mode": "incremental"}, InvalidRecordError, "base is '/nowhere', must be a file"),
@@ -283,6 +284,7 @@ def test_arguments_are_checked_before_anything_changes(jobs: TrainingJobs, tiny:
         ({"limits": {"cpu_s": 3}}, InvalidRecordError, "limits is {'cpu_s': 3}, must be Limits"),
         ({"checkpoint_every": 0}, InvalidRecordError, "checkpoint_every is 0, must be a whole number from 1"),
         ({"reason": 3}, InvalidRecordError, "reason is 3, must be a string"),
+        ({"reason": "\ud800"}, InvalidRecordError, "which UTF-8 cannot hold"),
     ):
         given = {"trainer": line, "examples": examples, "name": "m"} | change
         with pytest.raises(error) as caught:
@@ -337,7 +339,8 @@ def test_a_job_shows_how_it_goes(jobs: TrainingJobs, tiny: Any, examples: Exampl
     assert "done  epoch 3/3" in lines[-1]
     curve = status.curve()
     assert curve.count("<polyline") == 2
-    assert "epoch 1" in curve
+    assert curve.count('class="dot"') == 1  # the best epoch
+    assert "epoch 3</text>" in curve
     assert len(status.sparkline()) == 3
     assert status.as_dict()["epochs"][0]["loss"] == status.losses[0]
     json.dumps(status.as_dict(), allow_nan=False)

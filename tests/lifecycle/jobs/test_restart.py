@@ -8,13 +8,14 @@ import subprocess
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fairlead import Journal
+from fairlead import Journal, JournalError
 from fairlead.journal import read
 from fairlead.lifecycle import Examples, Failure
 from fairlead.lifecycle.jobs import InlineJobs, TrainingJobs
@@ -57,10 +58,12 @@ def test_an_owner_that_is_killed(tmp_path: Path, tiny: Any, examples: Examples) 
         place = JobFolder(folder / "m-00001")
         assert place.holder()
         with TrainingJobs(folder) as reader:  # whoever looks meanwhile sees a job that runs
-            assert [status.state for status in reader.history()] == ["running", "failed"]  # the second has no process
+            assert [status.state for status in reader.history()] == ["running", "queued"]
     finally:
         owner.kill()
         owner.wait()
+    with TrainingJobs(folder) as reader:  # and afterwards one that does not, though nobody has marked it yet
+        assert reader.get("m-00002").status().failure is Failure.orphaned
     with Journal(desk) as journal, TrainingJobs(folder, journal) as jobs:
         with InlineJobs(tmp_path / "plain") as inline:
             plain = [inline.start(tiny.Line(), examples, name="m", seed=seed).result() for seed in (3, 4)]
@@ -105,9 +108,75 @@ def test_a_process_that_is_left_alone_ends_itself(tmp_path: Path, tiny: Any, exa
     jobs.close()
 
 
+@pytest.mark.filterwarnings("ignore::fairlead.JournalWarning")
+def test_an_owner_that_was_forked_and_killed(tmp_path: Path, tiny: Any, examples: Examples) -> None:
+    """Whoever was forked off from it keeps neither the folder locked nor the job alive."""
+    gate = tmp_path / "gate"
+    gate.mkdir()
+    path = str(Path(__file__).parent)
+    command = [sys.executable, f"{path}/owner.py", str(tmp_path / "jobs"), str(tmp_path / "desk"), str(gate), "fork"]
+    owner = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE)
+    assert owner.stdout is not None
+    other = int(owner.stdout.readline())
+    owner.kill()
+    owner.wait()
+    owner.stdout.close()
+    try:
+        with TrainingJobs(tmp_path / "jobs") as jobs:
+            assert [job.status().failure for job in jobs.recover()] == [Failure.orphaned] * 2
+    finally:
+        os.kill(other, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("file", "data"),
+    [("job.json", b""), ("job.json", b"{}"), ("status", b""), ("status", b"{}"), ("epochs.jsonl", bytes(40))],
+)
+def test_a_file_that_a_power_cut_has_emptied(
+    tmp_path: Path, tiny: Any, examples: Examples, told: Any, file: str, data: bytes
+) -> None:
+    with InlineJobs(tmp_path / "jobs") as jobs:
+        hurt, other = (jobs.start(tiny.Line(), examples, name="m", checkpoint_every=1) for _ in range(2))
+    kept = (hurt.folder / file).read_bytes()
+    (hurt.folder / file).write_bytes(data + (b"\n" + kept if file == "epochs.jsonl" else b""))
+    with warnings.catch_warnings(record=True) as warned, InlineJobs(tmp_path / "jobs", told) as jobs:
+        warnings.simplefilter("always")
+        assert jobs.start(tiny.Line(), examples, name="m").status().state == "done"
+        orphans, states = jobs.recover(), {status.id: status.state for status in jobs.history()}
+        assert states.pop(other.id) == "done"
+        assert states.pop("m-00003") == "done"
+        if file == "job.json":
+            assert states == {}
+            assert "job m-00001 is left out" in str(warned[0].message)
+        elif file == "status":
+            assert states == {hurt.id: "failed"}
+            assert [job.id for job in orphans] == [hurt.id]
+            assert "its state was lost" in orphans[0].status().message
+            assert jobs.resume(hurt.id, tiny.Line(), examples).status().state == "done"
+        else:
+            assert jobs.get(hurt.id).status().epoch == 4
+
+
+def test_a_journal_that_is_full_is_asked_again(tmp_path: Path, tiny: Any, examples: Examples, told: Any) -> None:
+    with InlineJobs(tmp_path / "jobs") as jobs:
+        jobs.start(tiny.Line(), examples, name="m")
+
+    class Full:
+        def append(self, *_: Any, **__: Any) -> int:
+            raise JournalError("the disk is full")
+
+    with InlineJobs(tmp_path / "jobs", Full()) as jobs:
+        for _ in range(2):  # and is not taken for told the second time
+            with pytest.raises(JournalError, match="the disk is full"):
+                jobs.recover()
+    with InlineJobs(tmp_path / "jobs", told) as jobs:
+        assert jobs.recover() == ()
+    assert told.epochs() == [1, 2, 3, 4]
+
+
 def test_a_checkpoint_that_cannot_be_read(tmp_path: Path, tiny: Any, examples: Examples) -> None:
     with InlineJobs(tmp_path / "jobs") as jobs:
-        job = jobs.start(tiny.Broken("raises", at=3), examples, name="m")
+        job = jobs.start(tiny.Broken("raises", at=3), examples, name="m", checkpoint_every=1)
         assert job.status().epoch == 2
         (job.folder / "checkpoint-000002").write_text("{")
         trainer = tiny.Broken("raises", at=3)
@@ -137,8 +206,8 @@ def test_a_death_at_any_moment(
 ) -> None:
     """The process dies before every single write of a training, to its folder and to the journal; what a restart makes
     of it is the same to the byte, and each epoch stands in the journal once."""
-    trainer = tiny.Worsening(good=1) if early else tiny.Line(epochs=2)
-    options: dict[str, Any] = {"name": "m", "seed": 9, "reason": "test"}
+    trainer = tiny.Worsening(good=3, epochs=6) if early else tiny.Line(epochs=2)
+    options: dict[str, Any] = {"name": "m", "seed": 9, "checkpoint_every": 2 if early else 1}
     options |= {"validation": validation, "early_stopping": EarlyStopping(1)} if early else {}
     with InlineJobs(tmp_path / "plain") as inline:
         plain = inline.start(trainer, examples, **options).result()

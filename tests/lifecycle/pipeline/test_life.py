@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,12 @@ def test_what_is_deployed_has_its_lineage(tmp_path: Path) -> None:
         steps = [event.data for event in read(journal.folder, types="deployment", models="toy")]
         assert [step["status"] for step in steps] == [event.value for event in EVENTS[:6]]
         assert "drift" in steps[1]["reason"]
+        (note,) = read(journal.folder, types="note", models="toy")
+        assert note.data["held_by"] == "fresh"
+        assert "examples have come since, 80 are waited for" in note.data["text"]
+        assert [event.data["status"] for event in read(journal.folder, types="alert", models="toy")][-1] == "raised"
+        (run,) = [event for event in read(journal.folder, types="training_run") if "version" in event.data]
+        assert (run.data["run"], run.data["version"]) == ("toy-00001", "2")
         again = fitted().fresh()
         again.fit(learnt, seed=line.seed or 0)
         again.save(tmp_path / "again.json")
@@ -72,3 +80,35 @@ def test_step_by_step(tmp_path: Path) -> None:
     assert pipeline.version == 2
     back = pipeline.rollback(by="ada", reason="on second thoughts")
     assert (back.event, pipeline.version, pipeline.state) == (Event.ROLLED_BACK, 1, State.SERVING)
+
+
+def test_any_number_of_threads(tmp_path: Path) -> None:
+    world = World(4000, turn=700)
+    problems: list[BaseException] = []
+    with fl.Journal(tmp_path / "journal", overflow="spill") as journal:
+        pipeline = made(tmp_path, log=journal, clock=iter(range(10**12, 10**15, 60 * SECOND)).__next__)
+        turns = iter(range(4000))
+        versions = set()
+
+        def works() -> None:
+            try:
+                for n in turns:
+                    versions.add(pipeline.predict(world.x[n], f"t{n}").version)
+                    pipeline.learn(f"t{n}", int(world.y[n]))
+            except BaseException as error:
+                problems.append(error)
+
+        threads = [threading.Thread(target=works) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            pipeline.step()
+            time.sleep(0.002)
+        pipeline.step()
+        assert problems == []
+        assert pipeline.status().labels == 4000
+        assert versions <= {version.number for version in pipeline.registry.versions("toy")}
+        assert any(step.event is Event.RETRAIN for step in pipeline.steps)
+        learnt = pipeline.examples()
+        journal.wait_durable()
+        assert read_examples(journal.folder, "toy", schema=SCHEMA).fingerprint == learnt.fingerprint

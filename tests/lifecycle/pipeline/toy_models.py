@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ SECOND = 10**9
 
 
 class Toy:
-    """Least squares on the labels. fault: what goes wrong when it is trained; answers: when what was trained answers."""
+    """Least squares on the labels. fault: what goes wrong when it is trained; answers: when it answers afterwards."""
 
     format = "json"
 
@@ -29,6 +30,7 @@ class Toy:
         self.fault = fault
         self.answers = answers
         self.fitted = ""  # how this one answers
+        self.after = ""  # and how, once it was saved and loaded
         self.gives = schema
         self.schema: Schema | None = None
         self.w: np.ndarray[Any, Any] = np.zeros(3)
@@ -57,7 +59,7 @@ class Toy:
         if self.fault == "worse":
             self.w = -self.w
         self.schema = self.gives or examples.schema
-        self.fitted = self.answers
+        self.after = self.answers
         report(Epoch(1, 2, float("nan") if self.fault == "nan" else 0.5))
         if self.fault == "slow":
             time.sleep(0.3)
@@ -78,12 +80,12 @@ class Toy:
 
     def save(self, path: Any) -> None:
         assert self.schema is not None
-        data = {"w": self.w.tolist(), "answers": self.fitted, "schema": self.schema.to_dict()}
+        data = {"w": self.w.tolist(), "answers": self.after, "schema": self.schema.to_dict()}
         Path(path).write_text(json.dumps(data))
 
     def load(self, path: Any) -> None:
         data = json.loads(Path(path).read_text())
-        self.w, self.fitted = np.array(data["w"]), data["answers"]
+        self.w, self.fitted, self.after = np.array(data["w"]), data["answers"], data["answers"]
         self.schema = Schema.from_dict(data["schema"])
 
 
@@ -112,16 +114,20 @@ def fitted(**faults: Any) -> Toy:
     return toy
 
 
-def made(folder: Path, trainer: Any = None, **options: Any) -> RetrainingPipeline:
-    """A pipeline that is quick to decide."""
-    given: dict[str, Any] = {
+def options() -> dict[str, Any]:
+    """What makes a pipeline quick to decide."""
+    return {
         "monitor": DriftMonitor(SCHEMA, window=100, baseline=100, reference=200),
         "trigger": RetrainTrigger(OnDrift(kinds=("adwin", "change", "error_rate")), cooldown="10min"),
         "plan": Plan(held_back=20, shadow=10, canary=3, share=0.3, at_most=200),
         "watch": WatchPlan(labels=50),
         "policy": Policy(least=60, least_holdback=20, check_every=10, patience_s=0.5),
     }
-    return RetrainingPipeline("toy", trainer or fitted(), folder / "registry", **(given | options))
+
+
+def made(folder: Path, trainer: Any = None, **given: Any) -> RetrainingPipeline:
+    """A pipeline that is quick to decide."""
+    return RetrainingPipeline("toy", trainer or fitted(), folder / "registry", **(options() | given))
 
 
 def live(
@@ -138,3 +144,42 @@ def live(
         if until is not None and until(pipeline):
             return n + 1
     return last
+
+
+class Death(BaseException):
+    """The process is gone."""
+
+
+def die() -> None:
+    raise Death
+
+
+class Mortal:
+    """A registry, a ledger, or jobs, whose n-th writing call of all kills: before it is done, or after."""
+
+    def __init__(self, inner: Any, fate: dict[str, int], kill: Callable[[], None]) -> None:
+        self.__dict__.update(inner=inner, fate=fate, kill=kill)
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.inner, name)
+        if name not in ("register", "promote", "unalias", "rollback", "write", "start"):
+            return found
+
+        def call(*given: Any, **options: Any) -> Any:
+            self.fate["left"] -= 1
+            if self.fate["left"] == 0 and not self.fate["after"]:
+                self.kill()
+            result = found(*given, **options)
+            if self.fate["left"] == 0:
+                self.kill()
+            return result
+
+        return call
+
+
+def make_mortal(pipeline: Any, fate: dict[str, int], kill: Callable[[], None]) -> None:
+    """fate: which call is the last one (0: none), and whether it is done."""
+    runs = pipeline._runs
+    runs.registry, runs.jobs = Mortal(runs.registry, fate, kill), Mortal(runs.jobs, fate, kill)
+    pipeline.registry = Mortal(pipeline.registry, fate, kill)
+    pipeline._ledger = Mortal(pipeline._ledger, fate, kill)

@@ -4,6 +4,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -208,14 +209,15 @@ def test_limits_that_cannot_be_are_named(name: str) -> None:
     assert Guardrails.from_dict(json.loads(json.dumps(limits.as_dict()))) == limits
 
 
-def bad_limits(name: str) -> Iterator[float]:
+def bad_limits(name: str) -> Iterator[Any]:
+    yield "x"
     yield float("nan")
     yield -3.0
     if name not in ("latency", "cost"):
         yield 1.0
 
 
-@pytest.mark.parametrize("value", [-1.0, float("inf"), float("nan")])
+@pytest.mark.parametrize("value", [-1.0, float("inf"), float("nan"), "fast"])
 def test_a_reply_has_no_negative_latency_or_cost(value: float) -> None:
     with pytest.raises(InvalidRecordError, match="latency_ms"):
         Reply(RIGHT, latency_ms=value)

@@ -29,6 +29,14 @@ def test_losses_are_what_they_say() -> None:
 
 
 @pytest.mark.parametrize("name", ["zero_one", "brier", "log"])
+@pytest.mark.parametrize("over", [1e-3, float(np.finfo(np.float32).eps)])
+def test_probabilities_that_are_rounded_past_one_gain_no_more_than_all(name: str, over: float) -> None:
+    sure = [0.0, 1.0 + over]
+    assert loss_of(name, sure, 1) >= 0.0  # type: ignore[arg-type]
+    assert loss_of(name, [1.0, 0.0], 1) - loss_of(name, sure, 1) <= 1.0  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["zero_one", "brier", "log"])
 def test_a_failed_call_or_nan_is_the_worst(name: str) -> None:
     assert loss_of(name, None, 1) == 1.0  # type: ignore[arg-type]
     assert loss_of(name, [math.nan, 0.5], 1) == 1.0  # type: ignore[arg-type]
@@ -52,6 +60,9 @@ def test_losses_of_probabilities_are_in_the_unit_interval(p: list[float], label:
         ("zero_one", [0.5, 0.5], 0.5, "y is 0.5"),
         ("zero_one", [0.5, 0.5], math.nan, "y is nan"),
         ("absolute", [0.5, 0.5], 1.0, "must be a number"),
+        ("brier", "ab", 1, "answer is 'ab', must be the probabilities"),
+        ("brier", [0.5, None], 1, "must be the probabilities"),
+        ("zero_one", [0.5, 0.5], "up", "y is 'up', must be a number"),
         ("absolute", 1.0, math.inf, "y is inf"),
     ],
 )
@@ -135,3 +146,6 @@ def test_the_canary_gets_its_share_and_never_changes_its_mind(share: float) -> N
     assert abs(both - 4000 * share**2) < 5.0 * math.sqrt(4000 * share**2)
     with pytest.raises(InvalidRecordError, match=r"share is 1\.5"):
         served_by("task", 1.5)
+    with pytest.raises(InvalidRecordError, match="task is 7"):
+        served_by(7, 0.5)  # type: ignore[arg-type]
+    assert served_by("\ud800", 1.0) == "challenger"

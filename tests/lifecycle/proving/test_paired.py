@@ -213,6 +213,8 @@ def test_it_goes_on_past_what_a_double_holds() -> None:
         ({"bound": 0.0}, "bound"),
         ({"bound": math.nan}, "bound"),
         ({"margin": 1.0}, "margin"),
+        ({"margin": None}, "margin is None"),
+        ({"bound": "x"}, "bound is 'x'"),
         ({"least": -2.0}, "least"),
         ({"margin": 0.2}, "least"),
     ],
@@ -230,14 +232,26 @@ def test_a_bad_loss_changes_nothing() -> None:
         test.update(0.0, math.nan)
     with pytest.raises(InvalidRecordError, match="champion is inf"):
         test.update(math.inf, 0.0)
+    with pytest.raises(InvalidRecordError, match="champion is 'a'"):
+        test.update("a", 0.0)  # type: ignore[arg-type]
+    with pytest.raises(InvalidRecordError, match=r"challenger\[0\] is None"):
+        test.update_many([1.0], [None])  # type: ignore[list-item]
     with pytest.raises(InvalidRecordError, match=r"challenger\[1\] is inf"):
         test.update_many([1.0, 1.0], [0.0, math.inf])
     with pytest.raises(InvalidRecordError, match="challenger has 1 losses, champion has 2"):
         test.update_many([1.0, 1.0], [0.0])
     with pytest.raises(InvalidRecordError, match="level is 1"):
         test.interval(1.0)
+    with pytest.raises(InvalidRecordError, match=r"gain is 1\.5"):
+        test.add(1.5)
     assert test.as_dict() == before
     assert str(PairedTest()) == "no pairs yet"
+    bets = Bets(0.3)
+    with pytest.raises(InvalidRecordError, match=r"x is -0\.1"):
+        bets.add(-0.1)
+    assert bets.n == 0
+    with pytest.raises(InvalidRecordError, match="mean is 1"):
+        Bets(1.0)
 
 
 def test_unpaired_blocks_are_pairs_of_means() -> None:

@@ -172,8 +172,10 @@ def test_another_schema_is_refused_before_anything_runs() -> None:
     trial = Trial("run-1", schemas=(SCHEMA, Schema("binary", ("a", "c"))))
     assert (trial.verdict.decision, trial.verdict.failure) == ("refuse", Failure.schema)
     assert "'b' is missing, 'c' is new" in trial.verdict.reason
-    assert held_back(trial, [1] * 50) is trial.verdict
+    assert held_back(trial, [1] * 50) == trial.verdict
     assert sum(trial.pairs.values()) == 0
+    trial = Trial.from_dict(json.loads(json.dumps(trial.as_dict())))
+    assert trial.verdict.failure is Failure.schema
     with pytest.raises(SchemaError, match="cannot be forced"):
         trial.force("ann", "we need it")
     assert Trial("run-2", schemas=(SCHEMA, Schema("binary", ("a", "b")))).stage == "prequential"
@@ -267,8 +269,21 @@ def test_bad_data_change_nothing() -> None:
         trial.observe(2, RIGHT, RIGHT)
     with pytest.raises(InvalidRecordError, match="sum to 1"):
         trial.observe(1, RIGHT, Reply([0.5, 0.2]))
+    for bad, named in (
+        ({"slices": ["a"]}, r"slices is \['a'\]"),
+        ({"slices": {"a": ["b"]}}, r"slices has 'a': \['b'\]"),
+        ({"arm": "chalenger"}, "arm is 'chalenger'"),
+        ({"y": "up"}, "y is 'up'"),
+        ({"y": None}, "y is None"),
+        ({"champion": [0.5, 0.5]}, "must be a Reply"),
+        ({"challenger": Reply("ab")}, "answer is 'ab'"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(InvalidRecordError, match=named):
+            trial.observe(**{"y": 1, "champion": RIGHT, "challenger": RIGHT, **bad})  # type: ignore[arg-type]
     assert trial.as_dict() == before
     new = Trial("run-2")
+    with pytest.raises(InvalidRecordError, match="slices is 3"):
+        new.compare([1, 1], [[0.1, 0.9]] * 2, [[0.1, 0.9]] * 2, slices=[{}, 3])  # type: ignore[list-item]
     with pytest.raises(InvalidRecordError, match="challenger has 1 entries, y has 2"):
         new.compare([1, 1], [[0.1, 0.9]] * 2, [[0.1, 0.9]])
     with pytest.raises(InvalidRecordError, match="slices has 1 entries"):
@@ -286,6 +301,10 @@ def test_bad_data_change_nothing() -> None:
         ({"loss": "mse"}, "loss"),
         ({"least": -0.1}, "least"),
         ({"scale": 0.0}, "scale"),
+        ({"scale": True}, "scale is True"),
+        ({"least": "x"}, "least is 'x'"),
+        ({"share": None}, "share is None"),
+        ({"canary_at": "5"}, "canary_at is '5'"),
         ({"shadow": -1}, "shadow"),
         ({"canary": 1.5}, "canary"),
         ({"held_back": True}, "held_back"),

@@ -118,6 +118,9 @@ def test_what_was_stored_goes_on_to_the_bit() -> None:
         ({"scale": -1.0}, "scale"),
         ({"least": 0}, "least"),
         ({"labels": 5}, "labels"),
+        ({"margin": "x"}, "margin is 'x'"),
+        ({"scale": "x"}, "scale is 'x'"),
+        ({"until": "tomorrow"}, "until is 'tomorrow'"),
     ],
 )
 def test_plans_that_cannot_be_are_named(arguments: dict[str, object], named: str) -> None:

@@ -7,6 +7,8 @@ rollback, a deletion, a collection), and dies by kill -9 before the n-th call of
 of a write; for every n there is. What then is there must be as before or as after, whole, loadable and writable; what
 had been acknowledged must be there.
 
+Power cuts: see `power_cut.py`.
+
 Random moments: children register, promote, roll back and delete as fast as they can, and note in memory that outlives
 them what was acknowledged; then they are killed.
 """
@@ -28,10 +30,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from power_cut import Recorder, put
+
 from fairlead.lifecycle import AliasMovedError, Registry, RegistryWarning, UnknownVersionError, VersionInUseError
 from fairlead.lifecycle.registry import disk, registry
 
-CALLS = ("create", "write", "pwrite", "truncate", "sync", "datasync", "rename", "link", "unlink", "mkdir")
+CALLS = ("create", "create_new", "write", "pwrite", "truncate", "sync", "datasync", "rename", "link", "unlink", "mkdir")
 MOMENTS = ("before", "within", "after")
 
 
@@ -217,6 +221,35 @@ def check_left(folder: Path, before: str, after: str, acknowledged: bool, where:
     assert there.load("m")["bias"] == 5, where
 
 
+# --- power cuts ---
+
+
+def cut_at_every_point(doing: str, base: Path, seed: int, variants: int) -> int:
+    """What a power cut may leave after each call, in its extremes and some at random. Gives how many were looked at."""
+    clock = 1_700_000_000_000_000_000
+    rng = random.Random(seed)
+    folder = base / "cut"
+    if doing == "heal":
+        return 0  # it begins by damaging the weights, not through `disk.py`
+    prepare(folder)
+    before = repr(state_of(folder))
+    recorder = Recorder(folder)
+    large = registry.SMALL
+    recorder.record(lambda: DOINGS[doing](Registry(folder, clock=lambda: clock)))
+    registry.SMALL = large
+    after = repr(state_of(folder))
+    shutil.rmtree(folder)
+    seen = 0
+    for n in range(len(recorder.calls) + 1):
+        for how in ("least", "most", *["any"] * variants):
+            put(folder, *recorder.after_cut(n, rng, how))
+            where = f"{doing}, {how} after call {n} of {len(recorder.calls)}"
+            check_left(folder, before, after, n == len(recorder.calls), where)
+            shutil.rmtree(folder)
+            seen += 1
+    return seen
+
+
 # --- random moments ---
 
 _NOTE = struct.Struct("<QQQ")  # versions registered, the newest generation, the version it points to
@@ -303,6 +336,7 @@ def kill_at_random(base: Path, kills: int, seed: int, unsynced: bool = True) -> 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=2000, help="at random moments (default: 2000)")
+    parser.add_argument("--cuts", type=int, default=20, help="of the power, at random, after each call (default: 20)")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
     parser.add_argument("--folder", type=Path, help="where to work (default: a temporary folder)")
     parser.add_argument("--quick", action="store_true", help="die within calls alone, not before and after them too")
@@ -313,6 +347,7 @@ def main() -> int:
         for doing in DOINGS:
             moments = ("within",) if arguments.quick else MOMENTS  # within what is no write is before it
             print(f"{doing}: {kill_at_every_point(doing, base, moments)} points")
+            print(f"{doing}: {cut_at_every_point(doing, base, arguments.seed, arguments.cuts)} power cuts")
         died, acknowledged = kill_at_random(base, arguments.kills, arguments.seed, not arguments.synced)
     print(f"{died} killed at random moments (seed {arguments.seed}), {acknowledged} had acknowledged something")
     return 0

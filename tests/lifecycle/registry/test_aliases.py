@@ -322,3 +322,5 @@ def test_a_trainer_is_served_as_a_fresh_one(three: Registry, tmp_path: Path) -> 
     assert trainer.loaded is None
     with pytest.raises(DamagedWeightsError, match="'m' version 2 is safetensors, but Json loads json"):
         three.load("m", into=Json())
+    with pytest.raises(InvalidRecordError, match="into is 3, must be a Trainer"):
+        three.load("m", into=3)

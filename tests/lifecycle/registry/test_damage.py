@@ -14,6 +14,7 @@ from registry_doubles import START, weights
 
 from fairlead.lifecycle import DamagedRegistryError, Registry, RegistryLockedError, RegistryWarning
 from fairlead.lifecycle.registry import disk
+from fairlead.lifecycle.registry.card import as_json
 from fairlead.lifecycle.registry.log import ROOM, line_of, new_log, scan
 
 
@@ -108,6 +109,31 @@ def test_a_log_that_is_gone_comes_back_from_the_cards(served: Registry) -> None:
     assert served.register("m", weights(4)).number == 4
 
 
+def test_weights_of_a_model_whose_log_is_gone_are_not_collected(served: Registry) -> None:
+    served.register("other", weights(9))
+    served.log_path("m").unlink()
+    with pytest.raises(DamagedRegistryError, match="the log of 'm' is gone"):
+        Registry(served.folder).collect()
+    served.repair()
+    assert served.verify().whole
+    assert served.collect().files == ()
+
+
+@pytest.mark.parametrize("how", ["damaged", "gone"])
+def test_a_deletion_that_holds_is_no_error_beside_another_damaged_model(served: Registry, how: str) -> None:
+    for n in (1, 2):
+        served.register("other", weights(n))
+    if how == "gone":
+        served.log_path("m").unlink()
+    else:
+        rewrite(served, [b"#" + line for line in lines_of(served)])
+    there = Registry(served.folder)
+    assert there.delete("other", 1).number == 1
+    assert [version.number for version in there.versions("other")] == [2]
+    served.repair()
+    assert served.verify("m").whole  # its weights, which the deleted version had too
+
+
 def test_a_reader_that_was_open_sees_the_repaired_log(served: Registry) -> None:
     other = Registry(served.folder)
     assert other.champion("m") is not None
@@ -146,11 +172,11 @@ def test_a_newer_log_is_refused(served: Registry) -> None:
     data = new_log("m", [], START)
     served.log_path("m").write_bytes(data.replace(data[:8], b"0" * 8, 1))
     head = {"seq": 0, "time": 0, "op": "log", "log": {"format": "fairlead-model-log", "layout": 2, "name": "m"}}
-    served.log_path("m").write_bytes(line_of(head))
+    served.log_path("m").write_bytes(line_of(as_json(head)))
     with pytest.raises(DamagedRegistryError, match="layout 2, this fairlead reads 1"):
         Registry(served.folder).champion("m")
     head["log"] = {"format": "fairlead-model-log", "layout": 1, "name": "m"}
-    served.log_path("m").write_bytes(line_of(head) + line_of({"seq": 1, "time": 0, "op": "sealed"}))
+    served.log_path("m").write_bytes(line_of(as_json(head)) + line_of(as_json({"seq": 1, "time": 0, "op": "sealed"})))
     with pytest.raises(DamagedRegistryError, match="the kind 'sealed', which this version of fairlead does not know"):
         Registry(served.folder).champion("m")
 
@@ -165,7 +191,7 @@ def test_a_torn_end_is_put_aside_by_the_next_writer(served: Registry, left: int)
     lines = lines_of(served)
     end = sum(len(line) + 1 for line in lines)
     entry = {"seq": 7, "time": START, "op": "alias", "alias": {"alias": "champion", "version": 1, "generation": 4}}
-    torn = line_of(entry)[:left]
+    torn = line_of(as_json(entry))[:left]
     with path.open("r+b") as file:
         file.seek(end)
         file.write(torn if left != -1 else torn[:30] + b"\0" * 10 + torn[40:])
@@ -209,7 +235,7 @@ def test_no_change_of_a_log_is_taken_for_something_else(
         registry.promote("m", 1)
     path = registry.log_path("m")
     data = bytearray(path.read_bytes())
-    whole = scan(path, bytes(data), 0, 0).entries
+    whole = scan(str(path), bytes(data), 0, 0).entries
     ends = [n + 1 for n, byte in enumerate(data) if byte == 10][: len(whole)]
     was = bytes(data)
     data[place : place + len(junk)] = junk
@@ -250,7 +276,7 @@ def test_a_log_grows(registry: Registry) -> None:
 def test_a_writer_that_holds_the_lock_for_too_long_is_told(served: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk, "PATIENCE_S", 0.05)
     handle = os.open(served.log_path("m"), os.O_RDWR)
-    with disk.locked(handle, served.log_path("m")):
+    with disk.Lock(handle, str(served.log_path("m"))):
         with pytest.raises(RegistryLockedError, match="another process holds"):
             served.promote("m", 1)
         assert served.champion("m").version == 3  # type: ignore[union-attr]

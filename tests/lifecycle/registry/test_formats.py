@@ -110,12 +110,19 @@ def test_a_skops_file_with_a_pickle_in_it_is_refused(registry: Registry) -> None
         (weights(1) + b"x", "the tensors have"),
         (struct.pack("<Q", 2**39) + b"{" + bytes(50), "its header has"),
         (struct.pack("<Q", 10) + b"{not json}", "no safetensors"),
+        (b"[" * 100_000 + b"]" * 100_000, "begins as JSON does"),
+        (struct.pack("<Q", 200_005) + b'{"a":' + b"[" * 100_000 + b"]" * 99_999 + b"}", "no safetensors"),
     ],
 )
 def test_what_is_no_model_is_refused(registry: Registry, data: bytes, message: str) -> None:
     with pytest.raises(RefusedWeightsError, match=message):
         registry.register("m", data)
     assert not registry.folder.exists()
+
+
+@pytest.mark.parametrize("length", [0x0280, 0x0380, 0x0480, 0x0580])
+def test_weights_whose_length_begins_as_pickles_do_are_none(length: int) -> None:
+    assert format_of(struct.pack("<Q", length) + b"{}".ljust(length)) == "safetensors"
 
 
 def _header(tensors: object, size: int) -> bytes:
@@ -137,6 +144,8 @@ def _header(tensors: object, size: int) -> bytes:
         },
         {"a": 3},
         {"a": {"dtype": "F64", "shape": ["2"], "data_offsets": [0, 16]}},
+        {"a": {"dtype": "F64", "shape": [2.0], "data_offsets": [0, 16]}},
+        {"a": {"dtype": "F64", "shape": [2], "data_offsets": [0.0, 16.0]}},
     ],
 )
 def test_headers_that_do_not_fit_the_file_are_refused(tensors: object) -> None:

@@ -10,6 +10,7 @@ import pytest
 from registry_doubles import weights
 
 from fairlead.cli import main
+from fairlead.cli.models import _pairs
 from fairlead.lifecycle import Registry
 
 
@@ -44,6 +45,10 @@ def test_list(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert [version["card"]["lineage"] for version in versions][1] == {"parent": 1}
 
 
+def test_numbers_of_versions_are_told_whole() -> None:
+    assert _pairs({"champion": 123456, "accuracy": 0.81234567}) == "champion=123456 accuracy=0.8123"
+
+
 def test_a_desk_with_a_registry_in_it_will_do(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "list", folder) == run(capsys, "list", str(Path(folder).parent))
 
@@ -65,6 +70,8 @@ def test_promote_and_back(folder: str, capsys: pytest.CaptureFixture[str]) -> No
     assert "version 1 (rollback), generation 3" in run(capsys, "rollback", folder, "elec", "--reason", "slow")
     assert "no version to go back to" in run(capsys, "rollback", folder, "elec", status=2)
     assert "challenger -> version 2" in run(capsys, "promote", folder, "elec", "2", "--alias", "challenger")
+    assert "challenger -> nothing" in run(capsys, "unalias", folder, "elec", "challenger", "--reason", "refused")
+    assert run(capsys, "unalias", folder, "elec", "challenger") == "elec has no challenger\n"
 
 
 def test_delete(folder: str, capsys: pytest.CaptureFixture[str]) -> None:

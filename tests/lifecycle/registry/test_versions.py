@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +134,8 @@ def test_what_is_not_there_is_told(registry: Registry) -> None:
         registry.info("elec")
     with pytest.raises(UnknownVersionError, match="version 9 of 'elec' is not known; there are 1"):
         registry.promote("elec", 9)
+    with pytest.raises(UnknownVersionError, match="has no 999"):
+        registry.promote("elec", "9" * 5000)
     with pytest.raises(InvalidRecordError, match=r"version is 1\.5"):
         registry.info("elec", 1.5)  # type: ignore[arg-type]
     with pytest.raises(InvalidRecordError, match="version is True"):
@@ -289,7 +293,45 @@ def test_a_journal_is_such_a_log(tmp_path: Path) -> None:
     ]
 
 
+def test_a_registry_needs_no_numpy(tmp_path: Path) -> None:
+    code = """
+import sys
+for name in ("numpy", "safetensors", "skops", "sklearn", "torch", "onnx", "onnxruntime"):
+    sys.modules[name] = None  # an import of it would raise
+import fairlead as fl
+registry = fl.Registry(sys.argv[1])
+registry.register("m", b'{"bias": 1}')
+registry.promote("m", 1)
+print(registry.serve("m").model)
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.stdout == "{'bias': 1}\n", done.stderr
+
+
 def test_dependencies_are_those_of_this_process() -> None:
     found = fl.lifecycle.dependencies()
     assert found["numpy"] == np.__version__
     assert {"python", "fairlead", "safetensors"} <= found.keys()
+
+
+def test_a_registry_that_leaves_syncs_to_the_system_never_asks_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    for name in ("sync", "datasync"):
+        monkeypatch.setattr(f"fairlead.lifecycle.registry.disk.{name}", lambda handle, name=name: asked.append(name))
+    quick = Registry(tmp_path / "registry", durable=False)
+    quick.register("m", weights(1))
+    asked.clear()  # of the folders, once
+    quick.register("m", weights(2))
+    quick.register("m", weights(2))
+    quick.promote("m", 1)
+    quick.unalias("m", "champion")
+    quick.delete("m", 2)
+    assert asked == []
+    whole = Registry(tmp_path / "registry")
+    assert whole.verify().whole
+    whole.register("m", weights(3))
+    assert asked == ["sync", "datasync"]
+    whole.promote("m", 1)
+    assert asked == ["sync", "datasync", "datasync"]

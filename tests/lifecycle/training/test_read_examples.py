@@ -146,6 +146,24 @@ def test_a_fleet_of_binary_and_numeric_tasks(tmp_path):
     assert rows(read_examples(tmp_path, "n", schema=Schema("numeric", ["a", "b"]))) == [([1.0, 2.0], 3.25)]
 
 
+def test_a_name_that_is_used_again_is_another_task(tmp_path):
+    with fl.Fleet.open(tmp_path, settings=fl.Settings(remember=1), clock=lambda: 1) as fleet:
+        fleet.add("m")
+        for n, (outcome, late) in enumerate([(1, False), (0, True), (1, False), (None, True)]):
+            fleet.record(fl.Task("again"), fl.Forecast("m", p=0.5))
+            if not late:
+                fleet.journal.append("input", {"task": "again", "x": [n, n]}, model="m")
+            fleet.void("again") if outcome is None else fleet.settle("again", outcome, time=n + 2)
+            if late:
+                fleet.journal.append("input", {"task": "again", "x": [n, n]}, model="m")
+            for other in ("one", "two"):  # so that it is forgotten
+                fleet.record(fl.Task(f"{other} {n}"), fl.Forecast("m", p=0.5))
+                fleet.settle(f"{other} {n}", 1, time=n + 2)
+    found = read_examples(tmp_path, "m", schema=BINARY)
+    assert rows(found) == [([0.0, 0.0], 1), ([1.0, 1.0], 0), ([2.0, 2.0], 1)]
+    assert (found.joined.inputs, found.joined.voided, found.joined.repeated) == (4, 1, 0)
+
+
 def test_texts_and_missing_values(tmp_path):
     with fl.Journal(tmp_path) as log:
         asked(log, "t", "Profits rise: by 3 %", model="words")

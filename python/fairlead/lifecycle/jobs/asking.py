@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import threading
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,14 +16,17 @@ from fairlead.errors import InvalidRecordError, did_you_mean
 from fairlead.lifecycle.examples import Examples
 from fairlead.lifecycle.failures import Failure
 from fairlead.lifecycle.jobs.checks import check_parts, check_same, limits_of, order_of
-from fairlead.lifecycle.jobs.faults import JobError, JobsLockedError, UnknownJobError, failure_of
-from fairlead.lifecycle.jobs.folder import JobFolder, digest_of
+from fairlead.lifecycle.jobs.faults import JobError, JobsLockedError, UnknownJobError, failure_of, warn
+from fairlead.lifecycle.jobs.folder import JobFolder, digest_of, lock
 from fairlead.lifecycle.jobs.job import Job
 from fairlead.lifecycle.jobs.ledger import Ledger, Log
 from fairlead.lifecycle.jobs.orders import EarlyStopping, Limits, Order, id_of, is_id, whole_number
 from fairlead.lifecycle.jobs.process import kill_orphan
 from fairlead.lifecycle.jobs.status import FINAL, JobStatus, read_status
 from fairlead.lifecycle.trainer import PathLike, Trainer
+
+_BEGUN = {"base", "status", "status.new", "job.json.new"}
+"""Files of a job before its order is written."""
 
 
 class Jobs(Protocol):
@@ -41,7 +44,7 @@ class Jobs(Protocol):
         validation: Examples | None = None,
         early_stopping: EarlyStopping | None = None,
         limits: Limits | None = None,
-        checkpoint_every: int = 1,
+        checkpoint_every: int | None = None,
         reason: str = "",
     ) -> Job:
         """Starts a job."""
@@ -83,13 +86,15 @@ class JobsOfFolder(ABC):
     def __init__(self, folder: PathLike, log: Log | None, clock: Callable[[], int]) -> None:
         if os.fspath(folder) == "":
             raise InvalidRecordError("folder is '', must be the folder that jobs are kept in")
-        self.folder = Path(folder)
+        self.folder = Path(folder).absolute()
         self._ledger = Ledger(log)
         self._clock = clock
         self._mutex = threading.RLock()
         self._owned: int | None = None
+        self._beginning: set[str] = set()  # written, but not yet handed to those who train
         self._number = 0
         self._places: dict[str, JobFolder] = {}
+        _ALL.add(self)
 
     # What those who run jobs do.
 
@@ -105,7 +110,7 @@ class JobsOfFolder(ABC):
         validation: Examples | None = None,
         early_stopping: EarlyStopping | None = None,
         limits: Limits | None = None,
-        checkpoint_every: int = 1,
+        checkpoint_every: int | None = None,
         reason: str = "",
     ) -> Job:
         """Starts to train a model.
@@ -122,7 +127,8 @@ class JobsOfFolder(ABC):
             early_stopping: Ends the training when the validation loss does not improve any more; the best epoch's
                 weights are kept.
             limits: What it may use at most.
-            checkpoint_every: After so many epochs, where the trainer can go on from a checkpoint.
+            checkpoint_every: After so many epochs, where the trainer can go on from a checkpoint; None: as often as it
+                takes less than a twentieth of the time.
             reason: Why, for the journal.
 
         Returns:
@@ -155,7 +161,8 @@ class JobsOfFolder(ABC):
                 failed = JobError(f"the job of {name!r} cannot be written to {self.folder}: {error}")
                 failed.failure = failure_of(error)
                 raise failed from error
-        return self._run(Job(self, place, order), ready, 1, False)
+            self._beginning.add(place.id)
+        return self._hand_over(Job(self, place, order), ready, 1, False)
 
     def resume(
         self,
@@ -191,7 +198,8 @@ class JobsOfFolder(ABC):
             attempt = said.get("attempt", 1) + 1
             place.write_order(order)
             place.write_status({"state": "queued", "attempt": attempt, "started": said.get("started")})
-        return self._run(Job(self, place, order), ready, attempt, not from_start)
+            self._beginning.add(id)
+        return self._hand_over(Job(self, place, order), ready, attempt, not from_start)
 
     def get(self, id: str) -> Job:
         """A job by its id. Raises UnknownJobError."""
@@ -199,34 +207,37 @@ class JobsOfFolder(ABC):
         return Job(self, place, place.order())
 
     def history(self, name: str | None = None) -> tuple[JobStatus, ...]:
-        """How every job stands, the oldest first. name: those of one model alone."""
-        return tuple(job.status() for job in self._all() if name is None or job.name == name)
+        """How every job stands, the oldest first. name: those of one model alone. A job whose files cannot be read is
+        left out, with a warning."""
+        found = []
+        for job in self._all():
+            if name is None or job.name == name:
+                try:
+                    found.append(job.status())
+                except JobError as error:
+                    warn(f"job {job.id} is left out: {error}")
+        return tuple(found)
 
     def recover(self) -> tuple[Job, ...]:
         """After a restart: what has no parent any more is ended and marked failed (`Failure.orphaned`), and the journal
         is told what it does not know yet. Gives the jobs that are orphans: `resume` lets them go on.
 
-        Asked twice, it gives the same.
+        Asked twice, it gives the same. Whatever makes this process the owner of the folder (`start`, `resume`) marks
+        them too.
 
         Raises JobsLockedError where another process owns the folder.
         """
         with self._mutex:
             self._own()
-            for path in self.folder.iterdir():  # a death before the order was written: there is no job
-                if path.is_dir() and is_id(path.name) and not (path / "job.json").exists():
-                    shutil.rmtree(path, ignore_errors=True)
-            jobs = self._all()
-            for job in jobs:
-                self._settle(job)
-            return tuple(job for job in jobs if job.status().failure is Failure.orphaned)
+            return tuple(job for job in self._all() if job.status().failure is Failure.orphaned)
 
     def delete(self, id: str) -> None:
         """Removes the folder of a job that has ended. Raises UnknownJobError, JobError where it runs."""
         with self._mutex:
             job = self.get(id)
+            self._own()
             if not job.status().ended or self._lives(id):
                 raise JobError(f"job {id} runs: stop it first")
-            self._own()
             shutil.rmtree(job.folder)
             self._places.pop(id, None)
 
@@ -235,6 +246,7 @@ class JobsOfFolder(ABC):
         matters is in the registry by then."""
         whole_number(keep, "keep", 0)
         with self._mutex:
+            self._own()
             ended: dict[str, list[str]] = {}
             for status in self.history():
                 if status.ended and not self._lives(status.id):
@@ -272,25 +284,53 @@ class JobsOfFolder(ABC):
 
     def status_of(self, place: JobFolder, order: Order) -> JobStatus:
         """How a job stands."""
-        return read_status(place, order, self._clock(), True if self._lives(place.id) else None)
+        alive = place.id in self._beginning or self._lives(place.id) or self._owned_elsewhere()
+        return read_status(place, order, self._clock(), True if alive else None)
+
+    def _hand_over(self, job: Job, ready: Any, attempt: int, resumed: bool) -> Job:
+        try:
+            return self._run(job, ready, attempt, resumed)
+        finally:
+            with self._mutex:
+                self._beginning.discard(job.id)
 
     # The folder.
 
     def _own(self) -> None:
-        """Becomes the owner of the folder. Raises JobsLockedError where another process is."""
+        """Becomes the owner of the folder, and sees to what the owner before has left. Raises JobsLockedError where
+        another process is."""
         if self._owned is not None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         file = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not lock(file, patient=True):
             holder = os.pread(file, 64, 0).decode(errors="replace").strip()
             os.close(file)
-            raise JobsLockedError(f"the jobs in {self.folder} are run by process {holder or 'unknown'}") from None
+            raise JobsLockedError(f"the jobs in {self.folder} are run by process {holder or 'unknown'}")
         os.ftruncate(file, 0)
         os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
         self._owned = file
+        try:
+            for path in self.folder.iterdir():  # a death before the order was written: there is no job
+                if is_id(path.name) and path.is_dir() and {part.name for part in path.iterdir()} <= _BEGUN:
+                    shutil.rmtree(path, ignore_errors=True)
+            for job in self._all():
+                self._settle(job)
+        except BaseException:  # such as a full journal: the next call begins anew
+            self._disown()
+            raise
+
+    def _owned_elsewhere(self) -> bool:
+        if self._owned is not None:
+            return False
+        try:
+            file = os.open(self.folder / "lock", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            return not lock(file, shared=True)
+        finally:
+            os.close(file)
 
     def _disown(self) -> None:
         if self._owned is not None:
@@ -300,9 +340,9 @@ class JobsOfFolder(ABC):
     def _place(self, id: str) -> JobFolder:
         with self._mutex:
             if id not in self._places:
-                known = self._ids()
-                if id not in known:
-                    raise UnknownJobError(f"there is no job {id!r} in {self.folder}{did_you_mean(str(id), known)}")
+                if not (Path(str(id)).name == id and (self.folder / id / "job.json").exists()):
+                    hint = did_you_mean(str(id), self._ids())
+                    raise UnknownJobError(f"there is no job {id!r} in {self.folder}{hint}")
                 self._places[id] = JobFolder(self.folder / id)
             return self._places[id]
 
@@ -312,7 +352,13 @@ class JobsOfFolder(ABC):
         return [path.name for path in self.folder.iterdir() if (path / "job.json").exists()]
 
     def _all(self) -> list[Job]:
-        jobs = [self.get(id) for id in self._ids() if (self.folder / id / "status").exists()]
+        jobs = []
+        for id in self._ids():
+            if (self.folder / id / "status").exists():
+                try:
+                    jobs.append(self.get(id))
+                except JobError as error:  # after a power cut: the others are there
+                    warn(f"job {id} is left out: {error}")
         return sorted(jobs, key=lambda job: (job.order.created, job.id))
 
     def _settle(self, job: Job) -> None:
@@ -320,7 +366,14 @@ class JobsOfFolder(ABC):
         if self._lives(job.id):
             return
         place = self._place(job.id)
-        if place.status()["state"] not in FINAL:
+        try:
+            state = place.status()["state"]
+        except JobError as error:  # after a power cut
+            kill_orphan(place)
+            lost = {"state": "failed", "failure": Failure.orphaned.value, "message": f"its state was lost: {error}"}
+            place.insist_status(lost | {"attempt": max(1, place.journaled()["begun"]), "finished": self._clock()})
+            state = "failed"
+        if state not in FINAL:
             kill_orphan(place)
             said = place.status()
             if said["state"] not in FINAL:
@@ -332,8 +385,9 @@ class JobsOfFolder(ABC):
 
     def _begin(self, order: Order, trainer: Trainer) -> tuple[JobFolder, Order]:
         """Makes the folder of a job, and writes what is asked into it."""
-        numbers = [int(name.rpartition("-")[2]) for name in self._ids() if is_id(name)]
-        self._number = max([self._number, *numbers]) + 1
+        if self._number == 0:  # after that, nobody else makes any
+            self._number = max((int(name.rpartition("-")[2]) for name in self._ids() if is_id(name)), default=0)
+        self._number += 1
         while True:
             path = self.folder / id_of(order.name, self._number)
             try:
@@ -355,3 +409,22 @@ class JobsOfFolder(ABC):
             raise
         self._places[path.name] = place
         return place, order
+
+    # A process that was forked off.
+
+    def _forked(self) -> None:
+        """Nothing of it is this process's: neither the folder, whose lock would outlive the owner, nor any job."""
+        self._mutex = threading.RLock()  # another thread may have held the one that was
+        self._beginning, self._places, self._number = set(), {}, 0
+        self._disown()
+
+
+_ALL: weakref.WeakSet[JobsOfFolder] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for jobs in _ALL:
+        jobs._forked()
+
+
+os.register_at_fork(after_in_child=_forked)

@@ -31,18 +31,20 @@ def order_of(
     validation: Examples | None,
     early_stopping: EarlyStopping | None,
     limits: Limits | None,
-    checkpoint_every: int,
+    checkpoint_every: int | None,
     reason: str,
 ) -> Order:
     """The order, without an id. Raises InvalidRecordError naming the argument that cannot be."""
     checked_name(name)
     checked_mode(mode)
     check_parts(trainer, examples, validation)
-    whole_number(seed, "seed", 0, 2**63 - 1)
+    whole_number(seed, "seed", 0, 2**32 - 1)  # as numpy and torch take it
     if not _is_a(early_stopping, EarlyStopping, type(None)):
         raise InvalidRecordError(f"early_stopping is {early_stopping!r}, must be an EarlyStopping")
     if not _is_a(reason, str):
         raise InvalidRecordError(f"reason is {reason!r}, must be a string")
+    if any("\ud800" <= letter <= "\udfff" for letter in reason):
+        raise InvalidRecordError(f"reason is {reason!r:.200}, which UTF-8 cannot hold")
     if base is not None and mode == "full":
         raise InvalidRecordError(f"base is {os.fspath(base)!r}, but mode is 'full', which begins from nothing")
     path = None if base is None else Path(base).absolute()
@@ -66,7 +68,7 @@ def order_of(
         base_digest=None if path is None else _digest(path),
         early_stopping=early_stopping,
         limits=limits_of(limits),
-        checkpoint_every=whole_number(checkpoint_every, "checkpoint_every", 1),
+        checkpoint_every=None if checkpoint_every is None else whole_number(checkpoint_every, "checkpoint_every", 1),
         reason=reason,
     )
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import traceback
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from fairlead.errors import JournalWarning
 from fairlead.lifecycle.failures import Failure, LifecycleError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -95,6 +98,12 @@ def one_line(error: BaseException) -> str:
 def full_text(error: BaseException) -> str:
     """An exception with its traceback."""
     return "".join(traceback.format_exception(type(error), error, error.__traceback__))
+
+
+def warn(words: str) -> None:
+    """A warning, which ends no thread where warnings are errors."""
+    with contextlib.suppress(JournalWarning):
+        warnings.warn(words, JournalWarning, stacklevel=2)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

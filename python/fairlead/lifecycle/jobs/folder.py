@@ -21,7 +21,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,12 @@ class JobFolder:
 
     def order(self) -> Order:
         """What was asked. Raises JobError where the file cannot be read."""
-        return Order.from_dict(_json_file(self.path / "job.json"))
+        path = self.path / "job.json"
+        found = _json_file(path)
+        try:
+            return Order.from_dict(found)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise JobError(f"{path} cannot be read: {error}") from error
 
     # Its state.
 
@@ -78,7 +83,12 @@ class JobFolder:
 
     def status(self) -> dict[str, Any]:
         """The newest word on its state."""
-        return _json_file(self.path / "status") if self._unwritten is None else dict(self._unwritten)
+        if self._unwritten is not None:
+            return dict(self._unwritten)
+        found = _json_file(self.path / "status")
+        if "state" not in found:
+            raise JobError(f"{self.path / 'status'} cannot be read: it tells no state")
+        return found
 
     # Its epochs.
 
@@ -109,7 +119,7 @@ class JobFolder:
                 stream.seek(at)
                 fresh = stream.read()
             whole = fresh[: fresh.rfind(b"\n") + 1]
-            lines = [*lines, *(json.loads(line) for line in whole.splitlines())] if whole else lines
+            lines = [*lines, *_records(whole)] if whole else lines
             self._seen = (number, at + len(whole), lines)
             return lines
 
@@ -128,10 +138,10 @@ class JobFolder:
         """The newest epoch that has a file `stem`; 0: none."""
         return max((number for number, _ in self._numbered(stem)), default=0)
 
-    def drop(self, stem: str, but: int | None = None) -> None:
-        """Removes the files `stem`, but that of one epoch."""
+    def drop(self, stem: str, but: Container[int] = ()) -> None:
+        """Removes the files `stem`, but those of some epochs."""
         for number, path in self._numbered(stem):
-            if number != but:
+            if number not in but:
                 path.unlink(missing_ok=True)
 
     def drop_unfinished(self) -> None:
@@ -152,11 +162,7 @@ class JobFolder:
         """Opens and locks the lease: a file descriptor, whose lock lasts until all copies of it are closed. Raises
         JobError where a process holds it."""
         file = os.open(self.path / "lease", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        for _ in range(_TRIES):  # whoever looks at the lease holds it for a moment
-            if _lock(file):
-                break
-            time.sleep(0.005)
-        else:
+        if not lock(file, patient=True):
             holder = os.pread(file, 4096, 0).decode(errors="replace").split(" ")[0]
             os.close(file)
             raise JobError(f"job {self.id} is held by process {holder or 'unknown'}")
@@ -169,7 +175,7 @@ class JobFolder:
         except FileNotFoundError:
             return None
         try:
-            if _lock(file, shared=True):
+            if lock(file, shared=True):
                 return None
             said = os.pread(file, 4096, 0).decode(errors="replace").split()
             return int(said[0]) if said else 0
@@ -214,28 +220,24 @@ def replace(path: Path, data: bytes, *, durable: bool = False) -> None:
             os.fsync(file.fileno())
     new.replace(path)
     if durable:
-        sync_folder(path.parent)
+        sync(path.parent)
 
 
 def settle(new: Path, path: Path, *, durable: bool = True) -> None:
     """Makes a file that was written under another name the one of this name. durable: after a power cut there is this
     one or the one before, whole."""
     if durable:
-        file = os.open(new, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(file)
-        finally:
-            os.close(file)
+        sync(new)
     new.replace(path)
 
 
-def sync_folder(path: Path) -> None:
-    """What was renamed in a folder survives a power cut from now on."""
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def sync(path: Path) -> None:
+    """What stands in a file, or was renamed in a folder, survives a power cut from now on."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.fsync(folder)
+        os.fsync(file)
     finally:
-        os.close(folder)
+        os.close(file)
 
 
 def digest_of(path: Path) -> str:
@@ -252,6 +254,14 @@ def finite(value: float | None) -> float | None:
     return float(value) if value is not None and math.isfinite(value) else None
 
 
+def _records(lines: bytes) -> Iterator[dict[str, Any]]:
+    """Epochs, one a line; what a power cut has made of a line is left out."""
+    for line in lines.split(b"\n"):
+        with contextlib.suppress(ValueError):
+            if line and isinstance(found := json.loads(line), dict) and "epoch" in found:
+                yield found
+
+
 def _json_file(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_bytes())
@@ -262,9 +272,14 @@ def _json_file(path: Path) -> dict[str, Any]:
     return found
 
 
-def _lock(file: int, *, shared: bool = False) -> bool:
-    try:
-        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def lock(file: int, *, shared: bool = False, patient: bool = False) -> bool:
+    """Locks an open file, and says whether it could. patient: whoever only looks holds a lock for a moment."""
+    for _ in range(_TRIES if patient else 1):
+        try:
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if patient:
+                time.sleep(0.005)
+        else:
+            return True
+    return False

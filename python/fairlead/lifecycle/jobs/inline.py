@@ -15,6 +15,7 @@ from fairlead.lifecycle.examples import Examples
 from fairlead.lifecycle.failures import Stopped
 from fairlead.lifecycle.jobs.asking import JobsOfFolder
 from fairlead.lifecycle.jobs.control import Control
+from fairlead.lifecycle.jobs.faults import JobError
 from fairlead.lifecycle.jobs.job import Job
 from fairlead.lifecycle.jobs.ledger import Log
 from fairlead.lifecycle.jobs.training import Training
@@ -27,6 +28,14 @@ class InlineJobs(JobsOfFolder):
     They give what `TrainingJobs` give, to the byte, and fail by the same names; but a trainer that takes this process
     with it, or never comes back, does so. Limits hold between epochs alone. folder: None keeps the jobs in a temporary
     folder, until `close`. clock: the time of the events, nanoseconds since the epoch: that of a replay, in a replay.
+
+    >>> from fairlead.lifecycle import Schema
+    >>> from fairlead.lifecycle.trainers import FunctionTrainer
+    >>> trainer = FunctionTrainer(lambda x, y, seed: {"p": float(y.mean())}, lambda state, x: [state["p"]] * len(x))
+    >>> with InlineJobs() as jobs:
+    ...     job = jobs.start(trainer, Examples(Schema("binary", ["a"]), [[1.0], [2.0]], [0, 1]), name="constant")
+    ...     job.id, job.status().state, round(job.status().loss, 4)
+    ('constant-00001', 'done', 0.6931)
     """
 
     def __init__(
@@ -39,9 +48,11 @@ class InlineJobs(JobsOfFolder):
         self._temporary = None if folder is not None else tempfile.TemporaryDirectory(prefix="fairlead-jobs-")
         super().__init__(folder if self._temporary is None else self._temporary.name, log, clock)  # type: ignore[arg-type]
         self._training: dict[str, Control] = {}
+        self._closed = False
 
     def close(self) -> None:
         """Gives the folder free; a temporary one is removed. Closing twice is fine."""
+        self._closed = True
         self._disown()
         if self._temporary is not None:
             self._temporary.cleanup()
@@ -83,12 +94,14 @@ class InlineJobs(JobsOfFolder):
     def _ready(
         self, trainer: Trainer, examples: Examples, validation: Examples | None
     ) -> tuple[Trainer, Examples, Examples | None]:
+        if self._closed:
+            raise JobError("these jobs were closed")
         return trainer, examples, validation
 
     def _run(self, job: Job, ready: tuple[Trainer, Examples, Examples | None], attempt: int, resumed: bool) -> Job:
         place = self._place(job.id)
-        control = self._training[job.id] = Control()
         lease = place.lease()
+        control = self._training[job.id] = Control()
 
         def tell(what: Mapping[str, Any]) -> None:
             with suppress(JournalError):  # told again at the end
@@ -112,3 +125,10 @@ class InlineJobs(JobsOfFolder):
             del self._training[job.id]
             self._ledger.catch_up(place, job.order)
         return job
+
+    def _forked(self) -> None:
+        super()._forked()
+        self._training = {}
+        if self._temporary is not None:
+            self._temporary._finalizer.detach()  # type: ignore[attr-defined]  # the folder is not this process's
+            self._temporary = None

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import os
-import select
 import threading
 import time
-import warnings
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
 
-from fairlead.errors import JournalWarning
 from fairlead.lifecycle.examples import Examples
 from fairlead.lifecycle.failures import Failure
 from fairlead.lifecycle.jobs import child
 from fairlead.lifecycle.jobs.asking import JobsOfFolder
 from fairlead.lifecycle.jobs.crossing import pack, surroundings, write_message
-from fairlead.lifecycle.jobs.faults import JobError, failure_of, one_line
+from fairlead.lifecycle.jobs.faults import JobError, failure_of, one_line, warn
 from fairlead.lifecycle.jobs.folder import JobFolder
 from fairlead.lifecycle.jobs.job import Job
 from fairlead.lifecycle.jobs.ledger import Log
 from fairlead.lifecycle.jobs.orders import Order, whole_number
-from fairlead.lifecycle.jobs.process import Process
+from fairlead.lifecycle.jobs.process import Process, readable
 from fairlead.lifecycle.jobs.status import JobStatus
 from fairlead.lifecycle.trainer import PathLike, Trainer
 
@@ -53,6 +50,18 @@ class TrainingJobs(JobsOfFolder):
     class of that script begins what it does with `if __name__ == "__main__":`.
 
     One thread watches the processes. Any thread may call.
+
+    >>> import tempfile
+    >>> from fairlead.lifecycle import Schema
+    >>> from fairlead.lifecycle.trainers import TorchTrainer
+    >>> examples = Examples(Schema("binary", ["a"]), [[n / 50] for n in range(50)], [n // 25 for n in range(50)])
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> with TrainingJobs(folder.name) as jobs:
+    ...     job = jobs.start(TorchTrainer(epochs=3), examples, name="trend", seed=7)
+    ...     result = job.result(timeout=120)
+    >>> result.id, len(result.losses), job.status().state, result.artifact.name
+    ('trend-00001', 3, 'done', 'artifact.safetensors')
+    >>> folder.cleanup()
     """
 
     def __init__(
@@ -78,13 +87,13 @@ class TrainingJobs(JobsOfFolder):
         """Ends what runs, each after its epoch, or by force after `grace_s` seconds; those that wait are not begun.
         Gives the folder free for another owner. Closing twice is fine."""
         with self._mutex:
+            self._closing = True
             ids = [*self._running, *(waiting.job.id for waiting in self._queue)]
         for id in ids:
             self.ask(id, "stop", grace_s)
         for id in ids:
             self.wait_for(id, None)
         with self._mutex:
-            self._closing = True
             thread = self._thread
             self._ring()
         if thread is not None:
@@ -158,35 +167,47 @@ class TrainingJobs(JobsOfFolder):
     def _ready(
         self, trainer: Trainer, examples: Examples, validation: Examples | None
     ) -> tuple[bytes, dict[str, object]]:
-        with self._mutex:
-            if self._closing:
-                raise JobError("these jobs were closed")
+        self._check_open()
         packed = pack(trainer, examples, validation)
         return packed, surroundings(packed)
 
     def _run(self, job: Job, ready: tuple[bytes, dict[str, object]], attempt: int, resumed: bool) -> Job:
         packed, around = ready
         head = {
-            "folder": str(job.folder.absolute()),
+            "folder": str(job.folder),
             "attempt": attempt,
             "resumed": resumed,
             "started": self._place(job.id).status().get("started"),
             "surroundings": around,
         }
         with self._mutex:
-            self._queue.append(_Waiting(job, write_message(head, packed), attempt))
-            if self._thread is None:
-                self._bell = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-                self._thread = threading.Thread(target=self._watch, name="fairlead-jobs", daemon=True)
-                self._thread.start()
+            try:
+                self._check_open()
+                self._begin_to_watch()
+                self._queue.append(_Waiting(job, write_message(head, packed), attempt))
+            except Exception as error:
+                self._end(job, attempt, "failed", failure_of(error), f"it was not begun: {one_line(error)}")
+                raise
             self._ring()
         return job
 
+    def _check_open(self) -> None:
+        with self._mutex:
+            if self._closing:
+                raise JobError("these jobs were closed")
+
+    def _begin_to_watch(self) -> None:
+        if self._thread is None:
+            self._bell = self._bell or os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+            thread = threading.Thread(target=self._watch, name="fairlead-jobs", daemon=True)
+            thread.start()
+            self._thread = thread
+
     def _launch(self, waiting: _Waiting) -> None:
         job, place = waiting.job, self._place(waiting.job.id)
-        now = self._clock()
-        began = {"attempt": waiting.attempt, "started": place.status().get("started") or now, "began": now}
         try:
+            now = self._clock()
+            began = {"attempt": waiting.attempt, "started": place.status().get("started") or now, "began": now}
             place.write_status({"state": "running"} | began)
             process = Process(place, job.order, waiting.message)
         except Exception as error:
@@ -217,7 +238,7 @@ class TrainingJobs(JobsOfFolder):
                 while self._queue and len(self._running) < self._parallel:
                     self._launch(self._queue.popleft())
                 listened, wait = self._look()
-            ready, _, _ = select.select([bell, *listened], [], [], wait)
+            ready = readable([bell, *listened], wait)
             if bell in ready:
                 with suppress(BlockingIOError):
                     os.read(bell, 4096)
@@ -228,10 +249,8 @@ class TrainingJobs(JobsOfFolder):
                     if process.dead():
                         try:
                             self._bury(job, process, attempt)
-                        except Exception as error:  # somebody has taken the folder away
-                            self._running.pop(job.id, None)
-                            self._changed.notify_all()
-                            warn(f"what became of job {job.id} cannot be written: {one_line(error)}")
+                        except Exception as error:
+                            self._let_go(job, error)
                 for job in list(self._owed.values()):
                     self._tell_journal(job)
 
@@ -260,15 +279,25 @@ class TrainingJobs(JobsOfFolder):
             self._end(job, attempt, *ended)
 
     def _end(self, job: Job, attempt: int, state: str = "", failure: Failure | None = None, message: str = "") -> None:
-        place = self._place(job.id)
-        if failure is not None:
-            place.drop_unfinished()
-            told = {"state": state, "failure": failure.value, "message": message, "finished": self._clock()}
-            place.insist_status(self._said(place, attempt) | told)
-        self._tell_journal(job)
+        error: Exception | None = None
+        try:
+            place = self._place(job.id)
+            if failure is not None:
+                place.drop_unfinished()
+                told = {"state": state, "failure": failure.value, "message": message, "finished": self._clock()}
+                place.insist_status(self._said(place, attempt) | told)
+            self._tell_journal(job)
+        except Exception as found:
+            error = found
+        self._let_go(job, error)
+
+    def _let_go(self, job: Job, error: Exception | None) -> None:
+        """Whoever waits for it goes on. error: somebody has taken the folder away."""
         self._running.pop(job.id, None)
         self._stopping.discard(job.id)
         self._changed.notify_all()
+        if error is not None:
+            warn(f"what became of job {job.id} cannot be written: {one_line(error)}")
 
     def _said(self, place: JobFolder, attempt: int) -> dict[str, object]:
         return {"attempt": attempt} | {name: place.status().get(name) for name in ("started", "began")}
@@ -282,8 +311,14 @@ class TrainingJobs(JobsOfFolder):
                 self._owed[job.id] = job
                 warn(f"the journal did not take yet what job {job.id} told: {one_line(error)}")
 
+    # A process that was forked off.
 
-def warn(words: str) -> None:
-    """A warning, which ends no thread where warnings are errors."""
-    with suppress(JournalWarning):
-        warnings.warn(words, JournalWarning, stacklevel=2)
+    def _forked(self) -> None:
+        super()._forked()
+        self._changed = threading.Condition(self._mutex)
+        for _, process, _ in self._running.values():
+            process.forget()
+        for end in (*(waiting.message for waiting in self._queue), *(self._bell or ())):
+            os.close(end)
+        self._running, self._queue, self._stopping, self._owed = {}, deque(), set(), {}
+        self._thread = self._bell = None

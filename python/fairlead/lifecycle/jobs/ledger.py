@@ -58,6 +58,8 @@ class Ledger:
             if self._folder is None or data["status"] in FINAL or now > self._marked_at + _MARK_S:
                 place.write_journaled(mark)
                 self._marked_at = now
+            if data["status"] in FINAL:
+                del self._marks[place.id]
 
     def _written(self, place: JobFolder, order: Order, after: int) -> Iterator[Event]:
         if self._folder is None:

@@ -94,7 +94,7 @@ class Order:
     base_digest: str | None = None
     early_stopping: EarlyStopping | None = None
     limits: Limits = field(default_factory=Limits)
-    checkpoint_every: int = 1
+    checkpoint_every: int | None = None
     reason: str = ""
 
     def as_dict(self) -> dict[str, Any]:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, TextIO
 
 from fairlead.lifecycle.jobs.status import JobStatus, span_words
 from fairlead.lifecycle.trainer import Epoch
-from fairlead.svg import number, open_plot, place_text, round_ticks, tick_texts
+from fairlead.svg import number, open_plot, place_text, round_ticks, spread, tick_texts
 
 if TYPE_CHECKING:
     from fairlead.lifecycle.jobs.job import Job
 
 _LOOK_S = 0.1
+_HOVER_POINTS = 48
 
 
 def loss_curve(epochs: Sequence[Epoch], *, title: str, best: int | None = None, height: int = 260) -> str:
@@ -25,51 +26,54 @@ def loss_curve(epochs: Sequence[Epoch], *, title: str, best: int | None = None, 
     lines = [
         (name, colour, [(e.number, value) for e, value in zip(epochs, values, strict=True) if value is not None])
         for name, colour, values in (
-            ("validation", 2, [e.validation_loss for e in epochs]),
             ("training", 1, [e.loss for e in epochs]),
+            ("validation", 2, [e.validation_loss for e in epochs]),
         )
     ]
-    drawn = [line for line in lines if line[2]]
-    if len(epochs) < 2 or not drawn:
+    lines = [line for line in lines if line[2]]
+    if len(epochs) < 2 or not lines:
         return ""
     first, last = epochs[0].number, epochs[-1].number
-    least = min(value for _, _, points in drawn for _, value in points)
-    most = max(value for _, _, points in drawn for _, value in points)
+    least = min(value for _, _, points in lines for _, value in points)
+    most = max(value for _, _, points in lines for _, value in points)
     pad = (most - least) * 0.06 or abs(most) * 0.01 or 1.0
     low, high = least - pad, most + pad
 
-    def across(epoch: int) -> float:
+    def across(epoch: float) -> float:
         return 100.0 * (epoch - first) / (last - first)
 
     def up(value: float) -> float:
         return height * (high - value) / (high - low)
 
     out = [open_plot("lines", title, height), place_text("-52", -18.0, "loss")]
-    ticks = round_ticks(low, high, 4)
+    ticks = round_ticks(low, high)
     for tick, text in zip(ticks, tick_texts(ticks), strict=True):
         out.append(f'<line class="grid" x2="100%" y1="{up(tick):.1f}" y2="{up(tick):.1f}"/>')
         out.append(place_text("-9", up(tick), text, "end"))
-    for i, tick in enumerate(t for t in round_ticks(first, last, 6) if t == int(t)):
-        place = f"{across(int(tick)):.2f}%"
-        out.append(place_text(place, height + 16.0, f"epoch {tick:.0f}" if i == 0 else f"{tick:.0f}", "middle"))
-    ends = {name: up(points[-1][1]) for name, _, points in drawn}
-    apart = 16.0 - abs(ends.get("validation", 0.0) - ends.get("training", 99.0)) if len(ends) > 1 else 0.0
-    for name, colour, points in drawn:
-        hint = f"{name}: {number(points[-1][1])} at epoch {points[-1][0]}"
+    wholes = [tick for tick in round_ticks(first, last, 6) if tick == int(tick)]
+    for i, tick in enumerate(wholes):
+        place = f"{across(tick):.2f}%"
+        out.append(f'<line class="grid" x1="{place}" x2="{place}" y2="100%"/>')
+        text = f"epoch {tick:.0f}" if i == len(wholes) - 1 else f"{tick:.0f}"
+        out.append(place_text(place, height + 16.0, text, "middle"))
+    for name, colour, points in lines:
         path = " ".join(f"{10 * across(epoch):.1f},{up(value):.1f}" for epoch, value in points)
         out.append(f'<svg width="100%" height="{height}" viewBox="0 0 1000 {height}" preserveAspectRatio="none">')
-        out.append(f'<g class="k{colour}"><polyline points="{path}"><title>{hint}</title></polyline></g></svg>')
-        if apart > 0:
-            above = ends[name] <= min(ends.values()) if ends["validation"] != ends["training"] else name == "training"
-            ends[name] += -apart / 2 if above else apart / 2
-        out.append(f'<g class="k{colour}"><svg x="100%" overflow="visible">')
-        out.append(place_text("10", ends[name], name, "start", "tag", hint) + "</svg></g>")
-    known = dict(lines[0][2])
-    if best in known:
-        hint = f"best: {number(known[best])} at epoch {best}"
-        out.append(f'<g class="k2"><circle class="dot" cx="{across(best):.2f}%" cy="{up(known[best]):.1f}" r="5">')
-        out.append(f"<title>{hint}</title></circle></g>")
-    return "".join([*out, "</svg></div>"])
+        out.append(f'<g class="k{colour}"><polyline points="{path}"/></g></svg><g class="k{colour}">')
+        dots = [("hit", "", point) for point in points[:: -max(1, -(-len(points) // _HOVER_POINTS))]]
+        dots += [("dot", "best, ", point) for point in points if colour == 2 and point[0] == best]
+        for css, words, (epoch, value) in dots:
+            out.append(f'<circle class="{css}" cx="{across(epoch):.2f}%" cy="{up(value):.1f}" r="5">')
+            out.append(f"<title>{words}{name}, epoch {epoch}: {number(value)}</title></circle>")
+        out.append("</g>")
+    out.append('<svg class="side" x="100%" overflow="visible">')
+    ends = sorted((up(points[-1][1]), name, colour) for name, colour, points in lines)
+    places = spread([y for y, _, _ in ends], 16.0, 4.0, height - 4.0)
+    for (y, name, colour), at in zip(ends, places, strict=True):
+        out.append(f'<g class="k{colour}"><path class="tie" d="M2,{y:.1f}L14,{at:.1f}"/>')
+        out.append(place_text("18", at, name, "start", "tag") + "</g>")
+    legend = "".join(f'<li class="k{colour}"><span>{name}</span></li>' for name, colour, _ in lines)
+    return "".join([*out, f'</svg></svg></div><ul class="legend">{legend}</ul>'])
 
 
 def follow(job: Job, file: TextIO | None = None) -> JobStatus:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import select
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from multiprocessing import spawn
 from pathlib import Path
 from typing import Any
@@ -228,6 +230,17 @@ class Process:
         said = f" ({last})" if last else ""
         return "failed", Failure.killed, f"its process ended itself with exit status {code}{said}; see {self.place.log}"
 
+    # In a process that was forked off from its parent.
+
+    def forget(self) -> None:
+        """Closes what is the parent's, so that its end is seen though this process lives on."""
+        if self._popen.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._popen.stdin.close()
+        self._popen.returncode = 0  # it is no child of this process, which need not look for it
+        for file in (self.told, *(() if self.death is None else (self.death,))):
+            os.close(file)
+
 
 def kill_orphan(place: JobFolder, timeout: float = 5.0) -> None:
     """Ends a process whose parent is gone, if it still holds the lease of its job."""
@@ -239,10 +252,19 @@ def kill_orphan(place: JobFolder, timeout: float = 5.0) -> None:
             with contextlib.suppress(OSError):
                 os.killpg(pid, signal.SIGKILL)
         if death is not None:
-            select.select([death], [], [], 0.5)
+            readable([death], 0.5)
             os.close(death)
         else:
             time.sleep(0.01)
+
+
+def readable(files: Iterable[int], timeout: float | None) -> set[int]:
+    """Those of these descriptors that can be read, once one can or the seconds have passed; of any number, as they may
+    have."""
+    poll = select.poll()
+    for file in files:
+        poll.register(file, select.POLLIN)
+    return {file for file, _ in poll.poll(None if timeout is None else max(0, math.ceil(timeout * 1e3)))}
 
 
 def _pidfd(pid: int) -> int | None:

@@ -22,12 +22,13 @@ from fairlead.lifecycle.examples import Examples
 from fairlead.lifecycle.failures import Failure, LifecycleError, NanLossError, SchemaError, Stopped
 from fairlead.lifecycle.jobs.control import Control
 from fairlead.lifecycle.jobs.faults import LimitError, failure_of, full_text, one_line
-from fairlead.lifecycle.jobs.folder import JobFolder, digest_of, finite, settle
+from fairlead.lifecycle.jobs.folder import JobFolder, digest_of, finite, settle, sync
 from fairlead.lifecycle.jobs.orders import Order
 from fairlead.lifecycle.trainer import Epoch, Resumable, Trainer
 
 _TRIED = 64  # so many predictions are looked at before weights are taken for sound
 _LEAST_P = 1e-15
+_CHECKPOINT_SHARE = 20  # training goes on so many times as long as the checkpoint took, before the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,8 @@ class Training:
         self._started = self._now if started is None else started
         self._waited = 0.0  # in pauses
         self._pause_began = 0.0
+        self._checkpoint_due = 0.0
+        self._safe_best = 0  # best epoch as of the newest checkpoint
         self._writing = False
         self._last: Epoch | None = None
         self._spent = 0.0  # seconds of the epochs before
@@ -140,6 +143,7 @@ class Training:
             path = self._place.numbered("checkpoint", done)
             try:
                 self._model.restore(path)
+                self._safe_best = self._best[0] if self._best and self._order.early_stopping else 0
             except Exception as error:
                 raise LifecycleError(
                     f"the checkpoint {path} cannot be gone on from ({one_line(error)}); from_start=True begins anew"
@@ -205,25 +209,41 @@ class Training:
     def _keep(self, epoch: Epoch) -> None:
         """The best weights, and a checkpoint."""
         if self._better(epoch) and self._order.early_stopping:
-            self._write("best", epoch.number, self._model.save)
-        enough = self._enough()
-        due = self._lasting and (epoch.number % self._order.checkpoint_every == 0 or self._control.asked)
-        if due and not enough and epoch.number != epoch.of and isinstance(self._model, Resumable):
-            self._write("checkpoint", epoch.number, self._model.checkpoint)
-            self._place.drop("checkpoint", but=epoch.number)
-            self._place.drop("best", but=self._best[0] if self._best else None)
-        if enough:
+            self._save(self._model.save, self._place.numbered("best", epoch.number), durable=False)
+            self._place.drop("best", but=(epoch.number, self._safe_best))
+        if self._enough():
             raise _Enough
+        if self._lasting and epoch.number != epoch.of and self._due(epoch.number):
+            self._checkpoint(epoch.number)
 
-    def _write(self, stem: str, number: int, save: Callable[[Any], None]) -> None:
-        path = self._place.numbered(stem, number)
-        self._save(save, path)
+    def _due(self, number: int) -> bool:
+        every = self._order.checkpoint_every
+        if self._control.asked:
+            return True
+        if every is not None:
+            return number % every == 0
+        return time.perf_counter() >= self._checkpoint_due
 
-    def _save(self, save: Callable[[Any], None], path: Path) -> None:
+    def _checkpoint(self, number: int) -> None:
+        """The state to go on from, with the best weights that belong to it."""
+        if not isinstance(self._model, Resumable):
+            return
+        began = time.perf_counter()
+        best = self._best[0] if self._best and self._order.early_stopping else 0
+        if best != self._safe_best:
+            sync(self._place.numbered("best", best))
+        self._save(self._model.checkpoint, self._place.numbered("checkpoint", number))
+        self._safe_best = best
+        self._place.drop("checkpoint", but=(number,))
+        self._place.drop("best", but=(best,))
+        ended = time.perf_counter()
+        self._checkpoint_due = ended + _CHECKPOINT_SHARE * (ended - began)
+
+    def _save(self, save: Callable[[Any], None], path: Path, *, durable: bool = True) -> None:
         new = path.with_name(f"{path.name}.new")
         self._writing = True
         save(new)
-        settle(new, path, durable=self._lasting)
+        settle(new, path, durable=durable and self._lasting)
         self._writing = False
 
     def _better(self, epoch: Epoch) -> bool:

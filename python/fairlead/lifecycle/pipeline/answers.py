@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fairlead.lifecycle.examples import Examples
 from fairlead.lifecycle.failures import SchemaError, TrainingError
 from fairlead.lifecycle.schema import Schema
 from fairlead.types import Kind
@@ -44,11 +45,17 @@ def row_of(schema: Schema, x: Any) -> Any:
     if (
         type(x) is np.ndarray
         and x.dtype == np.float64
-        and x.shape == (schema.width,)
+        and x.shape == (len(schema.features),)
         and isfinite(x.dot(x))  # neither NaN nor infinite, unless too large: the schema tells
     ):
-        return x.reshape(1, -1).copy()
+        return np.array(x, ndmin=2)
     return schema.check_x([x])
+
+
+def rows_in(examples: Examples) -> list[Any]:
+    """The inputs of examples, each as of `row_of`."""
+    x = examples.x
+    return [[text] for text in x] if isinstance(x, tuple) else [row.reshape(1, -1) for row in x]
 
 
 def rows_of(schema: Schema, rows: Sequence[Any]) -> Any:
@@ -64,7 +71,7 @@ def answer_of(schema: Schema, found: Any) -> Answer:
             return value
         raise TrainingError(f"the answer is {value}")
     p = found[0].tolist()
-    if len(p) != schema.classes:
+    if len(p) != len(schema.labels):
         raise SchemaError(f"the answer has {len(p)} probabilities, the schema {schema.classes} labels")
     if not abs(sum(p) - 1.0) <= 1e-3:  # NaN too
         raise TrainingError(f"the answer is {p}, which sums to {sum(p):g}")

@@ -10,9 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fairlead.lifecycle.examples import Examples
+from fairlead.lifecycle.pipeline.answers import Answer, rows_in
 from fairlead.lifecycle.pipeline.memory import Labelled
 from fairlead.lifecycle.pipeline.rival import Rival
 from fairlead.lifecycle.proving import Arm, Reply
+
+FLOOR_MS = 1.0
+"""Latencies below count as this one: what differs by less is the machine's noise, and nobody's trouble."""
 
 
 class Pair(NamedTuple):
@@ -27,7 +31,7 @@ class Pair(NamedTuple):
 
 def of_examples(examples: Examples, ours: Rival, theirs: Rival) -> list[Pair]:
     """Of examples that neither has learnt from."""
-    rows = [[text] for text in examples.x] if examples.schema.text else [row.reshape(1, -1) for row in examples.x]
+    rows = rows_in(examples)
     columns = (examples.y.tolist(), _answers(ours, rows), _answers(theirs, rows))
     return [Pair(y, one, other, "champion", {}) for y, one, other in zip(*columns, strict=True)]
 
@@ -54,7 +58,11 @@ def _known(one: Labelled, version: int) -> Reply | None:
     asked = one.asked
     if asked.answer is None or asked.version != version:
         return None
-    return Reply(asked.answer, asked.latency_ms or None)
+    return _reply(asked.answer, asked.latency_ms or None)
+
+
+def _reply(answer: Answer | None, latency_ms: float | None) -> Reply:
+    return Reply(answer, None if latency_ms is None else max(latency_ms, FLOOR_MS))
 
 
 def _answers(rival: Rival, rows: Sequence[Any]) -> list[Reply]:
@@ -62,5 +70,5 @@ def _answers(rival: Rival, rows: Sequence[Any]) -> list[Reply]:
     if not rows:
         return []
     first = rival.one(rows[0])
-    alone = Reply(None) if first is None else Reply(*first)
+    alone = Reply(None) if first is None else _reply(*first)
     return [alone, *(Reply(answer) for answer in rival.many(rows[1:]))]

@@ -14,6 +14,7 @@ from fairlead.lifecycle.pipeline.answers import Answer, Prediction, answer_of, r
 from fairlead.lifecycle.pipeline.ledger import Log
 from fairlead.lifecycle.pipeline.memory import Asked, Told
 from fairlead.lifecycle.pipeline.rival import Rival
+from fairlead.lifecycle.pipeline.wire import Writer
 from fairlead.lifecycle.proving import served_by
 from fairlead.lifecycle.schema import Schema
 
@@ -46,7 +47,6 @@ class Managed:
         queue: deque[Asked | Told],
         *,
         log: Log | None,
-        log_labels: bool,
         clock: Callable[[], int],
     ) -> None:
         self.name = name
@@ -56,8 +56,7 @@ class Managed:
         self.seq = 0
         """The newest event, where there is no log to number them."""
         self._queue = queue
-        self._log = log
-        self._log_labels = log_labels
+        self._writer = None if log is None else Writer(log, name, schema)
         self._clock = clock
         self._order = threading.Lock()
 
@@ -65,43 +64,43 @@ class Managed:
         """See `RetrainingPipeline.predict`."""
         schema = self.schema
         row = row_of(schema, x)
-        if not isinstance(task, str) or not task:
-            raise InvalidRecordError(f"task is {task!r}, must be the id of a task")
+        _check_task(task)
         model, version, rival, share, salt = self.arms
         if model is None:
             self._remember(row, task, time, None, None, "champion", 0.0, slices, "no champion yet")
             raise NoChampionError(f"{self.name!r} has no champion yet: the first one learns from what is asked now")
         if rival is not None and served_by(task, share, salt=salt) == "challenger":
-            found = rival.one(row)
-            if found is not None:
-                answer, latency = found
+            alone = rival.one(row)
+            if alone is not None:
+                answer, latency = alone
                 self._remember(row, task, time, answer, rival.version, "challenger", latency, slices)
                 return Prediction(answer, rival.version, "challenger", task, latency, schema.kind)
         start = perf_counter()
         try:
-            answer = answer_of(schema, model.predict(row))
+            found = model.predict(row)
+            latency = (perf_counter() - start) * 1e3
+            answer = answer_of(schema, found)
         except Exception as error:
             self._remember(row, task, time, None, version, "champion", 0.0, slices, f"{type(error).__name__}: {error}")
             raise
-        latency = (perf_counter() - start) * 1e3
         self._remember(row, task, time, answer, version, "champion", latency, slices)
         return Prediction(answer, version, "champion", task, latency, schema.kind)  # type: ignore[arg-type]
 
     def learn(self, task: str, y: Any, time: int = 0) -> None:
         """See `RetrainingPipeline.learn`."""
-        if not isinstance(task, str) or not task:
-            raise InvalidRecordError(f"task is {task!r}, must be the id of a task")
+        _check_task(task)
         label = None if y is None else self.schema.check_label(y)
         when = time or self._clock()
         with self._order:
-            seq = self._next() if self._log is None else 0
-            if self._log is not None and self._log_labels:
-                seq = self._log.append("label", {"task": task, "y": label}, model=self.name, time=when)
+            writer = self._writer
+            seq = self._next() if writer is None else writer.label(when, task, label)
             self._queue.append(Told(seq, when, task, label))
 
     def settled(self, task: str, label: int | float | None, time: int, seq: int) -> None:
-        """A label that stands in the log already: the outcome of a fleet's task, as event `seq`."""
+        """A label that stands in the log already, as event `seq`: the outcome of a fleet's task."""
         with self._order:
+            if self._writer is None:
+                seq = self._next()
             self._queue.append(Told(seq, time, task, label))
 
     def _remember(
@@ -117,19 +116,13 @@ class Managed:
         error: str = "",
     ) -> None:
         when = time or self._clock()
-        log = self._log
-        if log is None:
-            with self._order:
-                self._queue.append(Asked(self._next(), when, task, row, answer, version or 0, arm, latency, slices))
-            return
-        data = _event(self.schema, row, task, answer, version, arm, latency)
-        if slices:
-            data["slices"] = dict(slices)
-        if error:
-            data["error"] = error
+        writer = self._writer
         try:
             with self._order:
-                seq = log.append("input", data, model=self.name, time=when)
+                if writer is None:
+                    seq = self._next()
+                else:
+                    seq = writer.input(when, task, row, answer, version, arm, latency, slices, error)
                 self._queue.append(Asked(seq, when, task, row, answer, version or 0, arm, latency, slices))
         except JournalError:
             self.unlogged += 1
@@ -139,25 +132,6 @@ class Managed:
         return self.seq
 
 
-def _event(
-    schema: Schema, row: Any, task: str, answer: Answer | None, version: int | None, arm: str, latency: float
-) -> dict[str, Any]:
-    """The data of an `input` event."""
-    x: Any = row[0] if schema.text else row[0].tolist()
-    if schema.missing:
-        x = [None if value != value else value for value in x]
-    data: dict[str, Any] = {"task": task, "x": x, "version": version, "arm": arm, "latency_ms": round(latency, 4)}
-    if answer is not None:
-        data["p" if isinstance(answer, tuple) else "value"] = answer
-    return data
-
-
-def asked_of(schema: Schema, seq: int, time: int, data: Any) -> Asked:
-    """The input again from the data of its event. Raises InvalidRecordError where it does not fit the schema."""
-    p, value = data.get("p"), data.get("value")
-    answer: Answer | None = tuple(p) if p is not None else None if value is None else float(value)
-    row = schema.check_x([data["x"]])
-    version, arm = data.get("version"), data.get("arm", "champion")
-    return Asked(
-        seq, time, data["task"], row, answer, version or 0, arm, data.get("latency_ms") or 0.0, data.get("slices")
-    )
+def _check_task(task: object) -> None:
+    if not isinstance(task, str) or not task:
+        raise InvalidRecordError(f"task is {task!r}, must be the id of a task")

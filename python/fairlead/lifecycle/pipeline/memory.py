@@ -47,13 +47,21 @@ class Labelled(NamedTuple):
     time: int
 
 
+class _Buffer(ExampleBuffer):
+    def add(self, row: Any, label: int | float, time: int, seq: int) -> None:
+        """As `append`, of what was checked when it came."""
+        self._rows.append((row, label, time, seq))
+        self.seen += 1
+        self._held = None
+
+
 class Memory:
     """All that a pipeline knows of the stream. Its `queue` may be filled by any thread; one at a time folds."""
 
     def __init__(self, schema: Schema, monitor: Any, *, capacity: int, pending: int) -> None:
         self.schema = schema
         self.monitor = monitor
-        self.buffer = ExampleBuffer(schema, capacity)
+        self.buffer = _Buffer(schema, capacity)
         self.queue: deque[Asked | Told] = deque()
         self.inputs = 0
         self.labels = 0
@@ -134,7 +142,7 @@ class Memory:
         buffer = self.buffer
         if len(buffer) == buffer.capacity:
             self.dropped = self._seqs.popleft()
-        buffer.append(asked.row[0], told.y, asked.time, seq)
+        buffer.add(asked.row[0], told.y, asked.time, seq)
         self._seqs.append(seq)
         if self.watched and asked.answer is not None and asked.version == self.champion:
             self.monitor.learn(asked.answer, told.y, time=told.time)

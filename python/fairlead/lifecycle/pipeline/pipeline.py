@@ -1,40 +1,38 @@
 """`RetrainingPipeline`: notices drift, retrains, proves the challenger, promotes it, watches it, and goes back.
 
-What is where: `state` is the table of what can happen, `engine` goes through it, `managed` answers, `memory` folds what
-came of the answers, `runs` does what a run needs of jobs and registry, `proof` holds two versions against each other,
-`ledger` writes each step down, `refold` reads it again after a crash.
+What is where: `state` is the table of what can happen, `standing` is where it is now, `engine` goes through it,
+`opening` goes on after a crash, `managed` answers, `memory` folds what came of the answers, `runs` does what a run
+needs of jobs and registry, `proof` holds two versions against each other, `ledger` writes each step down, `refold`
+reads them and what was seen between them.
 """
 
 from __future__ import annotations
 
 import time as _time
-import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fairlead.errors import FairleadError, InvalidRecordError
+from fairlead.errors import InvalidRecordError
 from fairlead.lifecycle.examples import Examples
-from fairlead.lifecycle.failures import Failure, LifecycleError
+from fairlead.lifecycle.failures import Failure
 from fairlead.lifecycle.pipeline.answers import Prediction
-from fairlead.lifecycle.pipeline.engine import PIPELINE, TRIAL, Engine, told
-from fairlead.lifecycle.pipeline.ledger import LogLedger, PathLike, Step
+from fairlead.lifecycle.pipeline.ledger import PathLike, Step
 from fairlead.lifecycle.pipeline.making import ledger_of, made_of
 from fairlead.lifecycle.pipeline.managed import Managed
 from fairlead.lifecycle.pipeline.memory import Memory
+from fairlead.lifecycle.pipeline.opening import Opened, When
 from fairlead.lifecycle.pipeline.policy import Mode, Policy
 from fairlead.lifecycle.pipeline.proof import PASSED, Proving
-from fairlead.lifecycle.pipeline.refold import label_of, steps
-from fairlead.lifecycle.pipeline.refold import told as told_before
+from fairlead.lifecycle.pipeline.refold import label_of
 from fairlead.lifecycle.pipeline.runs import Runs
+from fairlead.lifecycle.pipeline.standing import TRIAL, told
 from fairlead.lifecycle.pipeline.state import Event, IllegalStepError, Position, State
 from fairlead.lifecycle.pipeline.status import PipelineStatus
 from fairlead.lifecycle.proving import WatchPlan
 from fairlead.lifecycle.registry import Registry
 from fairlead.lifecycle.schema import Schema
-from fairlead.lifecycle.signals import DriftStatus, Facts
+from fairlead.lifecycle.signals import DriftStatus
 from fairlead.lifecycle.trainer import Trainer
-from fairlead.times import as_time
 
 if TYPE_CHECKING:
     from fairlead.lifecycle.jobs import InlineJobs, TrainingJobs
@@ -42,27 +40,56 @@ if TYPE_CHECKING:
     from fairlead.lifecycle.proving import Guardrails, Plan
     from fairlead.lifecycle.signals import DriftMonitor, RetrainTrigger
 
-When = int | str | date
 WATCH = WatchPlan()
 """How a new champion is watched where nothing else is said."""
 
 
-class RetrainingPipeline(Engine):
+class RetrainingPipeline(Opened):
     """A managed model: it answers, and is retrained when it should be, proved, promoted, watched, and taken back.
 
     name: of the model in the registry. trainer: what learns; where the registry has no champion, one that was fitted
     becomes version 1. registry: an `fl.Registry`, or its folder. jobs: `TrainingJobs`, which train in processes of
     their own, or `InlineJobs`, which train within the call to `step`; these if none are given. monitor: a
-    `DriftMonitor`, trigger: a `RetrainTrigger`. plan, guardrails: of trials; watch: of the time after a promotion, None:
-    there is none. policy: the other numbers. schema: of a model that was never fitted. log: where events go; on an
-    `fl.Journal` a pipeline that is made again is as it was, whatever the last process died of. log_labels: False where
-    the log has the labels already, as a fleet's has outcomes. folder: where the state stands that no journal has.
+    `DriftMonitor`, trigger: a `RetrainTrigger`. plan, guardrails: of trials; watch: of the time after a promotion,
+    None: there is none. policy: the other numbers. schema: of a model that was never fitted. log: where events go; on
+    an `fl.Journal` a pipeline that is made again is as it was, whatever the last process died of. log_labels: False
+    where the log has the labels already, as a fleet's has outcomes. folder: where the state stands that no journal has.
     clock: nanoseconds, of what comes without a time.
 
     It moves by `step`, again and again: by hand, by `fleet.watch()`, or in a replay. Any thread may `predict` and
     `learn` meanwhile; they never wait for a step. Whatever goes wrong, the champion answers.
 
     Raises InvalidRecordError for what cannot be, SchemaError where trainer and champion are not of one schema.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from fairlead.lifecycle import Examples, Policy, RetrainTrigger, OnLabels, Schema
+    >>> from fairlead.lifecycle.trainers import SklearnTrainer
+    >>> rng = np.random.default_rng(1)
+    >>> schema, x = Schema("binary", ["load", "price"]), rng.normal(size=(2000, 2))
+    >>> y = (x[:, 0] > 0).astype(int)
+    >>> y[800:] = 1 - y[800:]  # the rule turns round
+    >>> trainer = SklearnTrainer(LogisticRegression())
+    >>> trainer.fit(Examples(schema, x[:300], y[:300]))
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> pipeline = RetrainingPipeline("demand", trainer, folder.name)
+    >>> for n in range(300, 2000):
+    ...     now = n * 60 * 10**9
+    ...     prediction = pipeline.predict(x[n], f"task {n}", now)
+    ...     pipeline.learn(f"task {n}", y[n], now)
+    ...     for step in pipeline.step(now):
+    ...         print(n, step.event.value, "->", step.position.state.value)
+    1049 retrain -> training
+    1049 trained -> validating
+    1049 advanced -> shadow
+    1059 advanced -> canary
+    1085 promoted -> watching
+    1285 kept -> serving
+    >>> pipeline.version, pipeline.state.value
+    (2, 'serving')
+    >>> pipeline.close()
+    >>> folder.cleanup()
     """
 
     def __init__(
@@ -80,7 +107,6 @@ class RetrainingPipeline(Engine):
         policy: Policy | None = None,
         schema: Schema | None = None,
         log: Log | None = None,
-        log_labels: bool = True,
         folder: PathLike | None = None,
         clock: Callable[[], int] = _time.time_ns,
     ) -> None:
@@ -94,9 +120,9 @@ class RetrainingPipeline(Engine):
         where = None if (found := getattr(log, "folder", None)) is None else str(found)
         self._runs = Runs(name, trainer, self.schema, self.registry, self.jobs, self.policy, where)
         self._memory = Memory(self.schema, self.monitor, capacity=self.policy.capacity, pending=self.policy.pending)
-        self._managed = Managed(name, self.schema, self._memory.queue, log=log, log_labels=log_labels, clock=clock)
+        self._managed = Managed(name, self.schema, self._memory.queue, log=log, clock=clock)
         self._listeners: tuple[Callable[[Step], object], ...] = ()
-        self._start_engine()
+        self._start()
         with self._lock:
             self._go_on(trainer)
 
@@ -153,15 +179,14 @@ class RetrainingPipeline(Engine):
                 self._problem = told(error)
                 raise
             finally:
-                news, self._news = tuple(self._news), []
-                self._tell(news)
+                news = self._told()
             return news
 
     def check_drift(self) -> DriftStatus:
         """What the monitor sees in all that came so far; it decides nothing."""
         with self._lock:
             self._fold()
-            status = self.monitor.check()
+            status: DriftStatus = self.monitor.check()
             self._level = str(status.level)
             return status
 
@@ -201,7 +226,7 @@ class RetrainingPipeline(Engine):
                 raise IllegalStepError(f"{self.name!r} is {self._position.state.value}: there is nothing to validate")
             while self._position.state in TRIAL and self._prove(now, promote=False):
                 pass
-            self._done(none=True)
+            self._told()
             return self.status()
 
     def deploy(self, *, by: str = "a person", reason: str = "") -> Step:
@@ -263,7 +288,7 @@ class RetrainingPipeline(Engine):
             now = self._moment(None)
             self._fold()
             self._reconcile(now)
-            alias = self.registry.champion(self.name)
+            alias = self._champion()
             if alias is None:
                 raise IllegalStepError(f"{self.name!r} has no champion")
             back = self.registry.rollback(self.name, expect=alias.generation, by=by, reason=reason)
@@ -342,104 +367,9 @@ class RetrainingPipeline(Engine):
 
     # --- inside ---
 
-    def _go_on(self, trainer: Trainer) -> None:
-        """Where the last process was, or from the beginning; then what the registry says."""
-        now = self._moment(None)
-        if isinstance(self._ledger, LogLedger):
-            self._refold()
-        else:
-            newest = self._ledger.newest()
-            if newest is not None:
-                self._position, self._reason = newest.position, newest.reason
-                self._steps.append(newest)
-                self._memory.champion = newest.position.champion
-                self._managed.seq = self._memory.seen = newest.position.at
-        known = self.name in self.registry.names()
-        if trainer.schema is not None and (not known or self.registry.champion(self.name) is None):
-            if self._position.champion is None and self._position.state is State.SERVING:
-                version = self._runs.adopt("the model that was given")
-                self.registry.promote(self.name, version.number, by=PIPELINE, reason="the model that was given")
-                known = True
-        if known:
-            self._reconcile(now)
-        self._done(none=True)
-
-    def _refold(self) -> None:
-        """From the journal: the steps, and what was seen between them."""
-        log: Any = self._log
-        log.wait_durable()
-        before = steps(log.folder, self.name)
-        last = before[-1].position if before else Position()
-        on_trial = last.state in TRIAL or last.state is State.WATCHING
-        newest = _last_change(before)
-        self._memory.watched = newest is None
-        for event in told_before(log.folder, self.name, self.schema):
-            while before and before[0].position.at < event.seq:
-                self._take_again(before.popleft(), newest)
-            labelled = self._memory.take(event)
-            if on_trial and labelled is not None and event.seq > last.tried:
-                self._fresh.append(labelled)
-        fresh = self._fresh
-        for step in before:
-            self._take_again(step, newest)
-        self._fresh = fresh if on_trial else []
-
-    def _take_again(self, step: Step, newest: int | None) -> None:
-        """A step that was taken before. Of the changes of the champion only the newest concerns the monitor, which
-        starts anew with each."""
-        if step.seq == newest:
-            self._memory.watched = True
-        self._take(step, rebase=step.seq == newest)
-
-    def _facts(self, now: int) -> Facts:
-        memory = self._memory
-        return Facts(
-            examples=len(memory.buffer),
-            new=memory.labels - self._labels_at_run,
-            retrains=tuple(time for _, time in self._runs_at),
-            seconds=self._seconds(),
-            since=memory.since,
-        )
-
-    def _seconds(self) -> tuple[float, ...]:
-        """How long each run took, where a budget asks for that."""
-        budget = getattr(self.trigger, "budget", None)
-        if budget is None or budget.seconds is None:
-            return ()
-        jobs = [self._runs.find(run) for run, _ in self._runs_at]
-        return tuple(0.0 if job is None else job.status().seconds for job in jobs)
-
-    def _moment(self, now: When | None) -> int:
-        return self._clock() if now is None else as_time(now, "now")
-
-    def _done(self, *, none: bool = False) -> Any:
-        """The step that was taken last, after all who listen were told."""
-        news, self._news = tuple(self._news), []
-        self._tell(news)
-        if not news and not none:
-            raise LifecycleError(f"nothing was done: {self._reason}")
-        return news[-1] if news else None
-
-    def _tell(self, news: tuple[Step, ...]) -> None:
-        for step in news:
-            for listener in self._listeners:
-                try:
-                    listener(step)
-                except Exception as error:
-                    warnings.warn(f"a listener of {self.name!r} failed: {told(error)}", RuntimeWarning, stacklevel=3)
-
     def _progress(self) -> str:
         position = self._position
         if position.state is State.TRAINING:
             job = self._runs.find(position.run)
             return "" if job is None else str(job.status())
-        return "" if self._proof is None else str(self._proof)
-
-
-def _last_change(steps: Iterable[Step]) -> int | None:
-    """The newest step by which there was another champion."""
-    champion, found = None, None
-    for step in steps:
-        if step.position.champion != champion:
-            champion, found = step.position.champion, step.seq
-    return found
+        return self._waits if self._proof is None else str(self._proof)

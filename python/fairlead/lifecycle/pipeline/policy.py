@@ -20,20 +20,19 @@ class Policy:
     """How a pipeline retrains and what it asks of a challenger. What raises an alarm is the trigger's, what proves a
     challenger is the trial's.
 
-    least: examples to learn from, at least: a window that is shorter is widened. most: and at most. fresh: examples since
-    the drift, without which a run that a drift asks for waits: before them there is little to learn of the new; None:
-    `least` and `least_holdback` together. window: how many of
-    the newest examples a run looks at: a number, a function of (examples since the drift, examples at hand), or None,
-    which takes those since the drift, or all where no drift is seen. holdback: the share of them, the newest, that
-    training never sees and that the challenger is first proved on; least_holdback: at least so many. validation: the
-    share of the rest, the newest again, that decides when training stops early, by `early_stopping`; 0: none. limits: of a
-    job's time and memory.
+    least: examples to learn from, at least: a window that is shorter is widened. most: and at most. fresh: examples
+    since the drift that a run waits for where a drift asks for it, as there is little to learn of the new before; None:
+    `least` and `least_holdback` together. window: how many of the newest examples a run looks at: a number, a function
+    of (examples since the drift, examples at hand), or None, which takes those since the drift, or all where no drift
+    is seen. holdback: the share of them, the newest, that training never sees and that the challenger is first proved
+    on; least_holdback: at least so many. validation: the share of the rest, the newest again, that decides when
+    training stops early, by `early_stopping`; 0: none. limits: of a job's time and memory.
 
     mode: "full" learns anew, "incremental" goes on from the champion. seed: of the first run; each next has one more.
-    check_every: labels between two looks at the drift. patience_s: seconds that a challenger may take for an answer that counts, before the champion
-    gives it; None: it is called where the caller is, and waited for. approval: nothing is promoted but by `force`.
-    retry: whether a run whose process died goes on from its checkpoint. capacity: examples that are kept. pending:
-    inputs that wait for their label, at most; the oldest are given up.
+    check_every: labels between two looks at the drift. patience_s: seconds that a challenger may take for an answer
+    that counts, before the champion gives it; None: it is called where the caller is, and waited for. approval: nothing
+    is promoted but by `force` or `deploy`. retry: whether a run whose process died goes on from its checkpoint.
+    capacity: examples that are kept. pending: inputs that wait for their label, at most; the oldest are given up.
 
     Raises InvalidRecordError naming the field and the value.
 

@@ -18,6 +18,8 @@ from fairlead.lifecycle.schema import Schema
 CONTINUE, PASSED, AGAINST = "continue", "passed", "against"
 _STATES = {"prequential": State.VALIDATING, "shadow": State.SHADOW, "canary": State.CANARY}
 _AT_ONCE = 256
+BY_ERRORS = ("drift", "drop", "answers")
+"""Rules that ask for a run since the champion answers badly."""
 
 
 class Proof:
@@ -181,15 +183,19 @@ class Proving:
         self.plan = plan if plan is not None else Plan(loss="absolute" if numeric else "zero_one")
         if watch is not None and numeric and watch.loss == "zero_one":
             watch = replace(watch, loss="absolute")
+        self._given = plan is not None
         self.watch = watch
         self.guardrails = guardrails
         self._patience = patience_s
         self.trial(State.VALIDATING.value, None, 0, None, 1)  # raises for a loss that does not fit
 
-    def trial(self, run: str, model: Any, version: int, other: Any, against: int) -> OnTrial:
-        """Of a challenger, `other`, against the champion."""
+    def trial(self, run: str, model: Any, version: int, other: Any, against: int, *, rule: str = "") -> OnTrial:
+        """Of a challenger, `other`, against the champion. rule: that asked for the run. Where that was by the
+        champion's errors, the newest examples are those on which it was unlucky, too: they may refuse the challenger,
+        but not speak for it, unless a plan was given that says so."""
         ours, rival = self._pair(model, version, other, against)
-        return OnTrial(Trial(run, self.plan, self.guardrails, schemas=(self.schema, self.schema)), ours, rival)
+        plan = replace(self.plan, evidence="screen") if rule in BY_ERRORS and not self._given else self.plan
+        return OnTrial(Trial(run, plan, self.guardrails, schemas=(self.schema, self.schema)), ours, rival)
 
     def watch_of(self, run: str, model: Any, version: int, other: Any, against: int) -> OnWatch | None:
         """Of the new champion beside the one before, `other`; None where nobody watches."""

@@ -12,8 +12,8 @@ from fairlead.events import Event
 from fairlead.journal import read
 from fairlead.lifecycle.examples import _relevant
 from fairlead.lifecycle.pipeline.ledger import Step, is_step
-from fairlead.lifecycle.pipeline.managed import asked_of
 from fairlead.lifecycle.pipeline.memory import Asked, Told
+from fairlead.lifecycle.pipeline.wire import asked_of
 from fairlead.lifecycle.schema import Schema
 
 

@@ -24,9 +24,10 @@ class Rival:
     it: `failure` and `message` say why, and from then on it gives nothing.
     """
 
-    def __init__(self, model: Any, version: int, schema: Schema, patience_s: float | None) -> None:
+    def __init__(self, model: Any, version: int, schema: Schema, patience_s: float | None, name: str = "") -> None:
         self.model = model
         self.version = version
+        self.name = name or f"version {version}"
         self.failure: Failure | None = None
         self.message = ""
         """What its newest failure said."""
@@ -60,7 +61,8 @@ class Rival:
         def predict() -> tuple[list[Answer], float]:
             start = perf_counter()  # here, so that the way to the other thread is not its latency
             found = self.model.predict(rows)
-            return answers_of(self._schema, found, n), (perf_counter() - start) * 1e3
+            took = (perf_counter() - start) * 1e3
+            return answers_of(self._schema, found, n), took
 
         try:
             if self._patience is None:
@@ -70,11 +72,11 @@ class Rival:
                     self._worker = _Worker()
                 answers = self._worker.call(predict, self._patience + 1e-3 * n)
         except _LateError:
-            self._end(Failure.hung, f"version {self.version} did not answer within {self._patience:g} s")
+            self._end(Failure.hung, f"{self.name} did not answer within {self._patience:g} s")
         except MemoryError as error:
-            self._end(Failure.out_of_memory, f"version {self.version} ran out of memory: {error}")
+            self._end(Failure.out_of_memory, f"{self.name} ran out of memory: {error}")
         except Exception as error:
-            self.message = f"version {self.version} raised {type(error).__name__}: {error}"
+            self.message = f"{self.name} raised {type(error).__name__}: {error}"
             self._failed += 1
             if self._failed >= _ENOUGH:
                 self._end(Failure.raised, f"{self.message}, and so {self._failed} times in a row")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 
 from fairlead._core import __version__
 from fairlead.lifecycle.examples import Examples
-from fairlead.lifecycle.failures import SchemaError, TooFewExamplesError
+from fairlead.lifecycle.failures import Failure, LifecycleError, SchemaError, TooFewExamplesError
+from fairlead.lifecycle.pipeline.answers import Answer, rows_in
 from fairlead.lifecycle.pipeline.policy import Policy
 from fairlead.lifecycle.pipeline.rival import Rival
 from fairlead.lifecycle.pipeline.state import Position
@@ -100,14 +102,20 @@ class Runs:
         """The model of a version. Raises a LifecycleError where it cannot be loaded."""
         return self.registry.load(self.name, version, into=self.trainer.fresh())
 
-    def answers(self, version: int, examples: Examples) -> Any:
-        """What a version says to examples; None where there are none, or it says nothing that makes sense."""
-        if not len(examples):
-            return None
-        rival = Rival(self.load(version), version, self.schema, None)
-        rows = [[text] for text in examples.x] if self.schema.text else [row.reshape(1, -1) for row in examples.x]
-        found = rival.many(rows)
-        return None if any(answer is None for answer in found) else found
+    def answers(self, model: Any, examples: Examples, what: str) -> list[Answer]:
+        """What a model says to examples. Raises LifecycleError, whose `failure` says how, where one is none."""
+        rival = Rival(model, 0, self.schema, self.policy.patience_s, what)
+        try:
+            found: list[Answer] = []
+            for answer in rival.many(rows_in(examples)):
+                if answer is None:
+                    error = LifecycleError(rival.message)
+                    error.failure = rival.failure or Failure.raised
+                    raise error
+                found.append(answer)
+            return found
+        finally:
+            rival.close()
 
     def register(self, job: Any, position: Position, held: Examples, reason: str) -> Version:
         """What a job has made, as a version that is checked and can be loaded.
@@ -122,6 +130,7 @@ class Runs:
             raise SchemaError("the challenger has no schema, so nobody knows what it takes")
         if differ := self.schema.differences(model.schema):
             raise SchemaError(f"the challenger's schema is not the champion's: {'; '.join(differ)}")
+        answers = self.answers(model, held, "the challenger")
         known = self._registered(job.id, result.digest)
         if known is not None:
             return known
@@ -132,7 +141,7 @@ class Runs:
             result.artifact,
             format=self.trainer.format,
             schema=self.schema,
-            metrics=scores(model, held),
+            metrics=scores(self.schema, answers, held),
             lineage=Lineage(
                 journal=self.journal,
                 first=first,
@@ -162,7 +171,8 @@ class Runs:
         )
 
     def _registered(self, run: str, digest: str) -> Version | None:
-        for version in reversed(self.registry.versions(self.name)):
+        known = self.registry.versions(self.name) if self.name in self.registry.names() else ()
+        for version in reversed(known):
             if version.lineage.run == run and version.digest == digest:
                 return version
         return None
@@ -176,16 +186,15 @@ def saved(trainer: Trainer) -> bytes:
         return path.read_bytes()
 
 
-def scores(model: Any, held: Examples) -> dict[str, float]:
-    """How a model does on examples that it never saw: accuracy and Brier score, or errors of a number."""
+def scores(schema: Schema, answers: Sequence[Answer], held: Examples) -> dict[str, float]:
+    """How good answers to examples are that were never learnt from: accuracy and Brier score, or errors of a number."""
     if not len(held):
         return {}
-    found = np.asarray(model.predict(held.x if not held.schema.text else list(held.x)), dtype=np.float64)
-    y = np.asarray(held.y)
-    if held.schema.kind == "numeric":
+    found, y = np.asarray(answers, dtype=np.float64), np.asarray(held.y)
+    if schema.kind == "numeric":
         off = found - y
         return {"held": len(held), "mae": float(np.abs(off).mean()), "rmse": float(np.sqrt((off**2).mean()))}
     truth = np.zeros_like(found)
     truth[np.arange(len(y)), y] = 1.0
-    brier = ((found - truth) ** 2).sum(axis=1) / (2.0 if held.schema.kind == "binary" else 1.0)
+    brier = ((found - truth) ** 2).sum(axis=1) / (2.0 if schema.kind == "binary" else 1.0)
     return {"held": len(held), "accuracy": float((found.argmax(axis=1) == y).mean()), "brier": float(brier.mean())}

@@ -31,7 +31,7 @@ from dataclasses import dataclass, fields, replace
 from enum import Enum
 from typing import Any
 
-from fairlead.errors import FairleadError
+from fairlead.lifecycle.failures import LifecycleError
 
 
 class State(str, Enum):
@@ -93,7 +93,7 @@ TABLE: Mapping[tuple[State, Event], tuple[State, ...]] = {
 """Where each event leads; what is not here cannot happen. The first state is the one where none is asked for."""
 
 
-class IllegalStepError(FairleadError, ValueError):
+class IllegalStepError(LifecycleError, ValueError):
     """An event that the state does not have: promoting where there is no challenger, say. Nothing has changed."""
 
 
@@ -104,8 +104,8 @@ class Position:
     champion: its version, None before the first. challenger: the version on trial. previous: the champion before, which
     is watched against. run: the id of the job, or of the trial that came of it. since: when the state began, ns. at:
     the last event that it had seen then. trained, held: journal numbers (first, last) of the examples the run learnt
-    from, and of those that were kept from it; seed, mode: of the run. tried: the last event that was seen before the trial,
-    or the watch, began. runs: how many have begun so far.
+    from, and of those that were kept from it; seed, mode: of the run; rule: that asked for it. tried: the last event
+    that was seen before the trial, or the watch, began. runs: how many have begun so far.
     """
 
     state: State = State.SERVING
@@ -120,6 +120,7 @@ class Position:
     tried: int = 0
     seed: int = 0
     mode: str = ""
+    rule: str = ""
     runs: int = 0
 
     def to_dict(self) -> dict[str, Any]:
@@ -155,8 +156,8 @@ def advance(position: Position, event: Event, *, to: State | None = None, **chan
     """The position after an event. Pure: it moves no alias and starts no job.
 
     to: which of the states that the event may lead to. changes: `time` and `at` of the event; `version` of the new
-    champion (first, overruled, rolled_back) or challenger (trained); `run`, `trained`, `held`, `seed` and `mode` of a run. Raises
-    IllegalStepError for an event that the state does not have.
+    champion (first, overruled, rolled_back) or challenger (trained); `run`, `trained`, `held`, `seed` and `mode` of a
+    run. Raises IllegalStepError for an event that the state does not have.
 
     >>> begun = advance(Position(champion=1), Event.RETRAIN, run="r1")
     >>> tried = advance(begun, Event.TRAINED, version=2)
@@ -203,8 +204,8 @@ def advance(position: Position, event: Event, *, to: State | None = None, **chan
         values |= {"champion": version}
     if state is State.SERVING:
         values |= {"challenger": None, "previous": None, "run": "", "trained": None, "held": None}
-        values |= {"tried": 0, "seed": 0, "mode": ""}
-    unknown = set(changes) - {"run", "trained", "held", "seed", "mode"}
+        values |= {"tried": 0, "seed": 0, "mode": "", "rule": ""}
+    unknown = set(changes) - {"run", "trained", "held", "seed", "mode", "rule"}
     if unknown:
         raise IllegalStepError(f"changes has {sorted(unknown)[0]!r}, which a position has not")
     return replace(position, **(values | changes))

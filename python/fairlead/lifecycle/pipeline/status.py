@@ -9,8 +9,9 @@ from typing import Any
 @dataclass(frozen=True, slots=True)
 class PipelineStatus:
     """What a pipeline is doing. reason: why it is where it is. level: of drift, as of the last look. progress: of the
-    training, or what the trial or the watch has found so far, in words. waiting: inputs without a label. runs: trainings
-    so far. problem: what went wrong in the last step, "" where nothing did. unlogged: inputs that the log did not take.
+    training, or what the trial or the watch has found so far, in words. waiting: inputs without a label. runs:
+    trainings so far. problem: what went wrong in the last step, "" where nothing did. unlogged: inputs that the log did
+    not take.
     """
 
     name: str

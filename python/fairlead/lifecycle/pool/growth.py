@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fairlead._core import GLR
+from fairlead._core import CutScan
 from fairlead.errors import InvalidRecordError
 from fairlead.lifecycle.proving.plan import whole
 from fairlead.lifecycle.signals.status import DriftStatus
@@ -12,8 +12,8 @@ from fairlead.lifecycle.signals.triggers import Facts
 
 
 class OnAnswers:
-    """When a detector of changes (`fl.GLR`) finds that the answers that were given have become worse. It is told each
-    error by `learn`.
+    """When a detector of changes (`fl.CutScan`) finds that the answers that were given have become worse. It is told
+    each error by `learn`.
 
     arl: labels between false alarms, on average at least. inflation: by how much the variance of a sum of errors is
     above that of independent ones, as neighbours are alike in most streams. least: examples since the change, which it
@@ -30,7 +30,7 @@ class OnAnswers:
 
     def __init__(self, *, arl: float = 100_000.0, inflation: float = 2.0, least: int = 30) -> None:
         self.least = least
-        self._detector = GLR(arl=arl, mode="up", inflation=inflation)
+        self._detector = CutScan(arl=arl, mode="up", inflation=inflation)
         self._alarm = False
         self._labels = 0
         self._change: int | None = None

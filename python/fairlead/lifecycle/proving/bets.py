@@ -18,6 +18,8 @@ from functools import lru_cache
 from operator import add
 from typing import Any
 
+from fairlead.errors import InvalidRecordError
+
 STAKES = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 7 / 8)
 """What share of the wealth is staked; more than 1/8 finds large differences, less the small ones."""
 WEIGHTS = (1 / 20, 1 / 20, 2 / 20, 4 / 20, 4 / 20, 4 / 20, 4 / 20)
@@ -26,7 +28,8 @@ _LOG_WEIGHTS = tuple(math.log(weight) for weight in WEIGHTS)
 
 
 class Bets:
-    """Bets against "the mean of x in [0, 1] is at most `mean`, given the past". `mean` lies between 0 and 1.
+    """Bets against "the mean of x in [0, 1] is at most `mean`, given the past". Raises InvalidRecordError for a mean
+    that is not between 0 and 1.
 
     >>> bets = Bets(0.5)
     >>> for x in (1, 1, 1, 1, 1, 1):
@@ -38,13 +41,17 @@ class Bets:
     __slots__ = ("_logs", "_most", "mean", "n")
 
     def __init__(self, mean: float) -> None:
+        if not 0.0 < mean < 1.0:
+            raise InvalidRecordError(f"mean is {mean!r}, must be between 0 and 1")
         self.mean = mean
         self.n = 0
         self._logs = list(_LOG_WEIGHTS)
         self._most = 0.0
 
     def add(self, x: float) -> None:
-        """Goes on by one x, which the caller has seen to be in [0, 1]."""
+        """Goes on by one x in [0, 1]; InvalidRecordError for another."""
+        if not 0.0 <= x <= 1.0:
+            raise InvalidRecordError(f"x is {x!r}, must be from 0 to 1")
         self.n += 1
         odds = x / self.mean - 1.0
         if odds == 0.0:

@@ -20,7 +20,10 @@ def served_by(task: str, share: float, *, salt: str = "") -> Arm:
     >>> arms.count("challenger"), served_by("task-1", 0.0), served_by("task-1", 1.0)
     (252, 'champion', 'challenger')
     """
+    if not isinstance(task, str):
+        raise InvalidRecordError(f"task is {task!r}, must be the id of a task")
     if not 0.0 <= share <= 1.0:
         raise InvalidRecordError(f"share is {share!r}, must be from 0 to 1")
-    digest = blake2b(task.encode(), digest_size=7, key=blake2b(salt.encode(), digest_size=16).digest()).digest()
+    key = blake2b(salt.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    digest = blake2b(task.encode("utf-8", "surrogatepass"), digest_size=7, key=key).digest()
     return "challenger" if int.from_bytes(digest, "big") < share * 2.0**56 else "champion"

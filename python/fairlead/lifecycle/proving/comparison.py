@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from fairlead.errors import InvalidRecordError
 from fairlead.lifecycle.proving.guardrails import Check, Guardrails, Reply, Seen, guards
 from fairlead.lifecycle.proving.losses import LossName, Scale, gain_of, loss_of
 
@@ -20,8 +21,14 @@ class Comparison:
         self._sums = [0.0, 0.0]
         self._n = 0
 
-    def losses_on(self, y: float, one: Reply, other: Reply) -> tuple[float, float]:
-        """What each loses; changes nothing. Raises InvalidRecordError for bad answers and labels."""
+    def losses_on(
+        self, y: float, one: Reply, other: Reply, slices: Mapping[str, str] | None = None
+    ) -> tuple[float, float]:
+        """What each loses; changes nothing. Raises InvalidRecordError for bad answers, labels and slices."""
+        for reply in (one, other):
+            if not isinstance(reply, Reply):
+                raise InvalidRecordError(f"the answer is {reply!r}, must be a Reply")
+        _check_slices(slices)
         return loss_of(self.loss, one.answer, y), loss_of(self.loss, other.answer, y)
 
     def add(
@@ -67,3 +74,13 @@ class Comparison:
             guard.restore(values["guards"][name])
         one, other, n = values["losses"]
         self._sums, self._n = [float(one), float(other)], int(n)
+
+
+def _check_slices(slices: Any) -> None:
+    if slices is None:
+        return
+    if not isinstance(slices, Mapping):
+        raise InvalidRecordError(f"slices is {slices!r}, must be a mapping of names to values")
+    for name, value in slices.items():
+        if not (isinstance(name, str) and isinstance(value, str)):
+            raise InvalidRecordError(f"slices has {name!r}: {value!r}, must be texts")

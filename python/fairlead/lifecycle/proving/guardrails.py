@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from fairlead.errors import InvalidRecordError
 from fairlead.lifecycle.proving.bets import Bets
 from fairlead.lifecycle.proving.losses import Answer, Scale
-from fairlead.lifecycle.proving.paired import level
+from fairlead.lifecycle.proving.paired import level, number
 
 BINS = 10
 MOST_SLICES = 64
@@ -38,7 +38,11 @@ class Reply:
     def __post_init__(self) -> None:
         for name in ("latency_ms", "cost_usd"):
             value = getattr(self, name)
-            if value is not None and not 0.0 <= value < math.inf:
+            try:
+                good = value is None or 0.0 <= value < math.inf
+            except TypeError:
+                good = False
+            if not good:
                 raise InvalidRecordError(f"{name} is {value!r}, must be 0 or more, and finite")
 
 
@@ -74,6 +78,8 @@ class Guardrails:
             ("worst_slice", -1.0, 1.0),
         ):
             value = getattr(self, name)
+            if value is not None:
+                number(value, name)
             if value is not None and not low < value < high:
                 raise InvalidRecordError(f"{name} is {value!r}, must be between {low:g} and {high:g}, or None")
         level(self.alpha, "alpha")

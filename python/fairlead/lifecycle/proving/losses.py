@@ -100,8 +100,7 @@ def loss_of(name: LossName, answer: Answer, y: float) -> float:
     >>> loss_of("zero_one", [0.2, 0.8], 1), round(loss_of("brier", [0.2, 0.8], 1), 3), loss_of("absolute", 3.0, 1.0)
     (0.0, 0.04, 2.0)
     """
-    if not math.isfinite(y):
-        raise InvalidRecordError(f"y is {y!r}, must be finite")
+    label_of(y)
     if name in NUMERIC:
         if answer is None:
             return math.nan
@@ -117,7 +116,18 @@ def loss_of(name: LossName, answer: Answer, y: float) -> float:
         return 0.0 if max(range(len(p)), key=p.__getitem__) == label else 1.0
     if name == "brier":
         return min(0.5 * math.fsum((q - (i == label)) ** 2 for i, q in enumerate(p)), 1.0)
-    return -math.log(max(p[label], FLOOR)) / -math.log(FLOOR)
+    return math.log(min(max(p[label], FLOOR), 1.0)) / math.log(FLOOR)  # of 1.0000001 there is no gain past 1
+
+
+def label_of(y: Any) -> float:
+    """A label, as a finite number, or InvalidRecordError."""
+    try:
+        label = float(y)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidRecordError(f"y is {y!r}, must be a number") from error
+    if not math.isfinite(label):
+        raise InvalidRecordError(f"y is {y!r}, must be finite")
+    return label
 
 
 def gain_of(name: LossName, champion: float, challenger: float, scale: Scale) -> float:
@@ -146,7 +156,10 @@ def _probabilities(answer: Any, y: float) -> list[float] | None:
     """The probabilities; None if one is NaN."""
     if isinstance(answer, (int, float)) or not hasattr(answer, "__len__"):
         raise InvalidRecordError(f"answer is {answer!r}, must be the probabilities of all classes")
-    p = [float(q) for q in answer]
+    try:
+        p = [float(q) for q in answer]
+    except (TypeError, ValueError) as error:
+        raise InvalidRecordError(f"answer is {answer!r}, must be the probabilities of all classes") from error
     if not y == int(y) or not 0 <= y < len(p):
         raise InvalidRecordError(f"y is {y!r}, must be the number of one of {len(p)} classes")
     total = sum(p)

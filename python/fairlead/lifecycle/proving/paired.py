@@ -51,6 +51,8 @@ class PairedTest:
     def __init__(
         self, *, alpha: float = 0.05, least: float = 0.0, beta: float = 0.05, margin: float = 0.0, bound: float = 1.0
     ) -> None:
+        for name, value in (("bound", bound), ("margin", margin), ("least", least)):
+            number(value, name)
         if not 0.0 < bound < math.inf:
             raise InvalidRecordError(f"bound is {bound!r}, must be positive and finite")
         for name, value in (("margin", margin), ("least", least)):
@@ -68,28 +70,33 @@ class PairedTest:
 
     def update(self, champion: float, challenger: float) -> float:
         """Goes on by one pair of losses. Returns the e-value."""
-        gain = (champion - challenger) / self.bound
-        if gain != gain or math.isinf(gain):
-            bad, name = (champion, "champion") if not math.isfinite(champion) else (challenger, "challenger")
-            raise InvalidRecordError(f"{name} is {bad!r}, must be a finite loss")
+        try:
+            gain = (champion - challenger) / self.bound
+            if gain - gain != 0.0 and not (math.isfinite(champion) and math.isfinite(challenger)):
+                raise ValueError
+        except (TypeError, ValueError):
+            bad, name = (challenger, "challenger") if _finite(champion) else (champion, "champion")
+            raise InvalidRecordError(f"{name} is {bad!r}, must be a finite loss") from None
         self.add(min(max(gain, -1.0), 1.0))
         return self.e_value
 
     def update_many(self, champion: Iterable[float], challenger: Iterable[float]) -> float:
         """As `update` for each pair in turn, to the bit; nothing changes if one is refused. Returns the e-value."""
-        one, other = [float(loss) for loss in champion], [float(loss) for loss in challenger]
+        one, other = list(champion), list(challenger)
         if len(one) != len(other):
             raise InvalidRecordError(f"challenger has {len(other)} losses, champion has {len(one)}")
         for name, losses in (("champion", one), ("challenger", other)):
             for i, loss in enumerate(losses):
-                if not math.isfinite(loss):
+                if not _finite(loss):
                     raise InvalidRecordError(f"{name}[{i}] is {loss!r}, must be a finite loss")
         for i in range(len(one)):
-            self.update(one[i], other[i])
+            self.update(float(one[i]), float(other[i]))
         return self.e_value
 
     def add(self, gain: float) -> None:
-        """Goes on by one gain that is already divided by the bound, in [-1, 1]."""
+        """Goes on by one gain that is already divided by the bound; InvalidRecordError if it is not in [-1, 1]."""
+        if not -1.0 <= gain <= 1.0:
+            raise InvalidRecordError(f"gain is {gain!r}, must be from -1 to 1")
         self._for.add(0.5 + 0.5 * gain)
         self._against.add(0.5 - 0.5 * gain)
         self._total += gain
@@ -181,3 +188,16 @@ def level(value: Any, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 < value < 1.0:
         raise InvalidRecordError(f"{name} is {value!r}, must be between 0 and 1")
     return float(value)
+
+
+def number(value: Any, name: str) -> None:
+    """Refuses what is no number: InvalidRecordError."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidRecordError(f"{name} is {value!r}, must be a number")
+
+
+def _finite(loss: Any) -> bool:
+    try:
+        return math.isfinite(loss)
+    except (TypeError, ValueError, OverflowError):
+        return False

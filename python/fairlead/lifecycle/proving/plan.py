@@ -10,7 +10,7 @@ from typing import Any, Literal
 from fairlead.errors import InvalidRecordError
 from fairlead.lifecycle.failures import Failure
 from fairlead.lifecycle.proving.losses import LossName, check_loss
-from fairlead.lifecycle.proving.paired import level
+from fairlead.lifecycle.proving.paired import level, number
 
 Stage = Literal["prequential", "shadow", "canary", "done", "watch"]
 Decision = Literal["continue", "promote", "refuse", "rollback", "keep"]
@@ -23,7 +23,8 @@ class Plan:
     """What a trial asks for.
 
     alpha: of challengers no better than the champion at most this share is promoted. least, beta: a challenger is given
-    up once a gain of `least` is refuted at level beta. loss: see `fairlead.lifecycle.proving.losses`; scale: of numeric
+    up once a gain of `least` is refuted at level beta, where a loss is between 0 and 1 (of numbers: where `losses.CUT`
+    usual differences are 1). loss: see `fairlead.lifecycle.proving.losses`; scale: of numeric
     ones, a usual difference, where known.
 
     held_back, shadow, canary: the least number of labelled pairs of a stage, of the canary those that the challenger
@@ -63,6 +64,9 @@ class Plan:
         level(self.alpha, "alpha")
         level(self.beta, "beta")
         check_loss(self.loss)
+        for name in ("least", "scale", "share", "canary_at"):
+            if not (name == "scale" and self.scale is None):
+                number(getattr(self, name), name)
         if not 0.0 <= self.least < 1.0:
             raise InvalidRecordError(f"least is {self.least!r}, must be at least 0 and below 1")
         if self.scale is not None and not 0.0 < self.scale < float("inf"):

@@ -24,7 +24,7 @@ from fairlead.lifecycle.failures import Failure, LifecycleError, SchemaError
 from fairlead.lifecycle.proving.canary import Arm, served_by
 from fairlead.lifecycle.proving.comparison import Comparison
 from fairlead.lifecycle.proving.guardrails import Check, Guardrails, Reply
-from fairlead.lifecycle.proving.losses import NUMERIC, check_loss
+from fairlead.lifecycle.proving.losses import NUMERIC, check_loss, label_of
 from fairlead.lifecycle.proving.paired import PairedTest
 from fairlead.lifecycle.proving.plan import Decision, Plan, Stage, Verdict
 
@@ -101,14 +101,14 @@ class Trial:
             return self._ended
         if self.stage != "prequential":
             raise LifecycleError(f"the trial {self.name!r} is in its {self.stage} stage: held-back data come first")
-        labels = [float(label) for label in y]
+        labels = [label_of(label) for label in y]
         one, other = list(_replies(champion)), list(_replies(challenger))
         where: Sequence[Mapping[str, str]] = slices if slices is not None else [{}] * len(labels)
         for name, given in (("champion", one), ("challenger", other), ("slices", where)):
             if len(given) != len(labels):
                 raise InvalidRecordError(f"{name} has {len(given)} entries, y has {len(labels)}")
         pairs = [
-            self._models.losses_on(*pair) for pair in zip(labels, one, other, strict=True)
+            self._models.losses_on(*pair) for pair in zip(labels, one, other, where, strict=True)
         ]  # nothing has changed yet
         for i, losses in enumerate(pairs):
             self._add(labels[i], one[i], other[i], losses, where[i])
@@ -132,10 +132,13 @@ class Trial:
         one ends the prequential stage. After the verdict nothing changes any more."""
         if self._ended is not None:
             return self._ended
-        losses = self._models.losses_on(float(y), champion, challenger)
+        if arm not in ("champion", "challenger"):
+            raise InvalidRecordError(f"arm is {arm!r}, must be champion or challenger")
+        y = label_of(y)
+        losses = self._models.losses_on(y, champion, challenger, slices)
         if self.stage == "prequential":
             self.stage = "shadow"
-        self._add(float(y), champion, challenger, losses, slices)
+        self._add(y, champion, challenger, losses, slices)
         self._served += self.stage == "canary" and arm == "challenger"
         self._judge()
         return self.verdict

@@ -10,8 +10,8 @@ from fairlead.errors import InvalidRecordError
 from fairlead.lifecycle.failures import Failure
 from fairlead.lifecycle.proving.comparison import Comparison
 from fairlead.lifecycle.proving.guardrails import Check, Guardrails, Reply
-from fairlead.lifecycle.proving.losses import LossName, check_loss
-from fairlead.lifecycle.proving.paired import PairedTest, level
+from fairlead.lifecycle.proving.losses import LossName, check_loss, label_of
+from fairlead.lifecycle.proving.paired import PairedTest, level, number
 from fairlead.lifecycle.proving.plan import Decision, Verdict, whole
 
 
@@ -36,12 +36,17 @@ class WatchPlan:
     def __post_init__(self) -> None:
         level(self.alpha, "alpha")
         check_loss(self.loss)
+        number(self.margin, "margin")
+        if self.scale is not None:
+            number(self.scale, "scale")
         if not 0.0 <= self.margin < 1.0:
             raise InvalidRecordError(f"margin is {self.margin!r}, must be at least 0 and below 1")
         if self.scale is not None and not 0.0 < self.scale < float("inf"):
             raise InvalidRecordError(f"scale is {self.scale!r}, must be positive and finite, or None")
         whole(self.least, "least", 1)
         whole(self.labels, "labels", self.least)
+        if self.until is not None:
+            whole(self.until, "until", -(2**63))
 
     def as_dict(self) -> dict[str, Any]:
         """The fields, as plain JSON types."""
@@ -81,8 +86,9 @@ class Watch:
         verdict nothing changes any more. Raises InvalidRecordError for bad answers and labels."""
         if self._ended is not None:
             return self._ended
-        losses = self._models.losses_on(float(y), before, promoted)
-        self.test.add(-self._models.add(float(y), before, promoted, losses, slices))
+        y = label_of(y)
+        losses = self._models.losses_on(y, before, promoted, slices)
+        self.test.add(-self._models.add(y, before, promoted, losses, slices))
         self._labels += 1
         if self._labels >= self.plan.least:
             self._judge()

@@ -115,8 +115,8 @@ def checked_card(
     schema: object,
     lineage: Lineage | Mapping[str, Any],
     description: str,
-) -> Card:
-    """A card that JSON can hold, and that shares nothing with what it was made of.
+) -> tuple[Card, bytes]:
+    """A card that JSON can hold, and that shares nothing with what it was made of; and it as JSON.
 
     Raises InvalidRecordError naming the field.
     """
@@ -154,7 +154,7 @@ def checked_card(
         raise
     if len(text) > _MOST_BYTES:
         raise InvalidRecordError(f"the card has {len(text):,} bytes as JSON, at most {_MOST_BYTES:,} are taken")
-    return Card.from_dict(json.loads(text))
+    return Card.from_dict(json.loads(text)), text
 
 
 def _mapping(given: object, what: str) -> dict[str, Any]:

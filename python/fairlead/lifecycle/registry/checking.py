@@ -111,7 +111,7 @@ def verify(registry: Registry, name: str | None = None) -> Verification:
     registry = registry.anew()
     problems: list[Problem] = []
     versions: dict[str, Version] = {}
-    names = _folders(registry) if name is None else (name,)
+    names = registry.folders() if name is None else (name,)
     n = 0
     for model in names:
         try:
@@ -136,7 +136,7 @@ def _whole_versions(registry: Registry, name: str) -> tuple[Version, ...]:
     path = registry.log_path(name)
     state = State(name)
     with contextlib.suppress(OSError):
-        for entry in scan(path, path.read_bytes(), 0, 0).entries:
+        for entry in scan(str(path), path.read_bytes(), 0, 0).entries:
             with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
                 state.apply(entry)
     return tuple(state.versions.values())
@@ -146,7 +146,7 @@ def _torn(registry: Registry, name: str) -> Iterator[Problem]:
     path = registry.log_path(name)
     with contextlib.suppress(OSError):
         data = path.read_bytes()
-        found = scan(path, data, 0, 0)
+        found = scan(str(path), data, 0, 0)
         if found.torn and found.entries:
             text = (
                 f"{path} ends in {len(found.torn)} bytes that are no whole entry: a crash tore one that was never "
@@ -203,7 +203,7 @@ def collect(registry: Registry) -> Collected:
             for path in registry.objects.files():
                 if path.name not in used and (path.suffix[1:] in (*FORMATS, "tmp")):
                     size += _size(path)
-                    disk.unlink(path)
+                    disk.unlink(str(path))
                     removed.append(path.name)
     return Collected(tuple(removed), size)
 
@@ -213,26 +213,17 @@ def repair(registry: Registry, name: str | None = None) -> Repair:
     registry = registry.anew()
     done: list[str] = []
     lost: list[str] = []
-    names = _folders(registry) if name is None else (name,)
+    names = registry.folders() if name is None else (name,)
     for model in names:
         with told(f"repair {model!r}", registry.folder):
             _repair_log(registry, model, done, lost)
             for version in registry.versions(model):
                 path = registry.card_path(model, version.number)
                 if _read_card(path) != version:
-                    registry.write_card(version)
+                    registry.write_card(version, as_json(version.card.to_dict()))
                     done.append(f"{path} written anew from the log")
                 lost += [f"weights of {problem.message}" for problem in _weights(registry, version)]
     return Repair(tuple(done), tuple(lost))
-
-
-def _folders(registry: Registry) -> tuple[str, ...]:
-    """Of models, those that have lost their log included."""
-    root = registry.folder / "models"
-    if not root.is_dir():
-        return ()
-    found = (entry for entry in root.iterdir() if entry.is_dir())
-    return tuple(sorted(e.name for e in found if (e / "log").exists() or next(_cards(e), None) is not None))
 
 
 def _cards(folder: Path) -> Iterator[Version]:
@@ -248,17 +239,17 @@ def _repair_log(registry: Registry, name: str, done: list[str], lost: list[str])
     path = registry.log_path(name)
     if not path.parent.is_dir():
         raise UnknownVersionError(f"{name!r} is no model of {registry.folder}")
-    with disk.lock_file(registry.folder / "models" / ".lock"), contextlib.ExitStack() as stack:
+    with disk.LockFile(f"{registry.folder}/models/.lock"), contextlib.ExitStack() as stack:
         data = b""
         if path.exists():
             handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
             stack.callback(os.close, handle)
-            stack.enter_context(disk.locked(handle, path))
+            stack.enter_context(disk.Lock(handle, str(path)))
             data = path.read_bytes()
-        found = scan(path, data, 0, 0)
+        found = scan(str(path), data, 0, 0)
         if found.entries and not found.damage and found.entries[0].get("op") == "log":
             return
-        damage = found.damage or [Damage(path, 1, 0, len(data), "it is gone" if not data else "it is no log")]
+        damage = found.damage or [Damage(str(path), 1, 0, len(data), "it is gone" if not data else "it is no log")]
         _rebuild(registry, name, path, data, found.entries, damage, done, lost)
 
 
@@ -312,5 +303,5 @@ def _rebuild(
             file.write(data)
             os.fsync(file.fileno())
         done.append(f"{name!r}: the damaged log is kept as {aside}")
-    disk.replace(path, new_log(name, kept, kept[0]["time"]))
+    disk.replace(str(path), new_log(name, kept, kept[0]["time"]))
     done.append(f"{name!r}: log written anew, {len(kept)} entries")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from fairlead.errors import InvalidRecordError
 from fairlead.lifecycle.failures import Failure, LifecycleError
@@ -71,21 +69,28 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
-@contextmanager
-def told(what: str, where: str | os.PathLike[str]) -> Iterator[None]:
-    """Turns what the system refuses into an error that says what was being done."""
-    try:
-        yield
-    except RegistryError:
-        raise
-    except OSError as error:
-        why = error.strerror or str(error)
+class told:
+    """Turns what the system refuses meanwhile into an error that says what was being done."""
+
+    __slots__ = ("_what", "_where")
+
+    def __init__(self, what: str, where: str | os.PathLike[str]) -> None:
+        self._what = what
+        self._where = where
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, OSError) or isinstance(error, RegistryError):
+            return
+        what, where, why = self._what, os.fspath(self._where), error.strerror or str(error)
         if error.errno in _FULL:
-            text = f"the disk is full: cannot {what} in {os.fspath(where)} ({why}); nothing was changed"
+            text = f"the disk is full: cannot {what} in {where} ({why}); nothing was changed"
         elif error.errno in _DENIED:
-            text = f"cannot {what}: {error.filename or os.fspath(where)} may not be written to ({why})"
+            text = f"cannot {what}: {error.filename or where} may not be written to ({why})"
         else:
-            text = f"cannot {what} in {os.fspath(where)}: {error}"
+            text = f"cannot {what} in {where}: {error}"
         raise storage_error(error, text) from error
 
 

@@ -68,15 +68,15 @@ def _look(data: Data) -> str:
         raise RefusedWeightsError("the file of the weights is empty")
     if head[:4] == b"PK\x03\x04":
         return _zip(data)
-    if head[0] == 0x80 and 2 <= head[1] <= 5:
-        raise _pickle("a pickle")
     if head[8:9] == b"{" and head[5:8] == b"\0\0\0":
         safetensors_header(data)
         return "safetensors"
+    if head[0] == 0x80 and head[1:2] in b"\2\3\4\5":
+        raise _pickle("a pickle")
     if head.lstrip()[:1] in (b"{", b"["):
         try:
             json.loads(bytes(data))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RefusedWeightsError(f"the file begins as JSON does, but is none: {error}") from None
         return "json"
     if _is_onnx(data):
@@ -110,9 +110,36 @@ def _unknown(data: Data, head: bytes) -> RefusedWeightsError:
     return RefusedWeightsError(f"the file is none of {', '.join(FORMATS)}; {_INSTEAD}")
 
 
+class _Reader(io.RawIOBase):
+    """A file of bytes that are somewhere already: io.BytesIO would copy them."""
+
+    def __init__(self, data: Data) -> None:
+        self._data = memoryview(data)
+        self._place = 0
+
+    def seekable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._place = max(offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: len(self._data)}[whence], 0)
+        return self._place
+
+    def readinto(self, buffer: Any) -> int:
+        part = self._data[self._place : self._place + len(buffer)]
+        buffer[: len(part)] = part
+        self._place += len(part)
+        return len(part)
+
+
 def _zip(data: Data) -> str:
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as file:
+        with zipfile.ZipFile(io.BufferedReader(_Reader(data))) as file:
             names = file.namelist()
     except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
         raise RefusedWeightsError(f"the file begins as a zip does, but is none: {error}") from None
@@ -139,6 +166,8 @@ def safetensors_header(data: Data) -> dict[str, dict[str, Any]]:
         place = 0
         for name, told in sorted(header.items(), key=lambda item: tuple(item[1]["data_offsets"])):
             start, end = told["data_offsets"]
+            if any(type(n) is not int for n in (start, end, *told["shape"])):
+                raise ValueError(f"tensor {name!r} has a shape or a place that is no whole number")
             size = _DTYPES[told["dtype"]][1] * math.prod(told["shape"])
             if start != place or end - start != size or any(n < 0 for n in told["shape"]):
                 raise ValueError(f"tensor {name!r} is at {start} to {end}, must begin at {place} and have {size} bytes")
@@ -147,7 +176,7 @@ def safetensors_header(data: Data) -> dict[str, dict[str, Any]]:
             raise ValueError(f"the tensors have {place:,} bytes, the file has {total - 8 - length:,} for them")
     except KeyError as error:
         raise RefusedWeightsError(f"the file is no safetensors that is known: {error}") from None
-    except (ValueError, TypeError, AttributeError, IndexError) as error:
+    except (ValueError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise RefusedWeightsError(f"the file is no safetensors: {error}") from None
     tensors: dict[str, dict[str, Any]] = header
     return tensors

@@ -38,7 +38,7 @@ ROOM = 1 << 14
 class Damage:
     """A part of a log that is not what was written. line: from 1; start, end: in bytes."""
 
-    path: Path
+    path: str
     line: int
     start: int
     end: int
@@ -63,13 +63,12 @@ class Scan:
 _ENTRY = re.compile(rb'[0-9a-f]{8} \{"seq":')
 
 
-def line_of(entry: Mapping[str, Any]) -> bytes:
-    """An entry as a line."""
-    text = as_json(entry)
+def line_of(text: bytes) -> bytes:
+    """An entry, as JSON, as a line."""
     return b"%08x %s\n" % (crc32c(text), text)
 
 
-def scan(path: Path, data: bytes, offset: int, seq: int) -> Scan:
+def scan(path: str, data: bytes, offset: int, seq: int) -> Scan:
     """Reads a part of a log that begins at `offset` with entry `seq`."""
     found = Scan([], offset, b"", b"", [])
     bad: list[Damage] = []
@@ -126,7 +125,7 @@ class Follower:
 
     __slots__ = ("_identity", "_last", "damage", "entries", "name", "offset", "path", "state")
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: str, name: str) -> None:
         self.path = path
         self.name = name
         self._reset(None)
@@ -165,7 +164,7 @@ class Follower:
             return b""
         found = scan(self.path, _read(handle, self.offset, status.st_size), self.offset, self.entries)
         if found.damage and not whole:  # or was it read while it was being written?
-            with disk.locked(handle, self.path, shared=True):
+            with disk.Lock(handle, self.path, shared=True):
                 size = os.fstat(handle).st_size
                 found = scan(self.path, _read(handle, self.offset, size), self.offset, self.entries)
         self._take(found)
@@ -215,21 +214,22 @@ def _read(handle: int, start: int, end: int) -> bytes:
 class Appender:
     """The log of a model while nobody else may write it."""
 
-    __slots__ = ("_handle", "_name", "_offset", "_path", "_size", "seq")
+    __slots__ = ("_durable", "_handle", "_name", "_offset", "_path", "_size", "seq")
 
-    def __init__(self, path: Path, name: str, handle: int, offset: int, seq: int) -> None:
-        self._path = path
-        self._name = name
+    def __init__(self, follower: Follower, handle: int, durable: bool) -> None:
+        self._path = follower.path
+        self._name = follower.name
         self._handle = handle
-        self._offset = offset
+        self._durable = durable
+        self._offset = follower.offset
         self._size = os.fstat(handle).st_size
-        self.seq = seq
+        self.seq = follower.entries
 
     def clear(self, torn: bytes) -> None:
         """Puts aside what a crash left at the end, and clears its place."""
-        aside = self._path.with_name(f"log.torn-{self._offset}")
+        aside = f"{self._path}.torn-{self._offset}"
         with contextlib.suppress(OSError):  # it was never acknowledged: the copy is a courtesy
-            aside.write_bytes(torn)
+            Path(aside).write_bytes(torn)
         disk.pwrite(self._handle, b"\n" * (self._size - self._offset), self._offset)
         disk.datasync(self._handle)
         warnings.warn(
@@ -239,9 +239,10 @@ class Appender:
             stacklevel=2,
         )
 
-    def append(self, entry: Mapping[str, Any]) -> None:
-        """Durable when it returns. An error leaves the log as it was, unless it says that nobody knows."""
-        line = line_of({"seq": self.seq, **entry})
+    def append(self, what: str, entry: bytes) -> None:
+        """An entry, as JSON without its `seq`: durable when it returns. what: the entry in words, for an error. An
+        error leaves the log as it was, unless it says that nobody knows."""
+        line = line_of(b'{"seq":%d,%s' % (self.seq, entry[1:]))
         end = self._offset + len(line)
         if end + ROOM // 4 > self._size:
             self._grow(end)
@@ -249,13 +250,14 @@ class Appender:
         try:
             disk.pwrite(self._handle, line, self._offset)
             written = True
-            disk.datasync(self._handle)
+            if self._durable:
+                disk.datasync(self._handle)
         except BaseException as error:
             if not self._take_back(len(line)) and written:
                 raise storage_error(
                     error,
                     f"{self._path} was written to, but the disk then failed ({error}): it is not known whether "
-                    f"{entry['op']!r} of {self._name!r} holds; look again once the disk works",
+                    f"{what} of {self._name!r} holds; look again once the disk works",
                 ) from error
             raise
         self._offset, self.seq = end, self.seq + 1
@@ -283,7 +285,9 @@ class Appender:
 
 
 @contextlib.contextmanager
-def appending(follower: Follower, guard: contextlib.AbstractContextManager[Any]) -> Iterator[Appender]:
+def appending(
+    follower: Follower, guard: contextlib.AbstractContextManager[Any], durable: bool = True
+) -> Iterator[Appender]:
     """The log, locked against all other writers, with the follower at its end. guard: held while the follower reads.
 
     Raises FileNotFoundError where there is no log; RegistryLockedError; DamagedRegistryError.
@@ -291,12 +295,12 @@ def appending(follower: Follower, guard: contextlib.AbstractContextManager[Any])
     while True:
         handle = os.open(follower.path, os.O_RDWR | os.O_CLOEXEC)  # of its own: who shares a handle shares the lock
         try:
-            with disk.locked(handle, follower.path):
+            with disk.Lock(handle, follower.path):
                 if os.fstat(handle).st_nlink == 0:  # a repair put another in its place
                     continue
                 with guard:
                     torn = follower.refresh(handle)
-                    appender = Appender(follower.path, follower.name, handle, follower.offset, follower.entries)
+                    appender = Appender(follower, handle, durable)
                 if torn:
                     appender.clear(torn)
                 yield appender
@@ -308,5 +312,5 @@ def appending(follower: Follower, guard: contextlib.AbstractContextManager[Any])
 def new_log(name: str, entries: Sequence[Mapping[str, Any]], time: int) -> bytes:
     """A log as it is first written, with room for more."""
     head = {"time": time, "op": "log", "log": {"format": "fairlead-model-log", "layout": LAYOUT, "name": name}}
-    data = b"".join(line_of({"seq": seq, **entry}) for seq, entry in enumerate([head, *entries]))
+    data = b"".join(line_of(as_json({"seq": seq, **entry})) for seq, entry in enumerate([head, *entries]))
     return data.ljust((len(data) // ROOM + 1) * ROOM + ROOM, b"\n")

@@ -10,11 +10,10 @@ import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from fairlead.errors import InvalidRecordError, did_you_mean
 from fairlead.lifecycle.registry import disk
-from fairlead.lifecycle.registry.card import Version, as_json
+from fairlead.lifecycle.registry.card import Version
 from fairlead.lifecycle.registry.errors import DamagedRegistryError, RegistryError, UnknownVersionError, told
 from fairlead.lifecycle.registry.log import Appender, Follower, appending, new_log
 from fairlead.lifecycle.registry.names import CHAMPION, NEWEST, check_name
@@ -28,10 +27,14 @@ Which = int | str | Version
 class Models:
     """What `Registry` is made on."""
 
-    def __init__(self, folder: str | os.PathLike[str], clock: Callable[[], int] = clock_module.time_ns) -> None:
+    def __init__(
+        self, folder: str | os.PathLike[str], clock: Callable[[], int] = clock_module.time_ns, durable: bool = True
+    ) -> None:
         self.folder = Path(folder)
-        self.objects = Objects(self.folder / "objects")
+        self.objects = Objects(self.folder / "objects", durable)
         self._models = self.folder / "models"
+        self._place = os.fspath(self._models)
+        self._durable = durable
         self._clock = clock
         self._followers: dict[str, Follower] = {}
         self._lock = threading.RLock()
@@ -45,44 +48,59 @@ class Models:
             return ()
         return tuple(name for name in entries if (self._models / name / "log").is_file())
 
+    def folders(self) -> tuple[str, ...]:
+        """The names of all models, sorted, those included that have cards and have lost their log."""
+        try:
+            entries = sorted(entry.name for entry in self._models.iterdir() if entry.is_dir())
+        except (FileNotFoundError, NotADirectoryError):
+            return ()
+        return tuple(name for name in entries if (self._models / name / "log").exists() or self._has_cards(name))
+
+    def _has_cards(self, name: str) -> bool:
+        return any(path.stem.isdecimal() for path in (self._models / name).glob("*.json"))
+
     # --- files ---
 
     def log_path(self, name: str) -> Path:
         """The file that says what became of a model."""
         return self._models / check_name(name) / "log"
 
+    def _log_place(self, name: str) -> str:
+        return f"{self._place}/{check_name(name)}/log"
+
+    def _card_place(self, name: str, number: int) -> str:
+        return f"{self._place}/{name}/{number}.json"
+
     def card_path(self, name: str, number: int) -> Path:
         """The file of a version's card. The log has the same; it is there for people and other programs."""
         return self._models / check_name(name) / f"{number}.json"
 
-    def write_card(self, version: Version) -> None:
-        """The file of a version's card: whole or as it was, but not synced, as the log has it too."""
-        path = self.card_path(version.name, version.number)
-        new = path.with_name(f".{path.name}.tmp")
-        handle = disk.create(new)
+    def write_card(self, version: Version, card: bytes) -> None:
+        """The file of a version's card, which is card as JSON. The log has it too: it is neither synced nor kept from
+        being torn by a crash; `repair` writes it anew."""
+        handle = disk.create(self._card_place(version.name, version.number))
         try:
-            disk.write(handle, as_json({"card_of": "fairlead", **version.to_dict()}) + b"\n")
-            disk.rename(new, path)
+            body = _body(version, card)
+            disk.write(handle, b'{"card_of":"fairlead","name":"%s",%s\n' % (version.name.encode(), body[1:]))
         finally:
             os.close(handle)
 
     @contextlib.contextmanager
-    def _with_card(self, version: Version) -> Iterator[None]:
+    def _with_card(self, version: Version, card: bytes) -> Iterator[None]:
         """Its card is there, unless what it is written for fails."""
-        path = self.card_path(version.name, version.number)
         try:
-            self.write_card(version)
+            self.write_card(version, card)
             yield
         except BaseException:
-            for left in (path, path.with_name(f".{path.name}.tmp")):
-                with contextlib.suppress(OSError):
-                    left.unlink()
+            with contextlib.suppress(OSError):
+                Path(self._card_place(version.name, version.number)).unlink()
             raise
 
     def files_in_use(self) -> set[str]:
-        """The weights that a version has, by the names of their files."""
+        """The weights that a version has, by the names of their files. Raises DamagedRegistryError where a log is
+        damaged, or gone from beside its cards: nobody knows then which weights its versions have."""
         found: set[str] = set()
-        for name in self.names():
+        for name in self.folders():
             with self._reading(name) as state:
                 found.update(version.file for version in state.versions.values())
         return found
@@ -107,24 +125,23 @@ class Models:
         with self._lock:
             found = self._followers.get(name)
             if found is None:
-                check_name(name)
-                found = self._followers[name] = Follower(self._models / name / "log", name)
+                found = self._followers[name] = Follower(self._log_place(name), name)
             return found
 
     @contextlib.contextmanager
     def _appending(self, name: str) -> Iterator[tuple[Appender, State]]:
         follower = self._follower(name)
         try:
-            with appending(follower, self._lock) as appender:
+            with appending(follower, self._lock, self._durable) as appender:
                 yield appender, follower.state
         except (FileNotFoundError, NotADirectoryError) as error:
-            if follower.path.exists():
+            if Path(follower.path).exists():
                 raise
             raise self._unknown(name) from error
 
     def _unknown(self, name: str) -> RegistryError:
         self._followers.pop(name, None)
-        if any(path.stem.isdecimal() for path in (self._models / name).glob("*.json")):
+        if self._has_cards(name):
             return DamagedRegistryError(
                 f"the log of {name!r} is gone, its cards are there: `fairlead models repair` makes a log of them"
             )
@@ -151,7 +168,7 @@ class Models:
     def _aliased(state: State, alias: str) -> int:
         if alias == NEWEST and state.versions:
             return max(state.versions)
-        if alias.isdecimal() and alias.isascii():
+        if alias.isdecimal() and alias.isascii() and len(alias) < 19:
             return int(alias)
         found = state.aliases.get(alias)
         if found is None or found.version is None:
@@ -165,51 +182,50 @@ class Models:
     @contextlib.contextmanager
     def _kept(self) -> Iterator[None]:
         """Nothing is taken away meanwhile."""
-        with contextlib.ExitStack() as stack:
-            try:
-                stack.enter_context(self.objects.kept())
-            except FileNotFoundError:  # the very first version
-                for folder in (self.objects.folder, self._models):
-                    disk.make_folder(folder)
-                stack.enter_context(self.objects.kept())
+        try:
+            kept = self.objects.kept()
+        except FileNotFoundError:  # the very first version
+            for folder in (self.objects.folder, self._models):
+                disk.make_folder(os.fspath(folder))
+            kept = self.objects.kept()
+        with kept:
             yield
 
-    def _commit_version(self, version: Version) -> Version:
+    def _commit_version(self, version: Version, card: bytes) -> Version:
+        """Under the next number. card: of the version, as JSON."""
         try:
-            return self._next_version(version)
+            return self._next_version(version, card)
         except UnknownVersionError:
-            with disk.lock_file(self._models / ".lock"):
+            with disk.LockFile(f"{self._place}/.lock"):
                 if not self.log_path(version.name).exists():
-                    return self._first_version(version)
-        return self._next_version(version)
+                    return self._first_version(version, card)
+        return self._next_version(version, card)
 
-    def _next_version(self, version: Version) -> Version:
+    def _next_version(self, version: Version, card: bytes) -> Version:
         with self._appending(version.name) as (log, state):
             version = replace(version, number=state.newest + 1)
-            with self._with_card(version):
-                log.append(self._registered(version))
+            with self._with_card(version, card):
+                entry = b'{"time":%d,"op":"registered","registered":%s}' % (self._now(), _body(version, card))
+                log.append(f"version {version.number}", entry)
         return version
 
-    def _first_version(self, version: Version) -> Version:
+    def _first_version(self, version: Version, card: bytes) -> Version:
         self._check_case(version.name)
-        path = self.log_path(version.name)
-        disk.make_folder(path.parent)
-        entry = self._registered(version)
+        path = self._log_place(version.name)
+        disk.make_folder(os.path.dirname(path))  # noqa: PTH120
+        now, body = self._now(), version.to_dict()
+        del body["name"]
+        entry = {"time": now, "op": "registered", "registered": body}
         try:
-            disk.replace(path, new_log(version.name, [entry], entry["time"]))
+            disk.replace(path, new_log(version.name, [entry], now), self._durable)
         except BaseException:
-            for left in (path, path.with_name(".log.tmp")):
+            for left in (path, disk.beside(path)):
                 with contextlib.suppress(OSError):
-                    left.unlink()
+                    Path(left).unlink()
             raise
         with contextlib.suppress(OSError):  # a card without a log would mean that the log was lost
-            self.write_card(version)
+            self.write_card(version, card)
         return version
-
-    def _registered(self, version: Version) -> dict[str, Any]:
-        told = version.to_dict()
-        del told["name"]
-        return {"time": self._now(), "op": "registered", "registered": told}
 
     def _check_case(self, name: str) -> None:
         there = [entry.name for entry in self._models.iterdir() if entry.name.lower() == name.lower()]
@@ -220,10 +236,21 @@ class Models:
 
     def digest_of(self, path: str | os.PathLike[str]) -> str:
         """The sha256 that the weights of a file would have here."""
-        return digest(Path(path))
+        return digest(path)
 
     def _now(self) -> int:
         return int(self._clock())
+
+
+def _body(version: Version, card: bytes) -> bytes:
+    """What the log and the card say of a version. It is put together from the card's JSON, which is long."""
+    head = b'{"version":%d,"digest":"%s","format":"%s","size":%d,"card":' % (
+        version.number,
+        version.digest.encode(),
+        version.format.encode(),
+        version.size,
+    )
+    return head + card + b"}"
 
 
 _ALL: weakref.WeakSet[Models] = weakref.WeakSet()

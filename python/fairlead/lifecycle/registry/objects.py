@@ -1,10 +1,9 @@
 """The weights, under the name of their own sha256: `objects/<sha256>.<format>`. What is there never changes.
 
-A file gets its bytes under another name, then its own name, then one fsync, which on ext4, XFS and btrfs makes the name
-durable with the bytes. Only after that an entry of a log may speak of it. Until then a power cut may leave the name
-with other bytes: so a file that is there already is read and compared before it is used again, and replaced where it is
-not what its name says. The folder is flat: a registry has thousands of files, and each folder more would be one more
-sync.
+A file is made under its name, written, and synced once: on ext4, XFS and btrfs that makes the name durable with the
+bytes. Only after that an entry of a log may speak of it. Until then a crash may leave the name with other bytes: so a
+file that is there already is read and compared before it is used again, and replaced where it is not what its name
+says. The folder is flat: a registry has thousands of files, and each folder more would be one more sync.
 """
 
 from __future__ import annotations
@@ -28,31 +27,45 @@ _BLOCK = 1 << 20
 class Objects:
     """The folder of the weights. Registering holds it shared, taking away holds it alone."""
 
-    __slots__ = ("folder",)
+    __slots__ = ("_durable", "_lock", "_place", "folder")
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, durable: bool = True) -> None:
         self.folder = folder
+        self._place = os.fspath(folder)
+        self._lock = f"{self._place}/.lock"
+        self._durable = durable
 
     def path(self, file: str) -> Path:
         """Of a file that is there, or would be."""
         return self.folder / file
 
-    def kept(self) -> contextlib.AbstractContextManager[None]:
+    def kept(self) -> disk.LockFile:
         """Nothing is taken away meanwhile."""
-        return disk.lock_file(self.folder / ".lock", shared=True)
+        return disk.LockFile(self._lock, shared=True)
 
-    def alone(self) -> contextlib.AbstractContextManager[None]:
+    def alone(self) -> disk.LockFile:
         """Nobody is registering meanwhile."""
-        return disk.lock_file(self.folder / ".lock")
+        return disk.LockFile(self._lock)
 
     def put(self, data: bytes | memoryview, format: str) -> str:
         """Bytes, durable when it returns; gives their digest. Under `kept`."""
         name = hashlib.sha256(data).hexdigest()
-        target = self.path(f"{name}.{format}")
-        if not self._there(target, name):
-            with self._new() as (handle, path):
+        target = f"{self._place}/{name}.{format}"
+        try:
+            handle = disk.create_new(target, 0o444)
+        except FileExistsError:
+            if not self._there(target, name):
+                with self._new() as (handle, path):
+                    disk.write(handle, data)
+                    self._publish(handle, path, target, name)
+            return name
+        try:
+            with _or_none(handle, target):
                 disk.write(handle, data)
-                self._publish(handle, path, target, name)
+                if self._durable:
+                    disk.sync(handle)
+        finally:
+            os.close(handle)
         return name
 
     def put_file(self, source: int, format: str) -> tuple[str, int]:
@@ -65,7 +78,7 @@ class Objects:
                 disk.write(handle, block)
                 size += len(block)
             name = found.hexdigest()
-            target = self.path(f"{name}.{format}")
+            target = f"{self._place}/{name}.{format}"
             if not self._there(target, name):
                 self._publish(handle, path, target, name)
         return name, size
@@ -101,39 +114,38 @@ class Objects:
         if self.folder.is_dir():
             yield from sorted(path for path in self.folder.iterdir() if path.name != ".lock")
 
-    def _there(self, target: Path, name: str) -> bool:
+    def _there(self, target: str, name: str) -> bool:
         """Whether the bytes are there already; they are durable then."""
         try:
             if digest(target) != name:
                 return False
         except FileNotFoundError:
             return False
-        handle = os.open(target, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            disk.sync(handle)
-        finally:
-            os.close(handle)
+        if self._durable:
+            handle = os.open(target, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                disk.sync(handle)
+            finally:
+                os.close(handle)
         return True
 
-    def _publish(self, handle: int, path: Path, target: Path, name: str) -> None:
+    def _publish(self, handle: int, path: str, target: str, name: str) -> None:
         """Gives the bytes their name, for good."""
         try:
             disk.link(path, target)  # a rename could put these, not yet synced, in the place of another's that are
         except FileExistsError:
             if self._there(target, name):  # somebody was quicker
                 return
-            disk.sync(handle)  # it is not what its name says
-            disk.rename(path, target)
-        try:
-            disk.sync(handle)
-        except BaseException:
-            with contextlib.suppress(OSError):  # else it would be found, in memory, and taken for durable
-                disk.unlink(target)
-            raise
+            if self._durable:
+                disk.sync(handle)
+            disk.rename(path, target)  # it is not what its name says
+        if self._durable:
+            with _or_none(handle, target):
+                disk.sync(handle)
 
     @contextlib.contextmanager
-    def _new(self) -> Iterator[tuple[int, Path]]:
-        path = self.folder / f".{secrets.token_hex(8)}.tmp"
+    def _new(self) -> Iterator[tuple[int, str]]:
+        path = f"{self._place}/.{secrets.token_hex(8)}.tmp"
         handle = disk.create(path, 0o444)
         try:
             yield handle, path
@@ -143,10 +155,22 @@ class Objects:
             os.close(handle)
 
 
-def digest(path: Path) -> str:
+@contextlib.contextmanager
+def _or_none(handle: int, target: str) -> Iterator[None]:
+    """A file that cannot be written or synced is taken away: it would be found, in memory, and taken for durable."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            if os.fstat(handle).st_ino == Path(target).stat().st_ino:  # else another has put a whole one there
+                disk.unlink(target)
+        raise
+
+
+def digest(path: str | os.PathLike[str]) -> str:
     """The sha256 of a file, hexadecimal."""
     found = hashlib.sha256()
-    with path.open("rb", buffering=0) as file:
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123
         while block := file.read(_BLOCK):
             found.update(block)
     return found.hexdigest()

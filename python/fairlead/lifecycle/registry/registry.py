@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from fairlead.errors import InvalidRecordError
 from fairlead.lifecycle.registry import disk, loading
-from fairlead.lifecycle.registry.card import Alias, Lineage, Summary, Version, checked_card
+from fairlead.lifecycle.registry.card import Alias, Lineage, Summary, Version, as_json, checked_card
 from fairlead.lifecycle.registry.errors import (
     AliasMovedError,
     DamagedWeightsError,
@@ -48,7 +48,9 @@ class Registry(Models):
     folder: made with the first version. log: told of each new version (`model_version`) and each move of an alias
     (`deployment`), after it is done; a `fairlead.Journal` is one. clock: nanoseconds since the epoch.
 
-    What a call returned is durable: it survives kill -9, and a power cut where the disk keeps what it has synced. A
+    What a call returned survives kill -9; and a power cut, where the disk keeps what it has synced. A registration
+    syncs twice (the weights, the log), a promotion once; durable=False leaves that to the system, which writes within
+    half a minute: then a power cut may cost what was done last, and nobody else on the folder should count on it. A
     call that a crash interrupts has happened or has not; weights without a version may stay, for `collect` to remove.
     One thread or process never waits for another to read; writers of one model wait for each other. Files are locked
     by flock: no network file systems.
@@ -75,14 +77,15 @@ class Registry(Models):
         folder: str | os.PathLike[str],
         *,
         log: Log | None = None,
+        durable: bool = True,
         clock: Callable[[], int] = clock_module.time_ns,
     ) -> None:
-        super().__init__(folder, clock)
+        super().__init__(folder, clock, durable)
         self._log = log
 
     def anew(self) -> Registry:
         """The same folder, with nothing of it read yet."""
-        return Registry(self.folder, log=self._log, clock=self._clock)
+        return Registry(self.folder, log=self._log, durable=self._durable, clock=self._clock)
 
     def __repr__(self) -> str:
         return f"Registry({os.fspath(self.folder)!r})"
@@ -110,7 +113,7 @@ class Registry(Models):
         """
         check_name(name)
         when = self._clock() if created is None else as_time(created, "created")
-        card = checked_card(when, metrics or {}, params or {}, schema, lineage or Lineage(), description)
+        card, text = checked_card(when, metrics or {}, params or {}, schema, lineage or Lineage(), description)
         with told(f"register {name!r}", self.folder), _opened(artifact) as (data, handle):
             found = format_of(data, format)
             with self._kept():
@@ -119,7 +122,7 @@ class Registry(Models):
                     sha256 = self.objects.put(data, found)
                 else:
                     sha256, size = self.objects.put_file(handle, found)
-                version = self._commit_version(Version(name, 1, sha256, found, size, card))
+                version = self._commit_version(Version(name, 1, sha256, found, size, card), text)
         self._tell_version(version, "registered")
         return version
 
@@ -199,7 +202,7 @@ class Registry(Models):
                 )
             moved = state.next_alias(alias, target(state), self._now(), by, reason, rollback=rollback)
             told_of = {k: v for k, v in moved.to_dict().items() if k not in ("name", "time")}
-            log.append({"time": moved.time, "op": "alias", "alias": told_of})
+            log.append(f"the move of {alias}", as_json({"time": moved.time, "op": "alias", "alias": told_of}))
         self._tell_move(moved)
         return moved
 
@@ -269,6 +272,8 @@ class Registry(Models):
             if into is None:
                 return loading.model_of(found, self.objects.read(found.file, found.size), trusted)
             path = self.objects.check(found.file, found.size)
+        if not (callable(getattr(into, "fresh", None)) and callable(getattr(into, "load", None))):
+            raise InvalidRecordError(f"into is {into!r}, must be a Trainer: it has `fresh` and `load`")
         if (wanted := getattr(into, "format", found.format)) != found.format:
             raise DamagedWeightsError(
                 f"{name!r} version {found.number} is {found.format}, but {type(into).__name__} loads {wanted}"
@@ -321,12 +326,13 @@ class Registry(Models):
                             f"{name!r} version {number} is {' and '.join(holding)}: move the alias first"
                         )
                     found = state.versions[number]
-                    log.append({"time": self._now(), "op": "deleted", "version": number, "by": by, "reason": reason})
+                    entry = {"time": self._now(), "op": "deleted", "version": number, "by": by, "reason": reason}
+                    log.append(f"the deletion of version {number}", as_json(entry))
                 with contextlib.suppress(OSError):  # it is deleted; `collect` removes what stays
-                    disk.unlink(self.card_path(name, number))
-                if found.file not in self.files_in_use():
-                    with contextlib.suppress(OSError):
-                        disk.unlink(self.objects.path(found.file))
+                    disk.unlink(self._card_place(name, number))
+                with contextlib.suppress(OSError, RegistryError):  # of another model whose log is damaged
+                    if found.file not in self.files_in_use():
+                        disk.unlink(str(self.objects.path(found.file)))
         self._tell_version(found, "deleted")
         return found
 

@@ -18,9 +18,10 @@ from fairlead.lifecycle.signals.elo import EloSlide
 from fairlead.lifecycle.signals.packing import pack, unpack
 from fairlead.lifecycle.signals.performance import LEAST, Performance
 from fairlead.lifecycle.signals.psi_window import PsiWindow
-from fairlead.lifecycle.signals.status import KINDS, LEVELS, DriftStatus, Signal
+from fairlead.lifecycle.signals.rank_scans import RankScans
+from fairlead.lifecycle.signals.status import KINDS, LEVELS, DriftStatus
 
-_PARTS = 4  # families of tests that share the false alarms: inputs, answers, tests of errors, the detector of changes
+_PARTS = 5  # families that share the false alarms: inputs, their ranks, answers, tests of errors, changes of errors
 
 
 class DriftMonitor:
@@ -34,8 +35,8 @@ class DriftMonitor:
     psi: what the index (less what chance gives) of an alarm is at least, and psi_warning of a warning. accuracy: the
     least that is good, or None. rise: of the error rate against the baseline, .5 is by half. calibration: by how much
     confidence less accuracy may move. slide: points of Elo. adwin: the delta of ADWIN. bins: of a column of numbers.
-    arl: events between false alarms of inputs, answers, error tests and the detector of changes together, on average at
-    least, where nothing drifts. Warnings: at half the threshold of an alarm (PSI: psi_warning), as sure as alarms; of
+    arl: events between false alarms of all of these but Elo and ADWIN together, on average at least, where nothing
+    drifts. Warnings: at half the threshold of an alarm (PSI: psi_warning), as sure as alarms; of
     the detectors ten times as often. every: events between tests of a window.
 
     Inputs and labels come at different times, labels may come late, never, and in any order. Nothing is tested before a
@@ -54,7 +55,7 @@ class DriftMonitor:
     ...     monitor.learn(p, int(rng.random() < (p if n < 1500 else 1.0 - p)), time=n)
     >>> status = monitor.check()
     >>> status.level, sorted({signal.kind for signal in status.raised("alarm")})
-    ('alarm', ['adwin', 'calibration', 'change', 'confidence', 'error_rate', 'inputs'])
+    ('alarm', ['adwin', 'calibration', 'change', 'confidence', 'error_rate', 'input_change', 'inputs'])
     >>> abs(monitor.change_point() - 500) < 30
     True
     """
@@ -78,8 +79,7 @@ class DriftMonitor:
         bins: int = 10,
         every: int | None = None,
     ) -> None:
-        if not isinstance(schema, Schema):
-            raise InvalidRecordError(f"schema is {schema!r}, must be a Schema")
+        check_kind(schema)
         _within("psi", psi, 0.0, math.inf)
         _within("psi_warning", psi_warning, 0.0, psi)
         if accuracy is not None:
@@ -90,12 +90,13 @@ class DriftMonitor:
             _within(name, value, 0.0, math.inf)
         _within("calibration", calibration, 0.0, 1.0)
         _within("adwin", adwin, 0.0, 1.0)
-        if not isinstance(arl, (int, float)) or not 100.0 <= arl <= 1e9:
+        if not 100.0 <= _number("arl", arl) <= 1e9:
             raise InvalidRecordError(f"arl is {arl!r}, must be from 100 to 1e9 events")
         given = reference if isinstance(reference, Examples) else None
         every = max(window // 10, 1) if every is None and isinstance(window, int) else every
-        counts = {"window": window, "baseline": baseline, "every": every, "bins": bins}
-        counts["reference"] = 500 if given is not None else reference
+        first = 500 if isinstance(reference, Examples) else reference
+        counts: dict[str, Any] = {"window": window, "baseline": baseline, "every": every, "bins": bins}
+        counts["reference"] = first
         for name, value in counts.items():
             _whole(name, value, 2 if name == "bins" else 20 if name in ("window", "baseline", "reference") else 1)
         assert isinstance(every, int)
@@ -103,14 +104,19 @@ class DriftMonitor:
         self._options = {
             **{"window": window, "baseline": baseline, "psi": psi, "psi_warning": psi_warning, "accuracy": accuracy},
             **{"rise": rise, "calibration": calibration, "slide": slide, "adwin": adwin, "arl": arl, "bins": bins},
-            **{"every": every, "reference": counts["reference"]},
+            **{"every": every, "reference": first},
         }
         inputs = texts.COLUMNS if schema.text else tuple((name, 0) for name in schema.features)
         psi_options: dict[str, Any] = {
-            **{"window": window, "reference": counts["reference"], "bins": bins, "every": every},
+            **{"window": window, "reference": first, "bins": bins, "every": every},
             **{"warning": psi_warning, "alarm": psi, "p_value": min(every * 1.0 / (_PARTS * arl), 0.05)},
         }
-        self._inputs = PsiWindow([("inputs", name, classes) for name, classes in inputs], **psi_options)
+        ranked = [name for name, classes in inputs if not classes]
+        self._inputs = PsiWindow(
+            [("inputs", name, classes) for name, classes in inputs],
+            ranks=RankScans(ranked, min(_PARTS * arl * 2 * len(ranked), 1e12), window),
+            **psi_options,
+        )
         of_answers = (("predictions", "", schema.classes), ("confidence", "", 0))
         self._answers = PsiWindow(of_answers, **psi_options)
         self._performance = Performance(
@@ -347,6 +353,12 @@ class DriftMonitor:
             raise InvalidRecordError(f"answers has length {len(answers)}, reference has {len(examples)}")
 
 
+def check_kind(schema: object) -> None:
+    """Raises InvalidRecordError for what is no schema."""
+    if not isinstance(schema, Schema):
+        raise InvalidRecordError(f"schema is {schema!r}, must be a Schema")
+
+
 def _number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, np.floating)) or not math.isfinite(value):
         raise InvalidRecordError(f"{name} is {value!r}, must be a finite number")
@@ -361,4 +373,3 @@ def _within(name: str, value: object, low: float, high: float) -> None:
 def _whole(name: str, value: object, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise InvalidRecordError(f"{name} is {value!r}, must be a whole number, at least {least}")
-

@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fairlead._core import ADWIN, GLR
-from fairlead.lifecycle.signals.chance import inflation, normal_tail
+from fairlead._core import ADWIN, CutScan
+from fairlead.lifecycle.signals.chance import block_inflation, inflation, normal_tail
 from fairlead.lifecycle.signals.status import LEVELS, Level, Record, Signal
 
+_BLOCK = 32  # labels of which the mean is kept, to tell how much neighbours are alike
+_BLOCKS = 256  # how many of them
+_FEW = 32  # of them, up to which each is looked at
 LEAST = 30  # labels without which a share is not looked at
 _KEPT = 0.8  # of a threshold: below, what was raised is let go
 ERROR, CONFIDENCE = 0, 1  # columns of what is known of a label
@@ -21,7 +24,8 @@ class Performance:
     """The errors of a model, an event at a time, in [0, 1] or of a numeric kind from 0 on.
 
     The first `baseline` of them, or those given to `start`, are what the model is measured by. Until then nothing is
-    told. What neighbours have in common (`inflation`) is estimated from them too; all tests allow for it.
+    told. What neighbours have in common (`inflation`) is estimated from them and from what comes; all tests allow for
+    it.
 
     arl: events between false alarms of the detector of changes. p_value: of each test of the window.
     """
@@ -50,30 +54,36 @@ class Performance:
     def forget(self) -> None:
         """The first errors to come are the baseline."""
         self.at = self.seen = 0  # the slot that comes next; labels since there is a baseline
+        self.ring.fill(np.nan)
         self.ready = False
-        self.glr, self.adwin = GLR(arl=self.arl), ADWIN(delta=self.delta, mode="up")
+        self.scan, self.adwin = CutScan(arl=self.arl), ADWIN(delta=self.delta, mode="up")
         self.sorted = np.empty(0)  # errors of the baseline, of a numeric kind
-        self.n_before, self.before, self.inflation = 0, math.nan, 1.0
+        self.n_before, self.before, self.inflation, self.least = 0, math.nan, 1.0, 1.0
         self.gap, self.gap_variance, self.variance = math.nan, math.nan, math.nan
         self.thin, self.held, self.kept = 1, 0.0, 0  # ADWIN takes means of so many; their sum and number so far
+        self.means: list[float] = []  # of blocks of shares
+        self.block = 0.0  # the sum of the one that is under way
         self.found: dict[str, dict[str, float]] = {}  # by detector: what it found, until it is let go
         self.tested: dict[str, list[float]] = {}  # by test: value, p-value, level, since
 
     def start(self, rows: NDArray[np.float64]) -> None:
         """Errors and confidences, of shape (n, 2), in order: what the model is measured by."""
         errors = rows[:, ERROR]
-        self.inflation = inflation(errors)
+        self.sorted = np.sort(errors) if self.numeric else np.empty(0)
+        shares = self._shares(errors)
+        n = len(shares) // _BLOCK
+        self.means = shares[len(shares) - n * _BLOCK :].reshape(n, _BLOCK).mean(axis=1).tolist()[-_BLOCKS:]
+        self.least = inflation(shares)
+        self.inflation = max(self.least, self._likeness())
         self.thin = max(round(self.inflation), 1)
         self.n_before, self.before = len(errors), float(errors.mean())
         self.variance = float(errors.var())
         apart = rows[:, CONFIDENCE] - (1.0 - errors)
         self.gap, self.gap_variance = float(apart.mean()), float(apart.var())
-        self.sorted = np.sort(errors) if self.numeric else np.empty(0)
-        self.glr = GLR(arl=self.arl, inflation=self.inflation)
-        self.glr.update_many(self._shares(errors))
-        blocks = len(errors) // self.thin
-        shares = self._shares(errors)[: blocks * self.thin].reshape(blocks, self.thin)
-        self.adwin.update_many(shares.mean(axis=1))
+        self.scan = CutScan(arl=self.arl, inflation=self.inflation)
+        self.scan.update_many(shares)
+        n = len(errors) // self.thin
+        self.adwin.update_many(shares[: n * self.thin].reshape(n, self.thin).mean(axis=1))
         self.ready = True
         self.at = self.seen = 0
 
@@ -97,9 +107,11 @@ class Performance:
         self.at = self.at + 1 if self.at + 1 < self.window else 0
         self.seen += 1
         share = self._share(error) if self.numeric else error
-        if self.glr.update(share):
-            cut = self.glr.likeliest()
-            self._detected("change", time, cut["newer"], cut["before"], cut["after"])
+        self.block += share
+        if self.seen % _BLOCK == 0:
+            self._alike()
+        if self.scan.update(share):
+            self._detected("change", time, self.scan.newer, self.scan.before, self.scan.after)
         self.held += share
         self.kept += 1
         if self.kept == self.thin:
@@ -112,6 +124,25 @@ class Performance:
         self._test(time)
         return True
 
+    def _alike(self) -> None:
+        """A block of labels is full: what neighbours have in common may be known better."""
+        self.means.append(self.block / _BLOCK)
+        self.block = 0.0
+        if len(self.means) > _BLOCKS:
+            del self.means[0]
+        if len(self.means) > _FEW and self.seen % (4 * _BLOCK):
+            return  # one block more tells little
+        self.inflation = max(self.least, self._likeness())
+        self.scan.inflation = self.inflation
+        if self.kept == 0:
+            self.thin = max(self.thin, round(self.inflation))
+
+    def _likeness(self) -> float:
+        means = np.array(self.means)
+        mean = float(means.mean()) if len(means) else 0.0
+        # Numbers between 0 and 1, as places are, vary less than zeros and ones: a twelfth where all are alike likely.
+        return block_inflation(means, _BLOCK, 1.0 / 12.0 if self.numeric else mean * (1.0 - mean))
+
     def _share(self, error: float) -> float:
         places = int(self.sorted.searchsorted(error, "left")) + int(self.sorted.searchsorted(error, "right"))
         return places / (2.0 * len(self.sorted))
@@ -119,8 +150,9 @@ class Performance:
     def _detected(self, kind: str, time: int, newer: float, before: float, after: float) -> None:
         if kind in self.found and after <= self.found[kind]["after"]:
             return
-        base = self.found[kind]["before"] if kind in self.found else before
-        self.found[kind] = {"since": time, "at": self.seen, "newer": newer, "before": base, "after": after}
+        old = self.found.get(kind, {"before": before, "since": time})  # a further rise is part of the same drift
+        found = {"since": old["since"], "at": self.seen, "newer": newer, "before": old["before"], "after": after}
+        self.found[kind] = found
 
     def _test(self, time: int) -> None:
         rows = self.ring[: min(self.seen, self.window)]
@@ -186,11 +218,10 @@ class Performance:
 
     def newer(self) -> int:
         """How many labels came since the last change that was found; all of them where none was."""
-        if self.glr.drift:
-            return self.glr.newer
-        if "change" not in self.found and "adwin" in self.found:
-            return min(self.adwin.width * self.thin + self.kept, self.glr.width)
-        return self.glr.width if self.ready else self.at
+        found = self.found.get("change") or self.found.get("adwin")
+        if found:
+            return int(found["newer"]) + self.seen - int(found["at"])
+        return self.scan.width if self.ready else self.at
 
     def signals(self) -> list[Signal]:
         """What is known, test by test."""
@@ -220,20 +251,21 @@ class Performance:
         return Signal(kind, "", value, threshold, LEVELS[int(code)], int(since), message, p)
 
     def _change(self) -> Signal:
-        glr, found = self.glr, self.found.get("change")
-        level: Level = "alarm" if found else "warning" if glr.warning else "none"
+        scan, found = self.scan, self.found.get("change")
+        level: Level = "alarm" if found else "warning" if scan.warning else "none"
         words = "no change of the errors"
         if found:
             newer = int(found["newer"]) + self.seen - int(found["at"])
-            words = f"errors rose from {self._in_words(found['before'])} to {self._in_words(found['after'])}, {newer} labels ago"
-        elif glr.warning:
-            cut = glr.likeliest()
+            before, after = (self._in_words(found[name]) for name in ("before", "after"))
+            words = f"errors rose from {before} to {after}, {newer} labels ago"
+        elif scan.warning:
+            cut = scan.likeliest()
             words = (
                 f"errors may have risen from {self._in_words(cut['before'])} to {self._in_words(cut['after'])}, "
                 f"{cut['newer']} labels ago"
             )
         since = int(found["since"]) if found else 0
-        return Signal("change", "", glr.statistic, glr.threshold, level, since, words)
+        return Signal("change", "", scan.statistic, scan.threshold, level, since, words)
 
     def _adwin(self) -> Signal:
         found = self.found.get("adwin")
@@ -241,7 +273,9 @@ class Performance:
         now = self.adwin.estimation
         words = f"ADWIN's window of {self.adwin.width * self.thin} labels has errors of {self._in_words(now)}"
         if found:
-            words = f"ADWIN: errors rose to {self._in_words(found['after'])}, they were {self._in_words(found['before'])}"
+            words = (
+                f"ADWIN: errors rose to {self._in_words(found['after'])}, they were {self._in_words(found['before'])}"
+            )
         return Signal("adwin", "", now, self.delta, level, int(found["since"]) if found else 0, words)
 
     def _in_words(self, share: float) -> str:
@@ -250,7 +284,7 @@ class Performance:
     def state(self) -> tuple[dict[str, Any], list[NDArray[Any]]]:
         """The state as plain numbers and arrays; `restore` takes them."""
         header = {name: getattr(self, name) for name in _PLAIN}
-        detectors = [np.frombuffer(d.snapshot(), dtype=np.uint8) for d in (self.glr, self.adwin)]
+        detectors = [np.frombuffer(d.snapshot(), dtype=np.uint8) for d in (self.scan, self.adwin)]
         return header, [self.ring, self.sorted, *detectors, self.first[: 0 if self.ready else self.at]]
 
     def restore(self, header: dict[str, Any], arrays: list[NDArray[Any]]) -> None:
@@ -258,11 +292,11 @@ class Performance:
         for name in _PLAIN:
             setattr(self, name, header[name])
         self.ring, self.sorted = arrays[0].copy(), arrays[1].copy()
-        self.glr, self.adwin = GLR.restore(arrays[2].tobytes()), ADWIN.restore(arrays[3].tobytes())
+        self.scan, self.adwin = CutScan.restore(arrays[2].tobytes()), ADWIN.restore(arrays[3].tobytes())
         self.first[: len(arrays[4])] = arrays[4]
 
 
 _PLAIN = (
     *("at", "seen", "ready", "n_before", "before", "inflation", "gap", "gap_variance", "variance"),
-    *("thin", "held", "kept", "found", "tested"),
+    *("thin", "held", "kept", "found", "tested", "least", "means", "block"),
 )

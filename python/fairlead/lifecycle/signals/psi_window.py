@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairlead._core import Psi, PsiTable
-from fairlead.lifecycle.signals.chance import block_statistics, f_tail
+from fairlead.lifecycle.signals.chance import apart, f_tail
+from fairlead.lifecycle.signals.rank_scans import RankScans
 from fairlead.lifecycle.signals.status import LEVELS, Signal
 
 BLOCKS = 8  # stretches of the reference, by which the likeness of neighbours is told
 _LEAST_BLOCK = 8
+_ALIKE = 1.5  # inflation above which neighbours are taken to be alike
 _KEPT = 0.8  # of a threshold: below, what was raised is let go
 
 
@@ -25,10 +27,13 @@ class PsiWindow:
     Without drift PSI is about (c / M + c / N) chi2(B - 1) for M and N values in B bins: c, by how much the shares of
     bins vary more between stretches of the reference than those of independent values would (J. N. K. Rao, A. J. Scott,
     "On chi-squared tests for multiway contingency tables", Annals of Statistics 12, 1984), is estimated from blocks of
-    the reference, which should be in the order in which it came. As that is an estimate itself, the p-value is that of
-    Fisher's F. What is compared with the thresholds is the index less its expectation without drift.
+    the reference, which should be in the order in which it came. What is compared with the thresholds is the index less
+    this expectation. The p-value is of Pearson's chi-square over that of the blocks, by Fisher's F, as both are
+    estimates; where neighbours are alike with two degrees of freedom instead of B - 1, as what moves slowly moves all
+    bins together, up and down or in and out.
 
-    kinds, names: of the columns. classes: how many a column of class numbers has; 0: numbers.
+    columns: kind, name, and how many classes a column of class numbers has; 0: numbers. ranks: watch these columns of
+    numbers too.
     """
 
     def __init__(
@@ -42,19 +47,24 @@ class PsiWindow:
         warning: float,
         alarm: float,
         p_value: float,
+        ranks: RankScans | None = None,
     ) -> None:
         self.columns = tuple(columns)
         self.window, self.reference, self.bins, self.every = window, reference, bins, every
         self.warning, self.alarm, self.p_value = warning, alarm, p_value
+        self.ranks = ranks
+        self._ranked = [i for i, (_, _, classes) in enumerate(self.columns) if not classes]
         self.rows = np.full((window, len(self.columns)), np.nan)
         self.first = np.full((reference, len(self.columns)), np.nan)
-        self.at = 0  # the slot that comes next, of `first` while there is no reference, else of `rows`
-        self.seen = 0  # rows since there is a reference
+        self.at: int  # the slot that comes next, of `first` while there is no reference, else of `rows`
+        self.seen: int  # rows since there is a reference
+        self.raised_rows: int  # `seen`, less the rows that came after the drift, when the first alarm was raised
         self.table: PsiTable | None = None
-        self.raised_rows = 0  # `seen`, less the rows that came after the drift, when the first alarm was raised
         self._forget()
 
     def _forget(self) -> None:
+        self.at = self.seen = self.raised_rows = 0
+        self.rows.fill(np.nan)
         n = len(self.columns)
         self.psi, self.corrected, self.p = (np.full(n, np.nan) for _ in range(3))
         self.levels, self.since = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
@@ -74,8 +84,13 @@ class PsiWindow:
         self.seen += 1
         if self.at == self.window:
             self.at = 0
-        if self.seen < self.window or self.seen % self.every:
+        if self.seen % self.every:
             return False
+        if self.ranks is not None:
+            newest = np.arange(self.at - self.every, self.at) % self.window
+            self.ranks.add(self.rows[newest][:, self._ranked], time)
+        if self.seen < self.window:
+            return self.ranks is not None
         self._test(time)
         return True
 
@@ -97,15 +112,16 @@ class PsiWindow:
         self.psis = [_fitted(rows[:, i], c[2], self.bins) for i, c in enumerate(self.columns)]
         self.inflation, self.freedom, self.blocks = _likeness(rows, self.psis, self.window)
         self._prepare()
-        self.at = self.seen = 0
-        self.rows.fill(np.nan)
         self._forget()
+        if self.ranks is not None:
+            self.ranks.fit(rows[:, self._ranked])
 
     def forget(self) -> None:
         """The first rows to come are the reference."""
         self.table = None
-        self.at = self.seen = 0
         self._forget()
+        if self.ranks is not None:
+            self.ranks.forget()
 
     def _prepare(self) -> None:
         self.table = PsiTable(self.psis)
@@ -139,8 +155,9 @@ class PsiWindow:
             self.raised_rows = self.seen - self._newer()
 
     def _p_of(self, i: int) -> float:
-        ratio = float(self.psi[i] / self.expected[i])
-        freedom = float(self.freedom[i])
+        psi, freedom = self.psis[i], float(self.freedom[i])
+        counts = psi.count(np.ascontiguousarray(self.rows[:, i])).astype(float)
+        ratio = float(apart(counts, psi.reference.astype(float))) / float(self.inflation[i])
         return f_tail(ratio, freedom, freedom * self.blocks)
 
     def _newer(self) -> int:
@@ -161,13 +178,16 @@ class PsiWindow:
 
     def newer(self) -> int:
         """How many rows have come since the drift that is in alarm; 0: there is none."""
+        if self.ranks is not None and (newer := self.ranks.newer()):
+            return newer
         return self.seen - self.raised_rows if self.levels.max(initial=0) == 2 else 0
 
     def signals(self) -> list[Signal]:
         """What the last test found, column by column."""
+        found = [] if self.ranks is None else self.ranks.signals()
         if math.isnan(self.psi[0]):
-            return []
-        return [self._signal(i) for i in range(len(self.columns))]
+            return found
+        return [*found, *(self._signal(i) for i in range(len(self.columns)))]
 
     def _signal(self, i: int) -> Signal:
         kind, name, _ = self.columns[i]
@@ -182,15 +202,23 @@ class PsiWindow:
 
     def state(self) -> tuple[dict[str, Any], list[NDArray[Any]]]:
         """The state as plain numbers and arrays; `restore` takes them."""
-        header = {"at": self.at, "seen": self.seen, "raised": self.raised_rows, "fitted": self.table is not None}
-        arrays = [self.psi, self.corrected, self.p, self.levels, self.since]
+        header: dict[str, Any] = {
+            "at": self.at,
+            "seen": self.seen,
+            "raised": self.raised_rows,
+            "fitted": self.table is not None,
+        }
+        arrays: list[NDArray[Any]] = [self.psi, self.corrected, self.p, self.levels, self.since]
         if self.table is None:
             return header, [*arrays, self.first[: self.at]]
         header["blocks"] = self.blocks
+        more: list[NDArray[Any]] = []
+        if self.ranks is not None:
+            header["ranks"], more = self.ranks.state()
         arrays += [self.rows, self.inflation, self.freedom]
         for psi in self.psis:
             arrays += [psi.edges, psi.reference]
-        return header, arrays
+        return header, arrays + more
 
     def restore(self, header: dict[str, Any], arrays: list[NDArray[Any]]) -> None:
         """Goes on from a state that `state` gave."""
@@ -201,7 +229,9 @@ class PsiWindow:
             return
         self.blocks = header["blocks"]
         self.rows, self.inflation, self.freedom = (array.copy() for array in arrays[5:8])
-        pairs = arrays[8:]
+        pairs = arrays[8 : 8 + 2 * len(self.columns)]
+        if self.ranks is not None:
+            self.ranks.restore(header["ranks"], arrays[8 + len(pairs) :])
         self.psis = [
             Psi.from_counts(edges, counts.astype(np.int64))
             for edges, counts in zip(pairs[::2], pairs[1::2], strict=True)
@@ -242,14 +272,11 @@ def _likeness(
     found, freedom = ones.copy(), ones.copy()
     for i, psi in enumerate(psis):
         codes = bins_of(psi, rows[:, i])
-        ratio = _ratios(codes, len(psi.reference), length)
         used = max(np.count_nonzero(psi.reference) - 1.0, 1.0)
-        mean = float(ratio.mean())
-        found[i], freedom[i] = max(mean, 1.0), used
-        if mean > 1.5 and len(ratio) > 2:  # Satterthwaite's: fewer ways to vary than bins
-            spread = float(ratio.var(ddof=1))
-            freedom[i] = min(max(2.0 * mean * mean / spread, 1.0), used) if spread > 0.0 else used
-        if length < window and mean > 1.5 and length // 4 >= _LEAST_BLOCK:
+        mean = float(_ratios(codes, len(psi.reference), length).mean())
+        found[i] = max(mean, 1.0)
+        freedom[i] = used if mean <= _ALIKE else min(used, 2.0)
+        if length < window and mean > _ALIKE and length // 4 >= _LEAST_BLOCK:
             shorter = max(float(_ratios(codes, len(psi.reference), length // 4).mean()), 1.0)
             growth = min(max(math.log(mean / shorter) / math.log(4.0), 0.0), 1.0)
             found[i] *= (window / length) ** growth
@@ -261,5 +288,4 @@ def _ratios(codes: NDArray[np.int64], bins: int, length: int) -> NDArray[np.floa
     kept = codes[len(codes) - blocks * length :].reshape(blocks, length)
     counts = np.zeros((blocks, bins))
     np.add.at(counts, (np.repeat(np.arange(blocks), length), kept.ravel()), 1.0)
-    shares = np.bincount(codes, minlength=bins) / len(codes)
-    return block_statistics(counts, shares, len(codes))
+    return apart(counts, np.bincount(codes, minlength=bins) - counts)

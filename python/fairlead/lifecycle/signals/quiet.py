@@ -40,10 +40,10 @@ class QuietHours:
         for field in ("start", "end"):
             object.__setattr__(self, field, _clock(getattr(self, field), field))
         calendar_of(self.zone)  # refuses what is none
-        days = (self.days,) if isinstance(self.days, str) else self.days
-        if not isinstance(days, Iterable):
-            raise InvalidRecordError(f"days is {days!r}, must be some of {', '.join(DAYS)}")
-        days = tuple(days)
+        given: object = self.days
+        if not isinstance(given, Iterable):
+            raise InvalidRecordError(f"days is {given!r}, must be some of {', '.join(DAYS)}")
+        days = (given,) if isinstance(given, str) else tuple(given)
         for day in days:
             if day not in DAYS:
                 raise InvalidRecordError(f"days holds {day!r}, must be some of {', '.join(DAYS)}{_hint(day)}")

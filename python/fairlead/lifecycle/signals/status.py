@@ -9,15 +9,27 @@ from typing import Any, Literal
 
 Level = Literal["none", "warning", "alarm"]
 LEVELS: tuple[Level, ...] = ("none", "warning", "alarm")
-KINDS = ("inputs", "predictions", "confidence", "accuracy", "error_rate", "calibration", "adwin", "change", "elo")
+KINDS = (
+    "inputs",
+    "input_change",
+    "predictions",
+    "confidence",
+    "accuracy",
+    "error_rate",
+    "calibration",
+    "adwin",
+    "change",
+    "elo",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Signal:
     """One thing that is watched.
 
-    kind: 'inputs', 'predictions', 'confidence' (PSI), 'accuracy', 'error_rate', 'calibration', 'elo' (a number against a
-    threshold), 'adwin', 'change' (detectors on the errors). name: of the column, for inputs. value: what is compared
+    kind: 'inputs', 'predictions', 'confidence' (PSI), 'input_change' (ranks of inputs), 'accuracy', 'error_rate',
+    'calibration', 'elo' (a number against a threshold), 'adwin', 'change' (detectors on the errors). name: of the
+    column, for inputs. value: what is compared
     with `threshold`, both in the unit of the kind. since: the time of the event by which it was raised, or last
     changed its level. p_value: of such a value by chance alone, where one is known, corrected for nothing.
     """
@@ -40,8 +52,8 @@ class Signal:
 class Record:
     """How good the model is now, and was when it came.
 
-    now, before: the accuracy, or of a numeric kind the mean absolute error. n, n_before: of how many labels. p_value: of
-    being so much worse by chance alone, one-sided.
+    now, before: the accuracy, or of a numeric kind the mean absolute error. n, n_before: of how many labels. p_value:
+    of being so much worse by chance alone, one-sided.
     """
 
     now: float

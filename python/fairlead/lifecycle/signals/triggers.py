@@ -1,4 +1,4 @@
-"""When to train again: rules of which any may ask for it, and what may hold it back. Pure functions; times are given."""
+"""When to train again: rules of which any may ask for it, and what may hold it back. Pure functions."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Facts:
     """What is so at the moment of the question; all times are nanoseconds since the epoch.
 
     examples: labelled ones that could be learned from. new: those of them that came since the last retraining.
-    retrains: when retrainings started, oldest first. seconds: how long each took, as far as it is known. since: when the
-    model was first watched, which a schedule counts from before the first retraining. running: whether one is under way.
-    asked: by whom and why one is asked for by hand; empty: it is not.
+    retrains: when retrainings started, oldest first. seconds: how long each took, as far as it is known. since: when
+    the model was first watched, which a schedule counts from before the first retraining. running: whether one is under
+    way. asked: by whom and why one is asked for by hand; empty: it is not.
     """
 
     examples: int = 0
@@ -93,8 +93,8 @@ class OnDrift:
     def __post_init__(self) -> None:
         if self.level not in LEVELS[1:]:
             raise InvalidRecordError(f"level is {self.level!r}, must be 'warning' or 'alarm'")
-        kinds = (self.kinds,) if isinstance(self.kinds, str) else tuple(self.kinds)
-        object.__setattr__(self, "kinds", kinds)
+        kinds: object = self.kinds
+        object.__setattr__(self, "kinds", (kinds,) if isinstance(kinds, str) else tuple(self.kinds))
 
     @property
     def name(self) -> str:
@@ -237,7 +237,8 @@ class RetrainTrigger:
 
     >>> trigger = RetrainTrigger(OnLabels(50), cooldown="1h", least=100)
     >>> print(trigger.consider(None, Facts(examples=80, new=80), now=0))
-    held back: labels: 80 new labelled examples, 50 are enough; but there are 80 labelled examples, at least 100 are needed
+    held back: labels: 80 new labelled examples, 50 are enough; but there are 80 labelled examples, at least 100 are
+    needed
     >>> verdict = trigger.consider(None, Facts(examples=200, new=60), now=0)
     >>> verdict.retrain, verdict.rule
     (True, 'labels')

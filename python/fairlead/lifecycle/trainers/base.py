@@ -157,6 +157,9 @@ class Replay:
             x = list(schema.check_x(np.asarray(arrays["replay.x"]).reshape(-1, schema.width)))
         if len(x) != len(y):
             raise ValueError(f"the replay buffer has {len(x)} inputs and {len(y)} labels")
+        if len(y) > capacity:  # of a trainer that kept more: a fair sample of a fair sample is one
+            places = np.random.default_rng([capacity, seen]).choice(len(y), capacity, replace=False)
+            x, y = [x[at] for at in places.tolist()], [y[at] for at in places.tolist()]
         return cls(capacity, seen, x, y)
 
 

@@ -24,7 +24,6 @@ import numpy as np
 
 from fairlead.errors import FairleadError
 
-_DEEPEST = 900  # objects within objects, before Python's own limit
 _LISTS: dict[str, type] = {"list": list, "tuple": tuple, "deque": collections.deque}
 _SETS: dict[str, type] = {"set": set, "frozenset": frozenset}
 _DICTS: dict[str, type] = {
@@ -49,7 +48,10 @@ class Refused(FairleadError, ValueError):
 def to_plain(thing: Any, packages: Sequence[str]) -> Any:
     """The object as JSON types. Raises Refused for what is not of these packages."""
     writer = _Writer(packages)
-    plain = writer.write(thing, "model", 0)
+    try:
+        plain = writer.write(thing, "model")
+    except RecursionError:
+        raise Refused("there are too many objects within objects") from None
     writer.check_keys()
     return plain
 
@@ -71,13 +73,11 @@ class _Writer:
         self.alive: list[Any] = []  # so that no address is used twice
         self.keys: dict[int, str] = {}  # numbers that are keys -> where
 
-    def write(self, thing: Any, place: str, depth: int) -> Any:
+    def write(self, thing: Any, place: str) -> Any:
         if thing is None or isinstance(thing, (bool, str)) or type(thing) is int:
             return thing
         if type(thing) is float:
             return thing if math.isfinite(thing) else {"float": repr(thing)}
-        if depth > _DEEPEST:
-            raise Refused(f"{place} lies too deep")
         if isinstance(thing, (bytes, bytearray)):
             return {type(thing).__name__: base64.b64encode(thing).decode()}
         if isinstance(thing, (type, FunctionType, BuiltinFunctionType, MethodDescriptorType)):
@@ -89,10 +89,10 @@ class _Writer:
         if id(thing) in self.met:
             return {"same": self.met[id(thing)]}
         if isinstance(thing, tuple) and type(thing) is tuple:  # it may lie within itself by no way that matters
-            return {"tuple": [self.write(part, f"{place}[{i}]", depth + 1) for i, part in enumerate(thing)]}
+            return {"tuple": [self.write(part, f"{place}[{i}]") for i, part in enumerate(thing)]}
         number = self.met[id(thing)] = len(self.alive)
         self.alive.append(thing)
-        return {"at": number, **self._object(thing, place, depth + 1)}
+        return {"at": number, **self._object(thing, place)}
 
     def check_keys(self) -> None:
         """Raises Refused where a dictionary is by the addresses of objects: another process has others."""
@@ -101,21 +101,20 @@ class _Writer:
                 if key in self.keys:
                     raise Refused(f"{self.keys[key]} is by the address in memory of a {type(thing).__name__}")
 
-    def _object(self, thing: Any, place: str, depth: int) -> dict[str, Any]:
+    def _object(self, thing: Any, place: str) -> dict[str, Any]:
         kind = type(thing)
         if kind in _LISTS.values():
             more = {"maxlen": thing.maxlen} if kind is collections.deque else {}
-            return {kind.__name__: [self.write(v, f"{place}[{i}]", depth) for i, v in enumerate(thing)], **more}
+            return {kind.__name__: [self.write(v, f"{place}[{i}]") for i, v in enumerate(thing)], **more}
         if kind in _SETS.values():
-            return {kind.__name__: sorted((self.write(v, f"{place}{{}}", depth) for v in thing), key=json.dumps)}
+            return {kind.__name__: sorted((self.write(v, f"{place}{{}}") for v in thing), key=json.dumps)}
         if kind in _DICTS.values():
             more = {}
             if kind is collections.defaultdict:
-                more = {"factory": self.write(thing.default_factory, f"{place}.default_factory", depth)}
+                more = {"factory": self.write(thing.default_factory, f"{place}.default_factory")}
             self.keys |= {k: place for k in thing if type(k) is int}
             pairs = [
-                [self.write(k, f"{place} (a key)", depth), self.write(v, f"{place}[{k!r:.40}]", depth)]
-                for k, v in thing.items()
+                [self.write(k, f"{place} (a key)"), self.write(v, f"{place}[{k!r:.40}]")] for k, v in thing.items()
             ]
             return {kind.__name__: pairs, **more}
         if isinstance(thing, np.ndarray):
@@ -123,19 +122,19 @@ class _Writer:
         if isinstance(thing, np.generic):
             return {"scalar": self._array(np.asarray(thing), place)["array"]}
         if kind is random.Random:
-            return {"Random": self.write(thing.getstate(), f"{place} (its state)", depth)}
+            return {"Random": self.write(thing.getstate(), f"{place} (its state)")}
         if kind is np.random.RandomState:
             _, keys, *rest = thing.get_state()
             return {"RandomState": [keys.tolist(), *rest]}
         if kind is np.random.Generator:
             bits = thing.bit_generator
-            return {"Generator": [type(bits).__name__, self.write(bits.state, f"{place} (its state)", depth)]}
+            return {"Generator": [type(bits).__name__, self.write(bits.state, f"{place} (its state)")]}
         if kind is functools.partial:
             parts = (thing.func, thing.args, thing.keywords)
-            return {"partial": [self.write(part, f"{place} (partial)", depth) for part in parts]}
+            return {"partial": [self.write(part, f"{place} (partial)") for part in parts]}
         if kind is MethodType:
-            return {"method": [self.write(thing.__self__, f"{place}.__self__", depth), thing.__name__]}
-        return self._reduced(thing, place, depth)
+            return {"method": [self.write(thing.__self__, f"{place}.__self__"), thing.__name__]}
+        return self._reduced(thing, place)
 
     def _array(self, array: Any, place: str) -> dict[str, Any]:
         if array.dtype.kind not in "biufSU":
@@ -143,7 +142,7 @@ class _Writer:
         plain = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"))
         return {"array": [plain.dtype.str, list(array.shape), base64.b64encode(plain.tobytes()).decode()]}
 
-    def _reduced(self, thing: Any, place: str, depth: int) -> dict[str, Any]:
+    def _reduced(self, thing: Any, place: str) -> dict[str, Any]:
         name = self._name(type(thing), place)
         try:
             how: Any = thing.__reduce_ex__(4)
@@ -161,21 +160,21 @@ class _Writer:
             raise Refused(f"{place}, a {name}, is made by {make!r}")
         out: dict[str, Any] = {"object": name, "new": new}
         if given:
-            out["given"] = [self.write(v, f"{place} (given)", depth) for v in given]
+            out["given"] = [self.write(v, f"{place} (given)") for v in given]
         if state is not None:
-            out["state"] = self._state(thing, state, place, depth)
+            out["state"] = self._state(thing, state, place)
         if items is not None:
-            out["items"] = [self.write(v, f"{place}[{i}]", depth) for i, v in enumerate(items)]
+            out["items"] = [self.write(v, f"{place}[{i}]") for i, v in enumerate(items)]
         if pairs is not None:
-            out["pairs"] = [[self.write(part, f"{place}[...]", depth) for part in pair] for pair in pairs]
+            out["pairs"] = [[self.write(part, f"{place}[...]") for part in pair] for pair in pairs]
         return out
 
-    def _state(self, thing: Any, state: Any, place: str, depth: int) -> Any:
+    def _state(self, thing: Any, state: Any, place: str) -> Any:
         if not isinstance(state, dict):
             if isinstance(state, tuple) and len(state) == 2 and isinstance(state[1], dict):  # of slots
-                inner = [None if part is None else self._state(thing, part, place, depth) for part in state]
+                inner = [None if part is None else self._state(thing, part, place) for part in state]
                 return {"slots": inner}
-            return {"whole": self.write(state, f"{place} (its state)", depth)}
+            return {"whole": self.write(state, f"{place} (its state)")}
         unseeded = "seed" in state and state["seed"] is None
         pairs = []
         for name, value in state.items():
@@ -183,9 +182,9 @@ class _Writer:
                 # By chance alone: no two runs have the same one, so it is written as a fixed one.
                 value = type(value)(0)
                 self.alive.append(value)
-                pairs.append([name, self._object(value, f"{place}.{name}", depth)])
+                pairs.append([name, self._object(value, f"{place}.{name}")])
             else:
-                pairs.append([name, self.write(value, f"{place}.{name}", depth)])
+                pairs.append([name, self.write(value, f"{place}.{name}")])
         return {"fields": pairs}
 
     def _name(self, thing: Any, place: str) -> str:

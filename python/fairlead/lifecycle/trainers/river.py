@@ -112,10 +112,10 @@ class RiverTrainer:
             facts = json.loads(read_file(path).decode("utf-8", "surrogatepass"))
             if facts["trainer"] != "river":
                 raise ValueError(f"it was saved by the trainer {facts['trainer']!r}")
-            schema, plain = Schema.from_dict(facts["schema"]), facts["model"]
+            schema, plain, of = Schema.from_dict(facts["schema"]), facts["model"], str(facts["river"])
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise TrainingError(f"{path} is no file that a RiverTrainer has saved: {error}") from error
-        model = self._back(plain, str(path))
+        model = self._back(plain, str(path) if of == version("river") else f"{path}, of River {of},")
         if type(model) is not type(self.model):
             raise SchemaError(f"{path} holds a {type(model).__name__}, must be a {type(self.model).__name__}")
         self.schema, self.fitted = schema, model
@@ -196,14 +196,19 @@ def _loss(said: Any, label: Any, schema: Schema) -> float:
 
 def _seeded(model: Any, seed: int) -> Any:
     """A clone whose seeds that are None are this one, those of models within it too."""
-    return model.clone(_seeds(model, seed))
+    return model.clone(_with_seed(model._get_params(), seed))
 
 
-def _seeds(model: Any, seed: int) -> Any:
-    found = {}
-    for name, value in model._get_params().items():
+def _with_seed(params: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Parameters as River writes them down: an object is (its class, its own), a step of a pipeline its own."""
+    out: dict[str, Any] = {}
+    for name, value in params.items():
         if name == "seed" and value is None:
-            found[name] = seed
-        elif isinstance(value, river.base.Base) and (within := _seeds(value, seed)):
-            found[name] = within
-    return found
+            out[name] = seed
+        elif isinstance(value, dict):
+            out[name] = _with_seed(value, seed)
+        elif isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], dict):
+            out[name] = (value[0], _with_seed(value[1], seed))
+        else:
+            out[name] = value
+    return out

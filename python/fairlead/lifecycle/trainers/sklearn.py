@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from sklearn.pipeline import Pipeline
 from fairlead.errors import InvalidRecordError
 from fairlead.lifecycle.examples import Examples
 from fairlead.lifecycle.failures import SchemaError, TrainingError
+from fairlead.lifecycle.registry.errors import UntrustedTypeError
 from fairlead.lifecycle.schema import Schema
 from fairlead.lifecycle.trainer import Epoch, PathLike, Report, quiet
 from fairlead.lifecycle.trainers.base import (
@@ -34,6 +36,15 @@ from fairlead.lifecycle.trainers.base import (
 )
 from fairlead.lifecycle.trainers.skops_file import canonical
 
+# Where scikit-learn's models and what they are made of stand.
+_MODELS = (
+    *("_loss", "base", "calibration", "cluster", "compose", "covariance", "cross_decomposition", "decomposition"),
+    *("discriminant_analysis", "dummy", "ensemble", "feature_extraction", "feature_selection", "frozen"),
+    *("gaussian_process", "impute", "isotonic", "kernel_approximation", "kernel_ridge", "linear_model", "manifold"),
+    *("metrics", "mixture", "model_selection", "multiclass", "multioutput", "naive_bayes", "neighbors"),
+    *("neural_network", "pipeline", "preprocessing", "random_projection", "semi_supervised", "svm", "tree"),
+)
+
 _STATE = "fairlead_"  # what a fitted estimator carries besides its own: the schema, and examples to be used again
 
 
@@ -43,7 +54,7 @@ class SklearnTrainer:
     estimator: with its parameters; it is never fitted itself. Each `random_state` that is None gets the seed of `fit`.
     replay: of how many examples a fair sample is kept, for estimators that cannot learn further. passes: how often
     `partial_fit` goes over the new examples, of those that can. trusted: names of types that a file may hold, besides
-    those of scikit-learn itself and of `estimator`.
+    the classes of scikit-learn's models and those of `estimator`.
 
     How `partial_fit` keeps what is known: an estimator that has it (SGDClassifier, MLPClassifier, GaussianNB, ...) goes
     on from its weights. So does the last step of a pipeline, behind the other steps as they were fitted. All others
@@ -134,8 +145,8 @@ class SklearnTrainer:
             delattr(self.fitted, _STATE)
 
     def load(self, path: PathLike) -> None:
-        """The state that `save` wrote. Raises TrainingError for a file that is none, or that holds a type which is not
-        trusted: the message names it."""
+        """The state that `save` wrote. Raises TrainingError for a file that is none, UntrustedTypeError for one that
+        holds a type which is not trusted: the message names it."""
         model = _loads(read_file(path), self._types(), str(path))
         try:
             state = dict(getattr(model, _STATE))
@@ -226,19 +237,33 @@ def _copy(model: Any, types: set[str]) -> Any:
 def _loads(data: bytes, trusted: set[str], where: str) -> Any:
     try:
         found = skops.io.get_untrusted_types(data=data)
-        unknown = [name for name in found if name not in trusted and not name.startswith("sklearn.")]
+        unknown = [name for name in found if name not in trusted and not _of_sklearn(name)]
         if unknown:
-            raise TrainingError(
+            raise UntrustedTypeError(
                 f"{where} holds types that are not trusted: {', '.join(unknown)}; if you know them, give "
-                f"SklearnTrainer(..., trusted={unknown!r})"
+                f"SklearnTrainer(..., trusted={unknown!r})",
+                tuple(unknown),
             )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             return skops.io.loads(data, trusted=found)
-    except TrainingError:
+    except UntrustedTypeError:
         raise
     except Exception as error:  # whatever skops makes of bytes that are none of its
         raise TrainingError(f"{where} is no model of skops, or of another version: {error}") from error
+
+
+def _of_sklearn(name: str) -> bool:
+    """Whether it is a class of scikit-learn's models: no function, of which some run what they are given."""
+    module, _, of = name.rpartition(".")
+    first, _, rest = module.partition(".")
+    if first != "sklearn" or not (rest.partition(".")[0] in _MODELS or rest == "utils._bunch"):
+        return False
+    try:
+        found = getattr(import_module(module), of, None)
+    except ImportError:
+        return False
+    return isinstance(found, type) and found.__module__ == module  # what is only used there is not of scikit-learn
 
 
 @contextmanager

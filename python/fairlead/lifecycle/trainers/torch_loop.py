@@ -197,7 +197,10 @@ class Run:
         said = scores(self.module(*(part[places] for part in inputs)), self.schema)
         if self.schema.kind == "numeric":
             return functional.mse_loss(said, y[places])
-        return functional.cross_entropy(said, y[places], weight=self.weights)
+        if self.weights is None:
+            return functional.cross_entropy(said, y[places])
+        # Over the number of examples: over the sum of their weights, a batch without the rare class would count more.
+        return (functional.cross_entropy(said, y[places], reduction="none") * self.weights[y[places]]).mean()
 
     def _and_kept(self, loss: Tensor, size: int) -> Tensor:
         """The loss, and that of forgetting."""
