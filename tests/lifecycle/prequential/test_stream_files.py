@@ -82,10 +82,10 @@ def test_the_command_needs_nothing_but_the_file_and_the_target(
 ) -> None:
     pytest.importorskip("sklearn")
     pytest.importorskip("skops")
-    stream = drifting(260, every=150)
+    stream = drifting(190, every=100)
     lines = [f"{a:.6f},{b:.6f},{y}" for (a, b), y in zip(stream.x.tolist(), stream.y.tolist(), strict=True)]
     path = csv(tmp_path / "s.csv", "\n".join(["a,b,label", *lines]))
-    assert main(["prequential", str(path), "--target", "label", "--warm", "100", "--json"]) == 0
+    assert main(["prequential", str(path), "--target", "label", "--warm", "60", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     names = [c["name"] for c in found["contenders"]]
     assert names == [
@@ -97,7 +97,7 @@ def test_the_command_needs_nothing_but_the_file_and_the_target(
         "no change",
     ]
     assert found["contenders"][0]["retrains"] == found["contenders"][2]["retrains"] > 0
-    assert main(["prequential", str(path), "--target", "label", "--warm", "100", "--no-history", "--events"]) == 0
+    assert main(["prequential", str(path), "--target", "label", "--warm", "60", "--no-history", "--events"]) == 0
     out = capsys.readouterr().out
     assert "first -> serving" in out
     assert "ADWIN-triggered" in out

@@ -240,8 +240,10 @@ class Performance:
         elif kind == "error_rate":
             threshold = self.rise
             what = "mean error" if self.numeric else "error rate"
-            now = self.before * (1.0 + value)
-            message = f"{what} is {now:.3g} {over}, it was {self.before:.3g}: {value:+.0%} ({chance})"
+            known = math.isfinite(value)  # not where there were no errors before
+            now = self.before * (1.0 + value) if known else float(self.ring[: min(self.seen, self.window), ERROR].mean())
+            rise = f": {value:+.0%}" if known else ""
+            message = f"{what} is {now:.3g} {over}, it was {self.before:.3g}{rise} ({chance})"
         else:
             threshold = self.calibration
             message = (
