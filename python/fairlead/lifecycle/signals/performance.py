@@ -240,9 +240,9 @@ class Performance:
         elif kind == "error_rate":
             threshold = self.rise
             what = "mean error" if self.numeric else "error rate"
-            known = math.isfinite(value)  # not where there were no errors before
-            now = self.before * (1.0 + value) if known else float(self.ring[: min(self.seen, self.window), ERROR].mean())
-            rise = f": {value:+.0%}" if known else ""
+            now, rise = self.before * (1.0 + value), f": {value:+.0%}"
+            if math.isinf(value):  # there were none before
+                now, rise = float(self.ring[: min(self.seen, self.window), ERROR].mean()), ""
             message = f"{what} is {now:.3g} {over}, it was {self.before:.3g}{rise} ({chance})"
         else:
             threshold = self.calibration
