@@ -157,6 +157,16 @@ def test_a_file_that_a_power_cut_has_emptied(
             assert jobs.get(hurt.id).status().epoch == 4
 
 
+@pytest.mark.filterwarnings("ignore::fairlead.JournalWarning")
+def test_no_id_is_used_twice(tmp_path: Path, tiny: Any, examples: Examples) -> None:
+    for name in ("m-00001", "m-00002"):  # else the journal would seem to know its epochs already
+        with Journal(tmp_path / "desk") as journal, InlineJobs(tmp_path / "jobs", journal) as jobs:
+            job = jobs.start(tiny.Line(), examples, name="m")
+            assert job.id == name
+            assert jobs.prune(keep=0) == 1
+        assert epochs_in(tmp_path / "desk", name) == [1, 2, 3, 4]
+
+
 def test_a_job_is_resumed_once(tmp_path: Path, tiny: Any, examples: Examples, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever asks for it while another is about to begin it, is told so."""
     with TrainingJobs(tmp_path / "jobs") as jobs:
