@@ -104,6 +104,19 @@ def test_opened_again_it_is_as_it_was(tmp_path: Path, until: State | None) -> No
         assert after.status().labels == 900
 
 
+def test_opened_again_after_a_training_in_a_process_of_its_own(tmp_path: Path) -> None:
+    world, clock = World(), Clock()
+    with fl.Fleet.open(tmp_path / "desk", clock=clock) as fleet:
+        before = manage(fleet, tmp_path, jobs=None, plan=None)
+        live(fleet, clock, world, 100)
+        run = before.retrain().position.run
+        assert before.validate(60.0).challenger == 2
+    with fl.Fleet.open(tmp_path / "desk", clock=clock) as fleet:
+        after = manage(fleet, tmp_path, jobs=None, plan=None)
+        assert after.position == before.position
+        assert after.jobs.get(run).status().state == "done"
+
+
 def test_outcomes_are_told_by_name_and_void_ones_are_forgotten(tmp_path: Path) -> None:
     schema = Schema("categorical", ["a", "b"], labels=("down", "flat", "up"))
 

@@ -273,4 +273,19 @@ def test_bad_arguments_name_themselves(tmp_path: Path) -> None:
             pipeline.predict(x, task)
     with pytest.raises(InvalidRecordError, match="y is 7"):
         pipeline.learn("t", 7)
+    for time, word in (("2026-01-02", "time is '2026-01-02'"), (1.5, "time is 1.5"), (2**63, "time is 9223")):
+        with pytest.raises(InvalidRecordError, match=word):
+            pipeline.predict([1.0, 2.0], "t", time)
+        with pytest.raises(InvalidRecordError, match=word):
+            pipeline.learn("t", 1, time)
+    for slices, word in ((3, "slices is 3"), ({"category": 3}, "'category': 3")):
+        with pytest.raises(InvalidRecordError, match=word):
+            pipeline.predict([1.0, 2.0], "t", slices=slices)
+    for options, word in (
+        ({"window": -5}, "window is -5"),
+        ({"window": "x"}, "window"),
+        ({"mode": "x"}, "mode is 'x'"),
+    ):
+        with pytest.raises(InvalidRecordError, match=word):
+            pipeline.retrain(**options)
     assert pipeline.status().waiting == 0

@@ -27,6 +27,19 @@ def test_drift_is_noticed_and_a_better_model_promoted(tmp_path: Path) -> None:
     assert right > 400
 
 
+def test_labels_that_come_many_at_once(tmp_path: Path) -> None:
+    world, pipeline = World(5000), made(tmp_path)
+    for n in range(5000):
+        now = (n + 1) * 60 * SECOND
+        pipeline.predict(world.x[n], f"t{n}", now)
+        if n % 1000 == 999:  # more than a trial takes at most
+            for k in range(n - 999, n + 1):
+                pipeline.learn(f"t{k}", int(world.y[k]), now)
+        pipeline.step(now)
+    assert Event.PROMOTED in [step.event for step in pipeline.steps]
+    assert pipeline.version == 2
+
+
 def test_what_is_deployed_has_its_lineage(tmp_path: Path) -> None:
     with fl.Journal(tmp_path / "journal") as journal:
         pipeline = made(tmp_path, log=journal)

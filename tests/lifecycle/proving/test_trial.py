@@ -124,6 +124,15 @@ def test_a_challenger_that_is_no_better_is_refused_in_time() -> None:
     assert trial.pairs["shadow"] == 50
 
 
+def test_one_that_is_found_better_waits_for_late_labels_of_what_it_served() -> None:
+    trial = Trial("run-1", Plan(held_back=0, at_most=50))
+    verdict = fed(trial, [1] * 300, arm="champion")  # all of them asked before the canary began
+    assert (verdict.decision, trial.stage) == ("continue", "canary")
+    lied_to = Trial.from_dict(trial.as_dict())
+    assert fed(trial, [1] * 5, arm="challenger").decision == "promote"
+    assert fed(lied_to, [-1] * 400, arm="champion").decision == "refuse"
+
+
 def test_the_canary_goes_back_when_nothing_speaks_for_it_any_more() -> None:
     trial = Trial("run-1", Plan(held_back=0, shadow=5, canary=50, least=0.0))
     fed(trial, [1] * 5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from operator import index
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -17,6 +18,8 @@ from fairlead.lifecycle.pipeline.rival import Rival
 from fairlead.lifecycle.pipeline.wire import Writer
 from fairlead.lifecycle.proving import served_by
 from fairlead.lifecycle.schema import Schema
+
+_FAR = 2**63
 
 
 class NoChampionError(LifecycleError):
@@ -65,6 +68,9 @@ class Managed:
         schema = self.schema
         row = row_of(schema, x)
         _check_task(task)
+        time = _moment(time)
+        if slices is not None:
+            _check_slices(slices)
         model, version, rival, share, salt = self.arms
         if model is None:
             self._remember(row, task, time, None, None, "champion", 0.0, slices, "no champion yet")
@@ -90,7 +96,7 @@ class Managed:
         """See `RetrainingPipeline.learn`."""
         _check_task(task)
         label = None if y is None else self.schema.check_label(y)
-        when = time or self._clock()
+        when = _moment(time) or self._clock()
         with self._order:
             writer = self._writer
             seq = self._next() if writer is None else writer.label(when, task, label)
@@ -135,3 +141,22 @@ class Managed:
 def _check_task(task: object) -> None:
     if not isinstance(task, str) or not task:
         raise InvalidRecordError(f"task is {task!r}, must be the id of a task")
+
+
+def _moment(time: Any) -> int:
+    """Nanoseconds: numpy's too, but neither a text nor a fraction."""
+    try:
+        when = index(time)
+    except TypeError:
+        raise InvalidRecordError(f"time is {time!r}, must be a whole number of nanoseconds") from None
+    if -_FAR <= when < _FAR:
+        return when
+    raise InvalidRecordError(f"time is {time!r}, must be nanoseconds that fit into 64 bits")
+
+
+def _check_slices(slices: object) -> None:
+    if not isinstance(slices, Mapping):
+        raise InvalidRecordError(f"slices is {slices!r}, must be a mapping such as {{'category': 'rates'}}")
+    for dimension, value in slices.items():
+        if not isinstance(dimension, str) or not isinstance(value, str):
+            raise InvalidRecordError(f"slices has {dimension!r}: {value!r}, must be texts")

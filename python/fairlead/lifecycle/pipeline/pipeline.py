@@ -135,8 +135,8 @@ class RetrainingPipeline(Opened):
         0: the clock's. slices: what its worst slice is looked for in, such as {"category": "rates"}.
 
         It costs some microseconds more than the model itself. A challenger that fails or takes too long is not waited
-        for: the champion answers. Raises InvalidRecordError for an input that is not of the schema, NoChampionError
-        before the first version, and what the champion raises.
+        for: the champion answers. Raises InvalidRecordError for an input that is not of the schema, or a time or
+        slices that are none, NoChampionError before the first version, and what the champion raises.
         """
         return self._managed.predict(x, task, time, slices)
 
@@ -196,8 +196,13 @@ class RetrainingPipeline(Opened):
         """Begins a run now, whatever the trigger says. window: so many of the newest examples, held-back ones among
         them; None: the policy's.
 
-        Raises IllegalStepError where a run, a trial or a watch is under way, TooFewExamplesError.
+        Raises IllegalStepError where a run, a trial or a watch is under way, TooFewExamplesError, and
+        InvalidRecordError for a window or a mode that cannot be.
         """
+        if window is not None and (isinstance(window, bool) or not isinstance(window, int) or window < 2):
+            raise InvalidRecordError(f"window is {window!r}, must be a whole number, at least 2, or None")
+        if mode not in (None, "full", "incremental"):
+            raise InvalidRecordError(f"mode is {mode!r}, must be 'full', 'incremental' or None")
         with self._lock:
             now = self._moment(None)
             self._fold()

@@ -31,7 +31,8 @@ class Plan:
     served; what is missing of held-back data is asked of the shadow. 0 leaves a stage out, but for held-back data,
     which count as long as there are any. share: of tasks that the challenger serves in the canary. canary_at: the
     e-value at which it may begin: 1 / canary_at is the chance that a challenger no better than the champion ever
-    serves. at_most: after so many pairs in shadow and canary without a verdict the challenger is refused.
+    serves. at_most: after so many pairs in shadow and canary without a verdict the challenger is refused,
+    unless it is found better and only labels of what it served are lacking, as where labels come late or many at once.
 
     evidence: `"evidence"`: held-back data count as any. `"screen"`: they can refuse a challenger, but not promote it:
     right where retraining was decided by the champion's errors on these very data, since a champion that was only

@@ -257,7 +257,10 @@ class Trial:
             return self._promote()
         elif self.stage == "canary" and self.test.e_value < 1.0:
             self.stage = "shadow"  # what spoke for it is gone
-        if self._pairs["shadow"] + self._pairs["canary"] >= self.plan.at_most:
+        serves = (
+            self.stage == "canary" and self._proven()
+        )  # what is lacking is labels of what it served: they may be late
+        if self._pairs["shadow"] + self._pairs["canary"] >= self.plan.at_most and not serves:
             return self._end("refuse", f"not found better in time: {self.test}", Failure.worse)
         return False
 
