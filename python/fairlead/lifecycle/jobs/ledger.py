@@ -67,7 +67,7 @@ class Ledger:
         from fairlead.journal import read
 
         for event in read(self._folder, first=after + 1, types=KIND, models=order.name):
-            if event.data.get("run") == place.id:
+            if event.data.get("run") == place.id and "attempt" in event.data:  # else a pipeline's word of it
                 yield event
 
 

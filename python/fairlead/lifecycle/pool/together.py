@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ from fairlead.lifecycle.examples import Examples
 from fairlead.lifecycle.failures import SchemaError
 from fairlead.lifecycle.pipeline import (
     Event,
+    IllegalStepError,
     NoChampionError,
     PipelineStatus,
     Position,
@@ -165,7 +167,8 @@ class Pooled:
         pipeline = self.pipeline
         over: tuple[Step, ...] = ()
         if pipeline.state in _TRIAL and (why := self._next_due()):
-            over = (pipeline.veto(by=OWN, reason=f"the next run is due; {why}"),)
+            with contextlib.suppress(IllegalStepError):  # it has just ended
+                over = (pipeline.veto(by=OWN, reason=f"the next run is due; {why}"),)
         return over + pipeline.step(now)
 
     def choose(self, since_drift: int, at_hand: int) -> int:
@@ -350,9 +353,8 @@ class Pooled:
                 continue
             if step.event is Event.RETRAIN and step.position.champion is not None and self.windows is not None:
                 self.choose(0, at_hand)
-            version = brought(step)
-            if version is not None:
-                self._come(version, said, at)
+            if (comes := brought(step)) is not None:
+                self._come(comes, said, at)
             self._note(step)
         if rows := self.pipeline.waiting_rows():
             self._asked = {task: found for task, found in said_to(lambda: self._models, rows).items() if found}
