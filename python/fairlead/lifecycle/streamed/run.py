@@ -38,7 +38,7 @@ RIVALS: dict[str, Callable[[Course, int], Track]] = {
     "no change": lambda course, retrains: no_change(course),
 }
 """By name; each is told how often the managed model was retrained."""
-_ALONE = "one at a time"  # takes as long as the managed model: only where it is asked for
+_ALONE = "one at a time"  # takes its time: only where it is asked for
 _EVERY = 25  # rows between two looks of the pipeline
 _LEAST = 25  # examples that a run learns from
 _REST = 600 * 10**9  # rows between two runs of a model whose champion answers alone, in their time
@@ -76,10 +76,10 @@ def prequential(
     default `default_trainer()`. history: whether everybody is told the past of a row too (`with_history`). warm: rows
     that the first version is trained on, 1,000 or a tenth of the stream if not given. delay: the label of row t is
     known before row t + delay is answered, and not sooner. manage: makes what answers, as `pooled` does, of (name,
-    trainer, registry) and more. rivals: names of `RIVALS`; all if not given but "one at
-    a time", a `RetrainingPipeline` on its own, which takes as long as the managed model. "fixed schedule" trains as often as the
-    managed model did, from the whole buffer of 10,000. folder: of the registry, kept; else a temporary one. progress:
-    called with rows done, and rows.
+    trainer, registry) and more. rivals: names of `RIVALS`; if not given all but "one at a time", which is a
+    `RetrainingPipeline` with its own rules and takes its time; "fixed schedule" trains as often as the managed model
+    did, from the whole buffer of 10,000. folder: of the registry, kept; else a temporary one. progress: called with
+    rows done, and rows.
 
     A training counts each time, whether its model was ever promoted or not. Time is simulated; a second a row.
 
