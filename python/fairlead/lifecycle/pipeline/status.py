@@ -10,9 +10,10 @@ from typing import Any
 @dataclass(frozen=True, slots=True)
 class PipelineStatus:
     """What a pipeline is doing. reason: why it is where it is. level: of drift, as of the last look. progress: of the
-    training, or what the trial or the watch has found so far, in words. waiting: inputs without a label. runs:
-    trainings so far. problem: what went wrong in the last step, "" where nothing did. unlogged: inputs that the log did
-    not take. together: where versions answer together (`Pooled`), their weights.
+    training, or what the trial or the watch has found so far, in words; while it is serving, what holds a run back that
+    is asked for (a cooldown, examples that are waited for). waiting: inputs without a label. runs: trainings so far.
+    problem: what went wrong in the last step, "" where nothing did. unlogged: inputs that the log did not take.
+    together: where versions answer together (`Pooled`), their weights.
     """
 
     name: str
