@@ -21,6 +21,7 @@ a model that is watched, retrained, proved and promoted, and by the same model w
   ADWIN-triggered     retrained when River's ADWIN finds a change in its errors, from the whole buffer
   ADWIN, its window   the same, from the examples that ADWIN keeps
   no change           answers the newest label that is known
+  one at a time       with --one-at-a-time: managed too, but its champion answers alone, not versions together
 
   fairlead prequential elec.parquet --target target
 """
@@ -44,6 +45,7 @@ def add_prequential(commands: Commands) -> None:
     )
     command.add_argument("--no-history", action="store_true", help="tell nobody what came before a row")
     command.add_argument("--seed", metavar="N", type=int, default=0, help="of all trainings (default: 0)")
+    command.add_argument("--one-at-a-time", action="store_true", help="one more rival, which takes its time")
     command.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     command.add_argument("--events", action="store_true", help="print what the managed model did, too")
     command.set_defaults(run=_prequential)
@@ -53,7 +55,7 @@ def _prequential(arguments: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from fairlead.lifecycle.streamed import prequential, read_stream
+    from fairlead.lifecycle.streamed import RIVALS, prequential, read_stream
 
     stream = read_stream(arguments.file, target=arguments.target, time=arguments.time, leave_out=arguments.leave_out)
     console = Console(stderr=True)
@@ -66,6 +68,7 @@ def _prequential(arguments: argparse.Namespace) -> int:
             warm=arguments.warm,
             delay=arguments.delay,
             seed=arguments.seed,
+            rivals=list(RIVALS) if arguments.one_at_a_time else None,
             progress=lambda done, total: bar.update(task, completed=done),
         )
     if arguments.json:

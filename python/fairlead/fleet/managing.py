@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from fairlead.errors import FairleadError, InvalidRecordError, UnknownModelError, did_you_mean
 from fairlead.fleet import checks
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from fairlead._core import Fleet as CoreFleet
     from fairlead.journal import Journal
     from fairlead.lifecycle import Schema, Trainer
-    from fairlead.lifecycle.pipeline import Prediction, RetrainingPipeline, Step
+    from fairlead.lifecycle.pipeline import ManagedModel, Prediction, RetrainingPipeline, Step
     from fairlead.lifecycle.registry import Registry
 
+Made = TypeVar("Made", bound="ManagedModel")
 Features = Callable[[Task], Any]
 _MOST_OPEN = 100_000
 
@@ -46,6 +47,7 @@ class ManagedFleet:
         self._managing = None
         self._settle_core = self._core.settle
 
+    @overload
     def manage(
         self,
         name: str,
@@ -55,8 +57,36 @@ class ManagedFleet:
         features: Features | None = None,
         model: Model | None = None,
         threads: int = 0,
+        make: None = None,
         **options: Any,
-    ) -> RetrainingPipeline:
+    ) -> RetrainingPipeline: ...
+
+    @overload
+    def manage(
+        self,
+        name: str,
+        trainer: Trainer,
+        *,
+        registry: Registry | str | os.PathLike[str] | None = None,
+        features: Features | None = None,
+        model: Model | None = None,
+        threads: int = 0,
+        make: Callable[..., Made],
+        **options: Any,
+    ) -> Made: ...
+
+    def manage(
+        self,
+        name: str,
+        trainer: Trainer,
+        *,
+        registry: Registry | str | os.PathLike[str] | None = None,
+        features: Features | None = None,
+        model: Model | None = None,
+        threads: int = 0,
+        make: Callable[..., Any] | None = None,
+        **options: Any,
+    ) -> Any:
         """Manages a model: it answers what the fleet is asked, learns from what comes true, and is retrained when it
         drifts; a new version answers once it is proved. `fleet.watch()` lets it go on by itself.
 
@@ -65,8 +95,11 @@ class ManagedFleet:
         `fl.Registry` or its folder; on a desk that is `registry` in its folder if not given. features: what the model
         is given of a task; without it the text, where the schema is of texts. `fleet.predict(task, x)` needs none.
         model: its record in the fleet. threads: in which `fleet.ask` calls it, as `CallableProvider` has them; 0: where
-        it is asked. options: as of `RetrainingPipeline`: monitor, trigger, plan, watch, guardrails, policy, schema,
-        jobs. Jobs train in processes of their own, in `jobs` in the registry's folder, if none are given.
+        it is asked. make: what makes the managed model, of (name, trainer, registry) and options: a
+        `RetrainingPipeline`, whose champion answers alone, if not given; `fl.lifecycle.pooled`, whose versions answer
+        together, for streams that drift. options: as of what makes it: monitor, trigger, plan, watch, guardrails,
+        policy, schema, jobs. Jobs train in processes of their own, in `jobs` in the registry's folder, if none are
+        given.
 
         On a desk everything is an event of the journal; a fleet that is opened again, and told to manage the same
         model, goes on where the last one was: with a training that its death cut short too.
@@ -94,7 +127,7 @@ class ManagedFleet:
         if self._managing is None:
             self._managing = Managing(self)
             self._settle_core = self._managing.settle
-        return self._managing.add(name, trainer, registry, features, model, threads, options)
+        return self._managing.add(name, trainer, registry, features, model, threads, make, options)
 
     def predict(self, task: Task, x: Any = None, *, model: str | None = None) -> Forecast:
         """What a managed model says to a task, recorded as its forecast.
@@ -110,7 +143,7 @@ class ManagedFleet:
         return self._managing.predict(task, x, model)
 
     @property
-    def managed(self) -> Mapping[str, RetrainingPipeline]:
+    def managed(self) -> Mapping[str, ManagedModel]:
         """The managed models, by name."""
         return MappingProxyType({}) if self._managing is None else self._managing.pipelines
 
@@ -139,15 +172,15 @@ class Managing:
         self._core: CoreFleet = fleet._core
         self._clock: Callable[[], int] = fleet._clock
         self._journal: Journal | None = fleet._journal
-        self._by_name: dict[str, RetrainingPipeline] = {}
+        self._by_name: dict[str, ManagedModel] = {}
         self._features: dict[str, Features | None] = {}
-        self._open: dict[str, tuple[RetrainingPipeline, ...]] = {}
+        self._open: dict[str, tuple[ManagedModel, ...]] = {}
         """Who waits for the outcome of a task."""
         self._order = threading.Lock()  # outcomes are told in the order of the journal
         self._jobs: dict[Path, Any] = {}
         self._complaints: dict[str, str] = {}  # what was told already
         self._watching: list[weakref.ref[Watching]] = []
-        self.pipelines: Mapping[str, RetrainingPipeline] = MappingProxyType(self._by_name)
+        self.pipelines: Mapping[str, ManagedModel] = MappingProxyType(self._by_name)
 
     def add(
         self,
@@ -157,9 +190,9 @@ class Managing:
         features: Features | None,
         model: Model | None,
         threads: int,
+        make: Callable[..., ManagedModel] | None,
         options: dict[str, Any],
-    ) -> RetrainingPipeline:
-        from fairlead.lifecycle.pipeline import RetrainingPipeline
+    ) -> ManagedModel:
         from fairlead.providers import CallableProvider
 
         fleet = self._here()
@@ -173,11 +206,17 @@ class Managing:
         for taken in ("log", "clock"):
             if taken in options:
                 raise InvalidRecordError(f"{taken} is given, but that is the fleet's")
+        if make is None:
+            from fairlead.lifecycle.pipeline import RetrainingPipeline
+
+            make = RetrainingPipeline
+        elif not callable(make):
+            raise InvalidRecordError(f"make is {make!r}, must make a managed model, as fl.lifecycle.pooled does")
         place = self._registry(registry)
         jobs = options.pop("jobs", None) or self._own_jobs(place.folder / "jobs")
         if self._journal is not None:
             options = {"log": self._journal, **options}
-        pipeline = RetrainingPipeline(name, trainer, place, jobs=jobs, clock=self._clock, **options)
+        pipeline = make(name, trainer, place, jobs=jobs, clock=self._clock, **options)
         if features is None and pipeline.schema.text:
             features = _text
         known = {one.name for one in fleet.models}
@@ -289,7 +328,7 @@ class Managing:
         with contextlib.suppress(Warning):
             warnings.warn(f"the managed model {name!r} could not go on: {text}", RuntimeWarning, stacklevel=3)
 
-    def _wait(self, task: str, pipeline: RetrainingPipeline) -> None:
+    def _wait(self, task: str, pipeline: ManagedModel) -> None:
         waiting = self._open.get(task, ())
         if pipeline not in waiting:
             self._open[task] = (*waiting, pipeline)

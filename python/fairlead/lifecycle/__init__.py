@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     )
     from fairlead.lifecycle.pipeline import (
         IllegalStepError,
+        ManagedModel,
         NoChampionError,
         PipelineStatus,
         Policy,
@@ -94,6 +95,7 @@ _LATER = {
     "Joined": "examples",
     "read_examples": "examples",
     "IllegalStepError": "pipeline",
+    "ManagedModel": "pipeline",
     "NoChampionError": "pipeline",
     "PipelineStatus": "pipeline",
     "Policy": "pipeline",
@@ -197,6 +199,7 @@ __all__ = [
     "LifecycleError",
     "Limits",
     "Lineage",
+    "ManagedModel",
     "NanLossError",
     "NoChampionError",
     "NotSendableError",

@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 
 import pytest
-from toy_models import SCHEMA, SECOND, World, fitted, live, made
+from toy_models import SCHEMA, SECOND, Toy, World, fitted, live, made
 
 import fairlead as fl
 from fairlead.journal import read
-from fairlead.lifecycle import read_examples
+from fairlead.lifecycle import NoChampionError, RetrainingPipeline, read_examples
 from fairlead.lifecycle.pipeline import Event, IllegalStepError, State
 
 EVENTS = [Event.FIRST, Event.RETRAIN, Event.TRAINED, Event.ADVANCED, Event.ADVANCED, Event.PROMOTED, Event.KEPT]
@@ -125,3 +125,25 @@ def test_any_number_of_threads(tmp_path: Path) -> None:
         learnt = pipeline.examples()
         journal.wait_durable()
         assert read_examples(journal.folder, "toy", schema=SCHEMA).fingerprint == learnt.fingerprint
+
+
+def test_its_status_says_what_holds_a_run_back(tmp_path: Path) -> None:
+    world, pipeline = World(), made(tmp_path)
+    seen: list[str] = []
+
+    def look(pipeline: RetrainingPipeline) -> bool:
+        status = pipeline.status()
+        if status.state == "serving" and status.level == "alarm":
+            seen.append(status.progress)
+        return False
+
+    live(pipeline, world, 0, 660, until=look)
+    assert seen
+    assert all("examples have come since, 80 are waited for" in text for text in seen)
+    anew = made(tmp_path / "anew", Toy(), schema=SCHEMA)
+    for n in range(30):
+        with pytest.raises(NoChampionError):
+            anew.predict(world.x[n], f"t{n}", n + 1)
+        anew.learn(f"t{n}", int(world.y[n]), n + 1)
+        anew.step(n + 1)
+    assert "waits for examples to train the first version: 30 of 60" in str(anew.status())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from prequential_streams import drifting, trainer
 from fairlead import InvalidRecordError
 from fairlead.lifecycle import InlineJobs, Pool, Pooled, Registry, Schema, Stream, pooled
 from fairlead.lifecycle.pipeline import Policy, RetrainingPipeline, State
+from fairlead.lifecycle.pipeline.rival import Rival
 
 SCHEMA = Schema("binary", ["x0", "x1"])
 
@@ -107,10 +109,59 @@ def test_a_version_that_fails_goes_and_the_others_answer(tmp_path: Path) -> None
         def predict(self, x: Any) -> Any:
             raise ValueError("no")
 
-    model._models[broken] = Broken()
+    model._models[broken].model = Broken()
     assert model.predict(stream.x[0], "next", clock()).arm == "pool"
     assert broken not in model.pool
     assert "raised ValueError: no" in model.problem
+
+
+def test_where_the_champion_fails_the_others_answer(tmp_path: Path) -> None:
+    clock, stream = Clock(), drifting(300)
+    model = made(tmp_path, clock)
+    live(model, clock, stream, 0, 300)
+    champion = model.version
+
+    class Broken:
+        def predict(self, x: Any) -> Any:
+            raise ValueError("no")
+
+    model.pipeline._managed.arms = model.pipeline._managed.arms._replace(model=Broken())
+    found = model.predict(stream.x[0], "next", clock())
+    assert found.arm == "pool"
+    assert found.version != champion
+    assert f"version {champion}, the champion, raised ValueError: no" in model.status().problem
+    with pytest.raises(InvalidRecordError, match="task is"):
+        model.predict(stream.x[0], "", clock())
+    with pytest.raises(InvalidRecordError):
+        model.predict([1.0], "short", clock())
+
+
+def test_one_that_does_not_answer_in_time_goes(tmp_path: Path) -> None:
+    clock, stream = Clock(), drifting(300)
+    model = made(tmp_path, clock)
+    live(model, clock, stream, 0, 300)
+    slow = next(v for v in model.pool.versions if v != model.version)
+    asleep = threading.Event()
+
+    class Slow:
+        def predict(self, x: Any) -> Any:
+            asleep.wait(60)
+
+    model._models[slow] = Rival(Slow(), slow, SCHEMA, 0.05)
+    assert model.predict(stream.x[0], "next", clock()).arm == "pool"
+    assert slow not in model.pool
+    assert "did not answer" in model.status().problem
+    asleep.set()
+
+
+def test_its_status_has_the_weights(tmp_path: Path) -> None:
+    clock, stream = Clock(), drifting(300)
+    model = made(tmp_path, clock)
+    live(model, clock, stream, 0, 300)
+    status = model.status()
+    assert status.together == model.weights()
+    assert f"{len(model.pool)} versions answer together" in str(status)
+    assert set(status.as_dict()["together"]) == {str(version) for version in model.pool.versions}
 
 
 def test_after_a_change_it_learns_from_what_came_since(tmp_path: Path) -> None:

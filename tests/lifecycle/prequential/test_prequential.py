@@ -208,3 +208,12 @@ def test_one_label_to_begin_with_is_refused() -> None:
     y = np.r_[np.zeros(200), np.ones(200)]
     with pytest.raises(InvalidRecordError, match="one label alone"):
         run(Stream.of(np.zeros((400, 1)), y))
+
+
+def test_one_at_a_time_is_a_pipeline_on_its_own() -> None:
+    stream = drifting(1500, every=700)
+    found = run(stream, rivals=["one at a time", "never retrained"])
+    alone = found["one at a time"]
+    assert 0 < alone.retrains <= 1500 // 600 + 1
+    assert alone.accuracy > found["never retrained"].accuracy
+    assert "one at a time" not in [c.name for c in run(drifting(200)).contenders]

@@ -9,11 +9,13 @@ from fairlead.lifecycle.pipeline.pipeline import RetrainingPipeline
 from fairlead.lifecycle.pipeline.policy import Policy
 from fairlead.lifecycle.pipeline.state import TABLE, Event, IllegalStepError, Position, State, advance
 from fairlead.lifecycle.pipeline.status import PipelineStatus
+from fairlead.lifecycle.pipeline.surface import ManagedModel
 
 __all__ = [
     "TABLE",
     "Event",
     "IllegalStepError",
+    "ManagedModel",
     "NoChampionError",
     "PipelineStatus",
     "Policy",

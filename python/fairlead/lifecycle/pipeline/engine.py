@@ -66,8 +66,10 @@ class Engine(Standing):
         memory = self._memory
         self._looked = (memory.labels, memory.inputs, now)
         if self._position.champion is None:
-            if memory.labels - self._labels_at_run < self.policy.least:
+            if (new := memory.labels - self._labels_at_run) < self.policy.least:
+                self._waits = f"waits for examples to train the first version: {new} of {self.policy.least}"
                 return False
+            self._waits = ""
             self._begin(now, "there is no champion yet", PIPELINE, rule="first")
             return True
         status = self.monitor.check()
@@ -75,6 +77,8 @@ class Engine(Standing):
         verdict = self.trigger.consider(status, self._facts(now), now)
         if not verdict.retrain:
             self._say_held(verdict.rule, verdict.held_by, verdict.reason, now)
+            if not verdict.held_by and status.level == "alarm":
+                self._waits = f"the alarm of the drift monitor alone is no reason to retrain here: {verdict.reason}"
             return False
         if len(memory.buffer) < self.policy.needed:
             few = f"{len(memory.buffer)} examples are at hand, {self.policy.needed} are needed"

@@ -90,6 +90,10 @@ class Memory:
         """Their tasks, as far as they are folded."""
         return tuple(self._waiting)
 
+    def waiting_rows(self) -> dict[str, Any]:
+        """Their inputs, by task, as of `row_of`."""
+        return {task: asked.row for task, asked in self._waiting.items()}
+
     def fold(self) -> Iterator[Labelled]:
         """Takes what is queued, and gives each example as it is complete."""
         queue = self.queue

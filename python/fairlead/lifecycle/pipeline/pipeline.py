@@ -163,6 +163,12 @@ class RetrainingPipeline(Opened):
             self._fold()
             return self._memory.waiting_tasks()
 
+    def waiting_rows(self) -> dict[str, Any]:
+        """The inputs that have no label yet, by task: an array of (1, features) each, or a list of one text."""
+        with self._lock:
+            self._fold()
+            return self._memory.waiting_rows()
+
     # --- moving ---
 
     def step(self, now: When | None = None) -> tuple[Step, ...]:

@@ -98,7 +98,10 @@ class Policy:
     @property
     def needed(self) -> int:
         """Examples that there must be before a run begins."""
-        return self.least + self.least_holdback
+        n = self.least + self.least_holdback
+        while self.split(n)[0] < self.least:
+            n += 1
+        return n
 
     def look(self, since_drift: int, at_hand: int) -> int:
         """How many of the newest examples a run looks at."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from fairlead.lifecycle.pool.growth import OnAnswers, OnGrowth
+from fairlead.lifecycle.pool.making import pooled
 from fairlead.lifecycle.pool.pool import Pool
-from fairlead.lifecycle.pool.together import Pooled, pooled
+from fairlead.lifecycle.pool.together import Pooled
 from fairlead.lifecycle.pool.windows import Windows
 
 __all__ = ["OnAnswers", "OnGrowth", "Pool", "Pooled", "Windows", "pooled"]

@@ -15,12 +15,13 @@ from fairlead.errors import InvalidRecordError, did_you_mean
 from fairlead.lifecycle.examples import CAPACITY, Examples
 from fairlead.lifecycle.failures import LifecycleError
 from fairlead.lifecycle.jobs import InlineJobs
-from fairlead.lifecycle.pipeline import Event, NoChampionError, Policy, RetrainingPipeline, Step
-from fairlead.lifecycle.pool import Pooled, pooled
+from fairlead.lifecycle.pipeline import Event, ManagedModel, NoChampionError, Policy, RetrainingPipeline, Step
+from fairlead.lifecycle.pool import pooled
 from fairlead.lifecycle.proving import Guardrails, Plan
 from fairlead.lifecycle.proving.plan import whole
 from fairlead.lifecycle.registry import Registry
 from fairlead.lifecycle.schema import Schema
+from fairlead.lifecycle.signals import RetrainTrigger
 from fairlead.lifecycle.streamed.ahead import AheadTrainer, Feed
 from fairlead.lifecycle.streamed.history import with_history
 from fairlead.lifecycle.streamed.result import Prequential, contender
@@ -28,8 +29,8 @@ from fairlead.lifecycle.streamed.rivals import Course, Track, never, no_change, 
 from fairlead.lifecycle.streamed.stream import Stream
 from fairlead.lifecycle.trainer import PathLike, Trainer
 
-Managed = Pooled | RetrainingPipeline
 RIVALS: dict[str, Callable[[Course, int], Track]] = {
+    "one at a time": lambda course, retrains: one_at_a_time(course),
     "never retrained": lambda course, retrains: never(course),
     "fixed schedule": lambda course, retrains: on_schedule(course, retrains, lambda run: course.buffer),
     "ADWIN-triggered": lambda course, retrains: on_adwin(course, own_window=False),
@@ -37,8 +38,10 @@ RIVALS: dict[str, Callable[[Course, int], Track]] = {
     "no change": lambda course, retrains: no_change(course),
 }
 """By name; each is told how often the managed model was retrained."""
+_ALONE = "one at a time"  # takes its time: only where it is asked for
 _EVERY = 25  # rows between two looks of the pipeline
 _LEAST = 25  # examples that a run learns from
+_REST = 600 * 10**9  # rows between two runs of a model whose champion answers alone, in their time
 _SECOND = 10**9
 
 
@@ -62,7 +65,7 @@ def prequential(
     warm: int | None = None,
     delay: int = 1,
     seed: int = 0,
-    manage: Callable[..., Managed] = pooled,
+    manage: Callable[..., ManagedModel] = pooled,
     rivals: Sequence[str] | None = None,
     folder: PathLike | None = None,
     progress: Callable[[int, int], object] | None = None,
@@ -73,9 +76,10 @@ def prequential(
     default `default_trainer()`. history: whether everybody is told the past of a row too (`with_history`). warm: rows
     that the first version is trained on, 1,000 or a tenth of the stream if not given. delay: the label of row t is
     known before row t + delay is answered, and not sooner. manage: makes what answers, as `pooled` does, of (name,
-    trainer, registry) and more. rivals: names of `RIVALS`, all if not given; "fixed schedule" trains as often as the
-    managed model did, from the whole buffer of 10,000. folder: of the registry, kept; else a temporary one. progress:
-    called with rows done, and rows.
+    trainer, registry) and more. rivals: names of `RIVALS`; if not given all but "one at a time", which is a
+    `RetrainingPipeline` with its own rules and takes its time; "fixed schedule" trains as often as the managed model
+    did, from the whole buffer of 10,000. folder: of the registry, kept; else a temporary one. progress: called with
+    rows done, and rows.
 
     A training counts each time, whether its model was ever promoted or not. Time is simulated; a second a row.
 
@@ -83,7 +87,7 @@ def prequential(
     """
     stream = x if isinstance(x, Stream) else Stream.of(x, y)
     trainer = default_trainer() if trainer is None else trainer
-    names = list(RIVALS) if rivals is None else list(rivals)
+    names = [name for name in RIVALS if name != _ALONE] if rivals is None else list(rivals)
     for name in names:
         if name not in RIVALS:
             raise InvalidRecordError(f"rivals holds {name!r}{did_you_mean(name, RIVALS)}")
@@ -114,7 +118,7 @@ def prequential(
         classes=stream.labels,
         features=course.schema.features,
         promoted=sum(step.event is Event.PROMOTED for step in steps),
-        weights=managed.weights() if isinstance(managed, Pooled) else {},
+        weights=dict(managed.status().together),
         events=tuple(str(step) for step in steps),
     )
 
@@ -141,9 +145,24 @@ def _course(stream: Stream, trainer: Trainer, *, history: bool, warm: int | None
     return Course(examples, start, delay, CAPACITY, trainer, seed)
 
 
+def one_at_a_time(course: Course) -> Track:
+    """A `RetrainingPipeline`, whose champion answers alone: watched, retrained, proved and promoted as it is by itself,
+    at most once in 600 rows."""
+    policy = Policy(
+        least=min(course.known(course.start), Policy().least), seed=course.seed, patience_s=None, check_every=_EVERY
+    )
+
+    def manage(*given: Any, **more: Any) -> RetrainingPipeline:
+        return RetrainingPipeline(*given, **more | {"policy": policy, "trigger": RetrainTrigger(cooldown=_REST)})
+
+    with tempfile.TemporaryDirectory(prefix="fairlead-stream-") as place:
+        answers, retrains, spent, took, _, _ = _managed(course, manage, Path(place), None)
+    return Track(answers, retrains, spent, took)
+
+
 def _managed(
-    course: Course, manage: Callable[..., Managed], place: Path, progress: Callable[[int, int], object] | None
-) -> tuple[NDArray[np.int64], int, float, float, Managed, list[Step]]:
+    course: Course, manage: Callable[..., ManagedModel], place: Path, progress: Callable[[int, int], object] | None
+) -> tuple[NDArray[np.int64], int, float, float, ManagedModel, list[Step]]:
     """What it answered, retrains, seconds of training, seconds of all, itself, and what it did."""
     begin = _time.perf_counter()
     x: Any = course.examples.x
@@ -172,7 +191,7 @@ def _managed(
         clock=clock,
     )
     steps: list[Step] = []
-    _pipeline(managed).on_step(steps.append)
+    managed.on_step(steps.append)
     answers = np.zeros(n - start, dtype=np.int64)
     for t in range(n):
         now[0] = feed.at = t
@@ -195,14 +214,10 @@ def _managed(
     return answers, len(feed.trained) - 1, sum(feed.trained), _time.perf_counter() - begin, managed, steps
 
 
-def _ask(managed: Managed, row: Any, task: str, time: int) -> Any:
+def _ask(managed: ManagedModel, row: Any, task: str, time: int) -> Any:
     try:
         return managed.predict(row, task, time).answer
     except NoChampionError as error:
-        steps = _pipeline(managed).steps
+        steps = managed.steps
         why = steps[-1].reason if steps else "nothing was trained"
         raise LifecycleError(f"the first version could not be trained: {why}") from error
-
-
-def _pipeline(managed: Managed) -> RetrainingPipeline:
-    return managed.pipeline if isinstance(managed, Pooled) else managed
