@@ -12,7 +12,7 @@ from toy_models import SCHEMA, SECOND, World, fitted, live, made
 import fairlead as fl
 from fairlead.journal import read
 from fairlead.lifecycle import read_examples
-from fairlead.lifecycle.pipeline import Event, IllegalStepError, State
+from fairlead.lifecycle.pipeline import Event, IllegalStepError, Policy, State, engine
 
 EVENTS = [Event.FIRST, Event.RETRAIN, Event.TRAINED, Event.ADVANCED, Event.ADVANCED, Event.PROMOTED, Event.KEPT]
 
@@ -93,6 +93,23 @@ def test_step_by_step(tmp_path: Path) -> None:
     assert pipeline.version == 2
     back = pipeline.rollback(by="ada", reason="on second thoughts")
     assert (back.event, pipeline.version, pipeline.state) == (Event.ROLLED_BACK, 1, State.SERVING)
+
+
+def test_without_a_step_nothing_grows_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "QUEUED", 100)
+    world, policy = World(), Policy(least=60, capacity=200, pending=150)
+    ours = made(tmp_path / "ours", policy=policy)
+    other = made(tmp_path / "other", policy=policy)
+    for n in range(1500):
+        for pipeline in (ours, other):
+            pipeline.predict(world.x[n], f"t{n}", (n + 1) * SECOND)
+            if n % 2:
+                pipeline.learn(f"t{n}", int(world.y[n]), (n + 1) * SECOND)
+        assert len(ours._memory.queue) <= 101
+        assert len(ours._memory._waiting) <= 150
+        other.check_drift()
+    assert ours.examples().fingerprint == other.examples().fingerprint
+    assert ours.check_drift().as_dict() == other.check_drift().as_dict()
 
 
 def test_any_number_of_threads(tmp_path: Path) -> None:

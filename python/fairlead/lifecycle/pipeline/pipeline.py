@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from fairlead.errors import InvalidRecordError
 from fairlead.lifecycle.examples import Examples
 from fairlead.lifecycle.failures import Failure
+from fairlead.lifecycle.pipeline import engine
 from fairlead.lifecycle.pipeline.answers import Prediction
 from fairlead.lifecycle.pipeline.ledger import PathLike, Step
 from fairlead.lifecycle.pipeline.making import ledger_of, made_of
@@ -138,7 +139,11 @@ class RetrainingPipeline(Opened):
         for: the champion answers. Raises InvalidRecordError for an input that is not of the schema, or a time or
         slices that are none, NoChampionError before the first version, and what the champion raises.
         """
-        return self._managed.predict(x, task, time, slices)
+        try:
+            return self._managed.predict(x, task, time, slices)
+        finally:
+            if len(self._memory.queue) > engine.QUEUED:
+                self._relieve()
 
     def learn(self, task: str, y: Any, time: int = 0) -> None:
         """What a task came to: a label, by number or name, or a number; None: nobody will ever know.
@@ -147,6 +152,8 @@ class RetrainingPipeline(Opened):
         learnt then.
         """
         self._managed.learn(task, y, time)
+        if len(self._memory.queue) > engine.QUEUED:
+            self._relieve()
 
     def settled(self, task: str, kind: str, labels: Sequence[str], outcome: Any, time: int, seq: int) -> None:
         """A label that the log has already, as event `seq`: the outcome of a fleet's task, None where it is void. One
@@ -156,6 +163,8 @@ class RetrainingPipeline(Opened):
         except InvalidRecordError:
             label = None
         self._managed.settled(task, label, time or self._clock(), seq)
+        if len(self._memory.queue) > engine.QUEUED:
+            self._relieve()
 
     def waiting(self) -> tuple[str, ...]:
         """Tasks of inputs that have no label yet."""
