@@ -22,7 +22,7 @@ from fairlead.lifecycle.pipeline.making import ledger_of, made_of
 from fairlead.lifecycle.pipeline.managed import Managed
 from fairlead.lifecycle.pipeline.memory import Memory
 from fairlead.lifecycle.pipeline.opening import Opened, When
-from fairlead.lifecycle.pipeline.policy import Mode, Policy
+from fairlead.lifecycle.pipeline.policy import Mode, Policy, _count
 from fairlead.lifecycle.pipeline.proof import PASSED, Proving
 from fairlead.lifecycle.pipeline.refold import label_of
 from fairlead.lifecycle.pipeline.runs import Runs
@@ -208,8 +208,8 @@ class RetrainingPipeline(Opened):
         Raises IllegalStepError where a run, a trial or a watch is under way, TooFewExamplesError, and
         InvalidRecordError for a window or a mode that cannot be.
         """
-        if window is not None and (isinstance(window, bool) or not isinstance(window, int) or window < 2):
-            raise InvalidRecordError(f"window is {window!r}, must be a whole number, at least 2, or None")
+        if window is not None:
+            _count(window, "window", 2)
         if mode not in (None, "full", "incremental"):
             raise InvalidRecordError(f"mode is {mode!r}, must be 'full', 'incremental' or None")
         with self._lock:
