@@ -22,7 +22,7 @@ DOCS    := $(wildcard *.md docs/*.md)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-cpp test-python test-docs test-types test-style sanitize crash fuzz bench bench-regression wheel clean
+.PHONY: help demo test test-cpp test-python test-docs test-types test-style sanitize crash fuzz bench bench-lifecycle bench-regression wheel clean
 
 help:
 	@echo 'make demo         run the demo'
@@ -36,6 +36,7 @@ help:
 	@echo 'make crash        kill a writing process 10,000 times (KILLS=n) and check that nothing it was promised is lost'
 	@echo 'make fuzz         libFuzzer over the reader of segments for SECONDS=600 (needs clang)'
 	@echo 'make bench        ours and the peers in one run, into benchmarks/RESULTS.md'
+	@echo 'make bench-lifecycle  drift, promotions and retraining beside their peers, into benchmarks/RESULTS-lifecycle.md'
 	@echo 'make bench-regression   ours alone, compared with the last run under pytest-benchmark'
 	@echo 'make wheel        build a wheel into dist'
 	@echo 'make clean        remove .venv, build, dist and caches'
@@ -103,6 +104,10 @@ build-%: $(VENV)/.tools
 bench: build-release $(BENCH)/.peers
 	@echo '== benchmarks, written to benchmarks/RESULTS.md'
 	@$(BENCH)/bin/python benchmarks/run.py --build build/release $(QUICK)
+
+bench-lifecycle: $(BENCH)/.peers
+	@echo '== drift, promotions and retraining, written to benchmarks/RESULTS-lifecycle.md; some two hours'
+	@$(BENCH)/bin/python benchmarks/run_lifecycle.py $(QUICK)
 
 bench-regression: $(BENCH)/.peers
 	@$(BENCH)/bin/python -m pytest -q benchmarks --benchmark-autosave --benchmark-compare

@@ -8,6 +8,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from operator import index
 from typing import Any, overload
 
 import numpy as np
@@ -181,10 +182,11 @@ class ExampleBuffer:
 
     def append(self, x: Any, y: Any, time: int = 0, seq: int = 0) -> None:
         """One example: a row of numbers (or a mapping by name, or a text), and its label. time, seq: as of `Examples`.
-        Raises InvalidRecordError as `Schema.check_x` and `check_y`; nothing has changed then."""
+        Raises InvalidRecordError as `Schema.check_x` and `check_y`, and for a time or a number of more than 64 bits;
+        nothing has changed then."""
         row = self.schema.check_x([x])[0]
         label = self.schema.check_label(y)
-        self._rows.append((row, label, int(time), int(seq)))
+        self._rows.append((row, label, _int64(time, "time"), _int64(seq, "seq")))
         self.seen += 1
         self._held = None
 
@@ -388,11 +390,22 @@ def _whole(given: object, least: int) -> bool:
     return isinstance(given, int) and not isinstance(given, bool) and given >= least
 
 
+def _int64(given: Any, name: str) -> int:
+    try:
+        found = index(given)
+    except TypeError:
+        found = 2**63
+    if not -(2**63) <= found < 2**63:
+        raise InvalidRecordError(f"{name} is {given!r:.80}, must be a whole number of at most 64 bits")
+    return found
+
+
 def _column(values: Any, name: str, size: int) -> NDArray[np.int64]:
     if values is None:
         return np.zeros(size, dtype=np.int64)
     array = np.asarray(values)
-    if array.shape != (size,) or (size and array.dtype.kind not in "iu"):
+    large = array.dtype == np.uint64 and size and (array > np.uint64(2**63 - 1)).any()
+    if array.shape != (size,) or (size and array.dtype.kind not in "iu") or large:
         raise InvalidRecordError(f"{name} must be {size} whole numbers, not {array.dtype} of shape {array.shape}")
     return array.astype(np.int64)
 

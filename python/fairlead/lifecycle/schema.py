@@ -184,7 +184,7 @@ class Schema(Record):
             if array.dtype.kind not in "biufO":
                 raise ValueError(f"it holds {array.dtype}")
             return array if array.dtype == np.float64 else array.astype(np.float64)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise InvalidRecordError(self._culprit(x, error)) from error
 
     def _by_name(self, row: Mapping[str, Any], at: int) -> list[Any]:
@@ -207,7 +207,7 @@ class Schema(Record):
             for name, value in zip(self.features, values, strict=True):
                 try:
                     good = value is None or (not isinstance(value, str) and isinstance(float(value), float))
-                except (TypeError, ValueError):
+                except (TypeError, ValueError, OverflowError):
                     good = False
                 if not good:
                     return f"x[{i}], column {name!r} is {_short(value)}, must be a number"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import time
@@ -345,3 +346,13 @@ def test_a_job_shows_how_it_goes(jobs: TrainingJobs, tiny: Any, examples: Exampl
     assert status.as_dict()["epochs"][0]["loss"] == status.losses[0]
     json.dumps(status.as_dict(), allow_nan=False)
     assert repr(job) == f"Job({str(status)!r})"
+
+
+def test_a_temporary_folder_goes_with_its_jobs(tiny: Any, examples: Examples) -> None:
+    jobs = InlineJobs()
+    jobs.start(tiny.Line(), examples, name="short")
+    folder = Path(jobs.folder)
+    assert folder.exists()
+    del jobs  # without close, and without a warning
+    gc.collect()
+    assert not folder.exists()

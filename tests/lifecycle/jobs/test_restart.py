@@ -18,7 +18,7 @@ import pytest
 from fairlead import Journal, JournalError
 from fairlead.journal import read
 from fairlead.lifecycle import Examples, Failure
-from fairlead.lifecycle.jobs import InlineJobs, TrainingJobs
+from fairlead.lifecycle.jobs import InlineJobs, JobError, TrainingJobs
 from fairlead.lifecycle.jobs import folder as folder_module
 from fairlead.lifecycle.jobs import training as training_module
 from fairlead.lifecycle.jobs.folder import JobFolder
@@ -155,6 +155,40 @@ def test_a_file_that_a_power_cut_has_emptied(
             assert jobs.resume(hurt.id, tiny.Line(), examples).status().state == "done"
         else:
             assert jobs.get(hurt.id).status().epoch == 4
+
+
+@pytest.mark.filterwarnings("ignore::fairlead.JournalWarning")
+def test_no_id_is_used_twice(tmp_path: Path, tiny: Any, examples: Examples) -> None:
+    for name in ("m-00001", "m-00002"):  # else the journal would seem to know its epochs already
+        with Journal(tmp_path / "desk") as journal, InlineJobs(tmp_path / "jobs", journal) as jobs:
+            job = jobs.start(tiny.Line(), examples, name="m")
+            assert job.id == name
+            assert jobs.prune(keep=0) == 1
+        assert epochs_in(tmp_path / "desk", name) == [1, 2, 3, 4]
+
+
+def test_a_job_is_resumed_once(tmp_path: Path, tiny: Any, examples: Examples, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks for it while another is about to begin it, is told so."""
+    with TrainingJobs(tmp_path / "jobs") as jobs:
+        job = jobs.start(tiny.Gated(str(tmp_path)), examples, name="m")
+        job.stop(grace_s=0.0)
+        assert job.wait(LONG).state == "stopped"
+        run, refused = jobs._run, []
+
+        def meanwhile(*given: Any) -> Any:
+            with pytest.raises(JobError, match="job m-00001 is queued: only a job that failed or was stopped") as told:
+                jobs.resume(job.id, tiny.Gated(str(tmp_path)), examples)
+            refused.append(told)
+            with pytest.raises(JobError, match="runs: stop it first"):
+                jobs.delete(job.id)
+            return run(*given)
+
+        monkeypatch.setattr(jobs, "_run", meanwhile)
+        again = jobs.resume(job.id, tiny.Gated(str(tmp_path)), examples)
+        for epoch in (1, 2, 3, 4):
+            (tmp_path / str(epoch)).touch()
+        assert again.wait(LONG).state == "done"
+        assert len(refused) == 1
 
 
 def test_a_journal_that_is_full_is_asked_again(tmp_path: Path, tiny: Any, examples: Examples, told: Any) -> None:

@@ -108,11 +108,11 @@ def test_it_is_the_same_again(stream: Stream, result: Prequential) -> None:
 @pytest.mark.parametrize("delay", [1, 7])
 @pytest.mark.parametrize("history", [False, True])
 def test_a_label_changes_no_answer_before_it_is_known(stream: Stream, delay: int, history: bool) -> None:
-    at = 700
+    at = 350
     y = stream.y.copy()
     y[at] = 1 - y[at]
     y[at + 1 :] = 1 - y[at + 1 :]  # and nothing that comes later
-    n = 900
+    n = 480
     one = Stream(stream.x[:n], stream.y[:n], stream.names, stream.labels)
     other = replace(one, y=y[:n])
     first, second = (run(s, delay=delay, history=history) for s in (one, other))

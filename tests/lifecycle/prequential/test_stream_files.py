@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from prequential_streams import drifting
+from prequential_streams import drifting, trainer
 
 from fairlead import InvalidRecordError
 from fairlead.cli import main
-from fairlead.lifecycle import Stream, read_stream
+from fairlead.lifecycle import Stream, prequential, read_stream
 
 pa = pytest.importorskip("pyarrow")
 
@@ -78,14 +78,13 @@ def test_arrays_that_are_no_stream_are_refused() -> None:
 
 
 def test_the_command_needs_nothing_but_the_file_and_the_target(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("sklearn")
-    pytest.importorskip("skops")
-    stream = drifting(260, every=150)
+    monkeypatch.setattr("fairlead.lifecycle.streamed.run.default_trainer", trainer)
+    stream = drifting(300, every=150)
     lines = [f"{a:.6f},{b:.6f},{y}" for (a, b), y in zip(stream.x.tolist(), stream.y.tolist(), strict=True)]
     path = csv(tmp_path / "s.csv", "\n".join(["a,b,label", *lines]))
-    assert main(["prequential", str(path), "--target", "label", "--warm", "100", "--json"]) == 0
+    assert main(["prequential", str(path), "--target", "label", "--warm", "60", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     names = [c["name"] for c in found["contenders"]]
     assert names == [
@@ -97,10 +96,19 @@ def test_the_command_needs_nothing_but_the_file_and_the_target(
         "no change",
     ]
     assert found["contenders"][0]["retrains"] == found["contenders"][2]["retrains"] > 0
-    assert main(["prequential", str(path), "--target", "label", "--warm", "100", "--no-history", "--events"]) == 0
+    assert main(["prequential", str(path), "--target", "label", "--warm", "60", "--no-history", "--events"]) == 0
     out = capsys.readouterr().out
     assert "first -> serving" in out
     assert "ADWIN-triggered" in out
     assert "\x1b" not in out
     assert main(["prequential", str(path), "--target", "nothing"]) == 2
     assert "has no column 'nothing'" in capsys.readouterr().err
+
+
+def test_the_trainer_of_the_command_takes_missing_values(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    pytest.importorskip("skops")
+    stream = drifting(110, every=200)
+    stream.x[::9, 0] = np.nan
+    found = prequential(stream, warm=80, rivals=["fixed schedule"])
+    assert found.managed.accuracy > 0.5

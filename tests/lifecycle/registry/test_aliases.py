@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -207,6 +208,23 @@ def test_a_registry_is_of_use_after_a_fork(three: Registry) -> None:
                 os._exit(done)
     assert os.waitpid(child, 0)[1] == 0
     assert three.champion("m").version == 2  # type: ignore[union-attr]
+
+
+def test_what_serves_follows_the_alias_after_a_fork(three: Registry) -> None:
+    three.promote("m", 1)
+    served = three.serve("m")
+    three.promote("m", 2)
+    with served._lock:  # as if another thread were loading at that moment
+        child = os.fork()
+        if child == 0:
+            done = 1
+            try:
+                signal.alarm(20)
+                done = 0 if served.refresh() and served.version == 2 else 1
+            finally:
+                os._exit(done)
+    assert os.waitpid(child, 0)[1] == 0
+    assert served.version == 1
 
 
 def test_one_process_sees_what_another_does(three: Registry) -> None:

@@ -354,3 +354,10 @@ def test_a_folder_of_models_is_imported(registry: Registry, tmp_path: Path) -> N
     again = registry.import_folder(found)
     assert again.imported == ()
     assert len(again.there) == 7
+
+
+def test_json_too_deep_to_read_beside_weights_tells_nothing(registry: Registry, tmp_path: Path) -> None:
+    put(tmp_path / "found" / "deep.safetensors", weights(1))
+    put(tmp_path / "found" / "deep.json", b"[" * 100_000)
+    (version,) = registry.import_folder(tmp_path / "found").imported
+    assert (version.name, version.metrics) == ("deep", {})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from signal_streams import SCHEMA, feed, kinds, stream
@@ -224,3 +226,17 @@ def test_a_reference_that_is_given_makes_it_ready_at_once() -> None:
     assert monitor.check().level == "none"
     assert monitor.check().signals == ()
     assert monitor.snapshot() == DriftMonitor(SCHEMA).snapshot()
+
+
+def test_errors_where_there_were_none_are_told_in_numbers() -> None:
+    monitor = DriftMonitor(Schema("binary", ["a"]))
+    rng = np.random.default_rng(1)
+    for n in range(1500):
+        x = float(rng.normal())
+        monitor.update([x], float(x > 0), time=n)
+        monitor.learn(float(x > 0), int((x > 0) == (n < 1000)), time=n)
+    status = monitor.check()
+    (told,) = [signal for signal in status.raised("alarm") if signal.kind == "error_rate"]
+    assert "it was 0 (p" in told.message
+    assert not any(word in signal.message for signal in status.signals for word in ("nan", "inf%"))
+    json.dumps(status.as_dict(), allow_nan=False)

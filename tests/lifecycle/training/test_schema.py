@@ -65,6 +65,7 @@ def test_rows_of_all_kinds_become_the_same_columns(rows):
         ([[1.0, 2.0], [1.0]], "x[1] has 1 columns, must have 2"),
         ([[1.0, "high"]], "column 'close' is 'high', must be a number"),
         ([[1.0, float("inf")]], "column 'close' is inf, must be finite"),
+        ([[1.0, 10**400]], "column 'close' is 1000"),
         ([[float("nan"), 1.0]], "column 'open' is nan, but missing values are not allowed"),
         ([[None, 1.0]], "column 'open' is nan, but missing values are not allowed"),
         ([{"open": 1.0}], "x[0] lacks the column 'close'"),
@@ -210,6 +211,16 @@ def test_a_buffer_takes_nothing_that_is_not_of_its_schema():
             buffer.append(x, y)
     with pytest.raises(SchemaError):
         buffer.extend(Examples(TEXT, ["a"], [1]))
+    for times, named in (
+        ({"time": 2**63}, "time is 9223372036854775808"),
+        ({"seq": -(2**63) - 1}, "seq is -9223372036854775809"),
+        ({"time": 1.5}, r"time is 1\.5"),
+        ({"time": "2024-01-01"}, "time is '2024-01-01'"),
+    ):
+        with pytest.raises(InvalidRecordError, match=named):
+            buffer.append([1.0, 2.0], "up", **times)
+    with pytest.raises(InvalidRecordError, match="seqs must be 1 whole numbers"):
+        Examples(TEXT, ["a"], [1], seqs=np.array([2**63], dtype=np.uint64))
     assert buffer.examples() is held
     assert len(buffer) == 1
     buffer.clear()

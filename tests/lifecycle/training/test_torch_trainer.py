@@ -1,4 +1,5 @@
 import copy
+import threading
 
 import numpy as np
 import pytest
@@ -256,6 +257,37 @@ def test_what_is_global_is_set_back(binary):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_trainings_in_several_threads_take_turns(binary, categorical, tmp_path):
+    """With dropout, so that the random state counts; and a report that waits holds nobody up."""
+    state, threads = torch.get_rng_state(), torch.get_num_threads()
+    files, waits, done = [], threading.Event(), threading.Event()
+
+    def train(number):
+        trainer = TorchTrainer(normed, epochs=6, batch=16)
+        if number == 0:
+            trainer.fit(binary, seed=5, report=lambda epoch: epoch.number == 2 and (waits.set(), done.wait(60)))
+        else:
+            assert waits.wait(60)
+            TorchTrainer(normed, epochs=2).fit(categorical, seed=number)
+            trainer.fit(binary, seed=5)
+        trainer.save(tmp_path / str(number))
+        files.append((tmp_path / str(number)).read_bytes())
+
+    others = [threading.Thread(target=train, args=(number,)) for number in range(4)]
+    for thread in others:
+        thread.start()
+    for thread in others[1:]:
+        thread.join(60)
+    assert len(files) == 3
+    done.set()
+    others[0].join(60)
+    assert len(files) == 4
+    assert len(set(files)) == 1
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.get_num_threads() == threads
+
+
 def test_weights_of_another_module_or_damaged_are_refused(binary, categorical, tmp_path):
     trainer = TorchTrainer(mlp, SMALL, epochs=1)
     trainer.fit(binary)
@@ -263,6 +295,10 @@ def test_weights_of_another_module_or_damaged_are_refused(binary, categorical, t
     wider = TorchTrainer(mlp, {"hidden": [9]}, epochs=1)
     with pytest.raises(SchemaError, match=r"'0.weight' has shape \(8, 3\), must be \(9, 3\)"):
         wider.load(tmp_path / "weights")
+    deep = b'{"__metadata__":' + b"[" * 100_000
+    (tmp_path / "weights").write_bytes(len(deep).to_bytes(8, "little") + deep)
+    with pytest.raises(TrainingError, match="no file of safetensors"):
+        trainer.load(tmp_path / "weights")
     (tmp_path / "weights").write_bytes(data[:-10])
     with pytest.raises(TrainingError, match="no file of safetensors"):
         trainer.load(tmp_path / "weights")
@@ -284,6 +320,10 @@ def test_weights_of_another_module_or_damaged_are_refused(binary, categorical, t
         ({"lr": float("nan")}, "lr is nan"),
         ({"weight_decay": -1.0}, "weight_decay is -1.0"),
         ({"optimizer": "adamm"}, "did you mean 'adam"),
+        ({"optimizer": "lbfgs"}, "optimizer is 'lbfgs'"),
+        ({"optimizer_options": {"momentun": 0.9}, "optimizer": "sgd"}, "did you mean 'momentum'"),
+        ({"optimizer_options": {"lr": 0.1}}, "optimizer_options has 'lr'"),
+        ({"device": "cdua"}, "device is 'cdua'"),
         ({"class_weights": "even"}, "class_weights is 'even'"),
         ({"class_weights": [1.0, -1.0]}, "class_weights[1] is -1.0"),
         ({"keep": 3}, "keep is 3"),

@@ -8,6 +8,7 @@ import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ from fairlead.lifecycle.failures import Failure
 from fairlead.lifecycle.jobs.checks import check_parts, check_same, limits_of, order_of
 from fairlead.lifecycle.jobs.faults import JobError, JobsLockedError, UnknownJobError, failure_of, warn
 from fairlead.lifecycle.jobs.folder import JobFolder, digest_of, lock
+from fairlead.lifecycle.jobs.folder import replace as write
 from fairlead.lifecycle.jobs.job import Job
 from fairlead.lifecycle.jobs.ledger import Ledger, Log
 from fairlead.lifecycle.jobs.orders import EarlyStopping, Limits, Order, id_of, is_id, whole_number
@@ -238,6 +240,8 @@ class JobsOfFolder(ABC):
             self._own()
             if not job.status().ended or self._lives(id):
                 raise JobError(f"job {id} runs: stop it first")
+            self._number = self._number or self._highest()
+            write(self.folder / "last", str(self._number).encode())  # no id is used twice: the journal has them
             shutil.rmtree(job.folder)
             self._places.pop(id, None)
 
@@ -351,6 +355,13 @@ class JobsOfFolder(ABC):
             return []
         return [path.name for path in self.folder.iterdir() if (path / "job.json").exists()]
 
+    def _highest(self) -> int:
+        """The highest number that a job ever had."""
+        numbers = [int(name.rpartition("-")[2]) for name in self._ids() if is_id(name)]
+        with suppress(OSError, ValueError):
+            numbers.append(int((self.folder / "last").read_text()))
+        return max(numbers, default=0)
+
     def _all(self) -> list[Job]:
         jobs = []
         for id in self._ids():
@@ -363,7 +374,7 @@ class JobsOfFolder(ABC):
 
     def _settle(self, job: Job) -> None:
         """Marks a job that has no parent any more, and tells the journal what it does not know."""
-        if self._lives(job.id):
+        if job.id in self._beginning or self._lives(job.id):
             return
         place = self._place(job.id)
         try:
@@ -386,7 +397,7 @@ class JobsOfFolder(ABC):
     def _begin(self, order: Order, trainer: Trainer) -> tuple[JobFolder, Order]:
         """Makes the folder of a job, and writes what is asked into it."""
         if self._number == 0:  # after that, nobody else makes any
-            self._number = max((int(name.rpartition("-")[2]) for name in self._ids() if is_id(name)), default=0)
+            self._number = self._highest()
         self._number += 1
         while True:
             path = self.folder / id_of(order.name, self._number)

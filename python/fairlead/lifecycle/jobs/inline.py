@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
@@ -45,8 +47,11 @@ class InlineJobs(JobsOfFolder):
         *,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._temporary = None if folder is not None else tempfile.TemporaryDirectory(prefix="fairlead-jobs-")
-        super().__init__(folder if self._temporary is None else self._temporary.name, log, clock)  # type: ignore[arg-type]
+        self._remove: weakref.finalize[..., InlineJobs] | None = None  # the folder, where it is a temporary one
+        if folder is None:
+            folder = tempfile.mkdtemp(prefix="fairlead-jobs-")
+            self._remove = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        super().__init__(folder, log, clock)
         self._training: dict[str, Control] = {}
         self._closed = False
 
@@ -54,8 +59,8 @@ class InlineJobs(JobsOfFolder):
         """Gives the folder free; a temporary one is removed. Closing twice is fine."""
         self._closed = True
         self._disown()
-        if self._temporary is not None:
-            self._temporary.cleanup()
+        if self._remove is not None:
+            self._remove()
 
     def __enter__(self) -> InlineJobs:
         return self
@@ -118,7 +123,7 @@ class InlineJobs(JobsOfFolder):
                 resumed=resumed,
                 started=place.status().get("started"),
                 clock=self._clock,
-                lasting=self._temporary is None,
+                lasting=self._remove is None,
             ).run()
         finally:
             os.close(lease)
@@ -129,6 +134,5 @@ class InlineJobs(JobsOfFolder):
     def _forked(self) -> None:
         super()._forked()
         self._training = {}
-        if self._temporary is not None:
-            self._temporary._finalizer.detach()  # type: ignore[attr-defined]  # the folder is not this process's
-            self._temporary = None
+        if self._remove is not None:
+            self._remove.detach()  # the folder is not this process's

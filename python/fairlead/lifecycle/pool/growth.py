@@ -6,29 +6,31 @@ from dataclasses import dataclass
 
 from fairlead._core import CutScan
 from fairlead.errors import InvalidRecordError
+from fairlead.lifecycle.proving.plan import whole
 from fairlead.lifecycle.signals.status import DriftStatus
 from fairlead.lifecycle.signals.triggers import Facts
 
 
 class OnAnswers:
-    """When a detector of changes (`fl.CutScan`) finds that the answers that were given have become worse. It is told each
-    error by `learn`.
+    """When a detector of changes (`fl.CutScan`) finds that the answers that were given have become worse. It is told
+    each error by `learn`.
 
-    arl: labels between false alarms, on average at least, of errors that are independent. least: examples since the
-    change, which it waits for.
+    arl: labels between false alarms, on average at least. inflation: by how much the variance of a sum of errors is
+    above that of independent ones, as neighbours are alike in most streams. least: examples since the change, which it
+    waits for.
 
     >>> rule = OnAnswers()
     >>> for t in range(400):
     ...     rule.learn(float(t % 10 == 0 if t < 300 else t % 2 == 0))
     >>> print(rule.due(None, Facts(examples=400, new=400), 0))
-    answers: more errors in the answers that were given, since about 100 labels
+    answers: more errors in the answers that were given, since about 96 labels
     """
 
     name = "answers"
 
-    def __init__(self, *, arl: float = 100_000.0, least: int = 30) -> None:
+    def __init__(self, *, arl: float = 100_000.0, inflation: float = 2.0, least: int = 30) -> None:
         self.least = least
-        self._detector = CutScan(arl=arl, mode="up")
+        self._detector = CutScan(arl=arl, mode="up", inflation=inflation)
         self._alarm = False
         self._labels = 0
         self._change: int | None = None
@@ -86,8 +88,7 @@ class OnGrowth:
         for name, share in (("share", self.share), ("fresh", self.fresh)):
             if not 0.0 < share <= 1.0:
                 raise InvalidRecordError(f"{name} is {share!r}, outside (0, 1]")
-        if isinstance(self.least, bool) or not isinstance(self.least, int) or self.least < 1:
-            raise InvalidRecordError(f"least is {self.least!r}, must be a whole number from 1")
+        whole(self.least, "least", 1)
 
     @property
     def name(self) -> str:

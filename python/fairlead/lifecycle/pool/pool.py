@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairlead.errors import InvalidRecordError
+from fairlead.lifecycle.proving.plan import whole
 from fairlead.types import KINDS, Kind
 
 Answer = tuple[float, ...] | float
@@ -61,15 +62,15 @@ class Pool:
     ) -> None:
         if kind not in KINDS:
             raise InvalidRecordError(f"kind is {kind!r}, must be one of {', '.join(KINDS)}")
-        if isinstance(keep, bool) or not isinstance(keep, int) or keep < 1:
-            raise InvalidRecordError(f"keep is {keep!r}, must be a whole number from 1")
-        for name, value, most in (("rate", rate, math.inf), ("decay", decay, 1.0), ("entry", entry, 1.0)):
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 < value <= most:
-                raise InvalidRecordError(
-                    f"{name} is {value!r}, must be above 0" + (" and at most 1" if most == 1.0 else "")
-                )
-        if isinstance(mix, bool) or not isinstance(mix, (int, float)) or not 0.0 <= mix < math.inf:
-            raise InvalidRecordError(f"mix is {mix!r}, must be 0 or more, and finite")
+        whole(keep, "keep", 1)
+        for name, value, least, most in (
+            ("rate", rate, 1e-9, 1e9),
+            ("decay", decay, 1e-9, 1.0),
+            ("entry", entry, 1e-9, 1.0),
+            ("mix", mix, 0.0, 1e9),
+        ):
+            if not least <= value <= most:
+                raise InvalidRecordError(f"{name} is {value!r}, must be from {least:g} to {most:g}")
         self.kind, self.keep = kind, keep
         self.rate, self.decay, self.mix, self.entry = float(rate), float(decay), float(mix), float(entry)
         self._versions: list[int] = []
@@ -181,7 +182,8 @@ class Pool:
 
     def _weights(self, log: NDArray[np.float64]) -> NDArray[np.float64]:
         shares = _shares(log)
-        return (shares[0] + shares[1]) / 2.0 if self.mix else shares[0]
+        found: NDArray[np.float64] = (shares[0] + shares[1]) / 2.0 if self.mix else shares[0]
+        return found
 
     def _remove(self, at: int) -> None:
         del self._versions[at]
@@ -198,7 +200,8 @@ def _shares(log: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _logs(shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.log(np.maximum(shares, math.exp(_LEAST)))
+    found: NDArray[np.float64] = np.log(np.maximum(shares, math.exp(_LEAST)))
+    return found
 
 
 def _plain(value: float) -> float | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fairlead.errors import InvalidRecordError
+from fairlead.lifecycle.proving.plan import whole
 
 WINDOWS = (10_000, 3_162, 1_000)
 """Half decades: what is stable is learnt from the longest, what moves from the shortest."""
@@ -36,12 +37,13 @@ class Windows:
 
     def __init__(self, lengths: Iterable[int] = WINDOWS, *, explore: int = 4, decay: float = 0.999) -> None:
         self.lengths = tuple(lengths)
-        if not self.lengths or any(isinstance(n, bool) or not isinstance(n, int) or n < 2 for n in self.lengths):
+        if not self.lengths or not all(self.lengths):
             raise InvalidRecordError(f"lengths is {self.lengths!r}, must be whole numbers from 2")
+        for n in self.lengths:
+            whole(n, "a length", 2)
         if len(set(self.lengths)) < len(self.lengths):
             raise InvalidRecordError(f"lengths holds one twice: {self.lengths!r}")
-        if isinstance(explore, bool) or not isinstance(explore, int) or explore < 2:
-            raise InvalidRecordError(f"explore is {explore!r}, must be a whole number from 2")
+        whole(explore, "explore", 2)
         if not 0.0 < decay < 1.0:
             raise InvalidRecordError(f"decay is {decay!r}, outside (0, 1)")
         self.explore, self.decay = explore, decay

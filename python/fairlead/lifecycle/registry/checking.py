@@ -190,7 +190,7 @@ def _read_card(path: Path) -> Version | None:
         if body.pop("card_of") != "fairlead":
             return None
         return Version.from_dict(body)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 

@@ -118,7 +118,7 @@ def _json(path: Path) -> dict[str, Any]:
         if path.is_symlink() or path.stat().st_size > 1 << 20:
             return {}
         found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

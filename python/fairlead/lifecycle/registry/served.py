@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from fairlead.lifecycle.registry.card import Version
 from fairlead.lifecycle.registry.errors import UnknownVersionError
@@ -37,7 +39,7 @@ class Served(Generic[Model]):
     >>> folder.cleanup()
     """
 
-    __slots__ = ("_alias", "_load", "_lock", "_registry", "current", "model", "name", "version")
+    __slots__ = ("__weakref__", "_alias", "_load", "_lock", "_registry", "current", "model", "name", "version")
 
     model: Model
     version: int | None
@@ -49,6 +51,7 @@ class Served(Generic[Model]):
         self._load = load
         self._lock = threading.Lock()
         self.name = name
+        _ALL.add(self)
         self.unload()
         self.refresh()
 
@@ -79,3 +82,15 @@ class Served(Generic[Model]):
 
     def __repr__(self) -> str:
         return f"<Served {self.name!r} {self._alias}: version {self.version}>"
+
+
+_ALL: weakref.WeakSet[Served[Any]] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    """A lock that another thread held at the fork, while it loaded, would stay held in the child."""
+    for served in _ALL:
+        served._lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forked)

@@ -240,8 +240,10 @@ class Performance:
         elif kind == "error_rate":
             threshold = self.rise
             what = "mean error" if self.numeric else "error rate"
-            now = self.before * (1.0 + value)
-            message = f"{what} is {now:.3g} {over}, it was {self.before:.3g}: {value:+.0%} ({chance})"
+            now, rise = self.before * (1.0 + value), f": {value:+.0%}"
+            if math.isinf(value):  # there were none before
+                now, rise = float(self.ring[: min(self.seen, self.window), ERROR].mean()), ""
+            message = f"{what} is {now:.3g} {over}, it was {self.before:.3g}{rise} ({chance})"
         else:
             threshold = self.calibration
             message = (

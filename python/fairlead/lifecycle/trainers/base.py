@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,25 @@ from fairlead.lifecycle.schema import Schema
 from fairlead.lifecycle.trainer import PathLike
 
 _TINY = 1e-15
+
+_alone = threading.RLock()
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """No other training of this process is within this meanwhile: what is global, as random states are, is of one at a
+    time, and is set back in the right order."""
+    lock = _alone
+    with lock:
+        yield
+
+
+def _forked() -> None:
+    global _alone
+    _alone = threading.RLock()  # the thread that held it stayed behind
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def check_fit(examples: Examples, *, least: int = 2, schema: Schema | None = None) -> None:

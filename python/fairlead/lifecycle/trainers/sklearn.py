@@ -24,6 +24,7 @@ from fairlead.lifecycle.schema import Schema
 from fairlead.lifecycle.trainer import Epoch, PathLike, Report, quiet
 from fairlead.lifecycle.trainers.base import (
     Replay,
+    alone,
     check_count,
     check_fit,
     check_seed,
@@ -268,7 +269,7 @@ def _of_sklearn(name: str) -> bool:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    with threadpoolctl.threadpool_limits(1), warnings.catch_warnings():
+    with alone(), threadpoolctl.threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         yield
 

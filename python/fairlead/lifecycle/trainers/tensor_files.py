@@ -37,7 +37,7 @@ def facts_of(data: bytes, where: str, trainer: str) -> dict[str, Any]:
         found = json.loads(json.loads(data[8 : 8 + size])["__metadata__"][_KEY])
         if not isinstance(found, dict):
             raise ValueError("its metadata are no object")
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise TrainingError(f"{where} is no file of safetensors that a trainer has saved: {error}") from error
     if found.get("trainer") != trainer:
         raise TrainingError(f"{where} was saved by the trainer {found.get('trainer')!r}, not by {trainer!r}")

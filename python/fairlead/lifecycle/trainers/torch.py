@@ -33,7 +33,7 @@ from fairlead.lifecycle.trainers.base import (
     write_file,
 )
 from fairlead.lifecycle.trainers.tensor_files import facts_of, metadata
-from fairlead.lifecycle.trainers.torch_loop import Keep, Plan, Run
+from fairlead.lifecycle.trainers.torch_loop import Keep, Plan, Run, Settings
 
 Factory = Callable[..., nn.Module]
 _AT_ONCE = 1024  # examples predicted together
@@ -82,7 +82,8 @@ class TorchTrainer:
 
     Early stopping: a report that raises Stopped. The same examples, seed and parameters give the same bytes on the
     same kind of machine: training runs with torch's deterministic algorithms, on `threads` threads; what is global is
-    set back afterwards. Only random numbers that other threads take from torch's global generator would disturb it.
+    set back afterwards. Trainings in several threads of a process take turns, an epoch each. Only random numbers that
+    other threads take from torch's global generator meanwhile would disturb it.
 
     >>> examples = Examples(Schema("binary", ["a"]), [[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1])
     >>> trainer = TorchTrainer(mlp, {"hidden": [8]}, epochs=60, lr=0.05)
@@ -133,14 +134,14 @@ class TorchTrainer:
         self._plan = Plan(
             epochs=check_count(epochs, "epochs", 1),
             batch=check_count(batch, "batch", 1),
-            optimizer=loop.optimizer_name(optimizer),
+            optimizer=(named := loop.optimizer_name(optimizer)),
             lr=check_number(lr, "lr", above=True),
             weight_decay=check_number(weight_decay, "weight_decay"),
-            optimizer_options=dict(optimizer_options or {}),
+            optimizer_options=loop.optimizer_options(named, optimizer_options or {}),
             class_weights=cast("Any", class_weights),
             clip=check_number(clip, "clip"),
             keep=keep,
-            device=str(torch.device(device)),
+            device=_device(device),
             threads=check_count(threads, "threads", 1),
         )
         self._standardise = bool(standardise)
@@ -219,10 +220,10 @@ class TorchTrainer:
         plan = replace(self._plan, keep=None)
         kept = Replay(self._plan.keep.replay if self._plan.keep else 0)
         kept.add(examples, check_seed(seed))
-        with loop.settings(plan, seed):
+        with Settings(plan, seed) as own:
             module = self._build(examples.schema)
             learned = Learned(examples.schema, module, self._scales(examples), kept)
-            self._train(learned, examples, None, plan, seed, report)
+            self._train(own, learned, examples, None, plan, seed, report)
 
     def partial_fit(self, examples: Examples, *, seed: int = 0, report: Report = quiet) -> None:
         """Learns from these too, and keeps what it knows as `keep` says. Of one that was never fitted, it is `fit`."""
@@ -235,9 +236,9 @@ class TorchTrainer:
         kept = before.kept.copy()
         replayed = kept.examples(before.schema) if len(kept) else None
         kept.add(examples, check_seed(seed))
-        with loop.settings(self._plan, seed):
+        with Settings(self._plan, seed) as own:
             learned = Learned(before.schema, copy.deepcopy(before.module), before.scales, kept)
-            self._train(learned, examples, replayed, self._plan, seed, report)
+            self._train(own, learned, examples, replayed, self._plan, seed, report)
 
     def predict(self, x: Any) -> NDArray[np.float64]:
         """Probabilities of shape (n, classes), or numbers (n,)."""
@@ -284,7 +285,7 @@ class TorchTrainer:
             scales = {name: array for name, array in arrays.items() if not name.startswith("replay.")}
         except (KeyError, TypeError, ValueError) as error:
             raise TrainingError(f"{path} is not as a trainer saves it: {error}") from error
-        with loop.settings(self._plan, 0):
+        with Settings(self._plan, 0):
             module = self._build(schema)
             self._put(module, {k[6:]: t for k, t in tensors.items() if k.startswith("model.")}, str(path))
         self._learned = Learned(schema, module.to(self._plan.device).eval(), scales, kept)
@@ -306,6 +307,7 @@ class TorchTrainer:
 
     def _train(
         self,
+        own: Settings,
         learned: Learned,
         examples: Examples,
         replayed: Examples | None,
@@ -321,7 +323,7 @@ class TorchTrainer:
             "examples": examples.fingerprint,
             "replayed": replayed.fingerprint if replayed is not None else "",
         }
-        run = Run(plan, learned.schema, learned.module, facts)
+        run = Run(own, plan, learned.schema, learned.module, facts)
 
         def encode(some: Examples) -> tuple[tuple[Tensor, ...], Tensor]:
             return self._inputs(some.x, some.schema, learned.scales), loop.targets(some, learned.scales)
@@ -336,7 +338,7 @@ class TorchTrainer:
                 self._learned = learned
             for epoch in run.epochs():
                 self._learned = learned
-                with loop.random_kept(plan):
+                with own.others():
                     report(epoch)
         except Stopped:
             raise
@@ -384,6 +386,13 @@ def _imported(name: str) -> Factory:
     if not callable(found):
         raise InvalidRecordError(f"module is {name!r}, which cannot be called")
     return cast("Factory", found)
+
+
+def _device(given: object) -> str:
+    try:
+        return str(torch.device(given))  # type: ignore[call-overload]
+    except (RuntimeError, TypeError) as error:
+        raise InvalidRecordError(f"device is {given!r}, which torch does not know: {error}") from None
 
 
 def _tensors(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:

@@ -7,9 +7,10 @@ weighted by the diagonal of the Fisher information (elastic weight consolidation
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
@@ -24,7 +25,7 @@ from fairlead.lifecycle.examples import Examples
 from fairlead.lifecycle.failures import NanLossError, TrainingError
 from fairlead.lifecycle.schema import Schema
 from fairlead.lifecycle.trainer import Epoch
-from fairlead.lifecycle.trainers.base import check_count, check_number, finite
+from fairlead.lifecycle.trainers.base import alone, check_count, check_number, finite
 
 Data = tuple[tuple[Tensor, ...], Tensor]
 _FISHER = 128  # examples by which it is told how much each weight mattered
@@ -76,8 +77,9 @@ class Plan:
 
 @dataclass(slots=True)
 class Run:
-    """One training. facts: what it is a training of, written into its checkpoints."""
+    """One training, under its settings. facts: what it is a training of, written into its checkpoints."""
 
+    settings: Settings
     plan: Plan
     schema: Schema
     module: nn.Module
@@ -144,9 +146,9 @@ class Run:
                 else:
                     plain.setdefault(str(number), {})[name] = value
         tensors["random.order"] = self.order.get_state()
-        tensors["random.torch"] = torch.get_rng_state()
-        if self.plan.device != "cpu":
-            tensors["random.device"] = torch.cuda.get_rng_state(self.plan.device)
+        tensors["random.torch"], of_device = self.settings.random()
+        if of_device is not None:
+            tensors["random.device"] = of_device
         return tensors, {**self.facts, "epoch": self.epoch, "groups": optimizer["param_groups"], "plain": plain}
 
     def go_on(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
@@ -256,12 +258,27 @@ def optimizer_name(given: str) -> str:
     known = {
         name.lower(): name
         for name, thing in vars(torch.optim).items()
-        if isinstance(thing, type) and issubclass(thing, torch.optim.Optimizer) and thing is not torch.optim.Optimizer
+        if isinstance(thing, type) and issubclass(thing, torch.optim.Optimizer) and "weight_decay" in _options(thing)
     }
     if str(given).lower() not in known:
         hint = did_you_mean(str(given).lower(), known)
         raise InvalidRecordError(f"optimizer is {given!r}, must be one of torch.optim, as 'adamw' or 'sgd'{hint}")
     return known[str(given).lower()]
+
+
+def optimizer_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a class of torch.optim, but for those that have a parameter of their own. Raises
+    InvalidRecordError."""
+    known = [option for option in _options(getattr(torch.optim, name)) if option not in ("lr", "weight_decay")]
+    for option in given:
+        if option not in known:
+            hint = did_you_mean(str(option), known)
+            raise InvalidRecordError(f"optimizer_options has {option!r}, must be of {', '.join(known)}{hint}")
+    return dict(given)
+
+
+def _options(kind: type) -> list[str]:
+    return list(inspect.signature(kind).parameters)[1:]
 
 
 def scores(out: Any, schema: Schema) -> Tensor:
@@ -309,35 +326,79 @@ def no_moments(examples: Examples) -> tuple[NDArray[np.float64], NDArray[np.floa
     return np.zeros(examples.schema.width), np.ones(examples.schema.width)
 
 
-@contextmanager
-def settings(plan: Plan, seed: int) -> Iterator[None]:
-    """torch is seeded, deterministic, and on a stated number of threads; afterwards all is as it was."""
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    threads = torch.get_num_threads()
-    if plan.device != "cpu":  # read by cuBLAS when it is first used
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    with random_kept(plan), torch.enable_grad():
-        torch.use_deterministic_algorithms(True)
-        torch.set_num_threads(plan.threads)
-        torch.manual_seed(seed)
+class Settings:
+    """While it is entered, torch is seeded, deterministic, and on a stated number of threads, for one training of this
+    process at a time; afterwards all that is global is as it was."""
+
+    under_way = 0
+    before: tuple[int, bool, bool] = (1, False, False)
+    """Number of threads and ways of working, as the first that is under way has found them."""
+
+    def __init__(self, plan: Plan, seed: int) -> None:
+        self._plan, self._seed = plan, seed
+        self._turn = ExitStack()
+        self._own: tuple[Tensor, Tensor | None] | None = None
+
+    def __enter__(self) -> Settings:
+        if self._plan.device != "cpu":  # read by cuBLAS when it is first used
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        self._begin()
+        torch.manual_seed(self._seed)
+        if Settings.under_way == 0:
+            Settings.before = (
+                torch.get_num_threads(),
+                torch.are_deterministic_algorithms_enabled(),
+                torch.is_deterministic_algorithms_warn_only_enabled(),
+            )
+        Settings.under_way += 1
+        self._set()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        Settings.under_way -= 1
+        if Settings.under_way == 0:
+            torch.set_num_threads(Settings.before[0])
+            torch.use_deterministic_algorithms(Settings.before[1], warn_only=Settings.before[2])
+        self._turn.close()
+
+    @contextmanager
+    def others(self) -> Iterator[None]:
+        """Other trainings have their turn, as in a report, which may take as long as a pause does. Random states are as
+        they were before."""
+        self._own = own = self._random()
+        self._turn.close()
         try:
-            yield
+            with torch.enable_grad():
+                yield
         finally:
-            torch.set_num_threads(threads)
-            torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+            self._begin()
+            self._set()
+            self._put(own)
+            self._own = None
 
+    def random(self) -> tuple[Tensor, Tensor | None]:
+        """Random states of the training, of torch and of its device, also while others have their turn."""
+        return self._own or self._random()
 
-@contextmanager
-def random_kept(plan: Plan) -> Iterator[None]:
-    """Afterwards torch's random state is as it was."""
-    state = torch.get_rng_state()
-    device = None if plan.device == "cpu" else torch.cuda.get_rng_state(plan.device)
-    try:
-        yield
-    finally:
-        torch.set_rng_state(state)
-        if device is not None:
-            torch.cuda.set_rng_state(device, plan.device)
+    def _begin(self) -> None:
+        with ExitStack() as stack:
+            stack.enter_context(alone())
+            stack.callback(self._put, self._random())
+            stack.enter_context(torch.enable_grad())
+            self._turn = stack.pop_all()
+
+    def _set(self) -> None:
+        torch.use_deterministic_algorithms(True)
+        torch.set_num_threads(self._plan.threads)
+
+    def _random(self) -> tuple[Tensor, Tensor | None]:
+        device = self._plan.device
+        return torch.get_rng_state(), None if device == "cpu" else torch.cuda.get_rng_state(device)
+
+    def _put(self, states: tuple[Tensor, Tensor | None]) -> None:
+        torch.set_rng_state(states[0])
+        if states[1] is not None:
+            torch.cuda.set_rng_state(states[1], self._plan.device)
 
 
 def _batches(order: Tensor, size: int) -> list[Tensor]:
