@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -13,6 +14,7 @@ from toy_models import SCHEMA, SECOND, World, fitted, options
 
 import fairlead as fl
 from fairlead.errors import InvalidRecordError, TaskEndedError, UnknownModelError
+from fairlead.fleet.unattended import Watching
 from fairlead.journal import read
 from fairlead.lifecycle import Examples, InlineJobs, Schema, read_examples
 from fairlead.lifecycle.pipeline import RetrainingPipeline, State
@@ -181,6 +183,30 @@ def test_watch_lets_all_go_on_and_tells_what_goes_wrong(tmp_path: Path) -> None:
         (alert,) = read(tmp_path / "desk", types="alert")
         assert alert.model == "bad"
         assert alert.data["kind"] == "pipeline"
+
+
+def test_a_watch_that_hangs_in_a_round_does_not_come_back_beside_the_next() -> None:
+    class Slow:
+        gone = False
+
+        def __init__(self) -> None:
+            self.rounds: list[threading.Thread] = []
+            self.inside, self.go_on = threading.Event(), threading.Event()
+
+        def step(self) -> None:
+            self.rounds.append(threading.current_thread())
+            self.inside.set()
+            assert self.go_on.wait(10.0)
+
+    slow = Slow()
+    watching = Watching(slow, "1ms").start()
+    assert slow.inside.wait(10.0)
+    assert not watching.stop(timeout=0.01)
+    with watching:
+        slow.go_on.set()
+        slow.rounds[0].join(5.0)
+        assert not slow.rounds[0].is_alive()
+        assert watching.running
 
 
 def test_closing_ends_the_watch_and_the_journal_takes_no_more(tmp_path: Path) -> None:

@@ -42,8 +42,8 @@ class Watching:
     def start(self) -> Watching:
         """Begins, if it does not run already."""
         if not self.running:
-            self._end.clear()
-            self._thread = threading.Thread(target=self._rounds, name="fairlead-watch", daemon=True)
+            self._end = threading.Event()  # its own: one that was stopped and hangs in a round is not to go on
+            self._thread = threading.Thread(target=self._rounds, args=(self._end,), name="fairlead-watch", daemon=True)
             self._thread.start()
         return self
 
@@ -61,8 +61,8 @@ class Watching:
         """Whether it does."""
         return self._thread is not None and self._thread.is_alive()
 
-    def _rounds(self) -> None:
-        while not self._end.is_set():
+    def _rounds(self, end: threading.Event) -> None:
+        while not end.is_set():
             managing = self._managing()
             if managing is None or managing.gone:
                 return
@@ -72,7 +72,7 @@ class Watching:
             except Exception as error:  # there is nobody to raise it to, and the next round may succeed
                 self.problem = error
             del managing  # it may go while it waits
-            self._end.wait(self.every)
+            end.wait(self.every)
 
     def __enter__(self) -> Watching:
         return self.start()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from toy_models import SCHEMA, SECOND, World, fitted, live, made
 
@@ -23,6 +26,7 @@ from fairlead.lifecycle.pipeline import (
     State,
     Step,
 )
+from fairlead.lifecycle.pipeline.rival import Rival
 from fairlead.lifecycle.proving import Plan, WatchPlan
 from fairlead.lifecycle.registry import RegistryStorageError
 
@@ -109,6 +113,40 @@ def test_a_challenger_that_breaks_in_the_canary(tmp_path: Path) -> None:
         assert said.version == 1 or n == 0
     live(pipeline, world, at + 60, at + 61)
     unhurt(pipeline, world, Failure.hung, "version 2 did not answer within 0.3 s")
+
+
+def test_a_rival_that_is_closed_while_it_is_asked_neither_fails_nor_leaves_a_thread() -> None:
+    def workers() -> int:
+        return sum(thread.name == "fairlead-rival" for thread in threading.enumerate())
+
+    before, asked, go_on = workers(), threading.Event(), threading.Event()
+
+    class Slow:
+        def predict(self, x: Any) -> Any:
+            asked.set()
+            assert go_on.wait(10.0)
+            return [[0.25, 0.75]] * len(x)
+
+    rival, found = Rival(Slow(), 2, SCHEMA, 10.0), []
+    row = np.zeros((1, 2))
+    callers = [threading.Thread(target=lambda: found.append(rival.one(row))) for _ in range(3)]
+    for caller in callers:
+        caller.start()
+    assert asked.wait(10.0)
+    rival.close()
+    go_on.set()
+    for caller in callers:
+        caller.join(5.0)  # not the patience
+    assert len(found) == 3
+    assert [one[0] for one in found if one is not None] == [(0.25, 0.75)]
+    assert rival.one(row) is None
+    assert rival.many([row, row]) == [None, None]
+    assert (rival.failure, rival.message) == (None, "")
+    for _ in range(500):
+        if workers() <= before:
+            break
+        time.sleep(0.01)
+    assert workers() <= before
 
 
 def test_a_challenger_of_another_schema(tmp_path: Path) -> None:
@@ -273,11 +311,11 @@ def test_bad_arguments_name_themselves(tmp_path: Path) -> None:
             pipeline.predict(x, task)
     with pytest.raises(InvalidRecordError, match="y is 7"):
         pipeline.learn("t", 7)
-    for time, word in (("2026-01-02", "time is '2026-01-02'"), (1.5, "time is 1.5"), (2**63, "time is 9223")):
+    for when, word in (("2026-01-02", "time is '2026-01-02'"), (1.5, "time is 1.5"), (2**63, "time is 9223")):
         with pytest.raises(InvalidRecordError, match=word):
-            pipeline.predict([1.0, 2.0], "t", time)
+            pipeline.predict([1.0, 2.0], "t", when)
         with pytest.raises(InvalidRecordError, match=word):
-            pipeline.learn("t", 1, time)
+            pipeline.learn("t", 1, when)
     for slices, word in ((3, "slices is 3"), ({"category": 3}, "'category': 3")):
         with pytest.raises(InvalidRecordError, match=word):
             pipeline.predict([1.0, 2.0], "t", slices=slices)

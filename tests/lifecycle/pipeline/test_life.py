@@ -7,12 +7,12 @@ import time
 from pathlib import Path
 
 import pytest
-from toy_models import SCHEMA, SECOND, Toy, World, fitted, live, made
+from toy_models import SCHEMA, SECOND, Toy, World, fitted, live, made, options
 
 import fairlead as fl
 from fairlead.journal import read
-from fairlead.lifecycle import NoChampionError, RetrainingPipeline, read_examples
-from fairlead.lifecycle.pipeline import Event, IllegalStepError, State
+from fairlead.lifecycle import InlineJobs, NoChampionError, read_examples
+from fairlead.lifecycle.pipeline import Event, IllegalStepError, Policy, RetrainingPipeline, State, engine
 
 EVENTS = [Event.FIRST, Event.RETRAIN, Event.TRAINED, Event.ADVANCED, Event.ADVANCED, Event.PROMOTED, Event.KEPT]
 
@@ -93,6 +93,41 @@ def test_step_by_step(tmp_path: Path) -> None:
     assert pipeline.version == 2
     back = pipeline.rollback(by="ada", reason="on second thoughts")
     assert (back.event, pipeline.version, pipeline.state) == (Event.ROLLED_BACK, 1, State.SERVING)
+
+
+def test_two_on_one_registry_do_not_refuse_each_other(tmp_path: Path) -> None:
+    world = World(1500, turn=500)
+    both = [
+        RetrainingPipeline(
+            "toy", fitted(), tmp_path, jobs=InlineJobs(tmp_path / name), folder=tmp_path / name, **options()
+        )
+        for name in ("one", "other")
+    ]
+    for n in range(1500):
+        for pipeline in both:
+            live(pipeline, world, n, n + 1)
+    assert [pipeline.version for pipeline in both] == [2, 2] or [pipeline.version for pipeline in both] == [3, 3]
+    events = {step.event for pipeline in both for step in pipeline.steps}
+    assert Event.PROMOTED in events
+    assert Event.VETOED not in events
+    assert len(both[0].registry.versions("toy")) <= 5
+
+
+def test_without_a_step_nothing_grows_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "QUEUED", 100)
+    world, policy = World(), Policy(least=60, capacity=200, pending=150)
+    ours = made(tmp_path / "ours", policy=policy)
+    other = made(tmp_path / "other", policy=policy)
+    for n in range(1500):
+        for pipeline in (ours, other):
+            pipeline.predict(world.x[n], f"t{n}", (n + 1) * SECOND)
+            if n % 2:
+                pipeline.learn(f"t{n}", int(world.y[n]), (n + 1) * SECOND)
+        assert len(ours._memory.queue) <= 101
+        assert len(ours._memory._waiting) <= 150
+        other.check_drift()
+    assert ours.examples().fingerprint == other.examples().fingerprint
+    assert ours.check_drift().as_dict() == other.check_drift().as_dict()
 
 
 def test_any_number_of_threads(tmp_path: Path) -> None:

@@ -16,6 +16,9 @@ from fairlead.lifecycle.registry import AliasMovedError
 _AT_ONCE = 8  # steps that one call takes at most
 _RECONCILE_S = 0.02
 """Seconds in which the registry is looked at once, where there is something else to do."""
+QUEUED = 10_000
+"""Events that wait for a step, above which they do not."""
+_RELIEF = 4  # of them at each further one
 _LOOK_S = 60 * 10**9  # of the stream's time, after which a model that nobody asks is looked at
 
 
@@ -44,12 +47,23 @@ class Engine(Standing):
             return self._look_at_job(now)
         return self._prove(now) if state in TRIAL else self._watch(now)
 
-    def _fold(self) -> None:
+    def _fold(self, most: int | None = None) -> None:
         """Takes in what came since. What completes an example is kept for whoever is on trial."""
         on_trial = self._position.state in TRIAL or self._position.state is State.WATCHING
-        for labelled in self._memory.fold():
+        for labelled in self._memory.fold(most):
             if on_trial:
                 self._fresh.append(labelled)
+
+    def _relieve(self) -> None:
+        """Where nobody takes a step, whoever asks or tells takes in some of it, so that it does not grow for ever. What
+        nobody proves with is given up then but for the newest. It waits for nobody."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._fold(_RELIEF)
+                if len(self._fresh) > 2 * self.policy.capacity:
+                    del self._fresh[: -self.policy.capacity]
+            finally:
+                self._lock.release()
 
     # --- each state ---
 

@@ -94,10 +94,12 @@ class Memory:
         """Their inputs, by task, as of `row_of`."""
         return {task: asked.row for task, asked in self._waiting.items()}
 
-    def fold(self) -> Iterator[Labelled]:
-        """Takes what is queued, and gives each example as it is complete."""
+    def fold(self, most: int | None = None) -> Iterator[Labelled]:
+        """Takes what is queued, at most so many events, and gives each example as it is complete."""
         queue = self.queue
-        while queue:
+        left = -1 if most is None else most
+        while queue and left:
+            left -= 1
             event = queue.popleft()
             found = self.take(event)
             if found is not None:

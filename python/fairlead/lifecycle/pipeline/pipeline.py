@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 from fairlead.errors import InvalidRecordError
 from fairlead.lifecycle.examples import Examples
 from fairlead.lifecycle.failures import Failure
+from fairlead.lifecycle.pipeline import engine
 from fairlead.lifecycle.pipeline.answers import Prediction
 from fairlead.lifecycle.pipeline.ledger import PathLike, Step
 from fairlead.lifecycle.pipeline.making import ledger_of, made_of
 from fairlead.lifecycle.pipeline.managed import Managed
 from fairlead.lifecycle.pipeline.memory import Memory
 from fairlead.lifecycle.pipeline.opening import Opened, When
-from fairlead.lifecycle.pipeline.policy import Mode, Policy
+from fairlead.lifecycle.pipeline.policy import Mode, Policy, _count
 from fairlead.lifecycle.pipeline.proof import PASSED, Proving
 from fairlead.lifecycle.pipeline.refold import label_of
 from fairlead.lifecycle.pipeline.runs import Runs
@@ -138,7 +139,11 @@ class RetrainingPipeline(Opened):
         for: the champion answers. Raises InvalidRecordError for an input that is not of the schema, or a time or
         slices that are none, NoChampionError before the first version, and what the champion raises.
         """
-        return self._managed.predict(x, task, time, slices)
+        try:
+            return self._managed.predict(x, task, time, slices)
+        finally:
+            if len(self._memory.queue) > engine.QUEUED:
+                self._relieve()
 
     def learn(self, task: str, y: Any, time: int = 0) -> None:
         """What a task came to: a label, by number or name, or a number; None: nobody will ever know.
@@ -147,6 +152,8 @@ class RetrainingPipeline(Opened):
         learnt then.
         """
         self._managed.learn(task, y, time)
+        if len(self._memory.queue) > engine.QUEUED:
+            self._relieve()
 
     def settled(self, task: str, kind: str, labels: Sequence[str], outcome: Any, time: int, seq: int) -> None:
         """A label that the log has already, as event `seq`: the outcome of a fleet's task, None where it is void. One
@@ -156,6 +163,8 @@ class RetrainingPipeline(Opened):
         except InvalidRecordError:
             label = None
         self._managed.settled(task, label, time or self._clock(), seq)
+        if len(self._memory.queue) > engine.QUEUED:
+            self._relieve()
 
     def waiting(self) -> tuple[str, ...]:
         """Tasks of inputs that have no label yet."""
@@ -205,8 +214,8 @@ class RetrainingPipeline(Opened):
         Raises IllegalStepError where a run, a trial or a watch is under way, TooFewExamplesError, and
         InvalidRecordError for a window or a mode that cannot be.
         """
-        if window is not None and (isinstance(window, bool) or not isinstance(window, int) or window < 2):
-            raise InvalidRecordError(f"window is {window!r}, must be a whole number, at least 2, or None")
+        if window is not None:
+            _count(window, "window", 2)
         if mode not in (None, "full", "incremental"):
             raise InvalidRecordError(f"mode is {mode!r}, must be 'full', 'incremental' or None")
         with self._lock:

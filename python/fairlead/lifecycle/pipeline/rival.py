@@ -37,10 +37,12 @@ class Rival:
         self._patience = patience_s
         self._failed = 0  # in a row
         self._worker: _Worker | None = None
+        self._closed = False
+        self._starts = threading.Lock()
 
     def one(self, row: Any) -> tuple[Answer, float] | None:
         """Its answer to one input, which must come in time, and the milliseconds it took; None where there is none."""
-        if self.failure is not None:
+        if self.failure is not None or self._closed:
             return None
         found = self._call(row, 1)
         if found is None:
@@ -52,7 +54,9 @@ class Rival:
         """Its answers to several inputs at once; where that fails, to one after the other."""
         if not inputs:
             return []
-        found = None if self.failure is not None else self._call(rows_of(self._schema, inputs), len(inputs))
+        found = (
+            None if self.failure is not None or self._closed else self._call(rows_of(self._schema, inputs), len(inputs))
+        )
         if found is not None:
             return list(found[0])
         return [None if (alone := self.one(row)) is None else alone[0] for row in inputs]
@@ -68,9 +72,9 @@ class Rival:
             if self._patience is None:
                 answers = predict()
             else:
-                if self._worker is None:
-                    self._worker = _Worker()
-                answers = self._worker.call(predict, self._patience + 1e-3 * n)
+                answers = self._own_worker().call(predict, self._patience + 1e-3 * n)
+        except _LeftError:  # it was closed meanwhile, in another thread
+            return None
         except _LateError:
             self._end(Failure.hung, f"{self.name} did not answer within {self._patience:g} s")
         except MemoryError as error:
@@ -90,9 +94,19 @@ class Rival:
         self.failure = failure
         self.close()
 
+    def _own_worker(self) -> _Worker:
+        with self._starts:
+            if self._closed:
+                raise _LeftError
+            if self._worker is None:
+                self._worker = _Worker()
+            return self._worker
+
     def close(self) -> None:
-        """It is asked no more."""
-        worker, self._worker = self._worker, None
+        """It is asked no more; who asks already, in another thread, is answered."""
+        with self._starts:
+            self._closed = True
+            worker, self._worker = self._worker, None
         if worker is not None:
             worker.leave()
 
@@ -101,12 +115,17 @@ class _LateError(Exception):
     """No answer in time."""
 
 
+class _LeftError(Exception):
+    """Nobody is there any more."""
+
+
 class _Worker:
     """One thread that calls functions, so that one that hangs can be left behind. It keeps no process alive."""
 
     def __init__(self) -> None:
         self._calls: SimpleQueue[Any] = SimpleQueue()
         self._one = threading.Lock()
+        self._left = False
         threading.Thread(target=_work, args=(self._calls,), name="fairlead-rival", daemon=True).start()
 
     def call(self, function: Callable[[], Any], patience: float) -> Any:
@@ -114,18 +133,25 @@ class _Worker:
         if not self._one.acquire(timeout=patience):
             raise _LateError
         try:
+            if self._left:
+                raise _LeftError
             self._calls.put((function, back))
             found, error = back.get(timeout=patience)
         except Empty:
             raise _LateError from None
         finally:
             self._one.release()
+            if self._left:  # while it was called
+                self._calls.put(None)
         if error is not None:
             raise error
         return found
 
     def leave(self) -> None:
-        self._calls.put(None)
+        self._left = True
+        if self._one.acquire(blocking=False):  # else whoever calls it lets it go
+            self._one.release()
+            self._calls.put(None)
 
 
 def _work(calls: SimpleQueue[Any]) -> None:

@@ -83,9 +83,15 @@ class Standing:
                 self._write(Event.OVERRULED, f"version {found} is champion now; {why}", alias.by, now, version=found)
         elif position.state in TRIAL:
             challenger = self.registry.alias(self.name, "challenger")
-            if challenger is None or challenger.version != position.challenger:
+            if (challenger is None or challenger.version != position.challenger) and self._by_a_person():
                 self._write(Event.VETOED, "the alias `challenger` was taken away", "", now, failure=Failure.vetoed)
         self._serve()
+
+    def _by_a_person(self) -> bool:
+        """Whether the alias `challenger` was last moved by somebody. A pipeline of another process, on the same
+        registry, has trials of its own: that of the two which is over first moves the champion."""
+        moves = self.registry.history(self.name, alias="challenger")
+        return not moves or moves[-1].by != PIPELINE
 
     def _champion(self) -> Alias | None:
         """Where the alias points; None: to nothing, or there is no such model yet."""
@@ -154,18 +160,20 @@ class Standing:
         self, event: Event, reason: str, by: str, now: int, failure: Failure | None = None, **changes: Any
     ) -> bool:
         """A step after which the challenger is none any more."""
-        tried = self._position.challenger is not None
+        tried = self._position.challenger
         self._write(event, reason, by, now, failure=failure, **changes)
-        if tried:
-            self._forget_challenger()
+        if tried is not None:
+            self._forget_challenger(tried)
         self._serve()
         return True
 
-    def _forget_challenger(self) -> None:
-        """Takes the alias away. What is left over after a crash is taken away by the next run."""
+    def _forget_challenger(self, version: int) -> None:
+        """Takes the alias away, if it is not another's by now. What is left over after a crash is taken away by the
+        next run."""
         try:
-            if self.registry.alias(self.name, "challenger") is not None:
-                self.registry.unalias(self.name, "challenger", by=PIPELINE)
+            alias = self.registry.alias(self.name, "challenger")
+            if alias is not None and alias.version == version:
+                self.registry.unalias(self.name, "challenger", expect=alias.generation, by=PIPELINE)
         except (LifecycleError, OSError) as error:
             self._problem = f"the alias `challenger` could not be taken away: {error}"
 

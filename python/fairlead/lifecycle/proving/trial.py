@@ -259,7 +259,7 @@ class Trial:
             self.stage = "shadow"  # what spoke for it is gone
         serves = (
             self.stage == "canary" and self._proven()
-        )  # what is lacking is labels of what it served: they may be late
+        )  # only labels of what it served are lacking: they may be late
         if self._pairs["shadow"] + self._pairs["canary"] >= self.plan.at_most and not serves:
             return self._end("refuse", f"not found better in time: {self.test}", Failure.worse)
         return False

@@ -84,7 +84,9 @@ class RankScans:
             for k, score in enumerate(self._scores(i, values, missing)):
                 at = 2 * i + k
                 scan = self.scans[at]
-                if len(scan.update_many(score)[0]) and abs(scan.after - scan.before) >= _LEAST:
+                drifts = scan.update_many(score)[0]
+                # A change within the reference is none against it: at least half of what is newer has come since.
+                if len(drifts) and scan.newer <= 2 * self.seen and abs(scan.after - scan.before) >= _LEAST:
                     self._detected(at, scan, time)
                 self._alike(at, score)
         for at, (_, when, _, _, after) in list(self.found.items()):

@@ -163,7 +163,8 @@ class OnDrop:
     """A relative drop of the accuracy (of a numeric kind: a relative rise of the error) against what it was when the
     model came, proven with a confidence: few labels drop by chance.
 
-    drop: .15 is from .80 to .68. confidence: that there is a drop at all; 0: the number as it is.
+    drop: .15 is from .80 to .68. confidence: that there is a drop at all, at each look: as it is looked at again and
+    again, chance alone asks for a run now and then; 0: the number as it is.
     """
 
     drop: float = 0.15
