@@ -24,6 +24,8 @@ STEP = 10  # images between two points of a line
 LEAST = 0.01  # a challenger is given up once it is refuted that it gains so much
 SHARE = 0.25  # of the images, which a challenger answers in its canary
 WINDOW = 60  # images that accuracy is taken over
+ERRORS = ("accuracy", "change", "error_rate")
+"""Signals that the reader is retrained for: of its errors. Its inputs move a little all the time, as writers differ."""
 ROLES = {"validating": SHADOW, "shadow": SHADOW, "canary": CANARY}
 
 _SECOND = 10**9
@@ -70,8 +72,9 @@ class Chronicle:
 
     def drift(self, image: int, status: DriftStatus) -> None:
         """What the drift monitor sees; its first alarm is a moment."""
-        if status.level == "alarm" and not self.had("alarm"):
-            self.note(image, "alarm", f"drift alarm: {status.raised('alarm')[0].message}")
+        raised = status.raised("alarm", ERRORS)
+        if raised and not self.had("alarm"):
+            self.note(image, "alarm", f"drift alarm: {raised[0].message}")
 
     def step(self, image: int, step: Step) -> None:
         """A step of the pipeline."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fairlead.demo.cast import Cast, prepare
-from fairlead.demo.chronicle import LEAST, SHARE, STEP, Chronicle
+from fairlead.demo.chronicle import ERRORS, LEAST, SHARE, STEP, Chronicle
 from fairlead.demo.life import LifeResult, Moment
 from fairlead.demo.sensor import DELAY, FAULT_AT, TRAINED, broken, load
 from fairlead.fleet import Fleet
@@ -123,7 +123,7 @@ class _Act:
             NAME,
             self.reader,
             monitor=DriftMonitor(SCHEMA, window=100, reference=early, baseline=100),
-            trigger=RetrainTrigger(OnDrift(), cooldown=None),
+            trigger=RetrainTrigger(OnDrift(kinds=ERRORS), cooldown=None),
             # How fast an answer comes depends on the machine, and who is promoted shall not. That a network of two
             # epochs is not sure enough would be seen first, and hide that it errs.
             guardrails=Guardrails(latency=None, calibration=None),

@@ -6,6 +6,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from toy_models import SCHEMA, SECOND, Toy, World, fitted, live, made, options
 
@@ -182,3 +183,33 @@ def test_its_status_says_what_holds_a_run_back(tmp_path: Path) -> None:
         anew.learn(f"t{n}", int(world.y[n]), n + 1)
         anew.step(n + 1)
     assert "waits for examples to train the first version: 30 of 60" in str(anew.status())
+
+
+@pytest.mark.parametrize("part", ["trigger", "monitor"])
+def test_parts_that_are_none_are_named_at_once(tmp_path: Path, part: str) -> None:
+    with pytest.raises(fl.InvalidRecordError, match=f"{part} is 5, must be a"):
+        RetrainingPipeline("toy", fitted(), tmp_path / "r", **{part: 5})  # type: ignore[arg-type]
+
+
+def test_a_run_that_a_drop_asks_for_does_not_learn_from_before_it(tmp_path: Path) -> None:
+    """Numbers whose meaning turns round at 1,000: whatever sees it first, the model is good again soon."""
+    from sklearn.linear_model import LinearRegression
+
+    from fairlead.lifecycle.trainers import SklearnTrainer
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3000, 2))
+    y = x[:, 0] * np.where(np.arange(3000) < 1000, 1, -1) + 0.3 * rng.normal(size=3000)
+    trainer = SklearnTrainer(LinearRegression())
+    trainer.fit(fl.Examples(fl.Schema("numeric", ["a", "b"]), x[:300], y[:300]))
+    clock = iter(range(0, 10**18, 10**9))
+    jobs = InlineJobs(tmp_path / "jobs")
+    pipeline = RetrainingPipeline("n", trainer, tmp_path / "r", jobs=jobs, clock=lambda: next(clock))
+    for n in range(300, 3000):
+        pipeline.predict(x[n], f"t{n}")
+        pipeline.learn(f"t{n}", float(y[n]))
+        pipeline.step()
+    assert pipeline.version is not None
+    assert pipeline.version > 1
+    off = [abs(pipeline.predict(x[n], f"again-{n}").value - y[n]) for n in range(2800, 3000)]  # type: ignore[operator]
+    assert np.mean(off) < 0.4

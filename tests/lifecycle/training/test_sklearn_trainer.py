@@ -8,6 +8,7 @@ import skops.io
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, SGDClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
@@ -18,7 +19,15 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from fairlead.errors import InvalidRecordError
-from fairlead.lifecycle import Examples, NanLossError, SchemaError, TooFewExamplesError, TrainingError, check_trainer
+from fairlead.lifecycle import (
+    Examples,
+    NanLossError,
+    Schema,
+    SchemaError,
+    TooFewExamplesError,
+    TrainingError,
+    check_trainer,
+)
 from fairlead.lifecycle.registry.errors import UntrustedTypeError
 from fairlead.lifecycle.trainers import SklearnTrainer
 from fairlead.lifecycle.trainers.sklearn import _of_sklearn
@@ -263,3 +272,14 @@ def test_examples_are_a_fair_sample():
         counts[[int(y) for y in kept.y]] += 1
     assert kept.seen == 40
     assert abs(counts / 400 - 0.25).max() < 0.09  # 4 standard deviations
+
+
+def test_a_pipeline_with_an_imputer_comes_back(tmp_path):
+    x = np.array([[1.0, np.nan], [2.0, 3.0], [np.nan, 4.0], [5.0, 6.0]] * 10)
+    examples = Examples(Schema("binary", ("a", "b"), missing=True), x, [0, 0, 1, 1] * 10)
+    trainer = SklearnTrainer(make_pipeline(SimpleImputer(), GaussianNB()))
+    trainer.fit(examples)
+    trainer.save(tmp_path / "m")
+    again = trainer.fresh()
+    again.load(tmp_path / "m")
+    assert np.array_equal(again.predict(x), trainer.predict(x))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fairlead.errors import FairleadError
 from fairlead.lifecycle.failures import Failure
@@ -12,6 +12,9 @@ from fairlead.lifecycle.pipeline.runs import GOING
 from fairlead.lifecycle.pipeline.standing import PIPELINE, TRIAL, Standing, failure_of, told
 from fairlead.lifecycle.pipeline.state import Event, State
 from fairlead.lifecycle.registry import AliasMovedError
+
+if TYPE_CHECKING:
+    from fairlead.lifecycle.signals import DriftStatus
 
 _AT_ONCE = 8  # steps that one call takes at most
 _RECONCILE_S = 0.02
@@ -98,14 +101,23 @@ class Engine(Standing):
             few = f"{len(memory.buffer)} examples are at hand, {self.policy.needed} are needed"
             self._say_held(verdict.rule, "least", f"{verdict.reason}; but {few}", now)
             return False
-        drifted = status.level != "none" and verdict.rule in ("drift", "drop")
-        if drifted and (since := self.monitor.change_point()) < self.policy.fresh_enough:
+        if verdict.rule in ("drift", "drop") and (since := self._since(status)) < self.policy.fresh_enough:
             few = f"{since} examples have come since, {self.policy.fresh_enough} are waited for"
             self._say_held(verdict.rule, "fresh", f"{verdict.reason}; but {few}", now)
             return False
+        self._dropped = None
         self._say_held("", "", "", now)
         self._begin(now, verdict.reason, PIPELINE, rule=verdict.rule)
         return True
+
+    def _since(self, status: DriftStatus) -> int:
+        """How many examples have come since what asks for a run: since the change, where the monitor knows when that
+        was; else since the drop was first seen, as those before may be of the world before."""
+        if status.level != "none":
+            return int(self.monitor.change_point())
+        if self._dropped is None:
+            self._dropped = self._memory.labels
+        return self._memory.labels - self._dropped
 
     def _facts(self, now: int) -> Any:
         raise NotImplementedError
@@ -123,7 +135,11 @@ class Engine(Standing):
         """Starts a run. Raises TooFewExamplesError where nothing could be learnt."""
         position, memory = self._position, self._memory
         examples = memory.buffer.examples()
-        drift = self.monitor.change_point() if self.monitor.check().level != "none" else 0
+        status = self.monitor.check()
+        if status.level != "none":
+            drift = self.monitor.change_point()
+        else:
+            drift = self.policy.fresh_enough if rule == "drop" else 0
         learn, held = self._runs.choose(examples, drift, position.champion is None, window)
         seed = self.policy.seed + position.runs
         mode = mode or self.policy.mode
@@ -205,6 +221,9 @@ class Engine(Standing):
             return promote and not self.policy.approval and self._promote(now, proof.reason, PIPELINE)
         if verdict != CONTINUE:
             return self._end(Event.REFUSED, proof.reason, PIPELINE, now, proof.failure)
+        if self._overtaken(proof, now):
+            why = "the inputs or errors have changed since it learnt, and nothing speaks for it"
+            return self._end(Event.REFUSED, f"{why}: {proof.reason}", PIPELINE, now, Failure.worse)
         stage = proof.stage
         if stage is None or stage is position.state:
             return False
@@ -212,6 +231,21 @@ class Engine(Standing):
         self._write(event, f"on trial in {stage.value} now: {proof.reason}", PIPELINE, now, to=stage)
         self._set_arms()
         return True
+
+    def _overtaken(self, proof: Proof, now: int) -> bool:
+        """Whether the champion has drifted after the challenger had learnt, which is no better in what came then: a run
+        on what is new should not wait for the end of the trial."""
+        trained, run = self._position.trained, self._position.run
+        turn = self._memory.labels // self.policy.check_every
+        before, self._doubted = self._doubted, (run, turn)
+        if trained is None or before in ((run, turn), None) or before[0] != run:
+            return False
+        status = self.monitor.check()
+        self._say_level(status, now)
+        if status.level != "alarm" or not proof.doubtful:
+            return False
+        since = self.monitor.change_point()
+        return bool(self.policy.fresh_enough <= since < len(self._memory.after(trained[1])))
 
     def _watch(self, now: int) -> bool:
         proof = self._ready()

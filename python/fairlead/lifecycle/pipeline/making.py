@@ -55,6 +55,11 @@ def made_of(
         raise InvalidRecordError(f"policy is {policy!r}, must be a Policy")
     policy = policy if policy is not None else Policy()
     found = _schema(name, trainer, registry, schema)
+    for word, part, does in (("monitor", monitor, "learn"), ("trigger", trigger, "consider")):
+        if part is not None and not callable(getattr(part, does, None)):
+            raise InvalidRecordError(
+                f"{word} is {part!r}, must be a {'DriftMonitor' if part is monitor else 'RetrainTrigger'}"
+            )
     if jobs is None:
         from fairlead.lifecycle.jobs import InlineJobs
 

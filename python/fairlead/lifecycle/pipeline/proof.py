@@ -18,6 +18,7 @@ from fairlead.lifecycle.schema import Schema
 CONTINUE, PASSED, AGAINST = "continue", "passed", "against"
 _STATES = {"prequential": State.VALIDATING, "shadow": State.SHADOW, "canary": State.CANARY}
 _AT_ONCE = 256
+_LONG_S = 3600.0  # for which the one that answers is waited for
 BY_ERRORS = ("drift", "drop", "answers")
 """Rules that ask for a run since the champion answers badly."""
 
@@ -55,6 +56,11 @@ class Proof:
         raise NotImplementedError
 
     @property
+    def doubtful(self) -> bool:
+        """Whether nothing speaks for the challenger."""
+        return False
+
+    @property
     def canary(self) -> tuple[float, str]:
         """The share of tasks that the rival answers, and the salt of the hash that chooses them."""
         return 0.0, ""
@@ -76,7 +82,8 @@ class Proof:
         raise NotImplementedError
 
     def close(self) -> None:
-        """The rival is asked no more."""
+        """Neither is asked any more."""
+        self.ours.close()
         self.rival.close()
 
 
@@ -107,6 +114,10 @@ class OnTrial(Proof):
     @property
     def stage(self) -> State | None:
         return _STATES.get(self.trial.stage)
+
+    @property
+    def doubtful(self) -> bool:
+        return self.trial.test.e_value < self.trial.plan.canary_at
 
     @property
     def canary(self) -> tuple[float, str]:
@@ -205,5 +216,6 @@ class Proving:
         return OnWatch(Watch(run, self.watch, self.guardrails), ours, rival)
 
     def _pair(self, model: Any, version: int, other: Any, against: int) -> tuple[Rival, Rival]:
-        ours = Rival(model, version, self.schema, None)
+        # In a thread of its own as well, for the latency: where models use threads of OpenMP, the caller's is another.
+        ours = Rival(model, version, self.schema, None if self._patience is None else _LONG_S)
         return ours, Rival(other, against, self.schema, self._patience)

@@ -49,6 +49,8 @@ class Standing:
         self._level = "none"
         self._held = ("", "")  # which rule asked last, and what held it back
         self._waits = ""
+        self._doubted: tuple[str, int] | None = None  # the trial that was last looked at for drift, and when
+        self._dropped: int | None = None  # labels that there were when a drop, but no change, was first seen
         self._problem = ""
         self._served: Any = None
         self._proof: Proof | None = None
@@ -222,8 +224,15 @@ class Standing:
                 return
             unseen = memory.between(lineage.last + 1, memory.seen)
             model = self._runs.load(position.champion)
-            answers = self._runs.answers(model, unseen, f"version {position.champion}") if len(unseen) else None
-            self.monitor.rebase(examples, answers)
+            answers = self._runs.answers(model, unseen, f"version {position.champion}") if len(unseen) else []
+            # Only the oldest of what it has not learnt from say how good it was: the newer may be of another world.
+            old = min(len(unseen), self.monitor.baseline)
+            new = unseen[old:]
+            if len(examples) - len(new) < LEAST_REFERENCE:
+                old, new = len(unseen), unseen[len(unseen) :]
+            self.monitor.rebase(examples[: len(examples) - len(new)], answers[:old] or None)
+            self.monitor.update_many(new.x, answers[old:], new.times)
+            self.monitor.learn_many(answers[old:], new.y.tolist(), new.times)
         except (FairleadError, OSError) as error:
             self.monitor.rebase()
             self._problem = f"the drift monitor has no reference: {told(error)}"

@@ -101,6 +101,7 @@ class DriftMonitor:
             _whole(name, value, 2 if name == "bins" else 20 if name in ("window", "baseline", "reference") else 1)
         assert isinstance(every, int)
         self.schema = schema
+        self.baseline = baseline
         self._options = {
             **{"window": window, "baseline": baseline, "psi": psi, "psi_warning": psi_warning, "accuracy": accuracy},
             **{"rise": rise, "calibration": calibration, "slide": slide, "adwin": adwin, "arl": arl, "bins": bins},

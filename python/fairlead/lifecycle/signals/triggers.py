@@ -168,7 +168,7 @@ class OnDrop:
     """
 
     drop: float = 0.15
-    confidence: float = 0.95
+    confidence: float = 0.99
 
     def __post_init__(self) -> None:
         _share(self.drop, "drop")

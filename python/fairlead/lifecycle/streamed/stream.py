@@ -82,6 +82,8 @@ def read_stream(path: PathLike, *, target: str, time: str | None = None, leave_o
         if name in (target, time, *leave_out):
             continue
         values = _numbers(column)
+        if np.isnan(values).all():
+            continue  # nothing to learn from
         if time is None and len(values) > 2 and _counts(values):
             continue
         names.append(name)

@@ -235,10 +235,13 @@ def _copy(model: Any, types: set[str]) -> Any:
     return _loads(skops.io.dumps(model), types, "the model")
 
 
+_PLAIN = ("numpy.dtype",)  # what imputers hold, and nothing that runs
+
+
 def _loads(data: bytes, trusted: set[str], where: str) -> Any:
     try:
         found = skops.io.get_untrusted_types(data=data)
-        unknown = [name for name in found if name not in trusted and not _of_sklearn(name)]
+        unknown = [name for name in found if name not in (*_PLAIN, *trusted) and not _of_sklearn(name)]
         if unknown:
             raise UntrustedTypeError(
                 f"{where} holds types that are not trusted: {', '.join(unknown)}; if you know them, give "
