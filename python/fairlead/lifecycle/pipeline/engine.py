@@ -93,6 +93,7 @@ class Engine(Standing):
         self._say_level(status, now)
         verdict = self.trigger.consider(status, self._facts(now), now)
         if not verdict.retrain:
+            self._dropped = None
             self._say_held(verdict.rule, verdict.held_by, verdict.reason, now)
             if not verdict.held_by and status.level == "alarm":
                 self._waits = f"the alarm of the drift monitor alone is no reason to retrain here: {verdict.reason}"
