@@ -108,7 +108,7 @@ def test_quota_and_holds(desk: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_plain_journal_is_no_fleets_afterwards(desk: str, capsys: pytest.CaptureFixture[str]) -> None:
-    for command in (["compact", desk, "--keep", "10d", "--json"], ["quota", desk, "20kB", "--json"]):
+    for command in (["compact", desk, "--keep", "10d", "--json"], ["quota", desk, "18kB", "--json"]):
         assert json.loads(run(capsys, *command))["segments" if command[0] == "compact" else "compacted"] > 0
         assert sorted(path.name for path in Path(desk).iterdir() if path.is_dir()) == ["archive", "segments"]
     with Journal(desk, segment_bytes=8192) as log:

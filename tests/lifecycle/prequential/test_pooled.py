@@ -70,6 +70,7 @@ def test_made_again_it_has_the_newest_versions_and_goes_on_as_before(tmp_path: P
     clock, stream = Clock(), drifting(600)
     model = made(tmp_path, clock)
     live(model, clock, stream, 0, 300)
+    said = model.predict(stream.x[5], "a", clock()).answer  # while it is open: closed, its champion answers alone
     state = model.snapshot()
     model.close()
     model.pipeline.jobs.close()
@@ -78,7 +79,7 @@ def test_made_again_it_has_the_newest_versions_and_goes_on_as_before(tmp_path: P
     assert again.pipeline.version in again.pool
     again.restore(state)
     assert again.snapshot() == state
-    assert again.predict(stream.x[5], "a", clock()).answer == pytest.approx(model.predict(stream.x[5], "a").answer)
+    assert again.predict(stream.x[5], "a", clock()).answer == pytest.approx(said)
     assert len(live(again, clock, stream, 300, 350)) == 50
 
 
