@@ -11,7 +11,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from types import TracebackType
+from typing import Any, Protocol, TypeVar
 
 from fairlead.errors import InvalidRecordError, did_you_mean
 from fairlead.lifecycle.examples import Examples
@@ -29,6 +30,9 @@ from fairlead.lifecycle.trainer import PathLike, Trainer
 
 _BEGUN = {"base", "status", "status.new", "job.json.new"}
 """Files of a job before its order is written."""
+
+
+_Own = TypeVar("_Own", bound="JobsOfFolder")
 
 
 class Jobs(Protocol):
@@ -263,6 +267,14 @@ class JobsOfFolder(ABC):
     @abstractmethod
     def close(self) -> None:
         """Ends those that run, and gives the folder free."""
+
+    def __enter__(self: _Own) -> _Own:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     # What each kind does in its own way.
 

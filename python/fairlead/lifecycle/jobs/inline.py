@@ -9,7 +9,6 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from types import TracebackType
 from typing import Any
 
 from fairlead.errors import JournalError
@@ -61,17 +60,6 @@ class InlineJobs(JobsOfFolder):
         self._disown()
         if self._remove is not None:
             self._remove()
-
-    def __enter__(self) -> InlineJobs:
-        return self
-
-    def __exit__(
-        self,
-        error: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"InlineJobs({str(self.folder)!r})"

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from types import TracebackType
 
 from fairlead.lifecycle.examples import Examples
 from fairlead.lifecycle.failures import Failure
@@ -106,17 +105,6 @@ class TrainingJobs(JobsOfFolder):
                     os.close(end)
                 self._bell = None
             self._disown()
-
-    def __enter__(self) -> TrainingJobs:
-        return self
-
-    def __exit__(
-        self,
-        error: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         with self._mutex:

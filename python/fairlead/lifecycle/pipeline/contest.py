@@ -43,9 +43,8 @@ def of_labelled(labelled: Sequence[Labelled], ours: Rival, theirs: Rival) -> lis
     if not labelled:
         return []
     rivals = (ours, theirs)
-    turn = (
-        crc32(labelled[0].asked.task.encode("utf-8", "surrogatepass")) % 2
-    )  # who is asked first finds caches cold and processors busy
+    # Who is asked first finds caches cold and processors busy: by turns, as a hash of the task has it.
+    turn = crc32(labelled[0].asked.task.encode("utf-8", "surrogatepass")) % 2
     first = {rival.version: rival.one(labelled[0].asked.row) for rival in (rivals[turn], rivals[1 - turn])}
     told = []
     for rival in rivals:
